@@ -1,0 +1,20 @@
+/* Allocation that ends the process when memory is gone: a worker that can't allocate a few hundred
+ * bytes can neither answer nor report, and what it had not acknowledged is redelivered. Sizes that
+ * come from outside are bounded before they get here. */
+#ifndef CHAT_BASE_ALLOC_H
+#define CHAT_BASE_ALLOC_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+#define RETURNS_OWNED __attribute__((returns_nonnull, warn_unused_result))
+
+void *xcalloc(size_t count, size_t size) RETURNS_OWNED;
+void *xrealloc(void *old, size_t size) RETURNS_OWNED;
+char *xstrdup(const char *text) RETURNS_OWNED;
+/* Copies size bytes and adds a NUL after them. */
+char *xmemdup0(const void *bytes, size_t size) RETURNS_OWNED;
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2) RETURNS_OWNED;
+
+#endif

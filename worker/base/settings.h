@@ -1,0 +1,119 @@
+/* All settings, typed. Filled by settings_load from one table (settings_table.c) that describes each
+ * setting once: name, type, unit, range, default, prose. Read-only once the threads run. */
+#ifndef CHAT_BASE_SETTINGS_H
+#define CHAT_BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
+enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
+enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
+
+/* A librdkafka property, passed on as it is. */
+struct kafka_property {
+    char *name;
+    char *value;
+};
+
+struct provider_settings {
+    char *name;
+    char *url; /* base, ends in …/v1, no trailing slash */
+    char *model;
+    char *api_key; /* NULL: none */
+    enum auth auth;
+    int64_t attempt_timeout_ms;
+    int64_t connect_timeout_ms;
+    char *params; /* JSON object text, or NULL */
+};
+
+struct settings {
+    struct {
+        char *bootstrap_servers; /* also among properties, unless "embedded" */
+        char *group_id;
+        char *group_instance_id; /* NULL: dynamic membership */
+        struct kafka_property *properties;
+        size_t property_count;
+    } kafka;
+    struct {
+        int64_t threads;
+        char *jobs_topic;
+        char *replies_topic;
+        char *dead_topic;
+        char **reply_topics_allowed; /* NULL-terminated */
+        enum ordering ordering;
+        enum redis_io redis_io;
+        int64_t buffered_jobs_max;
+        int64_t buffered_bytes_max;
+        int64_t job_bytes_max;
+        int64_t drain_timeout_ms;
+        int64_t startup_wait_ms;
+        int64_t commit_interval_ms;
+        int64_t gather_ms; /* how long finishes may wait for company */
+    } worker;
+    struct {
+        char *url;
+        char *key_prefix;
+        int64_t pool_size;
+        int64_t timeout_ms;
+        int64_t history_turns_max;
+        int64_t session_ttl_s;
+        int64_t reply_ttl_s;
+        int64_t lease_ms;
+    } redis;
+    struct {
+        char **providers; /* names in order, NULL-terminated */
+        int64_t deadline_ms;
+        char *system_prompt;     /* NULL: none */
+        char **models_allowed;   /* NULL-terminated */
+        int64_t history_bytes_max;
+        int64_t response_bytes_max;
+    } llm;
+    struct provider_settings *providers; /* one each [provider.NAME] */
+    size_t provider_count;
+    struct {
+        int64_t attempts_max;
+        int64_t backoff_ms;
+        int64_t backoff_max_ms;
+    } retry;
+    struct {
+        char *listen;    /* host:port */
+        char *port_file; /* NULL: none; the bound port is written here (for listen = …:0) */
+    } admin;
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+};
+
+/* Where settings come from; later ones win: file, environment (CHATW__SECTION__KEY), overrides. */
+struct settings_sources {
+    const char *file;             /* NULL: none */
+    char *const *environment;     /* NULL-terminated "NAME=value", or NULL */
+    const char *const *overrides; /* NULL-terminated "section.key=value", or NULL */
+};
+
+/* Loads, checks ranges and what must hold across settings, reads the *_file twins. On STATUS_FAILED *err
+ * names the source (file and line, variable or -X), the key and what would be valid; nothing to free. */
+enum status settings_load(const struct settings_sources *sources, struct settings **ret, struct error *err) MUST_CHECK;
+void settings_destroy(struct settings *settings); /* NULL is fine */
+
+/* Warnings worth a line at start (drain under deadline, ...): calls warn once for each. */
+void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg);
+
+/* All derived from the table: effective settings as INI with secrets masked; the --help section; the page
+ * docs/configuration.md; an example config file. */
+void settings_print(const struct settings *settings, FILE *out);
+void settings_print_help(FILE *out);
+void settings_print_markdown(FILE *out);
+void settings_print_example(FILE *out);
+
+/* The provider that llm.providers names at index, or NULL. */
+const struct provider_settings *settings_provider(const struct settings *settings, size_t index);
+
+#endif

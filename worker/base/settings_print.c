@@ -1,0 +1,173 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/alloc.h"
+#include "base/settings_table.h"
+
+#define MASK "***"
+
+/* redis://user:password@host keeps all but the password; other secrets are masked whole. */
+static void print_secret(const char *value, FILE *out)
+{
+    const char *scheme = strstr(value, "://");
+    const char *at = scheme ? strrchr(scheme, '@') : NULL;
+    if (scheme == NULL) {
+        fputs(MASK, out);
+        return;
+    }
+    if (at == NULL) {
+        fputs(value, out);
+        return;
+    }
+    const char *colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
+    const char *shown_to = colon ? colon + 1 : scheme + 3;
+    fprintf(out, "%.*s" MASK "%s", (int)(shown_to - value), value, at);
+}
+
+static void print_value(const struct setting *setting, const void *base, FILE *out)
+{
+    const void *field = (const char *)base + setting->at;
+    if (setting->at == NO_FIELD) {
+        fputs(setting->initial, out);
+        return;
+    }
+    switch (setting->type) {
+    case SETTING_INT:
+        fprintf(out, "%" PRId64, *(const int64_t *)field);
+        break;
+    case SETTING_CHOICE:
+        fputs(setting->choices[*(const int *)field], out);
+        break;
+    case SETTING_TEXT:
+        if (*(char *const *)field == NULL)
+            break;
+        if (setting->secret)
+            print_secret(*(char *const *)field, out);
+        else
+            fputs(*(char *const *)field, out);
+        break;
+    case SETTING_LIST:
+        for (char *const *item = *(char **const *)field; item != NULL && *item != NULL; item++)
+            fprintf(out, "%s%s", item == *(char **const *)field ? "" : ",", *item);
+        break;
+    }
+}
+
+static void print_section(const char *section, const char *title, const void *base, FILE *out)
+{
+    fprintf(out, "\n[%s]\n", title);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        if (strcmp(settings_table[i].section, section) != 0)
+            continue;
+        fprintf(out, "%s = ", settings_table[i].key);
+        print_value(&settings_table[i], base, out);
+        fputc('\n', out);
+    }
+}
+
+static bool begins_section(size_t i)
+{
+    return i == 0 || strcmp(settings_table[i].section, settings_table[i - 1].section) != 0;
+}
+
+void settings_print(const struct settings *settings, FILE *out)
+{
+    fprintf(out, "[kafka]\nbootstrap.servers = %s\ngroup.id = %s\n", settings->kafka.bootstrap_servers, settings->kafka.group_id);
+    for (size_t i = 0; i < settings->kafka.property_count; i++) {
+        const struct kafka_property *property = &settings->kafka.properties[i];
+        fprintf(out, "%s = %s\n", property->name, kafka_property_is_secret(property->name) ? MASK : property->value);
+    }
+    for (size_t i = 0; i < settings_table_count; i++) {
+        if (!begins_section(i))
+            continue;
+        if (strcmp(settings_table[i].section, "provider") != 0) {
+            print_section(settings_table[i].section, settings_table[i].section, settings, out);
+            continue;
+        }
+        for (size_t j = 0; j < settings->provider_count; j++) {
+            AUTO_FREE char *title = xasprintf("provider.%s", settings->providers[j].name);
+            print_section("provider", title, &settings->providers[j], out);
+        }
+    }
+}
+
+/* "64", "1 to 5000 threads" / "key, partition, none" / "text" */
+static void print_valid(const struct setting *setting, FILE *out)
+{
+    switch (setting->type) {
+    case SETTING_INT:
+        fprintf(out, "%" PRId64 " to %" PRId64 "%s%s", setting->min, setting->max, *setting->unit ? " " : "", setting->unit);
+        break;
+    case SETTING_CHOICE:
+        for (size_t i = 0; setting->choices[i] != NULL; i++)
+            fprintf(out, "%s%s", i ? ", " : "", setting->choices[i]);
+        break;
+    case SETTING_TEXT:
+        fputs("text", out);
+        break;
+    case SETTING_LIST:
+        fputs("list", out);
+        break;
+    }
+}
+
+static const char *title_of(const struct setting *setting)
+{
+    return strcmp(setting->section, "provider") == 0 ? "provider.NAME" : setting->section;
+}
+
+void settings_print_help(FILE *out)
+{
+    fputs("  [kafka] any librdkafka property; bootstrap.servers is needed (\"embedded\": in memory, to try things out)\n", out);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (begins_section(i))
+            fprintf(out, "  [%s]\n", title_of(setting));
+        fprintf(out, "    %s = %s  (", setting->key, setting->initial ? setting->initial : "");
+        print_valid(setting, out);
+        fprintf(out, "%s)\n        %s\n", setting->required ? "; needed" : "", setting->prose);
+    }
+}
+
+void settings_print_markdown(FILE *out)
+{
+    fputs("# Configuration\n\n"
+          "Made from the table in `worker/base/settings_table.c` by `chat-worker --print-markdown`; a test fails when it is stale.\n\n"
+          "Settings come from an INI file (`-c FILE`), then the environment (`CHATW__SECTION__KEY`, for example\n"
+          "`CHATW__PROVIDER__MAIN__API_KEY`; in `[kafka]` a single `_` stands for a dot), then `-X section.key=value`. The last wins.\n"
+          "An unknown key or a value out of range is refused at start. `--print-config` shows what is in force, `--check-config` checks it.\n"
+          "A secret has a twin `KEY_file` that names a file to read it from.\n\n"
+          "## [kafka]\n\n"
+          "Any librdkafka property as it is. `bootstrap.servers` is needed: your brokers, or `embedded` for a cluster in the worker's own\n"
+          "memory, to try things out. `group.id` defaults to `chat-worker`. What the guarantees stand on can't be changed:\n"
+          "`enable.auto.commit`, `enable.auto.offset.store`, `acks`, `enable.idempotence`.\n",
+          out);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (begins_section(i))
+            fprintf(out, "\n## [%s]\n\n| setting | default | valid | meaning |\n| --- | --- | --- | --- |\n", title_of(setting));
+        fprintf(out, "| `%s` | %s%s%s | ", setting->key, setting->initial && *setting->initial ? "`" : "",
+                setting->initial ? setting->initial : setting->required ? "needed" : "", setting->initial && *setting->initial ? "`" : "");
+        print_valid(setting, out);
+        fprintf(out, "%s | %s |\n", setting->secret ? "; secret" : "", setting->prose);
+    }
+}
+
+void settings_print_example(FILE *out)
+{
+    fputs("# chat-worker's settings. What is commented out stands at its default.\n\n[kafka]\nbootstrap.servers = localhost:9092\n", out);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        bool provider = strcmp(setting->section, "provider") == 0;
+        if (begins_section(i))
+            fprintf(out, "\n[%s]\n", provider ? "provider.main" : setting->section);
+        fprintf(out, "; %s\n", setting->prose);
+        if (provider && strcmp(setting->key, "url") == 0)
+            fputs("url = http://localhost:8080/v1\n", out);
+        else if (provider && strcmp(setting->key, "model") == 0)
+            fputs("model = my-model\n", out);
+        else
+            fprintf(out, ";%s = %s\n", setting->key, setting->initial ? setting->initial : "");
+    }
+}

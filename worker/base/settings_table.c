@@ -1,0 +1,134 @@
+#include "base/settings_table.h"
+
+#include <string.h>
+
+#define IN(member) offsetof(struct settings, member)
+#define OF(member) offsetof(struct provider_settings, member)
+#define INT(s, k, where, low, high, u, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .initial = d, .prose = p}
+#define TEXT(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .prose = p}
+#define NEEDED(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .prose = p}
+#define SECRET(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .prose = p}
+#define LIST(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_LIST, .at = where, .unit = "", .initial = d, .prose = p}
+#define CHOICE(s, k, where, list, d, p) {.section = s, .key = k, .type = SETTING_CHOICE, .at = where, .choices = list, .unit = "", .initial = d, .prose = p}
+
+static const char *const engines[] = {"threads", NULL};
+static const char *const orderings[] = {"key", "partition", "none", NULL};
+static const char *const deliveries[] = {"at-least-once", NULL};
+static const char *const redis_ios[] = {"batched", "per-thread", NULL};
+static const char *const strategies[] = {"sequential", NULL};
+static const char *const auths[] = {"bearer", "api-key", "none", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"logfmt", "json", NULL};
+
+#define HOUR_MS 3600000
+#define YEAR_S 31536000
+
+const struct setting settings_table[] = {
+    CHOICE("worker", "engine", NO_FIELD, engines, "threads", "What runs the journeys: a pool of synchronous threads."),
+    INT("worker", "threads", IN(worker.threads), 1, 5000, "threads", "64", "Jobs that may wait for an LLM at once. Throughput is at most threads divided by latency."),
+    TEXT("worker", "jobs_topic", IN(worker.jobs_topic), "chat.jobs", "Topic that jobs are read from."),
+    TEXT("worker", "replies_topic", IN(worker.replies_topic), "chat.replies", "Topic that replies are written to."),
+    TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),
+    LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas. Others are ignored and the reply goes to replies_topic."),
+    CHOICE("worker", "ordering", IN(worker.ordering), orderings, "key", "What is answered strictly in turn: the jobs of one session (or key), of one partition, or nothing."),
+    CHOICE("worker", "delivery", NO_FIELD, deliveries, "at-least-once", "The guarantee for replies: no job is lost; a reply may come twice after a crash."),
+    CHOICE("worker", "redis_io", IN(worker.redis_io), redis_ios, "batched", "batched: claims and finishes of many jobs share a round trip. per-thread: each pool thread makes its own Redis calls."),
+    INT("worker", "buffered_jobs_max", IN(worker.buffered_jobs_max), 1, 1000000, "jobs", "4096", "Jobs held in memory beyond those the threads have; above it partitions are paused."),
+    INT("worker", "buffered_bytes_max", IN(worker.buffered_bytes_max), 65536, 17179869184, "bytes", "67108864", "The same in bytes of keys, values and headers. A larger job is let in alone."),
+    INT("worker", "job_bytes_max", IN(worker.job_bytes_max), 1024, 104857600, "bytes", "1048576", "A job's value beyond this is a dead letter."),
+    INT("worker", "drain_timeout_ms", IN(worker.drain_timeout_ms), 0, HOUR_MS, "ms", "60000", "How long TERM waits for running jobs before it cuts them short. Below llm.deadline_ms, slow answers are lost and asked for again."),
+    INT("worker", "startup_wait_ms", IN(worker.startup_wait_ms), 0, 24 * HOUR_MS, "ms", "0", "How long to wait at start for Kafka and Redis to be there. 0: exit with 69 at once."),
+    INT("worker", "commit_interval_ms", IN(worker.commit_interval_ms), 10, 60000, "ms", "1000", "How often done offsets are committed."),
+    INT("worker", "gather_ms", IN(worker.gather_ms), 0, 100, "ms", "5", "How long finished jobs may wait for company in one Redis round trip. Not applied when a job of the same session waits behind, or few jobs are in the process."),
+    SECRET("redis", "url", IN(redis.url), "redis://127.0.0.1:6379/0", "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path. One primary, or a proxy."),
+    TEXT("redis", "key_prefix", IN(redis.key_prefix), "chat", "First part of every key. Two environments or groups on one Redis must differ in it."),
+    INT("redis", "pool_size", IN(redis.pool_size), 1, 1024, "connections", "16", "Connections at most. A Redis call takes microseconds: 16 serve a thousand threads."),
+    INT("redis", "timeout_ms", IN(redis.timeout_ms), 10, 60000, "ms", "2000", "For connecting and for each answer."),
+    INT("redis", "history_turns_max", IN(redis.history_turns_max), 0, 10000, "turns", "20", "Turns of a session that are kept and sent with the next question. 0: none."),
+    INT("redis", "session_ttl_s", IN(redis.session_ttl_s), 60, YEAR_S, "s", "604800", "A session's history is forgotten so long after its last turn."),
+    INT("redis", "reply_ttl_s", IN(redis.reply_ttl_s), 60, YEAR_S, "s", "86400", "How long a reply is kept, so that a redelivered job isn't paid twice."),
+    INT("redis", "lease_ms", IN(redis.lease_ms), 3000, 600000, "ms", "30000", "A claim ends so long after its last renewal; it is renewed every third of it."),
+    LIST("llm", "providers", IN(llm.providers), "main", "Names of the [provider.NAME] sections to ask, in order. This version asks one."),
+    CHOICE("llm", "strategy", NO_FIELD, strategies, "sequential", "How several providers are asked."),
+    INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp."),
+    SECRET("llm", "system_prompt", IN(llm.system_prompt), NULL, "Leads each request unless the job brings its own system message; never stored."),
+    LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),
+    INT("llm", "history_bytes_max", IN(llm.history_bytes_max), 0, 104857600, "bytes", "262144", "History sent with a question; the oldest whole turns are left out beyond it."),
+    INT("llm", "response_bytes_max", IN(llm.response_bytes_max), 1024, 104857600, "bytes", "4194304", "A longer response is refused."),
+    NEEDED("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1."),
+    NEEDED("provider", "model", OF(model), "The model to ask for."),
+    SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
+    CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),
+    INT("provider", "attempt_timeout_ms", OF(attempt_timeout_ms), 10, 24 * HOUR_MS, "ms", "30000", "One attempt, from connecting to the last byte."),
+    INT("provider", "connect_timeout_ms", OF(connect_timeout_ms), 10, 60000, "ms", "3000", "Connecting, with DNS and TLS."),
+    TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
+    INT("retry", "attempts_max", IN(retry.attempts_max), 1, 100, "attempts", "5", "Classified failures after which a job is a dead letter. Nobody there to ask counts as no attempt."),
+    INT("retry", "backoff_ms", IN(retry.backoff_ms), 1, 60000, "ms", "500", "The first wait is up to this, the next up to twice as much, and so on (full jitter), unless the provider says how long."),
+    INT("retry", "backoff_max_ms", IN(retry.backoff_max_ms), 1, HOUR_MS, "ms", "30000", "No wait is longer."),
+    TEXT("admin", "listen", IN(admin.listen), "127.0.0.1:9464", "Address of /healthz, /readyz and /metrics. Port 0: any free one."),
+    TEXT("admin", "port_file", IN(admin.port_file), NULL, "A file to write the port to, for port 0."),
+    CHOICE("log", "level", IN(log.level), levels, "info", "The least that is logged."),
+    CHOICE("log", "format", IN(log.format), formats, "logfmt", "One event a line, as logfmt or as JSON."),
+};
+const size_t settings_table_count = sizeof settings_table / sizeof *settings_table;
+
+bool kafka_property_is_secret(const char *name)
+{
+    static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem",
+                                          "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+        if (strcmp(name, secrets[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool section_is(const char *section, const struct setting *setting)
+{
+    if (strcmp(setting->section, "provider") == 0)
+        return strncmp(section, "provider.", 9) == 0;
+    return strcmp(section, setting->section) == 0;
+}
+
+const struct setting *setting_find(const char *section, const char *key)
+{
+    for (size_t i = 0; i < settings_table_count; i++)
+        if (section_is(section, &settings_table[i]) && strcmp(key, settings_table[i].key) == 0)
+            return &settings_table[i];
+    return NULL;
+}
+
+/* Levenshtein distance (Wagner and Fischer, 1974), for words below 64 characters. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64];
+    size_t width = strlen(b);
+    if (strlen(a) >= 64 || width >= 64)
+        return 64;
+    for (size_t j = 0; j <= width; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= width; j++) {
+            size_t cost = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = cost < row[j] + 1 ? cost : row[j] + 1;
+            row[j] = row[j] < row[j - 1] + 1 ? row[j] : row[j - 1] + 1;
+        }
+    }
+    return row[width];
+}
+
+const char *setting_nearest(const char *section, const char *key)
+{
+    const char *best = NULL;
+    size_t best_distance = 4;
+    for (size_t i = 0; i < settings_table_count; i++) {
+        size_t far = section_is(section, &settings_table[i]) ? distance(key, settings_table[i].key) : 64;
+        if (far < best_distance) {
+            best_distance = far;
+            best = settings_table[i].key;
+        }
+    }
+    return best;
+}
