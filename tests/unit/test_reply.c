@@ -1,0 +1,234 @@
+/* Replies as they go out and as readers see them, and where they go. */
+#include "wire/reply.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "wire/reply_route.h"
+
+static const struct reply_timing timing = {.queued_ms = 3, .context_ms = 0, .llm_ms = 840, .total_ms = 861};
+
+Test(reply, the_good_end_is_as_documented)
+{
+    AUTO_JSON json_t *metadata = json_pack("{s:s}", "tenant", "a");
+    AUTO_JSON json_t *message = json_pack("{s:s, s:s}", "role", "assistant", "content", "Hi");
+    struct job job = {.id = (char[]){"01JD"}, .session = (char[]){"s-17"}, .metadata = metadata};
+    struct reply_ok ok = {.message = message, .finish_reason = "stop", .model = "m", .provider = "main",
+                          .usage = {1, 2, 3}, .attempts = 1, .timing = timing};
+    AUTO_FREE char *text = reply_encode_ok(&job, &ok);
+    cr_assert_str_eq(text,
+                     "{\"job\":\"01JD\",\"session\":\"s-17\",\"status\":\"ok\",\"message\":{\"role\":\"assistant\","
+                     "\"content\":\"Hi\"},\"finish_reason\":\"stop\",\"model\":\"m\",\"provider\":\"main\",\"usage\":"
+                     "{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3},\"attempts\":1,\"timing_ms\":"
+                     "{\"queued\":3,\"context\":0,\"llm\":840,\"total\":861},\"metadata\":{\"tenant\":\"a\"}}");
+}
+
+Test(reply, what_is_unknown_is_null)
+{
+    AUTO_JSON json_t *message = json_pack("{s:s, s:n}", "role", "assistant", "content");
+    struct job job = {.id = (char[]){"j"}};
+    struct reply_ok ok = {.message = message, .provider = "main", .usage = {-1, 0, -1}, .attempts = 2};
+    AUTO_FREE char *text = reply_encode_ok(&job, &ok);
+    AUTO_JSON json_t *reply = json_loads(text, 0, NULL);
+    const json_t *usage = json_object_get(reply, "usage");
+    cr_assert(json_is_null(json_object_get(usage, "prompt_tokens")));
+    cr_assert_eq(json_integer_value(json_object_get(usage, "completion_tokens")), 0);
+    cr_assert(json_is_integer(json_object_get(usage, "completion_tokens")));
+    cr_assert(json_is_null(json_object_get(usage, "total_tokens")));
+    cr_assert(json_is_null(json_object_get(reply, "session")));
+    cr_assert(json_is_null(json_object_get(reply, "model")));
+    cr_assert(json_is_null(json_object_get(reply, "finish_reason")));
+    cr_assert_null(json_object_get(reply, "metadata"), "the job had none");
+}
+
+Test(reply, the_bad_end_says_why)
+{
+    AUTO_JSON json_t *metadata = json_null();
+    struct job job = {.id = (char[]){"j"}, .session = (char[]){"s"}, .metadata = metadata};
+    struct error why;
+    error_set(&why, ERROR_PERMANENT, "invalid_member", "params.n: not allowed in a job; remove it");
+    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, 1, &timing);
+    cr_assert_str_eq(text,
+                     "{\"job\":\"j\",\"session\":\"s\",\"status\":\"error\",\"error\":{\"type\":\"permanent\",\"code\":"
+                     "\"invalid_member\",\"message\":\"params.n: not allowed in a job; remove it\",\"provider\":null,"
+                     "\"retriable\":false},\"attempts\":1,\"timing_ms\":{\"queued\":3,\"context\":0,\"llm\":840,"
+                     "\"total\":861},\"metadata\":null}");
+}
+
+Test(reply, classes_tell_the_sender_whether_to_try_again)
+{
+    static const struct {
+        enum error_class class;
+        const char *type, *status;
+        bool retriable;
+    } rows[] = {
+        {ERROR_RETRIABLE, "retriable", "error", true},
+        {ERROR_UNAVAILABLE, "unavailable", "error", true},
+        {ERROR_PERMANENT, "permanent", "error", false},
+        {ERROR_CANCELLED, "cancelled", "cancelled", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct job job = {.id = (char[]){"j"}};
+        struct error why;
+        error_set(&why, rows[i].class, "c", "m");
+        AUTO_FREE char *text = reply_encode_error(&job, &why, "main", 3, &timing);
+        AUTO_JSON json_t *reply = json_loads(text, 0, NULL);
+        const json_t *error = json_object_get(reply, "error");
+        cr_expect_str_eq(json_string_value(json_object_get(reply, "status")), rows[i].status);
+        cr_expect_str_eq(json_string_value(json_object_get(error, "type")), rows[i].type);
+        cr_expect_str_eq(json_string_value(json_object_get(error, "provider")), "main");
+        cr_expect_eq(json_is_true(json_object_get(error, "retriable")), rows[i].retriable);
+        cr_expect_eq(json_integer_value(json_object_get(reply, "attempts")), 3);
+    }
+}
+
+Test(reply, a_damaged_error_message_still_goes_out)
+{
+    struct job job = {.id = (char[]){"j"}};
+    struct error why;
+    error_set(&why, ERROR_RETRIABLE, "c", "\xFFprovider said \xE2\x82\xAC\xE2\x82");
+    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, 1, &timing);
+    struct reply_view view;
+    struct error err;
+    cr_assert_eq(reply_decode(text, strlen(text), &view, &err), STATUS_OK);
+    cr_assert_str_eq(view.error_message, "?provider said \xE2\x82\xAC??");
+    json_decref(view.root);
+}
+
+/* jansson reads back what we write, whatever the bytes. */
+Test(reply, any_text_survives_or_is_marked)
+{
+    for (unsigned seed = 1; seed <= 5000; seed++) {
+        unsigned random = seed;
+        char text[40] = "";
+        bool valid_only = seed % 2 == 0;
+        for (size_t i = 0, n = (size_t)rand_r(&random) % sizeof text; i < n; i++)
+            text[i] = (char)(1 + rand_r(&random) % (valid_only ? 127 : 255));
+        struct job job = {.id = (char[]){"j"}, .session = text};
+        struct error why;
+        error_set(&why, ERROR_RETRIABLE, "c", "%s", text);
+        AUTO_FREE char *reply_text = reply_encode_error(&job, &why, text, 1, &timing);
+        AUTO_JSON json_t *reply = json_loads(reply_text, JSON_REJECT_DUPLICATES, NULL);
+        cr_assert_not_null(reply, "seed %u: %s", seed, reply_text);
+        const char *session = json_string_value(json_object_get(reply, "session"));
+        if (valid_only)
+            cr_assert_str_eq(session, text, "seed %u", seed);
+        else
+            cr_assert_eq(strlen(session), strlen(text), "seed %u: one mark a bad byte", seed);
+    }
+}
+
+Test(reply, readers_see_the_parts)
+{
+    static const char ok[] = "{\"job\":\"j\",\"status\":\"ok\",\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}";
+    struct reply_view view;
+    struct error err;
+    cr_assert_eq(reply_decode(ok, sizeof ok - 1, &view, &err), STATUS_OK);
+    cr_assert_str_eq(view.job, "j");
+    cr_assert_str_eq(view.status, "ok");
+    cr_assert_str_eq(view.content, "Hi");
+    cr_assert_str_eq(view.finish_reason, "stop");
+    cr_assert_null(view.error_code);
+    json_decref(view.root);
+
+    static const char error[] = "{\"job\":\"j\",\"status\":\"error\",\"error\":{\"code\":\"c\",\"message\":\"m\"},\"message\":{\"content\":null}}";
+    cr_assert_eq(reply_decode(error, sizeof error - 1, &view, &err), STATUS_OK);
+    cr_assert_str_eq(view.error_code, "c");
+    cr_assert_str_eq(view.error_message, "m");
+    cr_assert_null(view.content);
+    json_decref(view.root);
+}
+
+Test(reply, what_is_no_reply_is_refused)
+{
+    static const struct {
+        const char *value, *code;
+    } rows[] = {
+        {"", "empty_value"},          {"{", "invalid_json"},  {"[]", "invalid_member"},
+        {"{\"status\":\"ok\"}", "invalid_member"}, {"{\"job\":\"j\",\"status\":1}", "invalid_member"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct reply_view view;
+        struct error err;
+        cr_expect_eq(reply_decode(rows[i].value, strlen(rows[i].value), &view, &err), STATUS_FAILED, "%s", rows[i].value);
+        cr_expect_str_eq(err.code, rows[i].code);
+    }
+}
+
+static void assert_header(const struct headers *headers, const char *name, const char *expected)
+{
+    const struct header *header = headers_find(headers, name);
+    cr_assert_not_null(header, "%s", name);
+    cr_assert_eq(header->size, strlen(expected), "%s", name);
+    cr_assert_arr_eq(header->value, expected, header->size, "%s", name);
+}
+
+Test(reply_route, topics_come_from_the_list)
+{
+    static const char *const allowed[] = {"replies-a", "replies-b", NULL};
+    static const struct {
+        const char *wish, *topic;
+        const char *const *allowed;
+        bool refused;
+    } rows[] = {
+        {NULL, "replies", allowed, false},       {"replies-b", "replies-b", allowed, false},
+        {"replies", "replies", NULL, false},     {"replies-", "replies", allowed, true},
+        {"replies-bb", "replies", allowed, true}, {"replies-a", "replies", NULL, true},
+        {"", "replies", allowed, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record record = {0};
+        struct job job = {.id = (char[]){"j"}};
+        struct reply_route route;
+        bool refused = !rows[i].refused;
+        if (rows[i].wish != NULL)
+            headers_set_text(&record.headers, "kafka_replyTopic", rows[i].wish);
+        reply_route(&record, &job, "replies", rows[i].allowed, &route, &refused);
+        cr_expect_str_eq(route.topic, rows[i].topic, "row %zu", i);
+        cr_expect_eq(refused, rows[i].refused, "row %zu", i);
+        cr_expect_eq(route.headers.count, 0);
+        headers_finish(&route.headers);
+        record_finish(&record);
+    }
+}
+
+Test(reply_route, tracing_and_correlation_go_through)
+{
+    struct record record = {0};
+    struct job job = {.id = (char[]){"j"}};
+    struct reply_route route;
+    bool refused;
+    headers_set_text(&record.headers, "traceparent", "00-aa-bb-01");
+    headers_set_text(&record.headers, "tracestate", "k=v");
+    headers_set(&record.headers, "kafka_correlationId", "\0\1\2", 3);
+    headers_set_text(&record.headers, "secret", "not copied");
+    reply_route(&record, &job, "replies", NULL, &route, &refused);
+    cr_assert_eq(route.headers.count, 3);
+    assert_header(&route.headers, "traceparent", "00-aa-bb-01");
+    assert_header(&route.headers, "tracestate", "k=v");
+    cr_assert_arr_eq(headers_find(&route.headers, "kafka_correlationId")->value, "\0\1\2", 3);
+    headers_finish(&route.headers);
+    record_finish(&record);
+}
+
+Test(reply_route, an_event_is_answered_with_an_event)
+{
+    struct record record = {0};
+    struct job job = {.id = (char[]){"j"}};
+    struct reply_route route;
+    bool refused;
+    headers_set_text(&record.headers, "ce_specversion", "1.0");
+    headers_set_text(&record.headers, "ce_id", "77");
+    headers_set_text(&record.headers, "ce_source", "/shop");
+    headers_set_text(&record.headers, "ce_type", "shop.question");
+    reply_route(&record, &job, "replies", NULL, &route, &refused);
+    assert_header(&route.headers, "ce_specversion", "1.0");
+    assert_header(&route.headers, "ce_id", "j.reply");
+    assert_header(&route.headers, "ce_source", "/chat-worker");
+    assert_header(&route.headers, "ce_type", "chat.reply");
+    assert_header(&route.headers, "content-type", "application/json");
+    headers_finish(&route.headers);
+    record_finish(&record);
+}

@@ -1,0 +1,46 @@
+/* A chat job: the value of a record on the jobs topic, decoded. Pure; any thread. docs: design "A job". */
+#ifndef CHAT_WIRE_JOB_H
+#define CHAT_WIRE_JOB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "wire/record.h"
+
+struct job {
+    char *id;             /* never NULL; `<topic>-<partition>-<offset>` when the value has none */
+    bool id_is_auto;      /* true: id was made from the record's place */
+    char *session;        /* NULL: no history (neither `session` nor a key; an empty key counts as none) */
+    json_t *messages;     /* array of new messages, each an object with a string `role`; owned */
+    json_t *params;       /* object or NULL; owned */
+    json_t *metadata;     /* any JSON value or NULL; owned; comes back untouched */
+    int64_t deadline_ms;  /* from the record's timestamp; 0: none */
+    char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
+};
+
+struct job_limits {
+    size_t bytes_max;
+    size_t depth_max; /* nesting levels of arrays and objects; JOB_DEPTH_MAX unless a test says otherwise */
+    const char *const *models_allowed; /* NULL-terminated; NULL or empty: `model` in params is refused */
+};
+
+#define JOB_DEPTH_MAX 64
+
+/* Decodes record's value. On STATUS_FAILED *err is permanent, its code is one of: tombstone, empty_value,
+ * value_too_large, invalid_utf8, invalid_json, nested_too_deep, duplicate_member, integer_out_of_range,
+ * invalid_member; its message names the member and the reason, never its content. *ret_job then still
+ * holds what an error reply needs: id (always), session and metadata when they could be read.
+ * The caller owns *ret_job either way: job_finish. */
+enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
+                       struct error *err) MUST_CHECK;
+void job_finish(struct job *job);
+
+/* A job's value for submission. session and metadata may be NULL. Returns JSON text, owned by the caller; NULL
+ * when a text isn't UTF-8. */
+char *job_encode(const char *id, const char *session, const char *message, json_t *metadata) MUST_CHECK;
+
+/* A new time-ordered id (26 characters, ULID: https://github.com/ulid/spec). out holds 27 bytes. */
+void job_id_new(char out[27]);
+
+#endif

@@ -1,0 +1,27 @@
+/* JSON text built front to back, for the one shape that is written for each job: building a tree first only
+ * to print it costs several times as much. Values that are trees already are printed by jansson. Private to wire/. */
+#ifndef CHAT_WIRE_JSON_WRITER_H
+#define CHAT_WIRE_JSON_WRITER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_writer {
+    char *text; /* NUL-terminated once something is written; owned */
+    size_t size;
+    size_t capacity;
+};
+
+/* Each writes "name": value, with the comma where one is due. Names are our own and plain ASCII. */
+void json_write_open(struct json_writer *writer, const char *name); /* NULL: the outermost object */
+void json_write_close(struct json_writer *writer);
+/* NULL is null; bytes that aren't UTF-8 become '?'. */
+void json_write_text(struct json_writer *writer, const char *name, const char *text);
+void json_write_int(struct json_writer *writer, const char *name, int64_t number);
+void json_write_bool(struct json_writer *writer, const char *name, bool value);
+void json_write_null(struct json_writer *writer, const char *name);
+void json_write_tree(struct json_writer *writer, const char *name, const json_t *value);
+
+#endif

@@ -1,0 +1,54 @@
+/* A reply: the value of a record on the replies topic. Pure; any thread. docs: design "A reply". */
+#ifndef CHAT_WIRE_REPLY_H
+#define CHAT_WIRE_REPLY_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "wire/job.h"
+
+/* -1 where the provider didn't say: unknown, never zero. */
+struct usage {
+    int64_t prompt_tokens;
+    int64_t completion_tokens;
+    int64_t total_tokens;
+};
+
+struct reply_timing {
+    int64_t queued_ms; /* from intake to begin */
+    int64_t context_ms;
+    int64_t llm_ms;
+    int64_t total_ms; /* from intake to encoding */
+};
+
+/* The good end. message is borrowed. model, finish_reason may be NULL. */
+struct reply_ok {
+    json_t *message;
+    const char *finish_reason;
+    const char *model;
+    const char *provider;
+    struct usage usage;
+    int attempts;
+    struct reply_timing timing;
+};
+
+/* Both return JSON text (no newline), owned by the caller. metadata goes back as it came. */
+char *reply_encode_ok(const struct job *job, const struct reply_ok *reply) MUST_CHECK;
+/* provider may be NULL. The class decides: cancelled has the status "cancelled", all else "error"; retriable and
+ * unavailable are "retriable": true. Text that isn't UTF-8 goes out with '?' in the place of the bad bytes. */
+char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, int attempts,
+                         const struct reply_timing *timing) MUST_CHECK;
+
+/* For readers (chat-producer ask). All strings borrowed from `root`. */
+struct reply_view {
+    json_t *root; /* owned: json_decref */
+    const char *job;
+    const char *status;  /* "ok", "error", "cancelled" */
+    const char *content; /* NULL when the message has no text */
+    const char *finish_reason;
+    const char *error_code;
+    const char *error_message;
+};
+enum status reply_decode(const void *value, size_t size, struct reply_view *ret_view, struct error *err) MUST_CHECK;
+
+#endif
