@@ -1,0 +1,264 @@
+/* The session store's stories: what a claim is worth, when it ends, and what a repeat or an error does. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis_fixture.h"
+
+TestSuite(session_store, .init = fixture_start, .fini = fixture_stop, .timeout = 60);
+
+static struct error error;
+#define OK(call) cr_assert((call) == STATUS_OK, "%s: %s", #call, error.message)
+
+static struct begin_op begin(struct redis_conn *conn, const struct session_store_conf *conf, const char *session,
+                             const char *job)
+{
+    struct begin_op op = {.claim = {.session = session, .job_id = job}, .fingerprint = "fp", .origin = "jobs-0-1"};
+    session_store_token(op.claim.token);
+    OK(session_store_begin(conn, conf, &op, 1, &error));
+    cr_assert(op.error.class == ERROR_NONE, "%s", op.error.message);
+    return op;
+}
+
+static enum finish_state finish(struct redis_conn *conn, const struct session_store_conf *conf, struct claim claim,
+                                enum end_state state, const char *turn)
+{
+    struct finish_op op = {.claim = claim, .end_state = state, .fingerprint = "fp", .origin = "jobs-0-1",
+                           .reply = "{\"r\":1}", .turn = turn};
+    OK(session_store_finish(conn, conf, &op, 1, &error));
+    cr_assert(op.error.class == ERROR_NONE, "%s", op.error.message);
+    return op.state;
+}
+
+Test(session_store, a_batch_of_claims_and_their_ends)
+{
+    enum { N = 200 };
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op begins[N];
+    struct finish_op ends[N];
+    char ids[N][16], turns[N][48];
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "job-%d", i);
+        snprintf(turns[i], sizeof turns[i], "{\"job\":\"%s\",\"messages\":[]}", ids[i]);
+        begins[i] = (struct begin_op){.claim = {.session = i % 2 ? "s" : NULL, .job_id = ids[i]}, .fingerprint = "f", .origin = "o"};
+        session_store_token(begins[i].claim.token);
+    }
+    fixture_do("SCRIPT FLUSH"); /* every first op answers NOSCRIPT */
+    OK(session_store_begin(conn, &conf, begins, N, &error));
+    for (int i = 0; i < N; i++) {
+        cr_assert(begins[i].error.class == ERROR_NONE && begins[i].state == BEGIN_RUN && begins[i].claim.claim_epoch == 1);
+        ends[i] = (struct finish_op){.claim = begins[i].claim, .fingerprint = "f", .origin = "o", .reply = "{}", .turn = turns[i]};
+    }
+    fixture_do("SCRIPT FLUSH");
+    OK(session_store_finish(conn, &conf, ends, N, &error));
+    for (int i = 0; i < N; i++)
+        cr_assert(ends[i].error.class == ERROR_NONE && ends[i].state == FINISH_DONE);
+    struct begin_op next = begin(conn, &conf, "s", "next");
+    cr_assert(next.turn_count == 4);
+    cr_expect_str_eq(next.turns[3], turns[N - 1]);
+    begin_op_finish(&next);
+    /* Without a session there is no history, whatever turn is given. */
+    cr_expect(fixture_int("EXISTS %s:{job-0}:history %s:{job-0}:applied", fixture.prefix, fixture.prefix) == 0);
+    cr_expect(fixture_int("EXISTS %s:{job-0}:job:job-0", fixture.prefix) == 1);
+    OK(session_store_begin(conn, &conf, begins, 0, &error));
+    fixture_give(conn);
+}
+
+Test(session_store, every_key_ends_some_day)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    conf.session_ttl_s = 50;
+    conf.reply_ttl_s = 40;
+    struct redis_conn *conn = fixture_take();
+    OK(session_store_heartbeat(conn, &conf, &error));
+    int64_t alive = fixture_int("PTTL %s:alive:one", fixture.prefix);
+    cr_expect(alive > 5000 && alive <= 10000);
+    struct begin_op op = begin(conn, &conf, "s", "j");
+    cr_expect(fixture_int("TTL %s:{s}:job:j", fixture.prefix) >= 24 * 3600 - 1, "a running record outlives any run");
+    cr_assert(finish(conn, &conf, op.claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
+    static const struct { const char *key; int64_t at_most; } keys[] = {{"job:j", 40}, {"history", 50}, {"applied", 50}};
+    for (size_t i = 0; i < 3; i++) {
+        int64_t ttl = fixture_int("TTL %s:{s}:%s", fixture.prefix, keys[i].key);
+        cr_expect(ttl > keys[i].at_most - 10 && ttl <= keys[i].at_most, "%s: %lld", keys[i].key, (long long)ttl);
+    }
+    fixture_give(conn);
+}
+
+Test(session_store, a_lease_that_ran_out_may_still_finish_until_someone_takes_it)
+{
+    struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1);
+    a.lease_ms = b.lease_ms = 1;
+    struct redis_conn *conn = fixture_take();
+    OK(session_store_heartbeat(conn, &a, &error));
+    OK(session_store_heartbeat(conn, &b, &error));
+    struct begin_op first = begin(conn, &a, "s", "j"), kept = begin(conn, &a, "s", "k");
+    fixture_wait_redis_ms(3);
+    cr_expect(finish(conn, &a, kept.claim, END_OK, "{\"job\":\"k\"}") == FINISH_DONE);
+    struct begin_op second = begin(conn, &b, "s", "j");
+    cr_assert(second.state == BEGIN_RUN && second.crashes == 1 && second.claim.claim_epoch == 2);
+    begin_op_finish(&second);
+    cr_expect(finish(conn, &a, first.claim, END_OK, "{\"job\":\"j\"}") == FINISH_LOST);
+    /* The robbed one lives: its crash is taken back. */
+    cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "0");
+    cr_expect(finish(conn, &b, second.claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
+    fixture_give(conn);
+}
+
+Test(session_store, a_dead_holder_is_known_by_its_heartbeat)
+{
+    struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    OK(session_store_heartbeat(conn, &a, &error));
+    OK(session_store_heartbeat(conn, &b, &error));
+    struct begin_op op = begin(conn, &a, NULL, "j");
+    op = begin(conn, &b, NULL, "j");
+    cr_assert(op.state == BEGIN_BUSY && !op.holder_is_self);
+    cr_expect(op.busy_ms <= 10001, "asks again when the heartbeat may have ended, not after the whole lease");
+    op = begin(conn, &a, NULL, "j");
+    cr_assert(op.state == BEGIN_BUSY && op.holder_is_self);
+    fixture_do("DEL %s:alive:a", fixture.prefix);
+    op = begin(conn, &a, NULL, "j");
+    cr_assert(op.state == BEGIN_BUSY, "nobody presumes itself dead");
+    op = begin(conn, &b, NULL, "j");
+    cr_assert(op.state == BEGIN_RUN && op.crashes == 1);
+    fixture_give(conn);
+}
+
+Test(session_store, a_newer_life_takes_from_the_older_never_the_reverse)
+{
+    struct session_store_conf older = fixture_conf("a", "pod-0", 1), newer = fixture_conf("b", "pod-0", 2);
+    struct session_store_conf other = fixture_conf("c", "pod-1", 9);
+    struct redis_conn *conn = fixture_take();
+    OK(session_store_heartbeat(conn, &older, &error));
+    OK(session_store_heartbeat(conn, &newer, &error));
+    OK(session_store_heartbeat(conn, &other, &error));
+    begin(conn, &older, NULL, "j");
+    cr_expect(begin(conn, &other, NULL, "j").state == BEGIN_BUSY);
+    struct begin_op op = begin(conn, &newer, NULL, "j");
+    cr_expect(op.state == BEGIN_RUN && op.crashes == 1);
+    cr_expect(begin(conn, &older, NULL, "j").state == BEGIN_BUSY);
+    fixture_give(conn);
+}
+
+Test(session_store, a_replay_starts_afresh_and_may_differ)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op op = begin(conn, &conf, "s", "j");
+    struct release_op release = {.claim = op.claim, .kind = RELEASE_RETRY};
+    OK(session_store_release(conn, &conf, &release, 1, &error));
+    cr_assert(release.held && release.fails == 1);
+    op = begin(conn, &conf, "s", "j");
+    cr_assert(op.fails == 1 && op.first_failed_ms > 1600000000000);
+    int64_t first_failed_ms = op.first_failed_ms;
+    fixture_wait_redis_ms(3);
+    release.claim = op.claim;
+    OK(session_store_release(conn, &conf, &release, 1, &error));
+    op = begin(conn, &conf, "s", "j");
+    cr_assert(op.fails == 2 && op.first_failed_ms == first_failed_ms);
+    cr_assert(finish(conn, &conf, op.claim, END_DEAD, NULL) == FINISH_DONE);
+    op = begin(conn, &conf, "s", "j");
+    cr_assert(op.state == BEGIN_DONE && op.end_state == END_DEAD);
+    cr_expect_str_eq(op.reply, "{\"r\":1}");
+    begin_op_finish(&op);
+    struct begin_op replay = {.claim = {.session = "s", .job_id = "j"}, .fingerprint = "other", .origin = "jobs-0-2"};
+    session_store_token(replay.claim.token);
+    OK(session_store_begin(conn, &conf, &replay, 1, &error));
+    cr_assert(replay.state == BEGIN_RUN && replay.fails == 0 && replay.first_failed_ms == 0);
+    cr_expect(replay.claim.claim_epoch == 4, "the epoch never goes back");
+    cr_expect(begin(conn, &conf, "s", "j").state == BEGIN_CONFLICT);
+    fixture_give(conn);
+}
+
+Test(session_store, an_applied_job_sees_what_it_saw_and_appends_nothing)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    static const char *const jobs[] = {"j\"1", "j2", "j3"};
+    static const char *const turns[] = {"{\"job\":\"j\\\"1\"}", "{\"job\":\"j2\"}", "{\"job\":\"j3\"}"};
+    for (int i = 0; i < 3; i++) {
+        struct begin_op op = begin(conn, &conf, "s", jobs[i]);
+        cr_assert(finish(conn, &conf, op.claim, END_OK, turns[i]) == FINISH_DONE);
+        begin_op_finish(&op);
+    }
+    fixture_do("DEL %s:{s}:job:j2", fixture.prefix); /* its reply's life ended */
+    struct begin_op again = begin(conn, &conf, "s", "j2");
+    cr_assert(again.state == BEGIN_RUN && again.turn_count == 1);
+    cr_expect_str_eq(again.turns[0], turns[0]);
+    begin_op_finish(&again);
+    cr_assert(finish(conn, &conf, again.claim, END_OK, turns[1]) == FINISH_DONE);
+    /* The set lost too: the history itself tells, escapes and all. */
+    fixture_do("DEL %s:{s}:applied", fixture.prefix);
+    fixture_do("DEL %s:{s}:job:j\"1", fixture.prefix);
+    cr_assert(finish(conn, &conf, (struct claim){.session = "s", .job_id = jobs[0], .token = "t", .claim_epoch = 7}, END_OK, turns[0]) == FINISH_DONE);
+    fixture_do("DEL %s:{s}:applied", fixture.prefix);
+    fixture_do("DEL %s:{s}:job:j2", fixture.prefix);
+    again = begin(conn, &conf, "s", "j2");
+    begin_op_finish(&again);
+    cr_assert(finish(conn, &conf, again.claim, END_OK, turns[1]) == FINISH_DONE);
+    cr_expect(fixture_int("LLEN %s:{s}:history", fixture.prefix) == 3);
+    cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j\"1 epoch", fixture.prefix)->str, "7");
+    fixture_give(conn);
+}
+
+Test(session_store, an_applied_job_whose_turn_was_trimmed_sees_none_of_what_came_later)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    conf.history_turns_max = 1;
+    struct redis_conn *conn = fixture_take();
+    cr_assert(finish(conn, &conf, begin(conn, &conf, "s", "j").claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
+    struct begin_op later = begin(conn, &conf, "s", "k");
+    begin_op_finish(&later);
+    cr_assert(finish(conn, &conf, later.claim, END_OK, "{\"job\":\"k\"}") == FINISH_DONE);
+    fixture_do("DEL %s:{s}:job:j", fixture.prefix);
+    struct begin_op again = begin(conn, &conf, "s", "j");
+    cr_expect(again.state == BEGIN_RUN && again.turn_count == 0);
+    begin_op_finish(&again);
+    fixture_give(conn);
+}
+
+Test(session_store, a_repeated_begin_holds_the_claim_anew)
+{
+    struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    OK(session_store_heartbeat(conn, &a, &error));
+    struct begin_op op = begin(conn, &a, NULL, "j");
+    fixture_do("HSET %s:{j}:job:j lease_until_ms 0", fixture.prefix);
+    OK(session_store_begin(conn, &a, &op, 1, &error));
+    cr_assert(op.state == BEGIN_RUN && op.claim.claim_epoch == 1 && op.crashes == 0);
+    cr_expect(begin(conn, &b, NULL, "j").state == BEGIN_BUSY);
+    fixture_give(conn);
+}
+
+Test(session_store, a_cancel_comes_first)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op op = begin(conn, &conf, "s", "j");
+    fixture_do("HSET %s:{s}:job:j cancel 1", fixture.prefix);
+    cr_expect(finish(conn, &conf, op.claim, END_OK, "{\"job\":\"j\"}") == FINISH_CANCELLED);
+    cr_expect(fixture_int("EXISTS %s:{s}:history", fixture.prefix) == 0);
+    cr_expect(finish(conn, &conf, op.claim, END_CANCELLED, NULL) == FINISH_DONE);
+    fixture_give(conn);
+}
+
+Test(session_store, a_key_of_another_type_fails_its_own_op_alone)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    fixture_do("SET %s:{bad}:history x", fixture.prefix);
+    struct begin_op ops[3] = {0};
+    static const char *const sessions[] = {"s", "bad", "t"};
+    for (int i = 0; i < 3; i++) {
+        ops[i] = (struct begin_op){.claim = {.session = sessions[i], .job_id = "j"}, .fingerprint = "f", .origin = "o"};
+        session_store_token(ops[i].claim.token);
+    }
+    OK(session_store_begin(conn, &conf, ops, 3, &error));
+    cr_expect(ops[0].error.class == ERROR_NONE && ops[2].error.class == ERROR_NONE);
+    cr_expect(ops[1].error.class == ERROR_PERMANENT);
+    cr_expect_str_eq(ops[1].error.code, "redis_error");
+    cr_expect(fixture_int("EXISTS %s:{bad}:job:j", fixture.prefix) == 0, "no claim is left behind");
+    fixture_give(conn);
+}

@@ -1,0 +1,152 @@
+#include "chat/redis_connect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef CHAT_HIREDIS_TLS
+#include <arpa/inet.h>
+#include <hiredis/hiredis_ssl.h>
+#include <openssl/ssl.h>
+#endif
+
+enum status redis_connect_supported(const struct redis_url *url, struct error *err)
+{
+#ifndef CHAT_HIREDIS_TLS
+    if (url->tls)
+        return error_set(err, ERROR_PERMANENT, "redis_tls",
+                         "redis.url: rediss:// needs hiredis 1.x with TLS and this build has none: build on Debian 13 "
+                         "or newer, or use redis:// to a TLS proxy (stunnel) beside the worker");
+#else
+    (void)url, (void)err;
+#endif
+    return STATUS_OK;
+}
+
+static enum status unavailable(const struct redis_url *url, const redisContext *context, struct error *err)
+{
+    return error_set(err, ERROR_UNAVAILABLE, "redis_connect", "Redis %s: %s", url->address,
+                     context ? context->errstr : "out of memory");
+}
+
+#ifdef CHAT_HIREDIS_TLS
+/* With an SSL of our own making: hiredis' own contexts check the chain but not the host's name. */
+static enum status tls_start(const struct redis_url *url, redisContext *context, struct error *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = ctx && SSL_CTX_set_default_verify_paths(ctx) == 1 ? SSL_new(ctx) : NULL;
+    SSL_CTX_free(ctx); /* ssl holds it */
+    if (!ssl)
+        return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: OpenSSL could not be set up", url->address);
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+    unsigned char address[sizeof(struct in6_addr)]; /* an address is checked, but is no server *name* */
+    bool named = inet_pton(AF_INET, url->host, address) != 1 && inet_pton(AF_INET6, url->host, address) != 1;
+    if (SSL_set1_host(ssl, url->host) != 1 || (named && SSL_set_tlsext_host_name(ssl, url->host) != 1)) {
+        SSL_free(ssl);
+        return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: OpenSSL refused the host's name", url->address);
+    }
+    if (redisInitiateSSL(context, ssl) != REDIS_OK) {
+        SSL_free(ssl); /* the context takes it only when that went well */
+        return error_set(err, ERROR_UNAVAILABLE, "redis_tls",
+                         "Redis %s: TLS: %s (is the certificate for this host, from an authority the system knows?)",
+                         url->address, context->errstr);
+    }
+    return STATUS_OK;
+}
+#endif
+
+bool redis_reply_is_outage(const redisReply *reply, const char *address, struct error *err)
+{
+    static const char *const codes[] = {
+        "READONLY", "LOADING",    "MASTERDOWN", "OOM",     "BUSY",   "CLUSTERDOWN", "NOAUTH",
+        "TRYAGAIN", "NOREPLICAS", "MISCONF",    "UNKILLABLE", "NOPERM", "MOVED",    "ASK",
+        "ERR max number of clients reached",
+        "ERR Protocol error", /* what a client without AUTH gets for a command of over 10 words; then it's closed */
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        size_t size = strlen(codes[i]);
+        if (strncmp(reply->str, codes[i], size) != 0 || !strchr(" :", reply->str[size]))
+            continue;
+        const char *remedy = "";
+        if (strcmp(codes[i], "NOAUTH") == 0 || strstr(reply->str, "unauthenticated"))
+            remedy = " (redis.url has no password)";
+        else if (strcmp(codes[i], "MOVED") == 0 || strcmp(codes[i], "ASK") == 0)
+            remedy = " (a Redis Cluster: the worker needs one primary, or a proxy)";
+        error_set(err, ERROR_UNAVAILABLE, "redis_unavailable", "Redis %s: %.120s%s", address, reply->str, remedy);
+        return true;
+    }
+    return false;
+}
+
+static enum status auth_refused(const struct redis_url *url, struct error *err)
+{
+    return error_set(err, ERROR_PERMANENT, "redis_auth",
+                     "Redis %s refuses %s%s: check user and password in redis.url, and the server's ACL or requirepass",
+                     url->address, url->user ? "the user " : "the password", url->user ? url->user : "");
+}
+
+static enum status authenticate(const struct redis_url *url, redisContext *context, struct error *err)
+{
+    if (!url->password)
+        return STATUS_OK;
+    const char *argv[] = {"AUTH", url->user ? url->user : url->password, url->password};
+    redisReply *reply = redisCommandArgv(context, url->user ? 3 : 2, argv, NULL);
+    if (!reply)
+        return unavailable(url, context, err);
+    enum status status = STATUS_OK;
+    if (reply->type == REDIS_REPLY_ERROR && !redis_reply_is_outage(reply, url->address, err))
+        status = auth_refused(url, err);
+    else if (reply->type == REDIS_REPLY_ERROR)
+        status = STATUS_FAILED;
+    freeReplyObject(reply);
+    return status;
+}
+
+static enum status select_db(const struct redis_url *url, redisContext *context, struct error *err)
+{
+    if (url->db == 0)
+        return STATUS_OK;
+    redisReply *reply = redisCommand(context, "SELECT %d", url->db);
+    if (!reply)
+        return unavailable(url, context, err);
+    enum status status = STATUS_OK;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        status = STATUS_FAILED;
+        if (strncmp(reply->str, "NOAUTH", 6) == 0)
+            auth_refused(url, err);
+        else if (!redis_reply_is_outage(reply, url->address, err))
+            error_set(err, ERROR_PERMANENT, "redis_db", "Redis %s has no database %d for us: %.120s", url->address,
+                      url->db, reply->str);
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+static enum status prepare(const struct redis_url *url, struct timeval timeout, redisContext *context,
+                           struct error *err)
+{
+    if (!context || context->err || redisSetTimeout(context, timeout) != REDIS_OK)
+        return unavailable(url, context, err);
+    /* Without it a peer that vanished (no FIN) keeps an idle connection for hours. */
+    if (url->host && redisEnableKeepAlive(context) != REDIS_OK)
+        return unavailable(url, context, err);
+#ifdef CHAT_HIREDIS_TLS
+    if (url->tls && tls_start(url, context, err) != STATUS_OK)
+        return STATUS_FAILED;
+#endif
+    if (authenticate(url, context, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return select_db(url, context, err);
+}
+
+enum status redis_connect(const struct redis_url *url, int64_t timeout_ms, redisContext **ret, struct error *err)
+{
+    struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    redisContext *context = url->path ? redisConnectUnixWithTimeout(url->path, timeout)
+                                      : redisConnectWithTimeout(url->host, url->port, timeout);
+    enum status status = prepare(url, timeout, context, err);
+    if (status == STATUS_OK)
+        *ret = context;
+    else if (context)
+        redisFree(context);
+    return status;
+}

@@ -1,0 +1,24 @@
+/* One new Redis connection, ready for commands: TCP, TLS or unix socket, AUTH, SELECT. */
+#ifndef CHAT_CHAT_REDIS_CONNECT_H
+#define CHAT_CHAT_REDIS_CONNECT_H
+
+#include <hiredis/hiredis.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "chat/redis_url.h"
+
+/* Can this build speak what url asks for? FAILED: rediss:// without TLS in hiredis. */
+enum status redis_connect_supported(const struct redis_url *url, struct error *err) MUST_CHECK;
+
+/* Resolves and connects anew each time (a failover may have moved the name). Blocks up to timeout_ms for the
+ * connection and for each answer, and as long as the resolver likes. *ret is the caller's (redisFree).
+ * FAILED: ERROR_UNAVAILABLE; ERROR_PERMANENT with code redis_auth for a refused user or password. */
+enum status redis_connect(const struct redis_url *url, int64_t timeout_ms, redisContext **ret,
+                          struct error *err) MUST_CHECK;
+
+/* Is this error reply the whole server's trouble (LOADING, READONLY, ...), not the command's? Then sets *err
+ * to ERROR_UNAVAILABLE and returns true: the connection is to be dropped. */
+bool redis_reply_is_outage(const redisReply *reply, const char *address, struct error *err);
+
+#endif

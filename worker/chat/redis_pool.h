@@ -1,0 +1,41 @@
+/* A bounded pool of Redis connections: a Redis call takes microseconds, an LLM call seconds, so that 16
+ * connections serve a thousand threads. hiredis, blocking. A connection is dropped after any error
+ * (a late answer would be taken for the next command's), and made anew with AUTH and SELECT. */
+#ifndef CHAT_CHAT_REDIS_POOL_H
+#define CHAT_CHAT_REDIS_POOL_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct redis_pool;
+struct redis_conn {
+    redisContext *context;
+    struct redis_pool *pool;
+    struct redis_conn *next; /* idle list; the pool's */
+    bool broken; /* unread answers may be under way: set by who stops reading; give closes it then */
+};
+
+/* Parses url (redis://[user[:password]@]host[:port][/db], rediss://, unix://[user:password@]/path[?db=N]),
+ * percent-decoded. Doesn't connect. FAILED: a malformed url, or rediss:// where hiredis has no TLS; the
+ * message never shows the password. */
+enum status redis_pool_create(const char *url, int size, int64_t timeout_ms, struct redis_pool **ret,
+                              struct error *err) MUST_CHECK;
+void redis_pool_destroy(struct redis_pool *pool); /* all connections back; NULL is fine */
+
+/* Lends a connection, connecting if needed (blocks up to timeout_ms for each). Waits for one at most until
+ * the time-out. FAILED: ERROR_UNAVAILABLE, or ERROR_PERMANENT with code redis_auth for a wrong password. */
+enum status redis_pool_take(struct redis_pool *pool, struct redis_conn **ret, struct error *err) MUST_CHECK;
+/* Gives it back and nulls *conn; broken (the argument, the connection's field or hiredis' own error): it is
+ * closed. */
+void redis_pool_give(struct redis_pool *pool, struct redis_conn **conn, bool broken);
+
+/* host:port or path, for messages. Borrowed. */
+const char *redis_pool_address(const struct redis_pool *pool);
+
+/* What a start-up check reads: PING, and maxmemory-policy (empty when CONFIG isn't allowed). */
+enum status redis_pool_probe(struct redis_pool *pool, char *ret_policy, size_t policy_size, struct error *err) MUST_CHECK;
+
+#endif

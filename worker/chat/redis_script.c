@@ -1,0 +1,193 @@
+#include "chat/redis_script.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "chat/redis_connect.h"
+
+static void args_bytes(struct redis_args *args, const char *bytes, size_t size)
+{
+    assert(args->count < REDIS_ARGS_MAX);
+    args->value[args->count] = bytes;
+    args->size[args->count++] = size;
+}
+
+void redis_args_text(struct redis_args *args, const char *text)
+{
+    args_bytes(args, text ? text : "", text ? strlen(text) : 0);
+}
+
+void redis_args_number(struct redis_args *args, int64_t number)
+{
+    assert(args->number_count < (int)(sizeof args->numbers / sizeof *args->numbers));
+    char *text = args->numbers[args->number_count++];
+    int size = snprintf(text, sizeof *args->numbers, "%" PRId64, number);
+    args_bytes(args, text, (size_t)size);
+}
+
+static char *put(char *to, const char *text)
+{
+    return stpcpy(to, text);
+}
+
+static char *put_encoded(char *to, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f || strchr("%{}:", *c))
+            to += sprintf(to, "%%%02X", *c);
+        else
+            *to++ = (char)*c;
+    }
+    *to = '\0';
+    return to;
+}
+
+/* prefix:{tag}kind[id] */
+static void put_key(struct redis_args *args, const char *prefix, const char *tag, const char *kind, const char *id)
+{
+    char *start = args->keys + args->keys_used;
+    char *to = put(put(start, prefix), ":{");
+    to = put(put(put_encoded(to, tag), "}"), kind);
+    if (id)
+        to = put_encoded(to, id);
+    args_bytes(args, start, (size_t)(to - start));
+    args->keys_used += (size_t)(to - start) + 1;
+}
+
+void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
+                     bool with_history)
+{
+    bool has_session = session && *session;
+    const char *tag = has_session ? session : job_id;
+    /* Room for the worst case first: the arguments point into it, so it must not move. */
+    size_t need = 3 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id);
+    args->keys_used = 0;
+    if (args->keys_size < need)
+        args->keys = xrealloc(args->keys, args->keys_size = need);
+    with_history = with_history && has_session;
+    redis_args_text(args, with_history ? "3" : "1");
+    put_key(args, prefix, tag, ":job:", job_id);
+    if (with_history) {
+        put_key(args, prefix, tag, ":history", NULL);
+        put_key(args, prefix, tag, ":applied", NULL);
+    }
+}
+
+enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, struct error *err)
+{
+    if (redisAppendCommandArgv(conn->context, args->count, args->value, args->size) == REDIS_OK)
+        return STATUS_OK;
+    conn->broken = true;
+    return error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %s", redis_pool_address(conn->pool),
+                     conn->context->errstr);
+}
+
+void redis_args_reset(struct redis_args *args)
+{
+    args->count = 0;
+    args->number_count = 0;
+    args->keys_used = 0;
+}
+
+void redis_args_finish(struct redis_args *args)
+{
+    free(args->keys);
+}
+
+enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err)
+{
+    const char *address = redis_pool_address(conn->pool);
+    redisReply *reply = NULL;
+    if (redisGetReply(conn->context, (void **)&reply) != REDIS_OK) {
+        conn->broken = true;
+        return error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %s", address, conn->context->errstr);
+    }
+    if (reply->type == REDIS_REPLY_ERROR && redis_reply_is_outage(reply, address, err)) {
+        conn->broken = true;
+        freeReplyObject(reply);
+        return STATUS_FAILED;
+    }
+    *ret = reply;
+    return STATUS_OK;
+}
+
+static enum status append_all(struct redis_conn *conn, const struct redis_script_calls *calls, const size_t *todo,
+                              size_t count, bool load, struct error *err)
+{
+    struct redis_args args = {0};
+    enum status status = STATUS_OK;
+    if (load) {
+        redis_args_text(&args, "SCRIPT");
+        redis_args_text(&args, "LOAD");
+        redis_args_text(&args, calls->script->body);
+        status = redis_args_append(&args, conn, err);
+    }
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        redis_args_reset(&args);
+        redis_args_text(&args, "EVALSHA");
+        redis_args_text(&args, calls->script->sha);
+        calls->fill(&args, calls->ops, todo[i]);
+        status = redis_args_append(&args, conn, err);
+    }
+    redis_args_finish(&args);
+    return status;
+}
+
+static enum status read_load(struct redis_conn *conn, const struct redis_script_calls *calls, struct error *err)
+{
+    redisReply *reply;
+    if (redis_reply_next(conn, &reply, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = STATUS_OK;
+    if (reply->type != REDIS_REPLY_STRING || strcmp(reply->str, calls->script->sha) != 0) {
+        conn->broken = true;
+        status = error_set(err, ERROR_UNAVAILABLE, "redis_script", "Redis %s doesn't load the script %s: %.120s",
+                           redis_pool_address(conn->pool), calls->script->name, reply->str ? reply->str : "no text");
+    }
+    freeReplyObject(reply);
+    return status;
+}
+
+/* Leaves those that Redis didn't know the script for in todo, and counts them. */
+static enum status read_all(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
+                            size_t count, size_t *ret_left, struct error *err)
+{
+    *ret_left = 0;
+    for (size_t i = 0; i < count; i++) {
+        redisReply *reply;
+        if (redis_reply_next(conn, &reply, err) != STATUS_OK)
+            return STATUS_FAILED;
+        struct error *own = calls->error(calls->ops, todo[i]);
+        own->class = ERROR_NONE;
+        if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
+            todo[(*ret_left)++] = todo[i];
+        else if (reply->type == REDIS_REPLY_ERROR)
+            error_set(own, ERROR_PERMANENT, "redis_error", "Redis, script %s: %.180s", calls->script->name, reply->str);
+        else if (!calls->answer(calls->ops, todo[i], reply))
+            error_set(own, ERROR_PERMANENT, "redis_error", "Redis, script %s: unexpected answer", calls->script->name);
+        freeReplyObject(reply);
+    }
+    return STATUS_OK;
+}
+
+enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
+                             size_t count, struct error *err)
+{
+    /* Once plain, then with the script in the same pipeline; a third round only if someone flushes it meanwhile. */
+    for (int round = 0; round < 3 && count; round++) {
+        bool load = round > 0;
+        if (append_all(conn, calls, todo, count, load, err) != STATUS_OK ||
+            (load && read_load(conn, calls, err) != STATUS_OK) ||
+            read_all(conn, calls, todo, count, &count, err) != STATUS_OK)
+            return STATUS_FAILED;
+    }
+    if (count == 0)
+        return STATUS_OK;
+    conn->broken = true;
+    return error_set(err, ERROR_UNAVAILABLE, "redis_script", "Redis %s loses its scripts as fast as they are loaded",
+                     redis_pool_address(conn->pool));
+}

@@ -1,0 +1,57 @@
+/* Many calls of one Lua script in one pipeline: the plumbing below session_store.c, which knows what the
+ * scripts mean. Appends all, reads all, reloads the script once when Redis has lost it. */
+#ifndef CHAT_CHAT_REDIS_SCRIPT_H
+#define CHAT_CHAT_REDIS_SCRIPT_H
+
+#include <hiredis/hiredis.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "chat/redis_pool.h"
+
+/* One command's arguments. Strings are borrowed until the command is appended (hiredis copies it then);
+ * keys and numbers live here. Reused from command to command. */
+#define REDIS_ARGS_MAX 20
+struct redis_args {
+    int count;
+    const char *value[REDIS_ARGS_MAX];
+    size_t size[REDIS_ARGS_MAX];
+    char numbers[8][24];
+    int number_count;
+    char *keys; /* owned */
+    size_t keys_used, keys_size;
+};
+
+void redis_args_text(struct redis_args *args, const char *text); /* NULL: empty */
+void redis_args_number(struct redis_args *args, int64_t number);
+/* How many keys, then prefix:{TAG}:job:ID and with a session also :history and :applied. NULL or empty
+ * session: the tag is the id. `% { } :` and controls in both are percent-encoded: one tag, one slot. */
+void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
+                     bool with_history);
+enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, struct error *err) MUST_CHECK;
+void redis_args_reset(struct redis_args *args);
+void redis_args_finish(struct redis_args *args);
+
+struct redis_script {
+    const char *name;
+    const char *body;
+    const char *sha;
+};
+
+struct redis_script_calls {
+    const struct redis_script *script;
+    void (*fill)(struct redis_args *args, void *ops, size_t index); /* keys and arguments of one call */
+    bool (*answer)(void *ops, size_t index, const redisReply *reply); /* false: not what the script returns */
+    struct error *(*error)(void *ops, size_t index); /* where one call's own error goes */
+    void *ops;
+};
+
+/* Runs the calls whose indices are todo[0..count) (changed in the process). FAILED: ERROR_UNAVAILABLE and the
+ * connection is marked broken. Otherwise each call was answered or has its own error. */
+enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
+                             size_t count, struct error *err) MUST_CHECK;
+
+/* The next reply: the caller's to free. FAILED: connection broken, or the server as a whole can't serve us. */
+enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err) MUST_CHECK;
+
+#endif

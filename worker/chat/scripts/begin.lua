@@ -1,0 +1,76 @@
+-- Claims a job, or says why not. Repeats safely under one token: the answer of a call may be lost.
+-- KEYS: job hash; with a session also its history (list) and its applied job ids (set).
+-- ARGV: token, fingerprint, origin, incarnation, instance ('' for none), its start, lease, job id,
+--       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept.
+-- -> {'run', epoch, fails, crashes, first failure, turns} | {'done', state, reply}
+--    | {'busy', ms, incarnation} | {'conflict'}
+local job = KEYS[1]
+local token, fingerprint, origin, incarnation, instance = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local started_ms, lease_ms, id, presumed_dead, keep_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local r = redis.call('HMGET', job, 'state', 'token', 'epoch', 'fails', 'crashes', 'first_failed_ms',
+  'fingerprint', 'origin', 'holder', 'instance', 'started_ms', 'lease_until_ms')
+local state, holder_token, holder = r[1], r[2], r[9]
+local epoch, fails, crashes, first_failed_ms =
+  tonumber(r[3] or 0), tonumber(r[4] or 0), tonumber(r[5] or 0), tonumber(r[6] or 0)
+
+if (state == 'run' or state == 'ok') and r[7] ~= fingerprint then
+  return {'conflict'}
+end
+local ended_badly = state == 'dead' or state == 'cancelled'
+if state == 'ok' or (ended_badly and r[8] == origin) then
+  return {'done', state, redis.call('HGET', job, 'reply')}
+end
+
+local repeated = state == 'run' and holder_token == token
+local robbed = ''
+if state == 'run' and not repeated then
+  local left = tonumber(r[12]) - now
+  -- One instance has one life at a time: its newer incarnation knows that the older one is gone.
+  local our_older_life = instance ~= '' and r[10] == instance and tonumber(r[11]) < started_ms
+  if left > 0 and not our_older_life and holder ~= presumed_dead then
+    return {'busy', left, holder}
+  end
+  crashes = crashes + 1
+  robbed = holder_token
+elseif ended_badly then -- another origin: a replay starts afresh
+  fails, crashes, first_failed_ms = 0, 0, 0
+end
+
+-- Reads come before writes: a key of the wrong type must not leave a claim behind.
+local turns = {}
+if KEYS[2] then
+  turns = redis.call('LRANGE', KEYS[2], 0, -1)
+  if redis.call('SISMEMBER', KEYS[3], id) == 1 then
+    -- Asked again after its turn was applied: what it sees ends before its own turn. When that was
+    -- trimmed away, all that is left came later.
+    local before = {}
+    local found = false
+    for i, turn in ipairs(turns) do
+      local ok, decoded = pcall(cjson.decode, turn)
+      if ok and type(decoded) == 'table' and decoded.job == id then
+        found = true
+        break
+      end
+      before[i] = turn
+    end
+    turns = found and before or {}
+  end
+end
+
+local lease_until_ms = string.format('%.0f', now + lease_ms)
+if repeated then
+  redis.call('HSET', job, 'lease_until_ms', lease_until_ms)
+else
+  epoch = epoch + 1
+  redis.call('HSET', job, 'state', 'run', 'token', token, 'epoch', epoch, 'fails', fails, 'crashes', crashes,
+    'first_failed_ms', string.format('%.0f', first_failed_ms), 'fingerprint', fingerprint, 'origin', origin,
+    'holder', incarnation, 'instance', instance, 'started_ms', ARGV[6], 'lease_until_ms', lease_until_ms,
+    'robbed', robbed)
+end
+-- Not the lease: only so that a record whose job Kafka has deleted doesn't stay for ever.
+redis.call('PEXPIRE', job, keep_ms)
+return {'run', epoch, fails, crashes, first_failed_ms, turns}
