@@ -1,0 +1,256 @@
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "chat/llm_codec.h"
+
+static struct provider_settings provider = {.name = "main", .model = "small"};
+
+#define USER(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
+#define SAID(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
+#define SYSTEM(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
+#define CALLS(id) "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"" id "\",\"type\":\"function\"}]}"
+#define RESULT(id) "{\"role\":\"tool\",\"tool_call_id\":\"" id "\",\"content\":\"r\"}"
+#define TURN(job, messages) "{\"job\":\"" job "\",\"messages\":[" messages "]}"
+
+struct given {
+    const char *messages; /* the job's, without brackets; NULL: USER("now") */
+    const char *params;
+    const char *system_prompt;
+    const char *turns[6]; /* up to the first NULL */
+    int64_t bytes_max;    /* 0: no limit */
+};
+
+static json_t *encode(struct given given)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "[%s]", given.messages != NULL ? given.messages : USER("now"));
+    AUTO_JSON json_t *messages = json_loads(text, 0, NULL);
+    AUTO_JSON json_t *params = given.params != NULL ? json_loads(given.params, 0, NULL) : NULL;
+    cr_assert_not_null(messages, "%s", text);
+    char id[] = "this";
+    struct job job = {.id = id, .messages = messages, .params = params};
+    struct llm_request_parts parts = {.provider = &provider,
+                                      .system_prompt = given.system_prompt,
+                                      .turns = (char **)given.turns,
+                                      .history_bytes_max = given.bytes_max ? given.bytes_max : 1 << 20,
+                                      .job = &job};
+    while (parts.turn_count < 6 && given.turns[parts.turn_count] != NULL)
+        parts.turn_count++;
+    AUTO_FREE char *body = llm_request_encode(&parts);
+    json_t *root = json_loads(body, 0, NULL);
+    cr_assert_not_null(root, "%s", body);
+    return root;
+}
+
+static void expect_messages(struct given given, const char *want)
+{
+    AUTO_JSON json_t *root = encode(given);
+    AUTO_FREE char *got = json_dumps(json_object_get(root, "messages"), JSON_COMPACT);
+    char text[2048];
+    snprintf(text, sizeof text, "[%s]", want);
+    cr_expect_str_eq(got, text);
+}
+#define EXPECT_MESSAGES(want, ...) expect_messages((struct given){__VA_ARGS__}, want)
+
+Test(request, is_model_and_messages)
+{
+    AUTO_JSON json_t *root = encode((struct given){0});
+    AUTO_FREE char *got = json_dumps(root, JSON_COMPACT);
+    cr_expect_str_eq(got, "{\"model\":\"small\",\"messages\":[" USER("now") "]}");
+}
+
+Test(request, merges_the_providers_params_then_the_jobs)
+{
+    provider.params = "{\"temperature\":1,\"top_p\":0.5,\"stream\":true,\"n\":4}";
+    AUTO_JSON json_t *root = encode((struct given){.params = "{\"temperature\":0,\"model\":\"large\"}"});
+    AUTO_FREE char *got = json_dumps(root, JSON_COMPACT);
+    cr_expect_str_eq(got, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5}");
+}
+
+Test(request, is_led_by_the_system_prompt_unless_the_job_brings_one)
+{
+    EXPECT_MESSAGES(SYSTEM("p") "," USER("a") "," SAID("b") "," USER("now"), .system_prompt = "p",
+                    .turns = {TURN("1", USER("a") "," SAID("b"))});
+    EXPECT_MESSAGES(SYSTEM("own") "," USER("a") "," SAID("b") "," USER("now"), .system_prompt = "p",
+                    .messages = SYSTEM("own") "," USER("now"), .turns = {TURN("1", USER("a") "," SAID("b"))});
+}
+
+Test(history, is_cut_at_the_jobs_own_turn)
+{
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {TURN("1", USER("a") "," SAID("b")), TURN("this", USER("now") "," SAID("x")),
+                              TURN("2", USER("c") "," SAID("d"))});
+}
+
+Test(history, skips_damaged_elements)
+{
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {"{", "[]", "{\"job\":\"1\",\"messages\":[]}", "{\"messages\":[{\"content\":\"x\"}]}",
+                              TURN("1", USER("a") "," SAID("b"))});
+}
+
+Test(history, begins_with_a_user)
+{
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {TURN("1", RESULT("t") "," SAID("x")), TURN("2", SAID("y")),
+                              TURN("3", USER("a") "," SAID("b"))});
+}
+
+Test(history, leaves_out_the_oldest_whole_turns_beyond_its_bytes)
+{
+    const char *turn = TURN("1", USER("a") "," SAID("b"));
+    int64_t size = (int64_t)strlen(turn);
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {turn, turn, turn}, .bytes_max = 2 * size);
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {turn, turn, turn}, .bytes_max = 2 * size - 1);
+    EXPECT_MESSAGES(USER("now"), .turns = {turn}, .bytes_max = 1);
+}
+
+Test(history, keeps_tool_calls_that_the_new_messages_answer)
+{
+    EXPECT_MESSAGES(USER("a") "," CALLS("t") "," RESULT("t"), .messages = RESULT("t"),
+                    .turns = {TURN("1", USER("a") "," CALLS("t"))});
+    EXPECT_MESSAGES(USER("now"), .turns = {TURN("1", USER("a") "," CALLS("t"))});
+    EXPECT_MESSAGES(RESULT("other"), .messages = RESULT("other"), .turns = {TURN("1", USER("a") "," CALLS("t"))});
+}
+
+Test(history, leaves_out_unanswered_tool_calls_wherever_they_stand)
+{
+    EXPECT_MESSAGES(USER("c") "," SAID("d") "," USER("now"),
+                    .turns = {TURN("1", USER("a") "," CALLS("t")), TURN("2", USER("c") "," SAID("d"))});
+    /* The second turn answered the first; without it nothing does. */
+    EXPECT_MESSAGES(USER("now"), .turns = {TURN("1", USER("a") "," CALLS("t")), TURN("2", RESULT("t") "," CALLS("u"))});
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {TURN("1", USER("a") "," SAID("b")), TURN("2", RESULT("t") "," SAID("orphan"))});
+}
+
+static void expect_turn(const char *messages, const char *answer, const char *want)
+{
+    AUTO_JSON json_t *array = json_loads(messages, 0, NULL);
+    AUTO_JSON json_t *message = json_loads(answer, 0, NULL);
+    char id[] = "this";
+    struct job job = {.id = id, .messages = array};
+    AUTO_FREE char *turn = history_turn_encode(&job, message);
+    cr_expect_str_eq(turn, want);
+}
+
+Test(turn, holds_the_new_messages_without_system_ones_and_the_answer)
+{
+    expect_turn("[" SYSTEM("s") "," USER("now") "]", SAID("yes"), TURN("this", USER("now") "," SAID("yes")));
+    expect_turn("[" USER("now") "]", CALLS("t"), TURN("this", USER("now") "," CALLS("t")));
+}
+
+Test(turn, holds_an_answer_that_can_be_sent_again)
+{
+    expect_turn("[" USER("now") "]",
+                "{\"role\":\"assistant\",\"content\":\"yes\",\"tool_calls\":[],\"refusal\":null,"
+                "\"reasoning_content\":\"hm\"}",
+                TURN("this", USER("now") "," SAID("yes")));
+    expect_turn("[" USER("now") "]", "{\"content\":null}", TURN("this", USER("now") "," SAID("")));
+}
+
+Test(response, gives_message_reason_model_and_usage)
+{
+    const char *body = "{\"model\":\"m\",\"choices\":[{\"finish_reason\":\"length\",\"message\":" SAID("a\\u0000b")
+                       "}],"
+                       "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":0}}";
+    struct llm_answer answer = {0};
+    struct error err = {0};
+    cr_assert_eq(llm_response_decode(body, strlen(body), &answer, NULL, &err), STATUS_OK, "%s", err.message);
+    cr_expect_eq(json_string_length(json_object_get(answer.message, "content")), 3);
+    cr_expect_str_eq(answer.finish_reason, "length");
+    cr_expect_str_eq(answer.model, "m");
+    cr_expect_eq(answer.usage.prompt_tokens, 3);
+    cr_expect_eq(answer.usage.completion_tokens, 0);
+    cr_expect_eq(answer.usage.total_tokens, -1, "unknown, not zero");
+    llm_answer_finish(&answer);
+}
+
+Test(response, without_an_answer_is_retriable)
+{
+    char deep[4000];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    const char *const bodies[] = {"", "{", "<html>", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[{}]}",
+                                  "{\"choices\":[{\"message\":null}]}", deep};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct llm_answer answer = {0};
+        struct error err = {0};
+        cr_expect_eq(llm_response_decode(bodies[i], strlen(bodies[i]), &answer, NULL, &err), STATUS_FAILED);
+        cr_expect_eq(err.class, ERROR_RETRIABLE, "%.20s", bodies[i]);
+        cr_expect_str_eq(err.code, "invalid_response");
+        cr_expect_null(answer.message);
+    }
+}
+
+static struct error decode_error(const char *body, struct llm_failure *failure)
+{
+    struct llm_answer answer = {0};
+    struct error err = {0};
+    cr_expect_eq(llm_response_decode(body, strlen(body), &answer, failure, &err), STATUS_FAILED);
+    return err;
+}
+
+Test(response, may_be_an_error_after_a_200)
+{
+    struct llm_failure failure = {0};
+    cr_expect_eq(decode_error("{\"error\":{\"message\":\"m\",\"code\":503}}", &failure).class, ERROR_UNAVAILABLE);
+    cr_expect_eq(decode_error("{\"error\":{\"code\":\"insufficient_quota\"}}", &failure).class, ERROR_PERMANENT);
+    cr_expect(failure.billing);
+    cr_expect_eq(decode_error("{\"error\":{\"code\":\"rate_limit_exceeded\"}}", NULL).class, ERROR_RETRIABLE);
+    cr_expect_eq(decode_error("{\"error\":\"boom\"}", NULL).class, ERROR_RETRIABLE);
+    struct error err = decode_error("{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\"}}", &failure);
+    cr_expect_eq(err.class, ERROR_PERMANENT);
+    cr_expect(failure.context_overflow);
+}
+
+static const struct {
+    int status;
+    const char *body;
+    enum error_class class;
+    const char *code;
+    bool overflow;
+} refusals[] = {
+    {429, "{\"error\":{\"code\":\"rate_limit_exceeded\",\"type\":\"tokens\"}}", ERROR_RETRIABLE, "rate_limit_exceeded", 0},
+    {429, "{\"error\":{\"code\":\"insufficient_quota\"}}", ERROR_PERMANENT, "insufficient_quota", 0},
+    {429, "{\"error\":{\"code\":null,\"type\":\"insufficient_quota\"}}", ERROR_PERMANENT, "insufficient_quota", 0},
+    {429, "{\"error\":{\"code\":\"billing_hard_limit_reached\"}}", ERROR_PERMANENT, "billing_hard_limit_reached", 0},
+    {429, "{\"error\":{\"code\":\"billing_not_active\"}}", ERROR_PERMANENT, "billing_not_active", 0},
+    {429, "[{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\"}}]", ERROR_RETRIABLE, "RESOURCE_EXHAUSTED", 0},
+    {402, "", ERROR_PERMANENT, "http_402", 0},
+    {408, "", ERROR_RETRIABLE, "http_408", 0},
+    {409, "", ERROR_RETRIABLE, "http_409", 0},
+    {424, "{\"error\":\"Request failed\",\"error_type\":\"generation\"}", ERROR_RETRIABLE, "generation", 0},
+    {500, "<html>secret</html>", ERROR_RETRIABLE, "http_500", 0},
+    {502, "", ERROR_RETRIABLE, "http_502", 0},
+    {503, "{\"error\":{\"code\":503,\"message\":\"Loading model\",\"type\":\"unavailable_error\"}}", ERROR_UNAVAILABLE,
+     "unavailable_error", 0},
+    {529, "{\"error\":{\"type\":\"overloaded_error\"}}", ERROR_UNAVAILABLE, "overloaded_error", 0},
+    {401, "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"secret\"}}", ERROR_PERMANENT, "invalid_api_key", 0},
+    {404, "{\"error\":{\"code\":\"a secret sentence\"}}", ERROR_PERMANENT, "http_404", 0},
+    {301, "", ERROR_PERMANENT, "http_301", 0},
+    {400, "{\"error\":{\"code\":\"context_length_exceeded\"}}", ERROR_PERMANENT, "context_length_exceeded", 1},
+    {400, "{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\",\"n_ctx\":4096}}", ERROR_PERMANENT,
+     "context_length_exceeded", 1},
+    {400, "{\"object\":\"error\",\"type\":\"BadRequestError\",\"code\":400,\"message\":\"This model's maximum context "
+          "length is 4096 tokens. secret\"}", ERROR_PERMANENT, "context_length_exceeded", 1},
+    {422, "{\"error\":\"`inputs` must have less than 1024 tokens\",\"error_type\":\"validation\"}", ERROR_PERMANENT,
+     "context_length_exceeded", 1},
+    {500, "{\"error\":{\"message\":\"maximum context length\"}}", ERROR_RETRIABLE, "http_500", 0},
+};
+
+Test(refusal, is_classed_by_status_and_code)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        struct llm_failure failure = {0};
+        struct error err = {0};
+        llm_error_classify(refusals[i].status, refusals[i].body, strlen(refusals[i].body), &failure, &err);
+        cr_expect_eq(err.class, refusals[i].class, "%d %s", refusals[i].status, refusals[i].body);
+        cr_expect_str_eq(err.code, refusals[i].code);
+        cr_expect_eq(failure.context_overflow, refusals[i].overflow, "%s", refusals[i].body);
+        cr_expect_null(strstr(err.message, "secret"), "a body's text stays out: %s", err.message);
+    }
+    llm_error_classify(500, NULL, 0, NULL, NULL);
+}

@@ -1,0 +1,28 @@
+/* What of a session's history goes before a job's new messages, and what of a job goes into it: protocol.md's
+ * rules as pure functions. Any thread.
+ *
+ * A provider refuses a conversation whose tool calls and tool results don't match, and would refuse it for
+ * ever: the same history comes back with each job. So a turn is used whole or not at all. */
+#ifndef CHAT_CHAT_HISTORY_H
+#define CHAT_CHAT_HISTORY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/job.h"
+
+/* `system` or `developer`: used, never stored. */
+bool history_is_system(const json_t *message);
+
+/* Appends the usable messages of turns (elements {"job":ID,"messages":[…]}, oldest first) to out:
+ *   - the element of the job itself and what follows it are cut (it is asked again after it was applied);
+ *   - damaged elements are skipped;
+ *   - the oldest whole elements beyond bytes_max of element text are left out (negative: no limit);
+ *   - an element that ends in tool calls stays only if what comes next (an element, or the new messages)
+ *     answers all of them; one that begins with tool results stays only behind the calls they answer;
+ *   - leading elements are dropped until one begins with `user`. */
+void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
+
+#endif

@@ -1,0 +1,40 @@
+/* The OpenAI dialect as pure functions: a request's body from settings, history and job; an answer or an
+ * error from a response's body. Any thread. */
+#ifndef CHAT_CHAT_LLM_CODEC_H
+#define CHAT_CHAT_LLM_CODEC_H
+
+#include "chat/llm_client.h"
+#include "wire/job.h"
+
+struct llm_request_parts {
+    const struct provider_settings *provider;
+    const char *system_prompt; /* NULL: none; left out when the job brings its own system message */
+    char **turns;              /* history elements {"job":ID,"messages":[…]}, oldest first */
+    size_t turn_count;
+    int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
+    const struct job *job;
+};
+
+/* The body: model, messages (system, history, new), provider params merged, then the job's. Elements of
+ * the job itself and what follows it are cut (a job asked again after its turn was applied); leading ones
+ * are dropped until one begins with `user`; a trailing unanswered tool_calls turn is left out unless the
+ * new messages answer it; damaged elements are skipped. Owned by the caller. */
+char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
+
+/* One history element: the job's new messages without system ones, and the answer. Owned by the caller. */
+char *history_turn_encode(const struct job *job, json_t *answer) MUST_CHECK;
+
+/* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), or what an
+ * `error` object in a 200 says, classed as below; failure (may be NULL) then tells of a context overflow. */
+enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
+                                struct error *err) MUST_CHECK;
+
+/* Classes a non-2xx answer: status and body (OpenAI, llama.cpp, vLLM, TGI, Gemini shapes). A billing 429
+ * (insufficient_quota and kin) is permanent; 408, 409, 424, 429, 5xx retriable; 503 and 529 unavailable; other
+ * 4xx permanent. Sets failure->billing and failure->context_overflow (then the code is always
+ * context_length_exceeded). err's code
+ * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
+ * code, no content. failure may be NULL. */
+void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err);
+
+#endif
