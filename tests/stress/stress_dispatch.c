@@ -1,0 +1,125 @@
+/* For ThreadSanitizer: intake, begin thread, pool threads, retries, renewals and revocations all at once on the
+ * real dispatcher, partitions and tracker; no Redis, no Kafka. Checks that each offset ends once and that a
+ * lane never runs two jobs at a time. Exit 0: held. Usage: stress_dispatch [jobs] [seed] */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dispatch/dispatcher.h"
+#include "ops/metrics.h"
+
+#define THREADS 16
+#define LANES 40
+
+static struct dispatcher *dispatcher;
+static atomic_int in_lane[LANES];
+static atomic_int ended;
+static atomic_int violations;
+
+static void finish(struct task *task)
+{
+    partition_mark_done(task->partition, task->record.offset);
+    dispatcher_unclaimed(dispatcher, task);
+    dispatcher_end(dispatcher, task);
+    atomic_fetch_add(&ended, 1);
+    task_unref(task);
+}
+
+static void *pool_thread(void *arg)
+{
+    int index = (int)(intptr_t)arg;
+    unsigned state = (unsigned)index + 1;
+    for (struct task *task; (task = dispatcher_take(dispatcher, index)) != NULL;) {
+        int lane = atoi(task->job.session);
+        if (atomic_fetch_add(&in_lane[lane], 1) != 0)
+            atomic_fetch_add(&violations, 1);
+        if (rand_r(&state) % 64 == 0)
+            sched_yield();
+        atomic_fetch_sub(&in_lane[lane], 1);
+        dispatcher_taken_done(dispatcher);
+        dispatcher_unclaimed(dispatcher, task);
+        if (rand_r(&state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(&state) % 3))
+            continue;
+        finish(task);
+    }
+    return NULL;
+}
+
+static void *begin_thread(void *arg)
+{
+    (void)arg;
+    struct task *batch[32];
+    for (size_t n; (n = dispatcher_take_heads(dispatcher, batch, 32)) > 0;) {
+        for (size_t i = 0; i < n; i++) {
+            session_store_token(batch[i]->begin.claim.token);
+            dispatcher_claimed(dispatcher, batch[i]);
+        }
+        dispatcher_ready(dispatcher, batch, n);
+    }
+    return NULL;
+}
+
+static void *time_thread(void *arg)
+{
+    (void)arg;
+    struct renewal renewals[16];
+    do {
+        size_t n = dispatcher_take_renewals(dispatcher, renewals, 16);
+        for (size_t i = 0; i < n; i++)
+            task_unref(renewals[i].task);
+    } while (dispatcher_tick(dispatcher, 1));
+    return NULL;
+}
+
+static struct task *make(struct partition *partition, int64_t offset, int lane)
+{
+    struct record record = {.topic = xstrdup("jobs"), .offset = offset, .timestamp_ms = -1};
+    struct task *task = task_create(&record, partition);
+    task->job.session = xasprintf("%d", lane);
+    return task;
+}
+
+int main(int argc, char **argv)
+{
+    int jobs = argc > 1 ? atoi(argv[1]) : 20000;
+    unsigned state = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
+    pthread_t pool[THREADS], beginner, timer;
+    dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, THREADS, 3);
+    for (intptr_t i = 0; i < THREADS; i++)
+        pthread_create(&pool[i], NULL, pool_thread, (void *)i);
+    pthread_create(&beginner, NULL, begin_thread, NULL);
+    pthread_create(&timer, NULL, time_thread, NULL);
+    struct partition *partition = partition_create("jobs", 0, 1);
+    int dropped = 0;
+    for (int i = 0; i < jobs; i++) {
+        dispatcher_add(dispatcher, make(partition, i, rand_r(&state) % LANES));
+        if (i % 5000 == 4999) { /* revoked, and granted again */
+            partition_revoke(partition);
+            for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
+                after = task->next;
+                dispatcher_unclaimed(dispatcher, task);
+                task_unref(task);
+                dropped++;
+            }
+            partition_unref(partition);
+            partition = partition_create("jobs", 0, (uint64_t)i);
+        }
+        while (metric_get(METRIC_jobs_alive) > 2000)
+            sched_yield();
+    }
+    while (atomic_load(&ended) + dropped < jobs)
+        sched_yield();
+    dispatcher_stop(dispatcher);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(pool[i], NULL);
+    pthread_join(beginner, NULL);
+    pthread_join(timer, NULL);
+    partition_unref(partition);
+    dispatcher_destroy(dispatcher);
+    printf("jobs %d ended %d dropped %d lane_violations %d alive %lld\n", jobs, atomic_load(&ended), dropped,
+           atomic_load(&violations), (long long)metric_get(METRIC_jobs_alive));
+    return atomic_load(&violations) != 0 || metric_get(METRIC_jobs_alive) != 0;
+}

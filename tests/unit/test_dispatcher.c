@@ -1,0 +1,249 @@
+/* Lanes, waits and the hand-over, driven by one thread: whatever the dispatcher would wake is taken by hand. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/timer_heap.h"
+
+static struct partition *partition;
+static int64_t next_offset;
+
+static struct task *make(const char *topic, const char *key)
+{
+    struct record record = {.topic = xstrdup(topic), .offset = next_offset++, .timestamp_ms = -1};
+    if (key != NULL) {
+        record.key = xstrdup(key);
+        record.key_size = strlen(key);
+    }
+    struct task *task = task_create(&record, partition);
+    task->job.session = key ? xstrdup(key) : NULL;
+    return task;
+}
+
+static void setup(void)
+{
+    partition = partition_create("jobs", 0, 1);
+    next_offset = 0;
+}
+
+static void teardown(void)
+{
+    partition_unref(partition);
+}
+
+static struct dispatcher *per_thread(enum ordering ordering)
+{
+    return dispatcher_create(ordering, REDIS_IO_PER_THREAD, 4, 30000);
+}
+
+static void end(struct dispatcher *d, struct task *task)
+{
+    dispatcher_end(d, task);
+    task_unref(task);
+}
+
+/* Takes without waiting: only when something is ready (removing shows whether there is). */
+static struct task *take(struct dispatcher *d)
+{
+    return dispatcher_take(d, 0);
+}
+
+static void nothing_left(struct dispatcher *d)
+{
+    cr_assert_null(dispatcher_remove_waiting(d, NULL));
+    dispatcher_destroy(d);
+}
+
+Test(dispatcher, one_job_of_a_session_at_a_time_in_order, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *a1 = make("jobs", "a"), *a2 = make("jobs", "a"), *b = make("jobs", "b");
+    dispatcher_add(d, a1);
+    dispatcher_add(d, a2);
+    dispatcher_add(d, b);
+    cr_assert_eq(take(d), a1);
+    cr_assert_eq(take(d), b); /* not a2: its predecessor runs */
+    cr_assert(dispatcher_has_successor(d, a1));
+    cr_assert_not(dispatcher_has_successor(d, b));
+    end(d, a1);
+    cr_assert_eq(take(d), a2);
+    end(d, a2);
+    end(d, b);
+    nothing_left(d);
+}
+
+Test(dispatcher, null_keys_are_not_one_lane, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *first = make("jobs", NULL), *second = make("jobs", NULL);
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(take(d), first);
+    cr_assert_eq(take(d), second);
+    end(d, first);
+    end(d, second);
+    nothing_left(d);
+}
+
+Test(dispatcher, equal_keys_of_two_topics_are_two_lanes, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *here = make("jobs", "a"), *there = make("other", "a");
+    dispatcher_add(d, here);
+    dispatcher_add(d, there);
+    cr_assert_eq(take(d), here);
+    cr_assert_eq(take(d), there);
+    end(d, here);
+    end(d, there);
+    nothing_left(d);
+}
+
+Test(dispatcher, partition_order_is_one_lane_and_none_is_no_lane, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_PARTITION);
+    struct task *a = make("jobs", "a"), *b = make("jobs", "b");
+    dispatcher_add(d, a);
+    dispatcher_add(d, b);
+    cr_assert_eq(take(d), a);
+    cr_assert(dispatcher_has_successor(d, a));
+    end(d, a);
+    cr_assert_eq(take(d), b);
+    end(d, b);
+    nothing_left(d);
+
+    d = per_thread(ORDERING_NONE);
+    struct task *c1 = make("jobs", "c"), *c2 = make("jobs", "c");
+    dispatcher_add(d, c1);
+    dispatcher_add(d, c2);
+    cr_assert_eq(take(d), c1);
+    cr_assert_eq(take(d), c2);
+    end(d, c1);
+    end(d, c2);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_retry_keeps_its_lane, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *first = make("jobs", "a"), *second = make("jobs", "a");
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(take(d), first);
+    cr_assert(dispatcher_wait(d, first, 0));
+    cr_assert(dispatcher_tick(d, 1000));
+    cr_assert_eq(take(d), first, "the retry comes before its successor");
+    end(d, first);
+    cr_assert_eq(take(d), second);
+    end(d, second);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *running = make("jobs", "a");
+    struct partition *mine = partition;
+    dispatcher_add(d, running);
+    dispatcher_add(d, make("jobs", "a"));
+    dispatcher_add(d, make("jobs", "b"));
+    cr_assert_eq(take(d), running);
+    struct task *waiting = take(d);
+    cr_assert(dispatcher_wait(d, waiting, 60000));
+
+    /* The same partition is granted again while the first grant's job still runs. */
+    partition = partition_create("jobs", 0, 2);
+    struct task *fresh = make("jobs", "a");
+    dispatcher_add(d, fresh);
+
+    partition_revoke(mine);
+    int dropped = 0;
+    for (struct task *task = dispatcher_remove_waiting(d, mine), *after; task != NULL; task = after) {
+        after = task->next;
+        dropped++;
+        task_unref(task);
+    }
+    cr_assert_eq(dropped, 2);
+    cr_assert_not(dispatcher_wait(d, running, 10), "no retry for a revoked partition");
+    end(d, running);
+    cr_assert_eq(take(d), fresh, "the new grant's job follows the old one that still ran");
+    end(d, fresh);
+    nothing_left(d);
+    partition_unref(mine);
+}
+
+Test(dispatcher, heads_are_begun_in_batches_never_before_their_predecessor_has_ended, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8, 30000);
+    struct task *a1 = make("jobs", "a"), *a2 = make("jobs", "a"), *b = make("jobs", "b");
+    struct task *batch[8];
+    dispatcher_add(d, a1);
+    dispatcher_add(d, a2);
+    dispatcher_add(d, b);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 2);
+    cr_assert_eq(batch[0], a1);
+    cr_assert_eq(batch[1], b);
+    dispatcher_ready(d, batch, 2);
+    cr_assert_eq(dispatcher_take(d, 0), a1);
+    cr_assert_eq(dispatcher_take(d, 1), b);
+    end(d, a1);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    cr_assert_eq(batch[0], a2);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), a2);
+    end(d, a2);
+    end(d, b);
+    nothing_left(d);
+}
+
+Test(dispatcher, held_claims_come_up_for_renewal_and_ended_ones_do_not, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 4, 0); /* due at once */
+    struct task *kept = make("jobs", "a"), *ended = make("jobs", "b");
+    struct renewal renewals[4];
+    dispatcher_claimed(d, kept);
+    dispatcher_claimed(d, ended);
+    dispatcher_unclaimed(d, ended);
+    dispatcher_unclaimed(d, ended); /* twice is fine */
+    size_t n = dispatcher_take_renewals(d, renewals, 1);
+    cr_assert_eq(n, 1);
+    cr_assert_eq(renewals[0].task, kept);
+    task_unref(renewals[0].task);
+    dispatcher_unclaimed(d, kept);
+    cr_assert_eq(dispatcher_take_renewals(d, renewals, 4), 0);
+    task_unref(kept);
+    task_unref(ended);
+    dispatcher_destroy(d);
+}
+
+Test(timer_heap, due_times_come_in_order_and_equal_ones_first_in_first_out, .init = setup, .fini = teardown)
+{
+    enum { N = 500 };
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        unsigned state = seed;
+        struct timer_heap heap = {0};
+        struct task *tasks[N];
+        size_t left = N;
+        for (int i = 0; i < N; i++) {
+            tasks[i] = make("jobs", NULL);
+            timer_heap_push(&heap, tasks[i], rand_r(&state) % 50);
+        }
+        for (int i = 0; i < N; i += 7, left--) { /* some leave from the middle */
+            timer_heap_remove(&heap, tasks[i]);
+            task_unref(tasks[i]);
+        }
+        int64_t due = -1;
+        uint64_t seq = 0;
+        for (struct task *task; (task = timer_heap_peek(&heap)) != NULL; left--) {
+            cr_assert(task->due_ms > due || (task->due_ms == due && task->wait_seq > seq), "seed %u", seed);
+            due = task->due_ms;
+            seq = task->wait_seq;
+            timer_heap_remove(&heap, task);
+            task_unref(task);
+        }
+        cr_assert_eq(left, 0, "seed %u", seed);
+        timer_heap_finish(&heap);
+    }
+}

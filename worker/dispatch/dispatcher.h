@@ -1,0 +1,73 @@
+/* Orders jobs, bounds what runs, and hands a ready job to a free thread in O(1).
+ *
+ *   intake ─add─▶ lane ─(its head)─▶ to begin ─begin thread─▶ ready ─take─▶ pool thread ─▶ completion ─end─┐
+ *                  ▲                     ▲                                                                 │
+ *                  └── successor ────────┼── timers (retry, busy claim) ◀── wait ──────────────────────────┤
+ *                                        └── the lane's next head ◀────────────────────────────────────────┘
+ *
+ * A lane is (topic, partition, session or key) and exists only while it holds a job. Its head keeps it
+ * through retries and waits until dispatcher_end. Jobs without session and key have no lane.
+ * In the per-thread form there is no begin thread: heads are ready at once.
+ *
+ * One mutex, held for a few pointer moves, never across I/O. Any thread, unless said otherwise. */
+#ifndef CHAT_DISPATCH_DISPATCHER_H
+#define CHAT_DISPATCH_DISPATCHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/settings.h"
+#include "dispatch/task.h"
+
+struct dispatcher;
+
+struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads, int64_t lease_ms);
+void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
+
+/* Takes a decoded job. Intake thread. */
+void dispatcher_add(struct dispatcher *d, struct task *task);
+
+/* Begin thread: waits for heads worth beginning: while a thread is free at once, else when few ready ones
+ * are left, so that begins come in batches. Returns how many (up to max); 0: stopped. */
+size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max);
+/* The begin thread's answer for a claimed head: ready for a thread. */
+void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
+
+/* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: the
+ * warm ones work, the others sleep on. */
+struct task *dispatcher_take(struct dispatcher *d, int index);
+/* The thread has handed its job to completion. */
+void dispatcher_taken_done(struct dispatcher *d);
+
+/* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
+ * revoked (checked under the lock that dispatcher_remove_waiting takes, so that none slips in behind it). */
+bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
+/* The task has ended: its lane goes to the successor. Call before giving up the last reference. */
+void dispatcher_end(struct dispatcher *d, struct task *task);
+/* True when another job waits behind this one in its lane: then its end is urgent. */
+bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
+
+/* Claims to renew while they are held: from begin's answer until settled. */
+void dispatcher_claimed(struct dispatcher *d, struct task *task);
+void dispatcher_unclaimed(struct dispatcher *d, struct task *task);
+/* Timekeeper: up to max held claims due for renewal, each with a reference and due again a third of the
+ * lease later. */
+struct renewal {
+    struct task *task; /* a reference */
+    struct claim claim; /* a copy: the task's holder may begin it again meanwhile; strings live with the task */
+};
+size_t dispatcher_take_renewals(struct dispatcher *d, struct renewal *renewals, size_t max);
+/* Timekeeper: moves due timers back to begin; sleeps at most max_ms, less when a timer is due sooner.
+ * False: stopped. */
+bool dispatcher_tick(struct dispatcher *d, int64_t max_ms);
+
+/* Takes out everything not with a thread or the begin thread: of one partition, or of all (NULL). Returns a
+ * list linked by `next`; their lanes are released. The caller drops them. */
+struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition);
+/* From now on no new head is begun and no job handed out; what runs goes on. */
+void dispatcher_close(struct dispatcher *d);
+/* Wakes every waiting thread for good. */
+void dispatcher_stop(struct dispatcher *d);
+
+#endif

@@ -1,0 +1,71 @@
+#include "dispatch/task.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "ops/metrics.h"
+
+static size_t record_bytes(const struct record *record)
+{
+    size_t bytes = record->key_size + record->value_size;
+    for (size_t i = 0; i < record->headers.count; i++)
+        bytes += record->headers.items[i].size;
+    return bytes;
+}
+
+struct task *task_create(struct record *record, struct partition *partition)
+{
+    struct task *task = xcalloc(1, sizeof *task);
+    atomic_init(&task->references, 1);
+    task->record = *record;
+    *record = (struct record){0};
+    task->partition = partition_ref(partition);
+    task->bytes = record_bytes(&task->record);
+    task->received_ms = clock_mono_ms();
+    atomic_fetch_add(&partition->alive, 1);
+    METRIC_ADD(jobs_alive, 1);
+    METRIC_ADD(jobs_alive_bytes, (int64_t)task->bytes);
+    return task;
+}
+
+struct task *task_ref(struct task *task)
+{
+    atomic_fetch_add(&task->references, 1);
+    return task;
+}
+
+void task_unref(struct task *task)
+{
+    if (task == NULL || atomic_fetch_sub(&task->references, 1) != 1)
+        return;
+    METRIC_ADD(jobs_alive, -1);
+    METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
+    atomic_fetch_sub(&task->partition->alive, 1);
+    partition_unref(task->partition);
+    begin_op_finish(&task->begin);
+    job_finish(&task->job);
+    record_finish(&task->record);
+    free(task->reply);
+    free(task->turn);
+    free(task);
+}
+
+int task_attempts(const struct task *task)
+{
+    return (int)task->begin.fails + (task->error.class == ERROR_RETRIABLE || task->error.class == ERROR_PERMANENT ||
+                                     task->outcome == OUTCOME_OK);
+}
+
+int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms, int64_t now_mono_ms, int64_t now_wall_ms)
+{
+    int64_t until = task->begun_ms + llm_deadline_ms;
+    if (task->job.deadline_ms > 0 && task->record.timestamp_ms >= 0) {
+        int64_t age = now_wall_ms - task->record.timestamp_ms;
+        int64_t own = now_mono_ms + task->job.deadline_ms - (age > 0 ? age : 0);
+        if (own < until)
+            until = own;
+    }
+    return until;
+}

@@ -1,0 +1,84 @@
+/* One job on its way through the worker, from intake to the acknowledgement of its reply.
+ *
+ * Owned by one place at a time (dispatcher, begin thread, pool thread, completion); the holder alone
+ * writes it. Counted references only let others keep it alive: the publisher until the last
+ * acknowledgement, the timekeeper while it renews the claim. */
+#ifndef CHAT_DISPATCH_TASK_H
+#define CHAT_DISPATCH_TASK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "chat/llm_client.h"
+#include "chat/session_store.h"
+#include "intake/partition.h"
+#include "wire/job.h"
+#include "wire/record.h"
+
+/* How the journey ended, before completion has carried it out (completion/outcome.h). */
+enum outcome {
+    OUTCOME_NONE,
+    OUTCOME_OK,     /* answered: finish(ok), publish the reply */
+    OUTCOME_DEAD,   /* bad end: finish(dead) when claimed, publish error reply and dead letter */
+    OUTCOME_STORED, /* ended before: publish what the store holds */
+    OUTCOME_RETRY,  /* failed on its merits: release(retry), begin again when due */
+    OUTCOME_WAIT,   /* nobody to try, or someone else's claim: release(drop) if claimed, begin again when due */
+    OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
+};
+
+struct lane;
+
+struct task {
+    atomic_int references;
+    struct record record;
+    struct job job;
+    struct partition *partition; /* a reference */
+    size_t bytes;                /* what counts against buffered_bytes_max */
+
+    struct lane *lane;  /* dispatcher's; NULL: unordered */
+    struct task *next;  /* the list it is in */
+    int64_t due_ms;     /* clock_mono_ms; while in the timer heap */
+    uint64_t wait_seq;  /* breaks ties of due_ms: first in, first out */
+    size_t heap_index;
+    struct task *claimed_prev, *claimed_next; /* dispatcher's list of claims to renew */
+    int64_t renew_due_ms;
+
+    struct begin_op begin; /* the claim, and what begin answered */
+    bool claimed;          /* begin said run, and neither finish nor release went yet */
+    atomic_bool claim_lost;
+
+    enum outcome outcome;
+    struct error error;   /* DEAD, RETRY, WAIT: why */
+    const char *provider; /* name, borrowed from settings; NULL: none was asked */
+    struct llm_failure failure;
+    char *reply; /* owned; what goes to the replies topic and the store */
+    char *turn;  /* owned; history element */
+    int64_t wait_ms;      /* RETRY, WAIT: how long */
+    int unavailable_waits; /* WAITs in a row: the backoff's exponent */
+    bool settled;         /* Redis has been told */
+
+    /* Completion thread only. */
+    int publish_pending;     /* acknowledgements still to come */
+    bool reply_owed;         /* not yet acknowledged */
+    bool dead_letter_owed;
+    bool reply_replaced;     /* by an error reply: Kafka refused the first */
+    bool value_omitted;      /* from the dead letter: too large */
+    int64_t republish_ms;    /* clock_mono_ms; while held after a refusal */
+
+    int64_t received_ms; /* clock_mono_ms */
+    int64_t begun_ms;
+    int64_t llm_ms; /* duration */
+};
+
+struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */
+struct task *task_ref(struct task *task);
+void task_unref(struct task *task); /* NULL is fine */
+
+/* Classified failures, this one included. */
+int task_attempts(const struct task *task);
+/* clock_mono_ms by which the job must have ended, by its own deadline (from the record's timestamp) and
+ * llm.deadline_ms (from begin). */
+int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms, int64_t now_mono_ms, int64_t now_wall_ms);
+
+#endif

@@ -1,0 +1,69 @@
+/* Counters and gauges: each described once in METRICS, from which storage, names and help derive.
+ * Any thread; relaxed atomics. */
+#ifndef CHAT_OPS_METRICS_H
+#define CHAT_OPS_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*        name                       type      help */
+#define METRICS(M)                                                                                        \
+    M(jobs_received_total,           "counter", "Records read from the jobs topic.")                      \
+    M(jobs_undecodable_total,        "counter", "Records that are no valid job.")                         \
+    M(jobs_ok_total,                 "counter", "Jobs answered by a provider.")                           \
+    M(jobs_from_store_total,         "counter", "Jobs answered from the stored reply, without a provider.")\
+    M(jobs_dead_total,               "counter", "Jobs that ended as a dead letter.")                      \
+    M(jobs_dropped_total,            "counter", "Jobs given back unfinished: revoked partition or drain.")\
+    M(jobs_duplicate_offset_total,   "counter", "Records seen before in the same assignment, ignored.")   \
+    M(job_retries_total,             "counter", "Classified failures that will be tried again.")          \
+    M(job_waits_total,               "counter", "Waits that count as no attempt: claim, provider or Redis away.") \
+    M(claims_lost_total,             "counter", "Answers thrown away: another worker held the claim.")    \
+    M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
+    M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
+    M(llm_prompt_tokens_total,       "counter", "Prompt tokens, where the provider said.")                \
+    M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
+    M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \
+    M(publish_failures_total,        "counter", "Replies or dead letters that Kafka refused.")            \
+    M(commits_total,                 "counter", "Offset commits that the broker accepted.")               \
+    M(commit_failures_total,         "counter", "Offset commits that the broker refused.")                \
+    M(rebalances_total,              "counter", "Assignments and revocations.")                           \
+    M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
+    M(partitions_paused,             "gauge",   "Partitions paused because the buffer is full.")          \
+    M(jobs_alive,                    "gauge",   "Jobs held in memory, from intake to acknowledgement.")   \
+    M(jobs_alive_bytes,              "gauge",   "Bytes of keys, values and headers of those jobs.")       \
+    M(threads_busy,                  "gauge",   "Threads that have a job.")                               \
+    M(threads_started,               "gauge",   "Threads of the pool.")
+
+enum metric {
+#define METRIC_ENUM(name, type, help) METRIC_##name,
+    METRICS(METRIC_ENUM)
+#undef METRIC_ENUM
+    METRIC_COUNT
+};
+
+extern _Atomic int64_t metric_values[METRIC_COUNT];
+
+static inline void metric_add(enum metric metric, int64_t by)
+{
+    atomic_fetch_add_explicit(&metric_values[metric], by, memory_order_relaxed);
+}
+
+static inline void metric_set(enum metric metric, int64_t value)
+{
+    atomic_store_explicit(&metric_values[metric], value, memory_order_relaxed);
+}
+
+static inline int64_t metric_get(enum metric metric)
+{
+    return atomic_load_explicit(&metric_values[metric], memory_order_relaxed);
+}
+
+#define METRIC_INC(name) metric_add(METRIC_##name, 1)
+#define METRIC_ADD(name, by) metric_add(METRIC_##name, (by))
+#define METRIC_SET(name, value) metric_set(METRIC_##name, (value))
+
+/* All of them in Prometheus' text format 0.0.4, each with the prefix chat_. */
+void metrics_print(FILE *out);
+
+#endif
