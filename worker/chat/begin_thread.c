@@ -1,0 +1,24 @@
+#include "chat/begin_thread.h"
+
+#include <pthread.h>
+
+#include "chat/session.h"
+#include "completion/completion.h"
+#include "dispatch/dispatcher.h"
+
+#define BATCH_MAX 128
+
+void *begin_thread_main(void *arg)
+{
+    const struct service *service = arg;
+    struct task *tasks[BATCH_MAX];
+    pthread_setname_np(pthread_self(), "chat-begin");
+    for (size_t n; (n = dispatcher_take_heads(service->dispatcher, tasks, BATCH_MAX)) > 0;) {
+        session_begin(service, tasks, n);
+        for (size_t i = 0; i < n; i++)
+            if (tasks[i]->outcome != OUTCOME_NONE)
+                completion_put(service->completion, &tasks[i]);
+        dispatcher_ready(service->dispatcher, tasks, n);
+    }
+    return NULL;
+}

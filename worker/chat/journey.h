@@ -1,0 +1,17 @@
+/* The journey of one job, as a straight line of blocking calls:
+ *
+ *   session_begin (Redis) -> llm_ask (HTTP, seconds) -> hand over to completion (finish, publish)
+ *
+ * In the batched form session_begin was answered by the begin thread and completion does the finish, so
+ * that the pool thread blocks on the LLM alone; in the per-thread form the thread makes its own Redis
+ * calls, here, through the pool. */
+#ifndef CHAT_CHAT_JOURNEY_H
+#define CHAT_CHAT_JOURNEY_H
+
+#include "dispatch/task.h"
+#include "service.h"
+
+/* Pool thread. Runs the task to its outcome and hands it over; *task is NULL then. */
+void journey_run(const struct service *service, struct task **task, struct llm_cancel *cancel);
+
+#endif

@@ -1,0 +1,188 @@
+/* session_begin and session_settle: the Redis side of the journey, for one task or a batch. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "chat/session.h"
+#include "completion/outcome.h"
+#include "dispatch/dispatcher.h"
+#include "ops/metrics.h"
+
+static char *origin_of(const struct task *task)
+{
+    return xasprintf("%s-%d-%lld", task->record.topic, task->record.partition, (long long)task->record.offset);
+}
+
+static enum status with_connection(const struct service *service,
+                                   enum status (*call)(struct redis_conn *, const struct service *, void *, struct error *),
+                                   void *arg, struct error *err)
+{
+    struct redis_conn *conn = NULL;
+    enum status status = redis_pool_take(service->redis, &conn, err);
+    if (status == STATUS_OK) {
+        status = call(conn, service, arg, err);
+        redis_pool_give(service->redis, &conn, status != STATUS_OK);
+    }
+    if (status != STATUS_OK) {
+        METRIC_INC(redis_failures_total);
+        log_warn("redis_unavailable", F_STR("address", redis_pool_address(service->redis)), F_STR("code", err->code),
+                 F_STR("error", err->message));
+    }
+    return status;
+}
+
+struct begin_batch {
+    struct begin_op *ops;
+    size_t n;
+};
+
+static enum status call_begin(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
+{
+    struct begin_batch *batch = arg;
+    return session_store_begin(conn, &service->store, batch->ops, batch->n, err);
+}
+
+static void begun(const struct service *service, struct task *task)
+{
+    task->begun_ms = clock_mono_ms();
+    if (task->begin.error.class != ERROR_NONE || task->begin.state != BEGIN_RUN) {
+        outcome_not_begun(service, task);
+        return;
+    }
+    dispatcher_claimed(service->dispatcher, task);
+    int64_t now = task->begun_ms;
+    if (task_until_ms(task, INT64_MAX / 4, now, clock_wall_ms()) <= now) {
+        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "deadline_ms: the job was older than its deadline when its turn came");
+        outcome_dead(task);
+    }
+}
+
+void session_begin(const struct service *service, struct task **tasks, size_t n)
+{
+    struct error why;
+    struct begin_op *ops = xcalloc(n, sizeof *ops);
+    char **origins = xcalloc(n, sizeof *origins);
+    for (size_t i = 0; i < n; i++) {
+        struct task *task = tasks[i];
+        task->outcome = OUTCOME_NONE;
+        task->settled = false;
+        begin_op_finish(&task->begin);
+        origins[i] = origin_of(task);
+        ops[i] = (struct begin_op){.claim = {.session = task->job.session, .job_id = task->job.id},
+                                   .fingerprint = task->job.fingerprint,
+                                   .origin = origins[i]};
+        session_store_token(ops[i].claim.token);
+    }
+    struct begin_batch batch = {ops, n};
+    bool answered = with_connection(service, call_begin, &batch, &why) == STATUS_OK;
+    for (size_t i = 0; i < n; i++) {
+        struct task *task = tasks[i];
+        task->begin = ops[i];
+        task->begin.origin = NULL;
+        task->begin.fingerprint = NULL;
+        free(origins[i]);
+        if (!answered) {
+            task->begin.error = why;
+            task->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
+        }
+        begun(service, task);
+    }
+    free(origins);
+    free(ops);
+}
+
+struct settle_batch {
+    struct task **tasks;
+    size_t n;
+    size_t finish_count, release_count;
+    struct task **finish_tasks, **release_tasks;
+    struct finish_op *finishes;
+    struct release_op *releases;
+};
+
+static enum status call_settle(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
+{
+    struct settle_batch *batch = arg;
+    if (batch->finish_count > 0 &&
+        session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (batch->release_count > 0 &&
+        session_store_release(conn, &service->store, batch->releases, batch->release_count, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return STATUS_OK;
+}
+
+static void add_finish(struct settle_batch *batch, struct task *task)
+{
+    batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin.claim,
+                                                              .end_state = task->outcome == OUTCOME_OK ? END_OK : END_DEAD,
+                                                              .fingerprint = task->job.fingerprint,
+                                                              .origin = origin_of(task),
+                                                              .reply = task->reply,
+                                                              .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
+    batch->finish_tasks[batch->finish_count++] = task;
+}
+
+static void add_release(struct settle_batch *batch, struct task *task)
+{
+    batch->releases[batch->release_count] = (struct release_op){
+        .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
+    batch->release_tasks[batch->release_count++] = task;
+}
+
+static void lost(struct task *task)
+{
+    METRIC_INC(claims_lost_total);
+    log_warn("claim_lost", F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset));
+    free(task->reply);
+    free(task->turn);
+    task->reply = task->turn = NULL;
+    task->outcome = OUTCOME_WAIT; /* whoever holds it answers it; then its reply is stored for us too */
+    task->wait_ms = 100;
+}
+
+static void apply_finish(struct task *task, const struct finish_op *op)
+{
+    if (op->error.class == ERROR_NONE && op->state != FINISH_DONE)
+        lost(task);
+    else if (op->error.class != ERROR_NONE)
+        log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
+}
+
+bool session_settle(const struct service *service, struct task **tasks, size_t n)
+{
+    struct error why;
+    struct settle_batch batch = {.tasks = tasks, .n = n};
+    batch.finish_tasks = xcalloc(n, sizeof *batch.finish_tasks);
+    batch.release_tasks = xcalloc(n, sizeof *batch.release_tasks);
+    batch.finishes = xcalloc(n, sizeof *batch.finishes);
+    batch.releases = xcalloc(n, sizeof *batch.releases);
+    for (size_t i = 0; i < n; i++) {
+        if (!tasks[i]->claimed)
+            continue;
+        if (tasks[i]->outcome == OUTCOME_OK || tasks[i]->outcome == OUTCOME_DEAD)
+            add_finish(&batch, tasks[i]);
+        else
+            add_release(&batch, tasks[i]);
+    }
+    bool told = batch.finish_count + batch.release_count == 0 ||
+                with_connection(service, call_settle, &batch, &why) == STATUS_OK;
+    if (told) {
+        for (size_t i = 0; i < batch.finish_count; i++)
+            apply_finish(batch.finish_tasks[i], &batch.finishes[i]);
+        for (size_t i = 0; i < n; i++) {
+            dispatcher_unclaimed(service->dispatcher, tasks[i]);
+            tasks[i]->settled = true;
+        }
+    }
+    for (size_t i = 0; i < batch.finish_count; i++)
+        free((char *)(uintptr_t)batch.finishes[i].origin);
+    free(batch.finish_tasks);
+    free(batch.release_tasks);
+    free(batch.finishes);
+    free(batch.releases);
+    return told;
+}

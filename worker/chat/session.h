@@ -1,0 +1,15 @@
+/* The Redis side of the journey, for one task (per-thread form: the pool thread) or a batch (batched form: the
+ * begin thread and completion). Blocks up to redis.timeout_ms for each pipeline. */
+#ifndef CHAT_CHAT_SESSION_H
+#define CHAT_CHAT_SESSION_H
+
+#include "dispatch/task.h"
+#include "service.h"
+
+/* Claims a batch of heads in one round trip. Each task ends up claimed, or with an outcome set. */
+void session_begin(const struct service *service, struct task **tasks, size_t n);
+/* Tells Redis the outcomes of a batch: finish, release. False: Redis couldn't be told; nothing changed, try
+ * again. A lost claim turns the outcome into WAIT: it is begun again, and the winner's reply is stored then. */
+bool session_settle(const struct service *service, struct task **tasks, size_t n);
+
+#endif

@@ -1,0 +1,378 @@
+#include "completion/completion.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "chat/session.h"
+#include "completion/outcome.h"
+#include "completion/publisher.h"
+#include "dispatch/dispatcher.h"
+#include "ops/metrics.h"
+
+#define BATCH_MAX 256
+#define GATHER_ABOVE_JOBS 64 /* with fewer jobs alive nobody gains from company */
+#define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
+#define REPUBLISH_MS 1000
+#define REDIS_RETRY_MS 200
+
+struct completion {
+    const struct service *service;
+    pthread_t thread;
+    bool started;
+
+    struct mutex lock; /* guards the queue and its flags */
+    struct cond wake;
+    struct task *first, *last;
+    size_t count;
+    bool urgent;   /* an end that a successor waits for is in the queue */
+    bool sleeping; /* the thread waits for a first end */
+    bool stopping;
+    int64_t stop_ms;
+
+    struct task *held; /* completion thread only: publications that Kafka refused, linked by next */
+};
+
+struct completion *completion_create(const struct service *service)
+{
+    struct completion *c = xcalloc(1, sizeof *c);
+    c->service = service;
+    mutex_init(&c->lock);
+    cond_init(&c->wake);
+    return c;
+}
+
+void completion_destroy(struct completion *c)
+{
+    if (c == NULL)
+        return;
+    cond_destroy(&c->wake);
+    mutex_destroy(&c->lock);
+    free(c);
+}
+
+static void put_locked(struct completion *c, struct task *task, bool urgent)
+{
+    task->next = NULL;
+    *(c->last ? &c->last->next : &c->first) = task;
+    c->last = task;
+    c->count++;
+    if (c->sleeping || (urgent && !c->urgent) || c->count == BATCH_MAX) {
+        c->sleeping = false;
+        cond_signal(&c->wake);
+    }
+    c->urgent = c->urgent || urgent;
+}
+
+void completion_put(struct completion *c, struct task **owned)
+{
+    struct task *task = steal_ptr(owned);
+    bool urgent = dispatcher_has_successor(c->service->dispatcher, task);
+    mutex_lock(&c->lock);
+    put_locked(c, task, urgent);
+    mutex_unlock(&c->lock);
+}
+
+void completion_drop(struct completion *c, struct task *list)
+{
+    mutex_lock(&c->lock);
+    for (struct task *task = list, *after; task != NULL; task = after) {
+        after = task->next;
+        task->outcome = OUTCOME_DROP;
+        put_locked(c, task, false);
+    }
+    mutex_unlock(&c->lock);
+}
+
+/* ---- publishing: completion thread only ---- */
+
+static void hold(struct completion *c, struct task *task)
+{
+    task->republish_ms = clock_mono_ms() + REPUBLISH_MS;
+    task->next = c->held;
+    c->held = task_ref(task);
+}
+
+static void acknowledged(struct task *task)
+{
+    partition_mark_done(task->partition, task->record.offset);
+}
+
+static void publish(struct completion *c, struct task *task);
+
+/* A reply that Kafka will never take is replaced by a small error reply and a dead letter; the job stays ok in
+ * Redis, since it was paid. A dead letter that is too large goes without its value. What is refused beyond that
+ * is held and tried again, and with it the commit. */
+static void refused(struct completion *c, struct task *task, bool is_dead_letter, const struct error *err)
+{
+    METRIC_INC(publish_failures_total);
+    log_error("publish_refused", F_STR("job", task->job.id), F_STR("record", is_dead_letter ? "dead_letter" : "reply"),
+              F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_STR("code", err->code),
+              F_STR("error", err->message));
+    if (is_dead_letter && !task->value_omitted && strstr(err->code, "SIZE") != NULL) {
+        task->value_omitted = true;
+        publish(c, task);
+    } else if (!is_dead_letter && !task->reply_replaced) {
+        task->reply_replaced = true;
+        error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", err->code);
+        outcome_dead(task);
+        task->dead_letter_owed = true;
+        publish(c, task);
+    } else {
+        hold(c, task);
+    }
+}
+
+/* Enqueues what is owed and not under way: called when nothing of this task is. */
+static void publish(struct completion *c, struct task *task)
+{
+    struct error err;
+    struct publisher *publisher = c->service->publisher;
+    if (task->publish_pending > 0)
+        return;
+    task->publish_pending = 1; /* keeps it from being called done in between */
+    if (task->reply_owed) {
+        if (publisher_reply(publisher, task, task->reply, &err) == STATUS_OK) {
+            task->publish_pending++;
+        } else {
+            task->publish_pending--;
+            refused(c, task, false, &err);
+            return;
+        }
+    }
+    if (task->dead_letter_owed) {
+        if (publisher_dead_letter(publisher, task, task->value_omitted, &err) == STATUS_OK) {
+            task->publish_pending++;
+        } else if (!task->value_omitted && strstr(err.code, "SIZE") != NULL) {
+            task->value_omitted = true;
+            if (publisher_dead_letter(publisher, task, true, &err) == STATUS_OK)
+                task->publish_pending++;
+        }
+    }
+    task->publish_pending--;
+    if (task->publish_pending == 0 && (task->reply_owed || task->dead_letter_owed))
+        hold(c, task);
+}
+
+static void reported(struct task *task, bool is_dead_letter, const struct error *err, void *arg)
+{
+    struct completion *c = arg;
+    task->publish_pending--;
+    if (err == NULL)
+        *(is_dead_letter ? &task->dead_letter_owed : &task->reply_owed) = false;
+    else if (!c->stopping)
+        refused(c, task, is_dead_letter, err);
+    if (task->publish_pending > 0)
+        return;
+    if (!task->reply_owed && !task->dead_letter_owed)
+        acknowledged(task);
+    else if (err == NULL && !c->stopping)
+        publish(c, task); /* its other half was refused while this one was under way */
+}
+
+static void republish_held(struct completion *c)
+{
+    struct task *list = c->held;
+    c->held = NULL;
+    int64_t now = clock_mono_ms();
+    for (struct task *task = list, *after; task != NULL; task = after) {
+        after = task->next;
+        if (task->republish_ms > now) {
+            task->next = c->held;
+            c->held = task;
+            continue;
+        }
+        publish(c, task);
+        task_unref(task);
+    }
+}
+
+/* ---- carrying out one settled outcome ---- */
+
+static void log_end(const struct task *task, enum log_level level, const char *event)
+{
+    log_at(level, event, F_STR("job", task->job.id), F_STR("topic", task->record.topic),
+           F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
+           F_INT("attempt", task_attempts(task)), F_STR("code", task->error.code), F_STR("error", task->error.message),
+           F_INT("wait_ms", task->wait_ms), F_INT("duration_ms", clock_mono_ms() - task->received_ms));
+}
+
+static void end_published(struct completion *c, struct task *task, bool dead)
+{
+    if (!atomic_load(&task->partition->revoked)) {
+        task->reply_owed = true;
+        task->dead_letter_owed = dead;
+        publish(c, task);
+    }
+    dispatcher_end(c->service->dispatcher, task);
+    task_unref(task);
+}
+
+static void end_dropped(struct completion *c, struct task *task)
+{
+    METRIC_INC(jobs_dropped_total);
+    log_end(task, LOG_DEBUG, "job_dropped");
+    dispatcher_end(c->service->dispatcher, task);
+    task_unref(task);
+}
+
+static void begin_again_later(struct completion *c, struct task *task)
+{
+    if (!dispatcher_wait(c->service->dispatcher, task, task->wait_ms))
+        end_dropped(c, task);
+}
+
+static void carry_out(struct completion *c, struct task *task)
+{
+    switch (task->outcome) {
+    case OUTCOME_OK:
+        METRIC_INC(jobs_ok_total);
+        log_at(LOG_INFO, "reply_enqueued", F_STR("job", task->job.id), F_STR("topic", task->record.topic),
+               F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
+               F_INT("attempt", task_attempts(task)), F_INT("llm_ms", task->llm_ms),
+               F_INT("duration_ms", clock_mono_ms() - task->received_ms));
+        end_published(c, task, false);
+        break;
+    case OUTCOME_DEAD:
+        METRIC_INC(jobs_dead_total);
+        log_end(task, LOG_WARN, "job_dead");
+        end_published(c, task, true);
+        break;
+    case OUTCOME_STORED:
+        METRIC_INC(jobs_from_store_total);
+        log_end(task, LOG_INFO, "reply_from_store");
+        end_published(c, task, task->begin.end_state == END_DEAD);
+        break;
+    case OUTCOME_RETRY:
+        METRIC_INC(job_retries_total);
+        log_end(task, LOG_INFO, "job_retry");
+        begin_again_later(c, task);
+        break;
+    case OUTCOME_WAIT:
+        METRIC_INC(job_waits_total);
+        log_end(task, LOG_INFO, "job_waits");
+        begin_again_later(c, task);
+        break;
+    case OUTCOME_NONE:
+        assert(!"a task came to completion without an outcome");
+        /* fall through */
+    case OUTCOME_DROP:
+        end_dropped(c, task);
+        break;
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool worth_gathering(const struct completion *c)
+{
+    return c->service->settings->worker.gather_ms > 0 && metric_get(METRIC_jobs_alive) > GATHER_ABOVE_JOBS;
+}
+
+/* Waits for ends; returns a batch (may be empty when it is time to look for acknowledgements). */
+static size_t take_batch(struct completion *c, struct task **batch)
+{
+    bool reports_due = publisher_pending(c->service->publisher) > 0 || c->held != NULL;
+    mutex_lock(&c->lock);
+    if (c->count == 0 && !c->stopping) {
+        c->sleeping = true;
+        if (reports_due)
+            cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REPORT_POLL_MS);
+        else
+            while (c->count == 0 && !c->stopping)
+                cond_wait(&c->wake, &c->lock);
+        c->sleeping = false;
+    }
+    if (c->count > 0 && worth_gathering(c)) {
+        int64_t until = clock_mono_ms() + c->service->settings->worker.gather_ms;
+        while (!c->urgent && c->count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
+            ;
+    }
+    size_t n = 0;
+    while (n < BATCH_MAX && c->first != NULL) {
+        batch[n++] = c->first;
+        c->first = c->first->next;
+    }
+    if (c->first == NULL)
+        c->last = NULL;
+    c->count -= n;
+    if (c->count == 0)
+        c->urgent = false;
+    mutex_unlock(&c->lock);
+    return n;
+}
+
+static bool must_end(struct completion *c)
+{
+    mutex_lock(&c->lock);
+    bool end = c->stopping && ((c->count == 0 && publisher_pending(c->service->publisher) == 0 && c->held == NULL) ||
+                               clock_mono_ms() >= c->stop_ms);
+    mutex_unlock(&c->lock);
+    return end;
+}
+
+static void settle_batch(struct completion *c, struct task **batch, size_t n)
+{
+    struct task *untold[BATCH_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!batch[i]->settled)
+            untold[count++] = batch[i];
+    while (count > 0 && !session_settle(c->service, untold, count)) {
+        /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */
+        publisher_poll(c->service->publisher, REDIS_RETRY_MS);
+        if (must_end(c))
+            break;
+    }
+}
+
+static void *completion_main(void *arg)
+{
+    struct completion *c = arg;
+    struct task *batch[BATCH_MAX];
+    pthread_setname_np(pthread_self(), "chat-completion");
+    while (!must_end(c)) {
+        size_t n = take_batch(c, batch);
+        settle_batch(c, batch, n);
+        for (size_t i = 0; i < n; i++)
+            carry_out(c, batch[i]);
+        if (c->held != NULL)
+            republish_held(c);
+        publisher_poll(c->service->publisher, c->stopping ? 10 : 0);
+    }
+    for (struct task *task = c->held, *after; task != NULL; task = after) {
+        after = task->next;
+        task_unref(task);
+    }
+    c->held = NULL;
+    return NULL;
+}
+
+enum status completion_start(struct completion *c, struct error *err)
+{
+    publisher_set_report_arg(c->service->publisher, c);
+    if (pthread_create(&c->thread, NULL, completion_main, c) != 0)
+        return error_set(err, ERROR_FATAL, "thread_start", "completion thread: can't be started; check the limit on processes");
+    c->started = true;
+    return STATUS_OK;
+}
+
+void completion_stop(struct completion *c, int64_t until_ms)
+{
+    if (!c->started)
+        return;
+    mutex_lock(&c->lock);
+    c->stopping = true;
+    c->stop_ms = until_ms;
+    cond_signal(&c->wake);
+    mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    c->started = false;
+}
+
+publisher_report *const completion_reported = reported;

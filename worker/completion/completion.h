@@ -1,0 +1,29 @@
+/* The end of every job, in one thread and in batches: tell Redis (finish or release), publish the reply and
+ * the dead letter, give the lane to the successor, and on the broker's acknowledgement mark the offset done.
+ *
+ * Finishes gather for up to worker.gather_ms so that they share a round trip; an end that another job of
+ * its lane waits for is carried out at once. While Redis is away, ends are kept and tried again; how many
+ * is bounded by the threads, since nothing new can be begun meanwhile. */
+#ifndef CHAT_COMPLETION_COMPLETION_H
+#define CHAT_COMPLETION_COMPLETION_H
+
+#include "completion/publisher.h"
+#include "dispatch/task.h"
+#include "service.h"
+
+struct completion;
+
+struct completion *completion_create(const struct service *service);
+enum status completion_start(struct completion *completion, struct error *err) MUST_CHECK;
+/* Takes *task, whose outcome is set, and nulls it. Any thread; never blocks for long. */
+void completion_put(struct completion *completion, struct task **task);
+/* A list linked by `next` of tasks to give back unfinished (revoked, draining). */
+void completion_drop(struct completion *completion, struct task *list);
+/* Ends the thread once what it was given is carried out and acknowledged, or at until_ms. */
+void completion_stop(struct completion *completion, int64_t until_ms);
+void completion_destroy(struct completion *completion); /* NULL is fine */
+
+/* What publisher_create is to call. */
+extern publisher_report *const completion_reported;
+
+#endif

@@ -1,0 +1,18 @@
+/* From what happened to what is done about it: the one place that acts on an error's class. Pure but for
+ * building the texts; runs in whichever thread holds the task. */
+#ifndef CHAT_COMPLETION_OUTCOME_H
+#define CHAT_COMPLETION_OUTCOME_H
+
+#include "dispatch/task.h"
+#include "service.h"
+
+/* The good end: builds the reply and the history's turn. Takes nothing of answer. */
+void outcome_answered(const struct service *service, struct task *task, const struct llm_answer *answer);
+/* task->error is set: retry, wait, dead letter or drop, by its class, the attempts and the deadline. */
+void outcome_failed(const struct service *service, struct task *task);
+/* What begin answered, for a task that is not to run: stored, busy, conflict. */
+void outcome_not_begun(const struct service *service, struct task *task);
+/* A dead end: builds the error reply. task->error says why. */
+void outcome_dead(struct task *task);
+
+#endif

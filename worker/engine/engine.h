@@ -1,0 +1,31 @@
+/* What runs the journeys: N pool threads, each taking one job at a time through journey_run. */
+#ifndef CHAT_ENGINE_ENGINE_H
+#define CHAT_ENGINE_ENGINE_H
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "service.h"
+
+struct engine;
+struct task;
+
+/* Replaceable, so that a test can make the k-th thread fail to start. */
+typedef int engine_thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*main)(void *), void *arg);
+
+/* Starts settings.worker.threads threads with small stacks, named chat-0, chat-1, ... If the k-th can't be
+ * started, those before it are ended again and *err says how many there were and which limit to look at.
+ * create: NULL for pthread_create. */
+enum status engine_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err) MUST_CHECK;
+/* Ends every running call within milliseconds; each job comes back as cancelled. Any thread. */
+void engine_cancel_all(struct engine *engine);
+/* The claim of task, begun under token, was lost: cut its call, if it still runs. Any thread. */
+void engine_claim_lost(struct engine *engine, const struct task *task, const char *token);
+/* How many threads have a job. Any thread. */
+int engine_busy(struct engine *engine);
+/* One log line a busy thread: its name, job, place, and for how long. Any thread. */
+void engine_report(struct engine *engine);
+/* After dispatcher_stop: joins the threads and frees all. NULL is fine. */
+void engine_join(struct engine *engine);
+
+#endif

@@ -1,0 +1,169 @@
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "chat/journey.h"
+#include "dispatch/dispatcher.h"
+#include "engine/engine.h"
+#include "ops/metrics.h"
+
+/* Address space, of which a thread touches what it uses (about 30 KiB): room for OpenSSL's handshakes. */
+#define STACK_BYTES (256 * 1024)
+
+struct worker {
+    struct engine *engine;
+    int index;
+    pthread_t thread;
+    struct llm_cancel *cancel;
+    struct mutex lock;       /* guards the two below, so that a report reads a whole job */
+    const struct task *task; /* NULL: waits for one */
+    int64_t since_ms;
+};
+
+struct engine {
+    const struct service *service;
+    struct worker *workers;
+    int count;
+};
+
+static void set_task(struct worker *worker, const struct task *task)
+{
+    mutex_lock(&worker->lock);
+    worker->task = task;
+    worker->since_ms = clock_mono_ms();
+    if (task != NULL)
+        llm_cancel_reset(worker->cancel);
+    mutex_unlock(&worker->lock);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
+    const struct service *service = worker->engine->service;
+    char name[16];
+    snprintf(name, sizeof name, "chat-%d", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    for (struct task *task; (task = dispatcher_take(service->dispatcher, worker->index)) != NULL;) {
+        const struct task *mine = task_ref(task); /* a report may read it until set_task(NULL) */
+        set_task(worker, mine);
+        journey_run(service, &task, worker->cancel);
+        set_task(worker, NULL);
+        task_unref((struct task *)(uintptr_t)mine);
+        dispatcher_taken_done(service->dispatcher);
+    }
+    return NULL;
+}
+
+static void worker_finish(struct worker *worker)
+{
+    llm_cancel_destroy(worker->cancel);
+    mutex_destroy(&worker->lock);
+}
+
+enum status engine_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err)
+{
+    int wanted = (int)service->settings->worker.threads;
+    struct engine *engine = xcalloc(1, sizeof *engine);
+    pthread_attr_t attr;
+    int rc = 0;
+    engine->service = service;
+    engine->workers = xcalloc((size_t)wanted, sizeof *engine->workers);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    for (engine->count = 0; engine->count < wanted; engine->count++) {
+        struct worker *worker = &engine->workers[engine->count];
+        worker->engine = engine;
+        worker->index = engine->count;
+        worker->cancel = llm_cancel_create();
+        mutex_init(&worker->lock);
+        rc = (create ? create : pthread_create)(&worker->thread, &attr, worker_main, worker);
+        if (rc != 0) {
+            worker_finish(worker);
+            break;
+        }
+    }
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        int started = engine->count;
+        dispatcher_stop(service->dispatcher);
+        engine_join(engine);
+        return error_set(err, ERROR_FATAL, "thread_start",
+                         "worker.threads: thread %d of %d can't be started (%s); lower it, or raise ulimit -u, vm.max_map_count or pids.max",
+                         started + 1, wanted, strerror(rc));
+    }
+    METRIC_SET(threads_started, engine->count);
+    *ret = engine;
+    return STATUS_OK;
+}
+
+void engine_cancel_all(struct engine *engine)
+{
+    for (int i = 0; i < engine->count; i++) {
+        struct worker *worker = &engine->workers[i];
+        mutex_lock(&worker->lock);
+        if (worker->task != NULL)
+            llm_cancel_fire(worker->cancel);
+        mutex_unlock(&worker->lock);
+    }
+}
+
+void engine_claim_lost(struct engine *engine, const struct task *task, const char *token)
+{
+    for (int i = 0; i < engine->count; i++) {
+        struct worker *worker = &engine->workers[i];
+        mutex_lock(&worker->lock);
+        bool same = worker->task == task && strcmp(task->begin.claim.token, token) == 0;
+        if (same)
+            llm_cancel_fire(worker->cancel);
+        mutex_unlock(&worker->lock);
+        if (same)
+            return;
+    }
+}
+
+int engine_busy(struct engine *engine)
+{
+    int busy = 0;
+    for (int i = 0; i < engine->count; i++) {
+        mutex_lock(&engine->workers[i].lock);
+        busy += engine->workers[i].task != NULL;
+        mutex_unlock(&engine->workers[i].lock);
+    }
+    return busy;
+}
+
+void engine_report(struct engine *engine)
+{
+    int busy = 0;
+    for (int i = 0; i < engine->count; i++) {
+        struct worker *worker = &engine->workers[i];
+        mutex_lock(&worker->lock);
+        if (worker->task != NULL) {
+            char name[16];
+            snprintf(name, sizeof name, "chat-%d", i);
+            busy++;
+            log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),
+                     F_INT("partition", worker->task->record.partition), F_INT("offset", worker->task->record.offset),
+                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms));
+        }
+        mutex_unlock(&worker->lock);
+    }
+    log_info("threads_dump", F_INT("threads", engine->count), F_INT("busy", busy), F_INT("idle", engine->count - busy));
+}
+
+void engine_join(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    for (int i = 0; i < engine->count; i++) {
+        pthread_join(engine->workers[i].thread, NULL);
+        worker_finish(&engine->workers[i]);
+    }
+    METRIC_SET(threads_started, 0);
+    free(engine->workers);
+    free(engine);
+}

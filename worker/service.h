@@ -1,0 +1,26 @@
+/* What the threads of one worker share: made and ended by main.c in this order, read-only in between. */
+#ifndef CHAT_SERVICE_H
+#define CHAT_SERVICE_H
+
+#include "base/settings.h"
+#include "chat/llm_client.h"
+#include "chat/redis_pool.h"
+#include "chat/session_store.h"
+
+struct dispatcher;
+struct completion;
+struct publisher;
+struct engine;
+
+struct service {
+    const struct settings *settings;
+    struct session_store_conf store;
+    struct redis_pool *redis;
+    struct llm_client *llm;
+    struct dispatcher *dispatcher;
+    struct publisher *publisher;
+    struct completion *completion;
+    struct engine *engine;
+};
+
+#endif
