@@ -1,0 +1,414 @@
+#include "intake/intake.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "completion/completion.h"
+#include "completion/outcome.h"
+#include "dispatch/dispatcher.h"
+#include "intake/kafka_conf.h"
+#include "intake/partition.h"
+#include "ops/metrics.h"
+
+#define POLL_MS 100
+#define PAUSE_CHECK_EVERY 64 /* records */
+#define LOOK_EVERY_MS 20
+#define REVOKE_COMMIT_MS 5000
+
+struct intake {
+    const struct service *service;
+    rd_kafka_t *consumer;
+    rd_kafka_queue_t *commit_queue;
+    pthread_t thread;
+    atomic_bool held;
+    atomic_bool stopping;
+    atomic_bool joined;
+    struct mutex lock; /* guards failure */
+    struct error failure;
+
+    /* Intake thread only. */
+    struct partition **partitions;
+    size_t partition_count;
+    uint64_t generation;
+    bool commit_under_way;
+    bool commits_rest; /* from a revoke to the next assign */
+    int64_t next_commit_ms;
+};
+
+/* ---- partitions ---- */
+
+static struct partition *find(const struct intake *intake, const char *topic, int32_t id)
+{
+    for (size_t i = 0; i < intake->partition_count; i++)
+        if (intake->partitions[i]->id == id && strcmp(intake->partitions[i]->topic, topic) == 0)
+            return intake->partitions[i];
+    return NULL;
+}
+
+static void assigned(struct intake *intake, const rd_kafka_topic_partition_t *granted)
+{
+    if (find(intake, granted->topic, granted->partition) != NULL)
+        return;
+    intake->partitions = xrealloc(intake->partitions, (intake->partition_count + 1) * sizeof *intake->partitions);
+    intake->partitions[intake->partition_count++] =
+        partition_create(granted->topic, granted->partition, ++intake->generation);
+}
+
+static void forget(struct intake *intake, struct partition *partition)
+{
+    for (size_t i = 0; i < intake->partition_count; i++) {
+        if (intake->partitions[i] != partition)
+            continue;
+        intake->partitions[i] = intake->partitions[--intake->partition_count];
+        partition_unref(partition);
+        return;
+    }
+}
+
+/* ---- commits ---- */
+
+static rd_kafka_topic_partition_list_t *committable(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)intake->partition_count + 1);
+    for (size_t i = 0; i < intake->partition_count; i++) {
+        struct partition *partition = intake->partitions[i];
+        int64_t offset = partition_committable(partition);
+        if (offset < 0 || (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL))
+            continue;
+        rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = offset;
+    }
+    return list;
+}
+
+static void note_commit(struct intake *intake, rd_kafka_resp_err_t err, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; list != NULL && i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *item = &list->elems[i];
+        struct partition *partition = find(intake, item->topic, item->partition);
+        if (err == RD_KAFKA_RESP_ERR_NO_ERROR && item->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            METRIC_INC(commits_total);
+            if (partition != NULL && item->offset > partition->committed)
+                partition->committed = item->offset;
+            log_debug("offsets_committed", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset));
+        } else {
+            METRIC_INC(commit_failures_total);
+            log_warn("commit_refused", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+                     F_STR("error", rd_kafka_err2str(err ? err : item->err)));
+        }
+    }
+}
+
+static void serve_commit_answers(struct intake *intake, int timeout_ms)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(intake->commit_queue, timeout_ms);
+    if (event == NULL)
+        return;
+    if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
+        intake->commit_under_way = false;
+        note_commit(intake, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event));
+    }
+    rd_kafka_event_destroy(event);
+}
+
+static void commit_on_timer(struct intake *intake)
+{
+    serve_commit_answers(intake, 0);
+    int64_t now = clock_mono_ms();
+    if (intake->commit_under_way || intake->commits_rest || now < intake->next_commit_ms)
+        return;
+    intake->next_commit_ms = now + intake->service->settings->worker.commit_interval_ms;
+    rd_kafka_topic_partition_list_t *list = committable(intake, NULL);
+    if (list->cnt > 0)
+        intake->commit_under_way =
+            rd_kafka_commit_queue(intake->consumer, list, intake->commit_queue, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* Before partitions go: waits for the commit under way, then says the last word for them. */
+static void commit_now(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
+{
+    int64_t until = clock_mono_ms() + REVOKE_COMMIT_MS;
+    while (intake->commit_under_way && clock_mono_ms() < until)
+        serve_commit_answers(intake, POLL_MS);
+    rd_kafka_topic_partition_list_t *list = committable(intake, only);
+    if (list->cnt > 0)
+        note_commit(intake, rd_kafka_commit(intake->consumer, list, 0), list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- rebalances ---- */
+
+static void revoke(struct intake *intake, rd_kafka_topic_partition_list_t *list, bool lost)
+{
+    if (!lost)
+        commit_now(intake, list); /* first what is done and acknowledged, then no more */
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *partition = find(intake, list->elems[i].topic, list->elems[i].partition);
+        if (partition == NULL)
+            continue;
+        partition_revoke(partition);
+        completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
+        forget(intake, partition);
+    }
+}
+
+static void log_rebalance(const char *event, const rd_kafka_topic_partition_list_t *list, bool lost, const struct intake *intake)
+{
+    log_info(event, F_INT("partitions", list->cnt), F_INT("owned", intake->partition_count), F_INT("generation", intake->generation),
+             F_INT("lost", lost));
+}
+
+static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    struct intake *intake = opaque;
+    bool cooperative = strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0;
+    rd_kafka_error_t *error = NULL;
+    METRIC_INC(rebalances_total);
+    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        for (int i = 0; i < list->cnt; i++)
+            assigned(intake, &list->elems[i]);
+        if (cooperative)
+            error = rd_kafka_incremental_assign(rk, list);
+        else
+            rd_kafka_assign(rk, list);
+        intake->commits_rest = false;
+        atomic_store(&intake->joined, true);
+        log_rebalance("kafka_assigned", list, false, intake);
+    } else {
+        bool lost = rd_kafka_assignment_lost(rk);
+        intake->commits_rest = true;
+        revoke(intake, list, lost);
+        if (cooperative)
+            error = rd_kafka_incremental_unassign(rk, list);
+        else
+            rd_kafka_assign(rk, NULL);
+        if (cooperative && intake->partition_count > 0)
+            intake->commits_rest = false; /* no assign need follow for those that stay */
+        log_rebalance("kafka_revoked", list, lost, intake);
+    }
+    METRIC_SET(partitions_assigned, (int64_t)intake->partition_count);
+    if (error != NULL) {
+        log_warn("rebalance_refused", F_STR("error", rd_kafka_error_string(error)));
+        rd_kafka_error_destroy(error);
+    }
+}
+
+/* ---- pausing ---- */
+
+/* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. One partition
+ * may fill its share, so that a hot key pauses its own partition alone. */
+static bool wants_pause(const struct intake *intake, const struct partition *partition)
+{
+    const struct settings *settings = intake->service->settings;
+    int64_t threads = settings->worker.threads;
+    int64_t jobs_max = settings->worker.buffered_jobs_max + threads;
+    int64_t alive = metric_get(METRIC_jobs_alive);
+    int64_t bytes = metric_get(METRIC_jobs_alive_bytes);
+    int64_t share = jobs_max / (int64_t)intake->partition_count;
+    if (share < threads)
+        share = threads < jobs_max / 2 ? threads : jobs_max / 2;
+    if (partition->paused) { /* hysteresis: a pause throws the prefetch away */
+        jobs_max = threads + settings->worker.buffered_jobs_max / 2;
+        share = share / 2;
+        bytes *= 2;
+    }
+    if (atomic_load(&intake->held))
+        return true;
+    if (alive == 0) /* a job larger than the whole buffer is let in alone */
+        return false;
+    return alive >= jobs_max || bytes >= settings->worker.buffered_bytes_max || atomic_load(&partition->alive) > share;
+}
+
+static void pause_and_resume(struct intake *intake)
+{
+    int64_t paused = 0;
+    for (size_t i = 0; i < intake->partition_count; i++) {
+        struct partition *partition = intake->partitions[i];
+        bool want = wants_pause(intake, partition);
+        if (want != partition->paused) {
+            rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+            rd_kafka_topic_partition_list_add(one, partition->topic, partition->id);
+            /* Only what we paused is resumed: resuming another may rewind it (librdkafka before 2.4.0). */
+            rd_kafka_resp_err_t rc = want ? rd_kafka_pause_partitions(intake->consumer, one)
+                                          : rd_kafka_resume_partitions(intake->consumer, one);
+            if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+                partition->paused = want;
+            rd_kafka_topic_partition_list_destroy(one);
+        }
+        paused += partition->paused;
+    }
+    METRIC_SET(partitions_paused, paused);
+}
+
+/* ---- records ---- */
+
+static struct record copy_record(const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    rd_kafka_headers_t *headers = NULL;
+    struct record record = {.topic = xstrdup(rd_kafka_topic_name(message->rkt)),
+                            .partition = message->partition,
+                            .offset = message->offset,
+                            .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+                            .key = message->key ? xmemdup0(message->key, message->key_len) : NULL,
+                            .key_size = message->key_len,
+                            .value = message->payload ? xmemdup0(message->payload, message->len) : NULL,
+                            .value_size = message->len};
+    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        const char *name;
+        const void *value;
+        size_t size;
+        for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+            headers_add(&record.headers, name, value, size);
+    }
+    return record;
+}
+
+static void take_record(struct intake *intake, const rd_kafka_message_t *message)
+{
+    struct partition *partition = find(intake, rd_kafka_topic_name(message->rkt), message->partition);
+    if (partition == NULL)
+        return; /* fetched before a revoke */
+    if (!partition_receive(partition, message->offset)) {
+        METRIC_INC(jobs_duplicate_offset_total);
+        return;
+    }
+    METRIC_INC(jobs_received_total);
+    struct record record = copy_record(message);
+    struct task *task = task_create(&record, partition);
+    const struct settings *settings = intake->service->settings;
+    struct job_limits limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
+                                .depth_max = JOB_DEPTH_MAX,
+                                .models_allowed = (const char *const *)settings->llm.models_allowed};
+    if (job_decode(&task->record, &limits, &task->job, &task->error) == STATUS_OK) {
+        dispatcher_add(intake->service->dispatcher, task);
+        return;
+    }
+    METRIC_INC(jobs_undecodable_total);
+    task->settled = true; /* nothing was claimed: there is no id to trust */
+    outcome_dead(task);
+    completion_put(intake->service->completion, &task);
+}
+
+static void fail(struct intake *intake, const char *code, const char *text)
+{
+    mutex_lock(&intake->lock);
+    error_set(&intake->failure, ERROR_FATAL, code, "%s", text);
+    mutex_unlock(&intake->lock);
+}
+
+static void take_error(struct intake *intake, const rd_kafka_message_t *message)
+{
+    char why[256];
+    rd_kafka_resp_err_t err = message->err;
+    if (err == RD_KAFKA_RESP_ERR__FATAL) {
+        err = rd_kafka_fatal_error(intake->consumer, why, sizeof why);
+        fail(intake, rd_kafka_err2name(err),
+             err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
+                 ? "another process uses the same group.instance.id; give each its own"
+                 : why);
+        return;
+    }
+    log_warn("kafka_poll_error", F_STR("code", rd_kafka_err2name(err)), F_STR("error", rd_kafka_message_errstr(message)));
+}
+
+static void leave(struct intake *intake)
+{
+    commit_now(intake, NULL);
+    rd_kafka_consumer_close(intake->consumer); /* runs the rebalance callback for what is left */
+}
+
+static void *intake_main(void *arg)
+{
+    struct intake *intake = arg;
+    pthread_setname_np(pthread_self(), "chat-intake");
+    int64_t next_look_ms = 0;
+    for (unsigned records = 0; !atomic_load(&intake->stopping);) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(intake->consumer, POLL_MS);
+        if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            take_record(intake, message);
+        else if (message != NULL)
+            take_error(intake, message);
+        if (message != NULL)
+            rd_kafka_message_destroy(message);
+        /* Records come in bursts: this is looked at now and then, not after each. */
+        int64_t now = clock_mono_ms();
+        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms) {
+            pause_and_resume(intake);
+            commit_on_timer(intake);
+            next_look_ms = now + LOOK_EVERY_MS;
+        }
+    }
+    leave(intake);
+    return NULL;
+}
+
+enum status intake_start(const struct service *service, const char *bootstrap, struct intake **ret, struct error *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    char why[256];
+    if (kafka_conf_make(service->settings, bootstrap, RD_KAFKA_CONSUMER, &conf, err) != STATUS_OK)
+        return STATUS_FAILED;
+    struct intake *intake = xcalloc(1, sizeof *intake);
+    intake->service = service;
+    mutex_init(&intake->lock);
+    rd_kafka_conf_set_opaque(conf, intake);
+    rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+    intake->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (intake->consumer == NULL) {
+        rd_kafka_conf_destroy(conf);
+        free(intake);
+        return error_set(err, ERROR_FATAL, "kafka_conf", "kafka consumer: %s", why);
+    }
+    rd_kafka_poll_set_consumer(intake->consumer);
+    intake->commit_queue = rd_kafka_queue_new(intake->consumer);
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, service->settings->worker.jobs_topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t rc = rd_kafka_subscribe(intake->consumer, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&intake->thread, NULL, intake_main, intake) != 0) {
+        rd_kafka_queue_destroy(intake->commit_queue);
+        rd_kafka_destroy(intake->consumer);
+        free(intake);
+        return error_set(err, ERROR_FATAL, "intake_start", "intake: %s", rc ? rd_kafka_err2str(rc) : "its thread can't be started");
+    }
+    *ret = intake;
+    return STATUS_OK;
+}
+
+void intake_hold(struct intake *intake, bool held)
+{
+    atomic_store(&intake->held, held);
+}
+
+bool intake_joined(const struct intake *intake)
+{
+    return atomic_load(&intake->joined);
+}
+
+bool intake_failed(struct intake *intake, struct error *ret)
+{
+    mutex_lock(&intake->lock);
+    *ret = intake->failure;
+    mutex_unlock(&intake->lock);
+    return ret->class != ERROR_NONE;
+}
+
+void intake_stop(struct intake *intake)
+{
+    atomic_store(&intake->stopping, true);
+    pthread_join(intake->thread, NULL);
+    for (size_t i = 0; i < intake->partition_count; i++)
+        partition_unref(intake->partitions[i]);
+    free(intake->partitions);
+    rd_kafka_queue_destroy(intake->commit_queue);
+    rd_kafka_destroy(intake->consumer);
+    mutex_destroy(&intake->lock);
+    free(intake);
+}

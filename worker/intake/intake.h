@@ -1,0 +1,27 @@
+/* The intake thread: polls Kafka for ever (also while paused and while draining), turns records into tasks,
+ * pauses what has enough in memory, and commits what is done. The rebalance callback runs in it, so that
+ * assignments need no lock. It never waits for Redis or an LLM.
+ *
+ * Commits: on a timer, one outstanding at a time, and on revoke and close before the partitions go. A refused
+ * commit is not recorded; the next one says it again, in the same generation. */
+#ifndef CHAT_INTAKE_INTAKE_H
+#define CHAT_INTAKE_INTAKE_H
+
+#include <stdbool.h>
+
+#include "base/settings.h"
+#include "service.h"
+
+struct intake;
+
+enum status intake_start(const struct service *service, const char *bootstrap, struct intake **ret, struct error *err) MUST_CHECK;
+/* Any thread: stop or resume taking new records; polling goes on. */
+void intake_hold(struct intake *intake, bool held);
+/* In the group, as far as we know. Any thread. */
+bool intake_joined(const struct intake *intake);
+/* Why the intake thread ended by itself (fenced, fatal client error); class NONE: it didn't. Any thread. */
+bool intake_failed(struct intake *intake, struct error *ret);
+/* Commits, leaves the group, ends the thread. */
+void intake_stop(struct intake *intake);
+
+#endif

@@ -1,0 +1,84 @@
+#include "intake/kafka_conf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct pair {
+    const char *name, *value;
+};
+
+/* Replies gather for a moment, since many sessions answer at once; nothing waits for the acknowledgement but
+ * the commit. message.timeout.ms=0: a reply that timed out here would come after its successor. */
+static const struct pair producer_defaults[] = {
+    {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
+    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {NULL, NULL}};
+
+/* The prefetch is small: the buffer of jobs is ours, and a pause throws the prefetch away. */
+static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
+                                                {"enable.auto.offset.store", "false"},
+                                                {"auto.offset.reset", "earliest"},
+                                                {"partition.assignment.strategy", "cooperative-sticky"},
+                                                {"queued.min.messages", "2000"},
+                                                {"queued.max.messages.kbytes", "8192"},
+                                                {"fetch.wait.max.ms", "100"},
+                                                {"fetch.error.backoff.ms", "100"},
+                                                {"client.id", "chat-worker"},
+                                                {NULL, NULL}};
+
+/* The other side's properties are accepted on both and ignored: librdkafka would warn of each. */
+static bool is_noise(const char *facility)
+{
+    return strcmp(facility, "CONFWARN") == 0;
+}
+
+static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk;
+    if (is_noise(facility))
+        return;
+    enum log_level ours = level <= 3 ? LOG_ERROR : level == 4 ? LOG_WARN : level <= 6 ? LOG_INFO : LOG_DEBUG;
+    /* A broker that is away is librdkafka's to reconnect: a warning, not an error. */
+    if (ours == LOG_ERROR)
+        ours = LOG_WARN;
+    log_at(ours, "kafka_client", F_STR("facility", facility), F_STR("text", text));
+}
+
+static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
+{
+    char why[256];
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return STATUS_OK;
+    bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");
+    return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s", name, secret ? "librdkafka refuses the value" : why);
+}
+
+static enum status set_all(rd_kafka_conf_t *conf, const struct pair *pairs, struct error *err)
+{
+    for (; pairs->name != NULL; pairs++)
+        if (set(conf, pairs->name, pairs->value, err) != STATUS_OK)
+            return STATUS_FAILED;
+    return STATUS_OK;
+}
+
+enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
+                            rd_kafka_conf_t **ret, struct error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (set_all(conf, type == RD_KAFKA_PRODUCER ? producer_defaults : consumer_defaults, err) != STATUS_OK)
+        goto failed;
+    for (size_t i = 0; i < settings->kafka.property_count; i++)
+        if (set(conf, settings->kafka.properties[i].name, settings->kafka.properties[i].value, err) != STATUS_OK)
+            goto failed;
+    if (set(conf, "bootstrap.servers", bootstrap, err) != STATUS_OK)
+        goto failed;
+    if (type == RD_KAFKA_CONSUMER && set(conf, "group.id", settings->kafka.group_id, err) != STATUS_OK)
+        goto failed;
+    rd_kafka_conf_set_log_cb(conf, log_line);
+    *ret = conf;
+    return STATUS_OK;
+failed:
+    rd_kafka_conf_destroy(conf);
+    return STATUS_FAILED;
+}

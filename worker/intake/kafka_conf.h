@@ -1,0 +1,15 @@
+/* librdkafka configurations from the settings: our defaults, then the user's properties as they are. */
+#ifndef CHAT_INTAKE_KAFKA_CONF_H
+#define CHAT_INTAKE_KAFKA_CONF_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+#include "base/settings.h"
+
+/* bootstrap: what to use for bootstrap.servers (the embedded cluster's address, or the setting). FAILED:
+ * librdkafka refuses a property; the message names it and says why, secrets left out. The caller owns *ret. */
+enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
+                            rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
+
+#endif

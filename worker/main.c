@@ -1,0 +1,403 @@
+/* chat-worker: reads the command line, wires the parts together, waits for signals, takes them apart again.
+ * What each part does stands in its header; `ls worker` is the job's way through them. */
+#include <argp.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "chat/begin_thread.h"
+#include "chat/timekeeper.h"
+#include "completion/completion.h"
+#include "completion/publisher.h"
+#include "dispatch/dispatcher.h"
+#include "engine/engine.h"
+#include "intake/intake.h"
+#include "intake/kafka_conf.h"
+#include "intake/kafka_embedded.h"
+#include "intake/kafka_probe.h"
+#include "ops/admin_server.h"
+#include "ops/metrics.h"
+#include "ops/shutdown.h"
+#include "ops/startup.h"
+
+extern char **environ;
+
+/* ---- command line ---- */
+
+enum action { RUN, PRINT_CONFIG, CHECK_CONFIG, PRINT_MARKDOWN, PRINT_EXAMPLE };
+enum { KEY_PRINT = 256, KEY_CHECK, KEY_CONNECT, KEY_MARKDOWN, KEY_EXAMPLE };
+
+struct arguments {
+    enum action action;
+    bool connect;
+    const char *file;
+    const char *overrides[256];
+    size_t override_count;
+};
+
+const char *argp_program_version = "chat-worker " CHAT_VERSION;
+
+static const struct argp_option options[] = {
+    {"config", 'c', "FILE", 0, "read settings from FILE (INI)", 0},
+    {"set", 'X', "SECTION.KEY=VALUE", 0, "set one setting; wins over the file and the environment", 0},
+    {"check-config", KEY_CHECK, NULL, 0, "check the settings and exit (0, or 78 and why)", 0},
+    {"connect", KEY_CONNECT, NULL, 0, "with --check-config: try Kafka and Redis too", 0},
+    {"print-config", KEY_PRINT, NULL, 0, "print the settings in force, secrets masked, and exit", 0},
+    {"print-example", KEY_EXAMPLE, NULL, 0, "print an example settings file and exit", 0},
+    {"print-markdown", KEY_MARKDOWN, NULL, OPTION_HIDDEN, "print docs/configuration.md", 0},
+    {0}};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case 'c':
+        arguments->file = value;
+        return 0;
+    case 'X':
+        if (arguments->override_count + 1 >= sizeof arguments->overrides / sizeof *arguments->overrides)
+            argp_error(state, "too many -X");
+        arguments->overrides[arguments->override_count++] = value;
+        return 0;
+    case KEY_PRINT:
+        arguments->action = PRINT_CONFIG;
+        return 0;
+    case KEY_CHECK:
+        arguments->action = CHECK_CONFIG;
+        return 0;
+    case KEY_CONNECT:
+        arguments->connect = true;
+        return 0;
+    case KEY_MARKDOWN:
+        arguments->action = PRINT_MARKDOWN;
+        return 0;
+    case KEY_EXAMPLE:
+        arguments->action = PRINT_EXAMPLE;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument: %s", value);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The settings are part of --help: made from their table. */
+static char *help_filter(int key, const char *text, void *input)
+{
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)(uintptr_t)text;
+    char *made = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&made, &size);
+    fprintf(out, "Settings (file, then CHATW__SECTION__KEY in the environment, then -X; the last wins):\n\n");
+    settings_print_help(out);
+    fprintf(out, "\nSignals: TERM or INT drains (a second one ends at once), TSTP takes no new jobs, CONT takes them again, "
+                 "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
+                 "70 internal error, 75 ended at once by a second signal, 78 settings.\n");
+    fclose(out);
+    return made;
+}
+
+static const struct argp argp = {options, parse_option, NULL,
+                                 "Answers chat jobs from Kafka with plain threads: Redis for claims and history, an LLM for the answer."
+                                 "\v ",
+                                 NULL, help_filter, NULL};
+
+/* ---- signals: blocked in every thread, read by the main thread ---- */
+
+static sigset_t our_signals;
+static int end_signals; /* TERM or INT seen; main thread only */
+
+static void block_signals(void)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT, SIGUSR1};
+    sigemptyset(&our_signals);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaddset(&our_signals, numbers[i]);
+    pthread_sigmask(SIG_BLOCK, &our_signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The next signal within wait_ms, or 0. */
+static int next_signal(int64_t wait_ms)
+{
+    struct timespec wait = {.tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000L};
+    int number = sigtimedwait(&our_signals, NULL, &wait);
+    if (number == SIGTERM || number == SIGINT)
+        end_signals++;
+    return number > 0 ? number : 0;
+}
+
+static bool told_to_end(void)
+{
+    while (next_signal(0) != 0)
+        ;
+    return end_signals > 0;
+}
+
+static bool told_again(void)
+{
+    while (next_signal(0) != 0)
+        ;
+    return end_signals > 1;
+}
+
+/* ---- the worker ---- */
+
+struct process {
+    struct service service;
+    struct kafka_embedded *embedded;
+    struct intake *intake;
+    struct admin_server *admin;
+    pthread_t begin_thread, timekeeper;
+    bool begin_started, timekeeper_started;
+    _Atomic bool draining;
+};
+
+static int exit_status(const struct error *err)
+{
+    switch (err->class) {
+    case ERROR_UNAVAILABLE: return EX_UNAVAILABLE;
+    case ERROR_CANCELLED: return 0;
+    case ERROR_FATAL: return strcmp(err->code, "kafka_property") == 0 || strcmp(err->code, "RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID") == 0 ||
+                                     strcmp(err->code, "FENCED_INSTANCE_ID") == 0
+                                 ? EX_CONFIG
+                                 : EX_SOFTWARE;
+    default: return EX_CONFIG;
+    }
+}
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "chat-worker: %s\n", err->message);
+    return exit_status(err);
+}
+
+static bool is_ready(void *arg)
+{
+    struct process *process = arg;
+    return process->intake != NULL && intake_joined(process->intake) && !process->draining;
+}
+
+static bool is_healthy(void *arg)
+{
+    struct error err;
+    struct process *process = arg;
+    return process->intake == NULL || !intake_failed(process->intake, &err);
+}
+
+static void warn(const char *message, void *arg)
+{
+    (void)arg;
+    log_warn("settings_warning", F_STR("text", message));
+}
+
+static void name_incarnation(struct incarnation *self, const struct settings *settings)
+{
+    session_store_token(self->id);
+    self->instance = settings->kafka.group_instance_id;
+    self->started_ms = clock_wall_ms();
+}
+
+static bool is_embedded(const struct settings *settings)
+{
+    return strcmp(settings->kafka.bootstrap_servers, "embedded") == 0;
+}
+
+static enum status make_parts(struct process *process, const struct settings *settings, struct error *err)
+{
+    struct service *service = &process->service;
+    service->settings = settings;
+    service->store = (struct session_store_conf){.key_prefix = settings->redis.key_prefix,
+                                                 .lease_ms = settings->redis.lease_ms,
+                                                 .reply_ttl_s = settings->redis.reply_ttl_s,
+                                                 .session_ttl_s = settings->redis.session_ttl_s,
+                                                 .history_turns_max = settings->redis.history_turns_max};
+    name_incarnation(&service->store.self, settings);
+    if (startup_raise_file_limit(settings->worker.threads, err) != STATUS_OK ||
+        redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
+        llm_client_create(settings, &service->llm, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return STATUS_OK;
+}
+
+static const char *bootstrap_of(const struct process *process)
+{
+    return process->embedded ? kafka_embedded_bootstrap(process->embedded) : process->service.settings->kafka.bootstrap_servers;
+}
+
+static enum status first_heartbeat(const struct service *service, struct error *err)
+{
+    struct redis_conn *conn = NULL;
+    if (redis_pool_take(service->redis, &conn, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = session_store_heartbeat(conn, &service->store, err);
+    redis_pool_give(service->redis, &conn, status != STATUS_OK);
+    return status;
+}
+
+static enum status start_thread(pthread_t *thread, void *(*run)(void *), struct service *service, bool *started, struct error *err)
+{
+    *started = pthread_create(thread, NULL, run, service) == 0;
+    return *started ? STATUS_OK : error_set(err, ERROR_FATAL, "thread_start", "a thread can't be started; check ulimit -u");
+}
+
+static enum status start(struct process *process, struct error *err)
+{
+    struct service *service = &process->service;
+    const struct settings *settings = service->settings;
+    struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .arg = process};
+    if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
+        startup_check(settings, bootstrap_of(process), service->redis, told_to_end, err) != STATUS_OK ||
+        first_heartbeat(service, err) != STATUS_OK ||
+        publisher_create(settings, bootstrap_of(process), completion_reported, &service->publisher, err) != STATUS_OK)
+        return STATUS_FAILED;
+    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads, settings->redis.lease_ms);
+    service->completion = completion_create(service);
+    if (engine_start(service, NULL, &service->engine, err) != STATUS_OK || completion_start(service->completion, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (settings->worker.redis_io == REDIS_IO_BATCHED &&
+        start_thread(&process->begin_thread, begin_thread_main, service, &process->begin_started, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return intake_start(service, bootstrap_of(process), &process->intake, err);
+}
+
+/* Undoes make_parts and start, as far as they came. */
+static void take_apart(struct process *process)
+{
+    struct service *service = &process->service;
+    if (service->completion != NULL)
+        completion_stop(service->completion, clock_mono_ms());
+    if (service->dispatcher != NULL)
+        dispatcher_stop(service->dispatcher);
+    if (process->begin_started)
+        pthread_join(process->begin_thread, NULL);
+    if (process->timekeeper_started)
+        pthread_join(process->timekeeper, NULL);
+    engine_join(service->engine);
+    admin_server_stop(process->admin);
+    publisher_destroy(service->publisher);
+    completion_destroy(service->completion);
+    dispatcher_destroy(service->dispatcher);
+    kafka_embedded_stop(process->embedded);
+    llm_client_destroy(service->llm);
+    redis_pool_destroy(service->redis);
+}
+
+/* Until told to end (true) or the intake fails (false, *err). */
+static bool serve(struct process *process, struct error *err)
+{
+    while (end_signals == 0) {
+        switch (next_signal(500)) {
+        case SIGTSTP:
+            intake_hold(process->intake, true);
+            log_info("intake_held", F_STR("hint", "SIGCONT takes new jobs again"));
+            break;
+        case SIGCONT:
+            intake_hold(process->intake, false);
+            log_info("intake_resumed");
+            break;
+        case SIGUSR1:
+            engine_report(process->service.engine);
+            break;
+        default:
+            break;
+        }
+        if (intake_failed(process->intake, err))
+            return false;
+    }
+    return true;
+}
+
+static int run(const struct settings *settings)
+{
+    static struct process process; /* zero; its address is shared with every thread */
+    struct error err = {0};
+    log_configure(settings->log.level, settings->log.format);
+    settings_warnings(settings, warn, NULL);
+    if (make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {
+        take_apart(&process);
+        return complain(&err);
+    }
+    log_info("worker_started", F_STR("version", CHAT_VERSION), F_STR("bootstrap", bootstrap_of(&process)),
+             F_STR("redis", redis_pool_address(process.service.redis)), F_INT("threads", settings->worker.threads),
+             F_STR("incarnation", process.service.store.self.id));
+    bool failed = !serve(&process, &err);
+    process.draining = true;
+    (void)shutdown_drain(&process.service, process.intake, told_again);
+    if (told_again()) {
+        /* What wasn't committed is redelivered, what was stored is answered from the store: nothing is lost. */
+        log_warn("ended_at_once", F_INT("alive", metric_get(METRIC_jobs_alive)));
+        _exit(EX_TEMPFAIL);
+    }
+    take_apart(&process);
+    log_info("worker_stopped");
+    return failed ? complain(&err) : EX_OK;
+}
+
+static int check(const struct settings *settings, bool connect)
+{
+    struct error err = {0};
+    struct redis_pool *redis = NULL;
+    rd_kafka_conf_t *conf = NULL;
+    if (kafka_conf_make(settings, is_embedded(settings) ? "localhost:1" : settings->kafka.bootstrap_servers, RD_KAFKA_CONSUMER, &conf, &err) != STATUS_OK)
+        return complain(&err);
+    rd_kafka_conf_destroy(conf);
+    if (redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, &err) != STATUS_OK)
+        return complain(&err);
+    enum status status = STATUS_OK;
+    if (connect && is_embedded(settings)) {
+        char policy[64];
+        status = redis_pool_probe(redis, policy, sizeof policy, &err);
+    } else if (connect) {
+        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, told_to_end, &err);
+    }
+    redis_pool_destroy(redis);
+    if (status != STATUS_OK)
+        return complain(&err);
+    puts(connect ? "settings are valid; Kafka and Redis answer" : "settings are valid");
+    return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct settings *settings = NULL;
+    struct error err = {0};
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    if (arguments.action == PRINT_MARKDOWN || arguments.action == PRINT_EXAMPLE) {
+        (arguments.action == PRINT_MARKDOWN ? settings_print_markdown : settings_print_example)(stdout);
+        return EX_OK;
+    }
+    block_signals();
+    struct settings_sources sources = {.file = arguments.file, .environment = environ, .overrides = arguments.overrides};
+    if (settings_load(&sources, &settings, &err) != STATUS_OK) {
+        fprintf(stderr, "chat-worker: %s\n", err.message);
+        return EX_CONFIG;
+    }
+    int status = EX_OK;
+    if (arguments.action == PRINT_CONFIG)
+        settings_print(settings, stdout);
+    else if (arguments.action == CHECK_CONFIG)
+        status = check(settings, arguments.connect);
+    else
+        status = run(settings);
+    settings_destroy(settings);
+    return status;
+}

@@ -1,0 +1,48 @@
+#include "ops/shutdown.h"
+
+#include <time.h>
+
+#include "base/clock.h"
+#include "completion/completion.h"
+#include "dispatch/dispatcher.h"
+#include "engine/engine.h"
+#include "ops/metrics.h"
+
+#define LOOK_EVERY_MS 10
+#define AFTER_CUT_MS 5000 /* for released claims and last acknowledgements */
+
+/* Waits until every job is gone. What waits is dropped as it appears: a retry that ran out while draining lands in
+ * the timers once more. */
+static bool all_gone_by(const struct service *service, int64_t until_ms, bool (*again)(void))
+{
+    while (metric_get(METRIC_jobs_alive) > 0) {
+        completion_drop(service->completion, dispatcher_remove_waiting(service->dispatcher, NULL));
+        if (clock_mono_ms() >= until_ms || again())
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * 1000000L}, NULL);
+    }
+    return true;
+}
+
+int shutdown_drain(const struct service *service, struct intake *intake, bool (*again)(void))
+{
+    int64_t started = clock_mono_ms();
+    int cut = 0;
+    log_info("drain_started", F_INT("running", engine_busy(service->engine)), F_INT("alive", metric_get(METRIC_jobs_alive)),
+             F_INT("drain_timeout_ms", service->settings->worker.drain_timeout_ms));
+    intake_hold(intake, true);
+    dispatcher_close(service->dispatcher);
+    if (!all_gone_by(service, started + service->settings->worker.drain_timeout_ms, again) && !again()) {
+        cut = engine_busy(service->engine);
+        log_warn("drain_ran_out", F_INT("cut_short", cut), F_STR("hint", "their claims are released; another worker begins them again"));
+        engine_cancel_all(service->engine);
+        (void)all_gone_by(service, clock_mono_ms() + AFTER_CUT_MS, again);
+    }
+    if (again())
+        return cut;
+    intake_stop(intake);
+    completion_stop(service->completion, clock_mono_ms() + AFTER_CUT_MS);
+    log_info("drain_finished", F_INT("cut_short", cut), F_INT("left", metric_get(METRIC_jobs_alive)),
+             F_INT("duration_ms", clock_mono_ms() - started));
+    return cut;
+}

@@ -1,0 +1,75 @@
+#include "ops/startup.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "intake/kafka_probe.h"
+
+#define KAFKA_PROBE_MS 5000
+#define BACKOFF_MS_MIN 500
+#define BACKOFF_MS_MAX 10000
+#define FILES_PER_THREAD 3 /* a connection, and the two ends of libcurl's wake-up */
+#define FILES_BESIDE 256
+
+static enum status check_once(const struct settings *settings, const char *bootstrap, struct redis_pool *redis, struct error *err)
+{
+    char policy[64] = "";
+    if (redis_pool_probe(redis, policy, sizeof policy, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0)
+        log_warn("redis_may_evict", F_STR("maxmemory_policy", policy),
+                 F_STR("hint", "an evicted claim or reply is paid for twice; set maxmemory-policy noeviction"));
+    return kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, err);
+}
+
+/* Waits without a sleep that a signal can't end: asks give_up often. */
+static bool wait_unless(bool (*give_up)(void), int64_t wait_ms)
+{
+    struct mutex lock;
+    struct cond never;
+    bool given_up = false;
+    mutex_init(&lock);
+    cond_init(&never);
+    for (int64_t until = clock_mono_ms() + wait_ms, now; !given_up && (now = clock_mono_ms()) < until;) {
+        mutex_lock(&lock);
+        cond_wait_until(&never, &lock, now + 50 < until ? now + 50 : until);
+        mutex_unlock(&lock);
+        given_up = give_up();
+    }
+    cond_destroy(&never);
+    mutex_destroy(&lock);
+    return given_up;
+}
+
+enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
+                          bool (*give_up)(void), struct error *err)
+{
+    int64_t until = clock_mono_ms() + settings->worker.startup_wait_ms;
+    for (int64_t backoff = BACKOFF_MS_MIN;; backoff = backoff * 2 < BACKOFF_MS_MAX ? backoff * 2 : BACKOFF_MS_MAX) {
+        if (check_once(settings, bootstrap, redis, err) == STATUS_OK)
+            return STATUS_OK;
+        int64_t left = until - clock_mono_ms();
+        if (err->class != ERROR_UNAVAILABLE || left <= 0)
+            return STATUS_FAILED;
+        log_warn("startup_waits", F_STR("code", err->code), F_STR("error", err->message), F_INT("left_ms", left));
+        if (wait_unless(give_up, backoff < left ? backoff : left))
+            return error_set(err, ERROR_CANCELLED, "stopped", "stopped while waiting to start");
+    }
+}
+
+enum status startup_raise_file_limit(int64_t threads, struct error *err)
+{
+    struct rlimit limit;
+    rlim_t needed = (rlim_t)(threads * FILES_PER_THREAD + FILES_BESIDE);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return STATUS_OK;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= needed)
+        return STATUS_OK;
+    return error_set(err, ERROR_PERMANENT, "file_limit",
+                     "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
+                     (long long)threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+}

@@ -1,0 +1,16 @@
+/* What must be there before work starts: Kafka with its topics, Redis with the right password; and the
+ * warnings an operator wants to see once. */
+#ifndef CHAT_OPS_STARTUP_H
+#define CHAT_OPS_STARTUP_H
+
+#include "chat/redis_pool.h"
+#include "base/settings.h"
+
+/* Tries for worker.startup_wait_ms (0: once), with backoff, while ERROR_UNAVAILABLE; a refusal ends it at once.
+ * give_up is asked between tries (a signal came). Blocks. */
+enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
+                          bool (*give_up)(void), struct error *err) MUST_CHECK;
+/* Raises the soft limit of open files to the hard one; FAILED when the threads need more. */
+enum status startup_raise_file_limit(int64_t threads, struct error *err) MUST_CHECK;
+
+#endif
