@@ -1,30 +1,19 @@
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/settings_source.h"
 #include "base/settings_table.h"
 
-#define LINE_BYTES_MAX 199 /* inih's INI_MAX_LINE in Debian, less its end */
+#define SECRET_BYTES_MAX 65535
 
-#define REFUSE(err, ...) error_set((err), ERROR_PERMANENT, "settings", __VA_ARGS__)
+/* Choices are written through an int. */
+_Static_assert(sizeof(enum ordering) == sizeof(int) && sizeof(enum log_level) == sizeof(int), "enums are ints");
 
-/* ---- one value, from wherever ---- */
-
-static struct provider_settings *provider_of(struct settings *settings, const char *name)
-{
-    for (size_t i = 0; i < settings->provider_count; i++)
-        if (strcmp(settings->providers[i].name, name) == 0)
-            return &settings->providers[i];
-    settings->providers = xrealloc(settings->providers, (settings->provider_count + 1) * sizeof *settings->providers);
-    struct provider_settings *fresh = &settings->providers[settings->provider_count++];
-    *fresh = (struct provider_settings){.name = xstrdup(name)};
-    return fresh;
-}
+/* ---- one value of each type ---- */
 
 static void free_list(char **list)
 {
@@ -76,16 +65,16 @@ static enum status store_choice(const struct setting *setting, int *field, const
         }
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    return REFUSE(err, "%s: %s.%s: \"%.40s\" is not available; valid: %s", where, section, setting->key, value, all);
+    /* A setting with one choice is there for what later versions bring. */
+    if (setting->choices[1] == NULL)
+        return REFUSE(err, "%s: %s.%s: \"%.40s\" is not available in this version; valid: %s", where, section, setting->key, value, all);
+    return REFUSE(err, "%s: %s.%s: \"%.40s\" is none of: %s", where, section, setting->key, value, all);
 }
 
-static enum status store(struct settings *settings, const struct setting *setting, const char *section, const char *value,
-                         const char *where, struct error *err)
+/* base: what setting->at counts from. */
+static enum status store(const struct setting *setting, void *base, const char *section, const char *value, const char *where, struct error *err)
 {
-    char *base = (char *)settings;
-    if (strcmp(setting->section, "provider") == 0)
-        base = (char *)provider_of(settings, section + strlen("provider."));
-    void *field = setting->at == NO_FIELD ? NULL : base + setting->at;
+    void *field = setting->at == NO_FIELD ? NULL : (char *)base + setting->at;
     switch (setting->type) {
     case SETTING_INT:
         return store_int(setting, field, value, where, section, err);
@@ -103,24 +92,35 @@ static enum status store(struct settings *settings, const struct setting *settin
     return STATUS_OK;
 }
 
-static enum status read_secret(const char *path, const char *where, const char *section, const char *key, char **ret, struct error *err)
+static enum status set_defaults(void *base, bool provider, struct error *err)
 {
-    FILE *in = fopen(path, "re");
-    char text[65536];
-    if (in == NULL)
-        return REFUSE(err, "%s: %s.%s: %s can't be read: %s", where, section, key, path, strerror(errno));
-    size_t size = fread(text, 1, sizeof text - 1, in);
-    fclose(in);
-    text[size] = '\0';
-    if (size > 0 && text[size - 1] == '\n')
-        text[--size] = '\0';
-    if (size > 0 && text[size - 1] == '\r')
-        text[size - 1] = '\0';
-    *ret = xstrdup(text);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (setting->initial != NULL && setting_is_provider(setting) == provider &&
+            store(setting, base, setting->section, setting->initial, "default", err) != STATUS_OK)
+            return STATUS_FAILED;
+    }
     return STATUS_OK;
 }
 
-static enum status set_kafka(struct settings *settings, const char *name, const char *value, const char *where, struct error *err)
+/* A provider is there, with its defaults, once anything is said of it. *ret is good until the next call. */
+static enum status provider_of(struct settings *settings, const char *name, struct provider_settings **ret, struct error *err)
+{
+    for (size_t i = 0; i < settings->provider_count; i++)
+        if (strcmp(settings->providers[i].name, name) == 0) {
+            *ret = &settings->providers[i];
+            return STATUS_OK;
+        }
+    settings->providers = xrealloc(settings->providers, (settings->provider_count + 1) * sizeof *settings->providers);
+    *ret = &settings->providers[settings->provider_count++];
+    **ret = (struct provider_settings){.name = xstrdup(name)};
+    return set_defaults(*ret, true, err);
+}
+
+/* ---- [kafka] ---- */
+
+/* What the guarantees stand on. */
+static enum status check_fixed(const char *name, const char *value, const char *where, bool *ret_fixed, struct error *err)
 {
     static const struct {
         const char *name, *allowed[3], *why;
@@ -129,41 +129,63 @@ static enum status set_kafka(struct settings *settings, const char *name, const 
                  {"acks", {"all", "-1", NULL}, "a reply must be on all replicas before its offset is done"},
                  {"request.required.acks", {"all", "-1", NULL}, "a reply must be on all replicas before its offset is done"},
                  {"enable.idempotence", {"true", NULL}, "a producer's own retry must not repeat a reply"}};
+    *ret_fixed = false;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         if (strcmp(name, fixed[i].name) != 0)
             continue;
+        *ret_fixed = true;
         for (int j = 0; fixed[i].allowed[j] != NULL; j++)
             if (strcmp(value, fixed[i].allowed[j]) == 0)
                 return STATUS_OK;
         return REFUSE(err, "%s: kafka.%s: can only be %s here: %s; leave it out", where, name, fixed[i].allowed[0], fixed[i].why);
     }
-    char **own = strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0 ? &settings->kafka.bootstrap_servers
-                 : strcmp(name, "group.id") == 0                                                   ? &settings->kafka.group_id
-                                                                                                   : NULL;
-    if (own != NULL) {
-        free(*own);
-        *own = *value ? xstrdup(value) : NULL;
-        return STATUS_OK;
-    }
-    if (strcmp(name, "group.instance.id") == 0) {
-        free(settings->kafka.group_instance_id);
-        settings->kafka.group_instance_id = xstrdup(value);
-    }
+    return STATUS_OK;
+}
+
+static void replace(char **text, const char *value)
+{
+    free(*text);
+    *text = *value ? xstrdup(value) : NULL;
+}
+
+static void set_property(struct settings *settings, const char *name, const char *value)
+{
     for (size_t i = 0; i < settings->kafka.property_count; i++) {
         struct kafka_property *property = &settings->kafka.properties[i];
         if (strcmp(property->name, name) == 0) {
             free(property->value);
             property->value = xstrdup(value);
-            return STATUS_OK;
+            return;
         }
     }
     settings->kafka.properties = xrealloc(settings->kafka.properties, (settings->kafka.property_count + 1) * sizeof *settings->kafka.properties);
     settings->kafka.properties[settings->kafka.property_count++] = (struct kafka_property){xstrdup(name), xstrdup(value)};
+}
+
+static enum status set_kafka(struct settings *settings, const char *name, const char *value, const char *where, struct error *err)
+{
+    bool fixed;
+    if (check_fixed(name, value, where, &fixed, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (fixed)
+        return STATUS_OK; /* whoever makes the client sets it */
+    if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0) {
+        replace(&settings->kafka.bootstrap_servers, value);
+        return STATUS_OK;
+    }
+    if (strcmp(name, "group.id") == 0) {
+        replace(&settings->kafka.group_id, value);
+        return STATUS_OK;
+    }
+    if (strcmp(name, "group.instance.id") == 0)
+        replace(&settings->kafka.group_instance_id, value);
+    set_property(settings, name, value);
     return STATUS_OK;
 }
 
-/* "x_file" where x is a secret; *ret_plain: x's length. */
-static bool is_file_twin(const char *section, const char *key, char plain[64])
+/* ---- the _file twin of a secret ---- */
+
+static bool is_twin(const char *section, const char *key, char plain[64])
 {
     size_t length = strlen(key);
     if (length <= 5 || length >= 64 || strcmp(key + length - 5, "_file") != 0)
@@ -175,220 +197,103 @@ static bool is_file_twin(const char *section, const char *key, char plain[64])
     return setting != NULL && setting->secret;
 }
 
-static enum status set(struct settings *settings, const char *section, const char *key, const char *value, const char *where, struct error *err)
+/* Without the one line end that editors and `echo` put last. */
+static enum status read_secret(const struct settings_entry *entry, char **ret, struct error *err)
+{
+    FILE *in = fopen(entry->value, "re");
+    if (in == NULL)
+        return REFUSE(err, "%s: %s.%s: %s can't be read: %s", entry->where, entry->section, entry->key, entry->value, strerror(errno));
+    AUTO_FREE char *text = xcalloc(1, SECRET_BYTES_MAX + 2);
+    errno = 0;
+    size_t size = fread(text, 1, SECRET_BYTES_MAX + 1, in);
+    int broken = ferror(in) ? errno : 0;
+    fclose(in);
+    if (broken != 0)
+        return REFUSE(err, "%s: %s.%s: %s can't be read: %s", entry->where, entry->section, entry->key, entry->value, strerror(broken));
+    if (size > SECRET_BYTES_MAX || memchr(text, '\0', size) != NULL)
+        return REFUSE(err, "%s: %s.%s: %s is longer than %d bytes or holds a NUL byte", entry->where, entry->section, entry->key, entry->value,
+                      SECRET_BYTES_MAX);
+    if (size > 0 && text[size - 1] == '\n') {
+        text[--size] = '\0';
+        if (size > 0 && text[size - 1] == '\r')
+            text[--size] = '\0';
+    }
+    *ret = steal_ptr(&text);
+    return STATUS_OK;
+}
+
+/* ---- one entry, and all of them ---- */
+
+static enum status refuse_unknown(const struct settings_entry *entry, struct error *err)
+{
+    char nearest[128];
+    if (setting_nearest(entry->section, entry->key, nearest, sizeof nearest))
+        return REFUSE(err, "%s: %s.%s is unknown; do you mean %s?", entry->where, entry->section, entry->key, nearest);
+    return REFUSE(err, "%s: %s.%s is unknown; chat-worker --help lists the settings", entry->where, *entry->section ? entry->section : "(no section)",
+                  entry->key);
+}
+
+static enum status set(struct settings *settings, const struct settings_entry *entry, const char *key, const char *value, struct error *err)
+{
+    if (strcmp(entry->section, "kafka") == 0)
+        return set_kafka(settings, key, value, entry->where, err);
+    const struct setting *setting = setting_find(entry->section, key);
+    if (setting == NULL)
+        return refuse_unknown(entry, err);
+    if (!setting_is_provider(setting))
+        return store(setting, settings, entry->section, value, entry->where, err);
+    struct provider_settings *provider = NULL;
+    if (provider_of(settings, entry->section + strlen("provider."), &provider, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return store(setting, provider, entry->section, value, entry->where, err);
+}
+
+/* In one source, which of the two would count is a guess that may end at the wrong account: refused. A later
+ * source wins over an earlier one in either form, and what has lost isn't read: its file needn't exist. */
+static enum status twin_counts(const struct settings_entries *entries, const struct settings_entry *twin, const char *plain, bool *ret, struct error *err)
+{
+    *ret = settings_entries_last(entries, twin->section, twin->key) == twin;
+    for (size_t i = 0; i < entries->count; i++) {
+        const struct settings_entry *other = &entries->items[i];
+        if (strcmp(other->section, twin->section) != 0 || strcmp(other->key, plain) != 0)
+            continue;
+        if (other->from == twin->from)
+            return REFUSE(err, "%s: %s.%s: %s is given too (%s); give one of them", twin->where, twin->section, twin->key, plain, other->where);
+        if (other->from > twin->from)
+            *ret = false;
+    }
+    return STATUS_OK;
+}
+
+static enum status apply(struct settings *settings, const struct settings_entries *entries, const struct settings_entry *entry, struct error *err)
 {
     char plain[64];
+    bool counts;
     AUTO_FREE char *secret = NULL;
-    if (is_file_twin(section, key, plain)) {
-        if (read_secret(value, where, section, key, &secret, err) != STATUS_OK)
-            return STATUS_FAILED;
-        key = plain;
-        value = secret;
-    }
-    if (strcmp(section, "kafka") == 0)
-        return set_kafka(settings, key, value, where, err);
-    const struct setting *setting = setting_find(section, key);
-    if (setting != NULL && (strcmp(setting->section, "provider") != 0 || section[strlen("provider.")] != '\0'))
-        return store(settings, setting, section, value, where, err);
-    const char *nearest = setting_nearest(section, key);
-    if (nearest != NULL)
-        return REFUSE(err, "%s: %s.%s is unknown; do you mean %s?", where, section, key, nearest);
-    return REFUSE(err, "%s: %s.%s is unknown; chat-worker --help lists the settings", where, *section ? section : "(no section)", key);
-}
-
-/* ---- the three sources ---- */
-
-struct file_source {
-    struct settings *settings;
-    struct error *err;
-    FILE *in;
-    const char *path;
-    int line;
-    bool failed;
-};
-
-/* inih would split an overlong line in two; here it is refused. */
-static char *read_line(char *text, int size, void *arg)
-{
-    struct file_source *source = arg;
-    if (source->failed || fgets(text, size, source->in) == NULL)
-        return NULL;
-    source->line++;
-    size_t length = strlen(text);
-    if (length + 1 == (size_t)size && text[length - 1] != '\n') {
-        source->failed = true;
-        REFUSE(source->err, "%s:%d: the line is longer than %d characters; put long values into a file (KEY_file) or the environment",
-               source->path, source->line, LINE_BYTES_MAX);
-        return NULL;
-    }
-    return text;
-}
-
-static int take_pair(void *arg, const char *section, const char *key, const char *value)
-{
-    struct file_source *source = arg;
-    AUTO_FREE char *where = xasprintf("%s:%d", source->path, source->line);
-    if (!source->failed && set(source->settings, section, key, value ? value : "", where, source->err) != STATUS_OK)
-        source->failed = true;
-    return 1;
-}
-
-static enum status load_file(struct settings *settings, const char *path, struct error *err)
-{
-    struct file_source source = {.settings = settings, .err = err, .path = path, .in = fopen(path, "re")};
-    if (source.in == NULL)
-        return REFUSE(err, "%s: can't be read: %s", path, strerror(errno));
-    int rc = ini_parse_stream(read_line, &source, take_pair, &source);
-    fclose(source.in);
-    if (source.failed)
+    if (!is_twin(entry->section, entry->key, plain))
+        return set(settings, entry, entry->key, entry->value, err);
+    if (twin_counts(entries, entry, plain, &counts, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (rc != 0)
-        return REFUSE(err, "%s:%d: neither [section] nor key = value", path, rc);
-    return STATUS_OK;
-}
-
-/* CHATW__SECTION__KEY; CHATW__PROVIDER__NAME__KEY; in [kafka] a single _ stands for a dot. */
-static enum status load_variable(struct settings *settings, const char *variable, struct error *err)
-{
-    const char *equals = strchr(variable, '=');
-    AUTO_FREE char *name = xmemdup0(variable, (size_t)(equals - variable));
-    AUTO_FREE char *lower = xstrdup(name + strlen("CHATW__"));
-    for (char *c = lower; *c != '\0'; c++)
-        *c = (char)tolower((unsigned char)*c);
-    char *key = strstr(lower, "__");
-    if (key == NULL)
-        return REFUSE(err, "%s: is no CHATW__SECTION__KEY", name);
-    *key = '\0';
-    key += 2;
-    AUTO_FREE char *section = NULL;
-    if (strcmp(lower, "provider") == 0) {
-        char *after = strstr(key, "__");
-        if (after == NULL)
-            return REFUSE(err, "%s: is no CHATW__PROVIDER__NAME__KEY", name);
-        *after = '\0';
-        section = xasprintf("provider.%s", key);
-        key = after + 2;
-    } else {
-        section = xstrdup(lower);
-    }
-    if (strcmp(section, "kafka") == 0) {
-        size_t length = strlen(key);
-        size_t end = length > 5 && strcmp(key + length - 5, "_file") == 0 ? length - 5 : length;
-        for (size_t i = 0; i < end; i++)
-            if (key[i] == '_')
-                key[i] = '.';
-    }
-    return set(settings, section, key, equals + 1, name, err);
-}
-
-static enum status load_override(struct settings *settings, const char *override, struct error *err)
-{
-    const char *equals = strchr(override, '=');
-    AUTO_FREE char *name = xmemdup0(override, equals ? (size_t)(equals - override) : strlen(override));
-    /* [provider.NAME]: the section has a dot of its own. */
-    char *dot = strchr(name, '.');
-    if (dot != NULL && strncmp(name, "provider.", 9) == 0)
-        dot = strchr(dot + 1, '.');
-    if (equals == NULL || dot == NULL)
-        return REFUSE(err, "-X %.80s: is no section.key=value", name);
-    AUTO_FREE char *where = xasprintf("-X %s", name);
-    *dot = '\0';
-    return set(settings, name, dot + 1, equals + 1, where, err);
-}
-
-/* ---- what must hold across settings ---- */
-
-static enum status set_defaults(struct settings *settings, const char *section, struct error *err)
-{
-    for (size_t i = 0; i < settings_table_count; i++) {
-        const struct setting *setting = &settings_table[i];
-        bool provider = strcmp(setting->section, "provider") == 0;
-        if (setting->initial == NULL || provider != (section != NULL))
-            continue;
-        if (store(settings, setting, section ? section : setting->section, setting->initial, "default", err) != STATUS_OK)
-            return STATUS_FAILED;
-    }
-    return STATUS_OK;
-}
-
-static enum status check_params(const struct provider_settings *provider, struct error *err)
-{
-    static const char *const ours[] = {"messages", "stream", "stream_options", "n"};
-    json_error_t why;
-    if (provider->params == NULL)
+    if (!counts)
         return STATUS_OK;
-    AUTO_JSON json_t *params = json_loads(provider->params, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(params))
-        return REFUSE(err, "provider.%s.params: is no JSON object%s%s", provider->name, params ? "" : ": ", params ? "" : why.text);
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (json_object_get(params, ours[i]) != NULL)
-            return REFUSE(err, "provider.%s.params: %s is the worker's to set; leave it out", provider->name, ours[i]);
-    return STATUS_OK;
-}
-
-static enum status check_provider(struct provider_settings *provider, struct error *err)
-{
-    if (provider->url == NULL || provider->model == NULL)
-        return REFUSE(err, "provider.%s.%s: is needed", provider->name, provider->url ? "model" : "url");
-    if (strncmp(provider->url, "http://", 7) != 0 && strncmp(provider->url, "https://", 8) != 0)
-        return REFUSE(err, "provider.%s.url: begins with neither http:// nor https://", provider->name);
-    for (size_t n = strlen(provider->url); n > 8 && provider->url[n - 1] == '/'; n--)
-        provider->url[n - 1] = '\0';
-    return check_params(provider, err);
-}
-
-static enum status check_whole(struct settings *settings, struct error *err)
-{
-    if (settings->kafka.bootstrap_servers == NULL)
-        return REFUSE(err, "kafka.bootstrap.servers: is needed: host:port of your brokers, or \"embedded\" to try things out in memory");
-    if (settings->kafka.group_id == NULL)
-        settings->kafka.group_id = xstrdup("chat-worker");
-    if (settings->redis.url == NULL || settings->redis.key_prefix == NULL || settings->admin.listen == NULL || settings->worker.jobs_topic == NULL ||
-        settings->worker.replies_topic == NULL || settings->worker.dead_topic == NULL)
-        return REFUSE(err, "redis.url, redis.key_prefix, admin.listen and the topics can't be empty");
-    for (size_t i = 0; i < settings->provider_count; i++)
-        if (check_provider(&settings->providers[i], err) != STATUS_OK)
-            return STATUS_FAILED;
-    if (settings->llm.providers[0] == NULL)
-        return REFUSE(err, "llm.providers: names no provider");
-    if (settings->llm.providers[1] != NULL)
-        return REFUSE(err, "llm.providers: names more than one; this version asks one provider");
-    if (settings_provider(settings, 0) == NULL)
-        return REFUSE(err, "llm.providers: there is no section [provider.%s]; add it with url and model", settings->llm.providers[0]);
-    return STATUS_OK;
-}
-
-/* Sections of providers, whichever source names them, get their defaults before any value is read. */
-static enum status load_all(struct settings *settings, const struct settings_sources *sources, struct error *err)
-{
-    if (sources->file != NULL && load_file(settings, sources->file, err) != STATUS_OK)
+    if (read_secret(entry, &secret, err) != STATUS_OK)
         return STATUS_FAILED;
-    for (char *const *variable = sources->environment; variable != NULL && *variable != NULL; variable++)
-        if (strncmp(*variable, "CHATW__", 7) == 0 && load_variable(settings, *variable, err) != STATUS_OK)
-            return STATUS_FAILED;
-    for (const char *const *override = sources->overrides; override != NULL && *override != NULL; override++)
-        if (load_override(settings, *override, err) != STATUS_OK)
-            return STATUS_FAILED;
-    return STATUS_OK;
+    return set(settings, entry, plain, secret, err);
 }
 
 enum status settings_load(const struct settings_sources *sources, struct settings **ret, struct error *err)
 {
-    struct settings *names = xcalloc(1, sizeof *names);
+    struct settings_entries entries = {0};
+    if (settings_entries_collect(sources, &entries, err) != STATUS_OK)
+        return STATUS_FAILED;
     struct settings *settings = xcalloc(1, sizeof *settings);
-    /* Read twice: first to learn which providers there are. */
-    enum status status = load_all(names, sources, err);
+    settings->kafka.group_id = xstrdup("chat-worker");
+    enum status status = set_defaults(settings, false, err);
+    for (size_t i = 0; i < entries.count && status == STATUS_OK; i++)
+        status = apply(settings, &entries, &entries.items[i], err);
     if (status == STATUS_OK)
-        status = set_defaults(settings, NULL, err);
-    for (size_t i = 0; i < names->provider_count && status == STATUS_OK; i++) {
-        AUTO_FREE char *section = xasprintf("provider.%s", names->providers[i].name);
-        status = set_defaults(settings, section, err);
-    }
-    settings_destroy(names);
-    if (status == STATUS_OK)
-        status = load_all(settings, sources, err);
-    if (status == STATUS_OK)
-        status = check_whole(settings, err);
+        status = settings_check(settings, &entries, err);
+    settings_entries_finish(&entries);
     if (status != STATUS_OK) {
         settings_destroy(settings);
         return status;
@@ -401,7 +306,7 @@ static void finish_fields(void *base, bool provider)
 {
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        if ((strcmp(setting->section, "provider") == 0) != provider || setting->at == NO_FIELD)
+        if (setting_is_provider(setting) != provider || setting->at == NO_FIELD)
             continue;
         if (setting->type == SETTING_TEXT)
             free(*(char **)((char *)base + setting->at));
@@ -429,14 +334,6 @@ void settings_destroy(struct settings *settings)
     free(settings->kafka.group_id);
     free(settings->kafka.group_instance_id);
     free(settings);
-}
-
-void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg)
-{
-    if (strcmp(settings->kafka.bootstrap_servers, "embedded") == 0)
-        warn("kafka.bootstrap.servers = embedded: Kafka lives in this process's memory; everything is lost when it ends", arg);
-    if (settings->worker.drain_timeout_ms < settings->llm.deadline_ms)
-        warn("worker.drain_timeout_ms is below llm.deadline_ms: a drain may cut answers short, which are asked for again", arg);
 }
 
 const struct provider_settings *settings_provider(const struct settings *settings, size_t index)

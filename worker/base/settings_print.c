@@ -1,37 +1,44 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/settings_table.h"
 
 #define MASK "***"
 
-/* redis://user:password@host keeps all but the password; other secrets are masked whole. */
-static void print_secret(const char *value, FILE *out)
+/* redis://user:password@host keeps all but the password. A name without a password may be a token: masked too. */
+static void print_address(const char *value, FILE *out)
 {
     const char *scheme = strstr(value, "://");
-    const char *at = scheme ? strrchr(scheme, '@') : NULL;
-    if (scheme == NULL) {
-        fputs(MASK, out);
-        return;
-    }
+    const char *at = strrchr(value, '@');
     if (at == NULL) {
         fputs(value, out);
         return;
     }
-    const char *colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
-    const char *shown_to = colon ? colon + 1 : scheme + 3;
+    const char *begin = scheme != NULL && scheme < at ? scheme + 3 : value;
+    const char *colon = memchr(begin, ':', (size_t)(at - begin));
+    const char *shown_to = colon ? colon + 1 : begin;
     fprintf(out, "%.*s" MASK "%s", (int)(shown_to - value), value, at);
+}
+
+static void print_text(const struct setting *setting, const char *value, FILE *out)
+{
+    if (value == NULL)
+        return;
+    if (setting->address)
+        print_address(value, out);
+    else
+        fputs(setting->secret ? MASK : value, out);
 }
 
 static void print_value(const struct setting *setting, const void *base, FILE *out)
 {
-    const void *field = (const char *)base + setting->at;
     if (setting->at == NO_FIELD) {
         fputs(setting->initial, out);
         return;
     }
+    const void *field = (const char *)base + setting->at;
     switch (setting->type) {
     case SETTING_INT:
         fprintf(out, "%" PRId64, *(const int64_t *)field);
@@ -40,12 +47,7 @@ static void print_value(const struct setting *setting, const void *base, FILE *o
         fputs(setting->choices[*(const int *)field], out);
         break;
     case SETTING_TEXT:
-        if (*(char *const *)field == NULL)
-            break;
-        if (setting->secret)
-            print_secret(*(char *const *)field, out);
-        else
-            fputs(*(char *const *)field, out);
+        print_text(setting, *(char *const *)field, out);
         break;
     case SETTING_LIST:
         for (char *const *item = *(char **const *)field; item != NULL && *item != NULL; item++)
@@ -81,7 +83,7 @@ void settings_print(const struct settings *settings, FILE *out)
     for (size_t i = 0; i < settings_table_count; i++) {
         if (!begins_section(i))
             continue;
-        if (strcmp(settings_table[i].section, "provider") != 0) {
+        if (!setting_is_provider(&settings_table[i])) {
             print_section(settings_table[i].section, settings_table[i].section, settings, out);
             continue;
         }
@@ -114,7 +116,7 @@ static void print_valid(const struct setting *setting, FILE *out)
 
 static const char *title_of(const struct setting *setting)
 {
-    return strcmp(setting->section, "provider") == 0 ? "provider.NAME" : setting->section;
+    return setting_is_provider(setting) ? "provider.NAME" : setting->section;
 }
 
 void settings_print_help(FILE *out)
@@ -135,13 +137,19 @@ void settings_print_markdown(FILE *out)
     fputs("# Configuration\n\n"
           "Made from the table in `worker/base/settings_table.c` by `chat-worker --print-markdown`; a test fails when it is stale.\n\n"
           "Settings come from an INI file (`-c FILE`), then the environment (`CHATW__SECTION__KEY`, for example\n"
-          "`CHATW__PROVIDER__MAIN__API_KEY`; in `[kafka]` a single `_` stands for a dot), then `-X section.key=value`. The last wins.\n"
-          "An unknown key or a value out of range is refused at start. `--print-config` shows what is in force, `--check-config` checks it.\n"
-          "A secret has a twin `KEY_file` that names a file to read it from.\n\n"
+          "`CHATW__PROVIDER__MAIN__API_KEY`; in `[kafka]` a single `_` stands for a dot: `CHATW__KAFKA__BOOTSTRAP_SERVERS`), then\n"
+          "`-X section.key=value`. The last wins. An unknown key or a value out of range is refused at start with where it stands and\n"
+          "what would be valid. `--print-config` shows what is in force, `--check-config` checks it.\n\n"
+          "A **secret** is masked when printed and has a twin `KEY_file` that names a file to read it from (its last line end is left\n"
+          "out). Both in one source are refused; a later source wins over an earlier one in either form.\n\n"
+          "In the file, a line is a `[section]`, a `key = value` or, after `;` or `#`, a comment; ` ;` ends a value too. Values are not\n"
+          "quoted, don't go on in the next line, and a line has at most 198 bytes; the environment takes longer values.\n\n"
           "## [kafka]\n\n"
           "Any librdkafka property as it is. `bootstrap.servers` is needed: your brokers, or `embedded` for a cluster in the worker's own\n"
-          "memory, to try things out. `group.id` defaults to `chat-worker`. What the guarantees stand on can't be changed:\n"
-          "`enable.auto.commit`, `enable.auto.offset.store`, `acks`, `enable.idempotence`.\n",
+          "memory, to try things out. `group.id` defaults to `chat-worker`. Secrets, each with a twin such as `sasl.password_file`:\n"
+          "`sasl.password`, `ssl.key.password`, `ssl.keystore.password`, `ssl.key.pem`, `sasl.oauthbearer.client.secret`,\n"
+          "`sasl.oauthbearer.config`. What the guarantees stand on can't be changed: `enable.auto.commit`, `enable.auto.offset.store`,\n"
+          "`acks`, `enable.idempotence`.\n",
           out);
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
@@ -159,7 +167,7 @@ void settings_print_example(FILE *out)
     fputs("# chat-worker's settings. What is commented out stands at its default.\n\n[kafka]\nbootstrap.servers = localhost:9092\n", out);
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        bool provider = strcmp(setting->section, "provider") == 0;
+        bool provider = setting_is_provider(setting);
         if (begins_section(i))
             fprintf(out, "\n[%s]\n", provider ? "provider.main" : setting->section);
         fprintf(out, "; %s\n", setting->prose);

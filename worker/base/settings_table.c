@@ -1,13 +1,16 @@
 #include "base/settings_table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define IN(member) offsetof(struct settings, member)
 #define OF(member) offsetof(struct provider_settings, member)
 #define INT(s, k, where, low, high, u, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .initial = d, .prose = p}
 #define TEXT(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .prose = p}
+#define ADDRESS(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .address = true, .prose = p}
 #define NEEDED(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .prose = p}
 #define SECRET(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .prose = p}
+#define SECRET_ADDRESS(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .address = true, .prose = p}
 #define LIST(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_LIST, .at = where, .unit = "", .initial = d, .prose = p}
 #define CHOICE(s, k, where, list, d, p) {.section = s, .key = k, .type = SETTING_CHOICE, .at = where, .choices = list, .unit = "", .initial = d, .prose = p}
 
@@ -40,7 +43,7 @@ const struct setting settings_table[] = {
     INT("worker", "startup_wait_ms", IN(worker.startup_wait_ms), 0, 24 * HOUR_MS, "ms", "0", "How long to wait at start for Kafka and Redis to be there. 0: exit with 69 at once."),
     INT("worker", "commit_interval_ms", IN(worker.commit_interval_ms), 10, 60000, "ms", "1000", "How often done offsets are committed."),
     INT("worker", "gather_ms", IN(worker.gather_ms), 0, 100, "ms", "5", "How long finished jobs may wait for company in one Redis round trip. Not applied when a job of the same session waits behind, or few jobs are in the process."),
-    SECRET("redis", "url", IN(redis.url), "redis://127.0.0.1:6379/0", "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path. One primary, or a proxy."),
+    SECRET_ADDRESS("redis", "url", IN(redis.url), "redis://127.0.0.1:6379/0", "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path. One primary, or a proxy."),
     TEXT("redis", "key_prefix", IN(redis.key_prefix), "chat", "First part of every key. Two environments or groups on one Redis must differ in it."),
     INT("redis", "pool_size", IN(redis.pool_size), 1, 1024, "connections", "16", "Connections at most. A Redis call takes microseconds: 16 serve a thousand threads."),
     INT("redis", "timeout_ms", IN(redis.timeout_ms), 10, 60000, "ms", "2000", "For connecting and for each answer."),
@@ -55,7 +58,7 @@ const struct setting settings_table[] = {
     LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),
     INT("llm", "history_bytes_max", IN(llm.history_bytes_max), 0, 104857600, "bytes", "262144", "History sent with a question; the oldest whole turns are left out beyond it."),
     INT("llm", "response_bytes_max", IN(llm.response_bytes_max), 1024, 104857600, "bytes", "4194304", "A longer response is refused."),
-    NEEDED("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1."),
+    ADDRESS("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1."),
     NEEDED("provider", "model", OF(model), "The model to ask for."),
     SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
     CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),
@@ -74,18 +77,20 @@ const size_t settings_table_count = sizeof settings_table / sizeof *settings_tab
 
 bool kafka_property_is_secret(const char *name)
 {
-    static const char *const secrets[] = {"sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem",
-                                          "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"};
-    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-        if (strcmp(name, secrets[i]) == 0)
-            return true;
-    return false;
+    /* The names known today, and by their words those that a newer librdkafka brings. */
+    return strstr(name, "password") != NULL || strstr(name, "secret") != NULL || strstr(name, "passphrase") != NULL ||
+           strstr(name, "key.pem") != NULL || strcmp(name, "sasl.oauthbearer.config") == 0;
+}
+
+bool setting_is_provider(const struct setting *setting)
+{
+    return strcmp(setting->section, "provider") == 0;
 }
 
 static bool section_is(const char *section, const struct setting *setting)
 {
-    if (strcmp(setting->section, "provider") == 0)
-        return strncmp(section, "provider.", 9) == 0;
+    if (setting_is_provider(setting))
+        return strncmp(section, "provider.", 9) == 0 && section[9] != '\0';
     return strcmp(section, setting->section) == 0;
 }
 
@@ -97,13 +102,17 @@ const struct setting *setting_find(const char *section, const char *key)
     return NULL;
 }
 
-/* Levenshtein distance (Wagner and Fischer, 1974), for words below 64 characters. */
+/* ---- the nearest name ---- */
+
+#define WORD_MAX 64
+
+/* Levenshtein distance (Wagner and Fischer, 1974), for words below WORD_MAX bytes. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[64];
+    size_t row[WORD_MAX];
     size_t width = strlen(b);
-    if (strlen(a) >= 64 || width >= 64)
-        return 64;
+    if (strlen(a) >= WORD_MAX || width >= WORD_MAX)
+        return WORD_MAX;
     for (size_t j = 0; j <= width; j++)
         row[j] = j;
     for (size_t i = 1; a[i - 1] != '\0'; i++) {
@@ -119,16 +128,41 @@ static size_t distance(const char *a, const char *b)
     return row[width];
 }
 
-const char *setting_nearest(const char *section, const char *key)
+/* How far section.key is from setting, under the name `known` (its key, or its twin's). */
+static size_t distance_to(const struct setting *setting, const char *known, const char *section, const char *key)
 {
-    const char *best = NULL;
-    size_t best_distance = 4;
+    size_t far = distance(key, known);
+    if (section_is(section, setting))
+        return strlen(key) > 4 && strstr(known, key) != NULL && far > 1 ? 1 : far; /* timeout_ms for attempt_timeout_ms */
+    if (far == 0)
+        return 2; /* the right key in a wrong section */
+    size_t sections = distance(section, setting->section);
+    return sections <= 2 ? far + sections + 1 : WORD_MAX;
+}
+
+bool setting_nearest(const char *section, const char *key, char *ret, size_t size)
+{
+    size_t best = strlen(key) < 8 ? 3 : 4; /* not this far */
+    bool found = false;
     for (size_t i = 0; i < settings_table_count; i++) {
-        size_t far = section_is(section, &settings_table[i]) ? distance(key, settings_table[i].key) : 64;
-        if (far < best_distance) {
-            best_distance = far;
-            best = settings_table[i].key;
+        const struct setting *setting = &settings_table[i];
+        for (int twin = 0; twin <= (int)setting->secret; twin++) {
+            char known[WORD_MAX];
+            snprintf(known, sizeof known, "%s%s", setting->key, twin ? "_file" : "");
+            size_t far = distance_to(setting, known, section, key);
+            if (far >= best)
+                continue;
+            best = far;
+            found = true;
+            if (section_is(section, setting))
+                snprintf(ret, size, "%s", known);
+            else
+                snprintf(ret, size, "%s.%s", setting_is_provider(setting) ? "provider.NAME" : setting->section, known);
         }
     }
-    return best;
+    if (!found && distance(section, "kafka") <= 2) {
+        snprintf(ret, size, "kafka.%s", key);
+        return true;
+    }
+    return found;
 }

@@ -18,6 +18,7 @@ struct setting {
     const char *initial;        /* NULL: none */
     bool required;
     bool secret; /* masked when printed; has a KEY_file twin */
+    bool address; /* a URL: printed but for the password in it, secret or not */
     const char *prose;
 };
 
@@ -28,9 +29,12 @@ extern const size_t settings_table_count;
 
 /* [kafka] takes any librdkafka property; these are secrets and have a `_file` twin. */
 bool kafka_property_is_secret(const char *name);
+/* Of [provider.NAME]: its field is in struct provider_settings. */
+bool setting_is_provider(const struct setting *setting);
 /* SECTION "provider.NAME" is looked up as "provider". NULL: unknown. */
 const struct setting *setting_find(const char *section, const char *key);
-/* The known key of section nearest to key, or NULL when none is near. */
-const char *setting_nearest(const char *section, const char *key);
+/* Writes the known name that is most like an unknown one: the key alone where its section is right, else
+ * section.key. False: none is near. */
+bool setting_nearest(const char *section, const char *key, char *ret, size_t size);
 
 #endif

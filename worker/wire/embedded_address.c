@@ -49,6 +49,8 @@ enum status embedded_address_read(char **ret, struct error *err)
     return STATUS_OK;
 }
 
+static char *published; /* what this process wrote; the worker publishes and withdraws from its main thread */
+
 enum status embedded_address_publish(const char *bootstrap, struct error *err)
 {
     AUTO_FREE char *folder = embedded_address_folder();
@@ -62,15 +64,25 @@ enum status embedded_address_publish(const char *bootstrap, struct error *err)
     bool written = out != NULL && fprintf(out, "%s\n", bootstrap) > 0;
     if (out != NULL)
         written = fclose(out) == 0 && written;
-    if (!written || rename(part, path) != 0)
-        return error_set(err, ERROR_PERMANENT, "embedded_address", "%s can't be written: %s", path, strerror(errno));
+    if (!written || rename(part, path) != 0) {
+        error_set(err, ERROR_PERMANENT, "embedded_address", "%s can't be written: %s", path, strerror(errno));
+        unlink(part);
+        return STATUS_FAILED;
+    }
+    free(published);
+    published = xstrdup(bootstrap);
     return STATUS_OK;
 }
 
+/* A worker that started later has put its own address there: that one stays. */
 void embedded_address_withdraw(void)
 {
     AUTO_FREE char *folder = embedded_address_folder();
     AUTO_FREE char *path = xasprintf("%s/bootstrap", folder);
+    AUTO_FREE char *found = NULL;
+    AUTO_FREE char *ours = steal_ptr(&published);
+    if (ours == NULL || embedded_address_read(&found, NULL) != STATUS_OK || strcmp(found, ours) != 0)
+        return;
     unlink(path);
     rmdir(folder);
 }

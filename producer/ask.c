@@ -1,0 +1,327 @@
+/* ask: one question, one answer; without a question, on a terminal, a chat. The end of every replies partition is
+ * looked up before the job is sent, so that the reply is always after it: no group, nothing committed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "kafka_client.h"
+#include "line_reader.h"
+#include "wire/job.h"
+#include "wire/reply.h"
+
+#define POLL_MS 50
+
+enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES };
+
+struct ask {
+    struct common *common;
+    const char *topic, *replies_topic, *session, *id, *question;
+    json_t *metadata;
+    int64_t timeout_ms;
+    bool whole; /* --json */
+    rd_kafka_t *producer, *consumer;
+    int64_t started_ms, acknowledged_ms; /* clock_mono_ms; 0: not yet */
+    rd_kafka_resp_err_t refused;
+};
+
+static const struct argp_option options[] = {
+    {"session", 's', "SESSION", 0, "the session: earlier turns in it are remembered", 0},
+    {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
+    {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
+    {"timeout", 'T', "SECONDS", 0, "how long to wait for the reply (60)", 0},
+    {"json", KEY_JSON, NULL, 0, "print the whole reply", 0},
+    {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
+    {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
+    {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
+    {0}};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct ask *ask = state->input;
+    json_error_t where;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = ask->common;
+        return 0;
+    case 's':
+        if (value[0] == '\0')
+            argp_error(state, "--session must not be empty");
+        ask->session = value;
+        return 0;
+    case KEY_ID:
+        if (value[0] == '\0')
+            argp_error(state, "--id must not be empty");
+        ask->id = value;
+        return 0;
+    case KEY_METADATA:
+        json_decref(ask->metadata);
+        ask->metadata = json_loads(value, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
+        if (ask->metadata == NULL)
+            argp_error(state, "--metadata isn't JSON: %s", where.text);
+        return 0;
+    case 'T':
+        ask->timeout_ms = 1000 * (int64_t)number_argument(state, "--timeout", value, 1);
+        return 0;
+    case KEY_JSON:
+        ask->whole = true;
+        return 0;
+    case 't':
+        ask->topic = value;
+        return 0;
+    case KEY_REPLIES:
+        ask->replies_topic = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (ask->question != NULL)
+            argp_error(state, "one question only; put it in quotes");
+        ask->question = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (ask->question == NULL && ask->id != NULL && isatty(STDIN_FILENO))
+            argp_error(state, "--id goes with one question; in a chat each has its own");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
+static const struct argp argp = {
+    options, parse_option, "[QUESTION]", "Asks a question, waits for its reply and prints the answer."
+    "\vWithout QUESTION: on a terminal a chat that keeps one session (Ctrl-D ends it), else standard input is the question.",
+    children, NULL, NULL};
+
+static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)rk;
+    struct ask *ask = opaque;
+    ask->acknowledged_ms = clock_mono_ms();
+    ask->refused = message->err;
+}
+
+static enum status assign_ends(struct ask *ask, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *list = NULL;
+    if (kafka_partitions(ask->consumer, ask->replies_topic, &list, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < list->cnt && status == STATUS_OK; i++) {
+        int64_t first;
+        status = kafka_watermarks(ask->consumer, ask->replies_topic, list->elems[i].partition, &first, &list->elems[i].offset, err);
+    }
+    rd_kafka_resp_err_t rc = status == STATUS_OK ? rd_kafka_assign(ask->consumer, list) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(list);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, ERROR_UNAVAILABLE, "kafka_assign", "%s: %s", ask->replies_topic, rd_kafka_err2str(rc));
+    return status;
+}
+
+/* On a terminal a model's text must not move the cursor or worse: control characters become '?'. */
+static void print_text(const char *text)
+{
+    bool plain = !isatty(STDOUT_FILENO);
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+        bool control = (at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7f || c1;
+        putchar(plain || !control ? at[0] : '?');
+        if (!plain && c1)
+            at++;
+    }
+    putchar('\n');
+}
+
+static void print_timing(const struct ask *ask, const struct reply_view *reply)
+{
+    const json_t *timing = json_object_get(reply->root, "timing_ms");
+    fprintf(stderr, "acknowledged after %" PRId64 " ms, answered after %" PRId64 " ms; worker: queued %" JSON_INTEGER_FORMAT
+            " ms, model %" JSON_INTEGER_FORMAT " ms, in all %" JSON_INTEGER_FORMAT " ms\n",
+            ask->acknowledged_ms > 0 ? ask->acknowledged_ms - ask->started_ms : -1, clock_mono_ms() - ask->started_ms,
+            json_integer_value(json_object_get(timing, "queued")), json_integer_value(json_object_get(timing, "llm")),
+            json_integer_value(json_object_get(timing, "total")));
+}
+
+/* The exit status. */
+static int show(const struct ask *ask, const rd_kafka_message_t *message, const struct reply_view *reply)
+{
+    bool ok = strcmp(reply->status, "ok") == 0;
+    if (ask->whole) {
+        fwrite(message->payload, 1, message->len, stdout);
+        putchar('\n');
+    } else if (ok && reply->content != NULL) {
+        print_text(reply->content);
+    } else if (ok) { /* tool calls, parts: no text to show */
+        AUTO_FREE char *text = json_dumps(json_object_get(reply->root, "message"), JSON_COMPACT | JSON_ENCODE_ANY);
+        print_text(text == NULL ? "" : text);
+    }
+    fflush(stdout);
+    if (ask->common->verbose)
+        print_timing(ask, reply);
+    if (ok)
+        return EXIT_DONE;
+    complain("%s: %s", reply->error_code != NULL ? reply->error_code : reply->status,
+             reply->error_message != NULL ? reply->error_message : "no reason given");
+    return EXIT_NOT_DONE;
+}
+
+/* True when it is the reply: *ret_status is then the exit status. */
+static bool is_ours(const struct ask *ask, const rd_kafka_message_t *message, const char *id, int *ret_status)
+{
+    struct reply_view reply = {0};
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL)
+        return false;
+    if (reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
+        return false; /* others may write there too */
+    bool ours = strcmp(reply.job, id) == 0;
+    if (ours)
+        *ret_status = show(ask, message, &reply);
+    json_decref(reply.root);
+    return ours;
+}
+
+static int wait_reply(struct ask *ask, const char *id)
+{
+    int64_t until = ask->started_ms + ask->timeout_ms;
+    while (interrupts() == 0 && clock_mono_ms() < until) {
+        bool acknowledged = ask->acknowledged_ms > 0; /* until then the report is what comes next */
+        rd_kafka_poll(ask->producer, acknowledged ? 0 : POLL_MS);
+        if (ask->refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            complain("the question was not acknowledged: %s", rd_kafka_err2str(ask->refused));
+            return EXIT_NOT_DONE;
+        }
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(ask->consumer, acknowledged ? POLL_MS : 0);
+        if (message == NULL)
+            continue;
+        int exit_status = EXIT_DONE;
+        bool ours = is_ours(ask, message, id, &exit_status);
+        bool failed = message->err != RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (failed)
+            complain("%s: %s", ask->replies_topic, rd_kafka_message_errstr(message));
+        rd_kafka_message_destroy(message);
+        if (ours)
+            return exit_status;
+        if (failed)
+            return EXIT_NOT_DONE;
+    }
+    if (interrupts() > 0)
+        complain("interrupted; job %s may still be answered on %s", id, ask->replies_topic);
+    else
+        complain("no reply to job %s within %" PRId64 " s (%s)", id, ask->timeout_ms / 1000,
+                 ask->acknowledged_ms > 0 ? "the job is on the topic: does a worker run?" : "not even the broker acknowledged it");
+    return EXIT_NOT_DONE;
+}
+
+static int ask_once(struct ask *ask, const char *question)
+{
+    char made[27];
+    job_id_new(made);
+    const char *id = ask->id != NULL ? ask->id : made;
+    AUTO_FREE char *value = job_encode(id, ask->session, question, ask->metadata);
+    if (value == NULL) {
+        complain("the question isn't UTF-8");
+        return EX_DATAERR;
+    }
+    ask->started_ms = clock_mono_ms();
+    ask->acknowledged_ms = 0;
+    ask->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t rc = kafka_send(ask->producer, ask->topic, RD_KAFKA_PARTITION_UA, ask->session,
+                                        ask->session == NULL ? 0 : strlen(ask->session), value, strlen(value), NULL, NULL);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        complain("%s: %s", ask->topic, rd_kafka_err2str(rc));
+        return rc == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? EX_DATAERR : EXIT_NOT_DONE;
+    }
+    return wait_reply(ask, id);
+}
+
+/* The next line that says something; false: the end. While the person thinks, others' replies are read and dropped. */
+static bool next_turn(struct ask *ask, struct line_reader *reader, char **ret_line)
+{
+    size_t size = 0;
+    fputs("you> ", stdout);
+    fflush(stdout);
+    while (interrupts() == 0) {
+        struct error err = {0};
+        enum status got = line_reader_next(reader, POLL_MS, ret_line, &size, &err);
+        if (got == STATUS_OK && strspn(*ret_line, " \t") != strlen(*ret_line))
+            return true;
+        if (got == STATUS_OK) {
+            fputs("you> ", stdout);
+            fflush(stdout);
+        } else if (got != STATUS_AGAIN) {
+            break;
+        }
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(ask->consumer, 0);
+        if (message != NULL)
+            rd_kafka_message_destroy(message);
+        rd_kafka_poll(ask->producer, 0);
+    }
+    putchar('\n');
+    return false;
+}
+
+static int chat(struct ask *ask)
+{
+    char made[27];
+    job_id_new(made);
+    if (ask->session == NULL)
+        ask->session = made;
+    struct line_reader reader = line_reader_start(STDIN_FILENO, "<stdin>");
+    char *line = NULL;
+    while (next_turn(ask, &reader, &line))
+        ask_once(ask, line); /* a bad end is told, and the chat goes on */
+    line_reader_finish(&reader);
+    return EXIT_DONE;
+}
+
+/* The question on standard input, or NULL: nothing there, or too much. */
+static char *read_question(void)
+{
+    char *text = xcalloc(1, MESSAGE_BYTES_MAX + 1);
+    size_t size = fread(text, 1, MESSAGE_BYTES_MAX + 1, stdin);
+    while (size > 0 && size <= MESSAGE_BYTES_MAX && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+        text[--size] = '\0';
+    if (size > 0 && size <= MESSAGE_BYTES_MAX && memchr(text, '\0', size) == NULL)
+        return text;
+    free(text);
+    return NULL;
+}
+
+int ask_command(int argc, char **argv, struct common *common)
+{
+    static const struct kafka_property_pair prompt[] = {{"linger.ms", "0"}, {NULL, NULL}};
+    /* assign() wants a group's name; none is joined and nothing is committed. */
+    static const struct kafka_property_pair reading[] = {
+        {"group.id", "chat-ask"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
+    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .timeout_ms = 60000};
+    struct error err = {0};
+    AUTO_FREE char *from_stdin = NULL;
+    int exit_status = EXIT_NOT_DONE;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &ask) != 0)
+        return EX_USAGE;
+    bool is_chat = ask.question == NULL && isatty(STDIN_FILENO);
+    if (ask.question == NULL && !is_chat) {
+        ask.question = from_stdin = read_question();
+        if (ask.question == NULL) {
+            complain("no question: none given, and standard input holds no text of at most %zu bytes", MESSAGE_BYTES_MAX);
+            json_decref(ask.metadata);
+            return EX_USAGE;
+        }
+    }
+    catch_interrupts();
+    if (kafka_producer_open(common, prompt, NULL, delivered, &ask, &ask.producer, &err) != STATUS_OK ||
+        kafka_consumer_open(common, reading, &ask.consumer, &err) != STATUS_OK || assign_ends(&ask, &err) != STATUS_OK) {
+        complain("%s", err.message);
+        exit_status = kafka_exit_status(&err);
+    } else {
+        exit_status = is_chat ? chat(&ask) : ask_once(&ask, ask.question);
+    }
+    kafka_consumer_close(ask.consumer);
+    kafka_producer_close(ask.producer);
+    json_decref(ask.metadata);
+    return exit_status;
+}

@@ -1,0 +1,40 @@
+/* What the sub-commands share: the options every one of them takes, and Ctrl-C. One thread. */
+#ifndef CHAT_PRODUCER_COMMAND_H
+#define CHAT_PRODUCER_COMMAND_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MESSAGE_BYTES_MAX ((size_t)16 << 20) /* a line, a question: more is refused */
+
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_NOT_DONE = 1, /* a record wasn't acknowledged, or the reply is an error or didn't come */
+};                     /* and from sysexits.h: 64 EX_USAGE, 65 EX_DATAERR, 69 EX_UNAVAILABLE */
+
+struct common {
+    const char *bootstrap; /* NULL: see kafka_client.h */
+    const char *properties[128];
+    size_t property_count;
+    bool verbose;
+};
+
+/* A child parser for each command's own; its input is a struct common. */
+extern const struct argp common_argp;
+
+/* argv[0] is "chat-producer NAME". They return the exit status. */
+int submit_command(int argc, char **argv, struct common *common);
+int ask_command(int argc, char **argv, struct common *common);
+int replay_command(int argc, char **argv, struct common *common);
+
+/* How often INT or TERM came since catch_interrupts. The first asks to end well, the second to end now. */
+void catch_interrupts(void);
+int interrupts(void);
+
+/* "chat-producer: ..." on stderr, on a line of its own. */
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A whole number of at least min, or argp_error (exit 64). */
+long number_argument(struct argp_state *state, const char *option, const char *text, long min);
+
+#endif

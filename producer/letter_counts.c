@@ -1,0 +1,63 @@
+#include "letter_counts.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* Codes and topics come out of headers: on a terminal they must stay what they look like. */
+static char *printable(const char *text)
+{
+    char *out = xstrdup(text);
+    for (char *at = out; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f)
+            *at = '?';
+    return out;
+}
+
+void letter_counts_add(struct letter_counts *counts, const char *target, const char *code, int32_t partition, int64_t offset)
+{
+    char *clean_target = printable(target);
+    char *clean_code = printable(code == NULL ? "-" : code);
+    size_t at = 0;
+    while (at < counts->row_count && at < LETTER_ROWS_MAX - 1 &&
+           (strcmp(counts->rows[at].target, clean_target) != 0 || strcmp(counts->rows[at].code, clean_code) != 0))
+        at++;
+    struct letter_row *row = &counts->rows[at];
+    if (at < counts->row_count) {
+        row->count++;
+        free(clean_target);
+        free(clean_code);
+        return;
+    }
+    if (at == LETTER_ROWS_MAX - 1) {
+        free(clean_target);
+        free(clean_code);
+        clean_target = xstrdup("(others)");
+        clean_code = xstrdup("(others)");
+    }
+    *row = (struct letter_row){clean_target, clean_code, 1, partition, offset};
+    counts->row_count++;
+}
+
+void letter_counts_print(const struct letter_counts *counts, const char *dead_topic, FILE *out)
+{
+    if (counts->row_count == 0)
+        return;
+    fprintf(out, "%8s  %-24s %-32s %s\n", "count", "topic", "error code", "first");
+    for (size_t i = 0; i < counts->row_count; i++) {
+        const struct letter_row *row = &counts->rows[i];
+        fprintf(out, "%8" PRId64 "  %-24s %-32s %s-%" PRId32 "-%" PRId64 "\n", row->count, row->target, row->code, dead_topic,
+                row->partition, row->offset);
+    }
+}
+
+void letter_counts_finish(struct letter_counts *counts)
+{
+    for (size_t i = 0; i < counts->row_count; i++) {
+        free(counts->rows[i].target);
+        free(counts->rows[i].code);
+    }
+    counts->row_count = 0;
+}

@@ -1,0 +1,31 @@
+/* Lines from a file or a pipe, without ever blocking for long: while nothing comes, reports of what was sent
+ * before want serving, and Ctrl-C must end the wait. One thread. */
+#ifndef CHAT_PRODUCER_LINE_READER_H
+#define CHAT_PRODUCER_LINE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct line_reader {
+    int fd; /* borrowed */
+    const char *name; /* for messages; borrowed */
+    char *buffer;
+    size_t size, capacity; /* bytes */
+    size_t start;          /* where the next line begins */
+    size_t searched;       /* no newline before this */
+    int64_t line;          /* number of the last line given, from 1 */
+    int64_t bytes;         /* read so far */
+    bool ended;
+};
+
+struct line_reader line_reader_start(int fd, const char *name);
+/* OK: *ret_line (NUL-terminated, without its newline, valid until the next call) and its size. AGAIN: nothing
+ * came in wait_ms, or a signal did. CLOSED: no more. FAILED: can't be read, or a line is over MESSAGE_BYTES_MAX. */
+enum status line_reader_next(struct line_reader *reader, int wait_ms, char **ret_line, size_t *ret_size,
+                             struct error *err) MUST_CHECK;
+void line_reader_finish(struct line_reader *reader);
+
+#endif

@@ -1,0 +1,53 @@
+"""A real broker, a real Redis and a real small model, shared by the tests of a run; each test has topics and keys of its own."""
+import re
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from parts import Topics
+from stage import Stage
+
+
+@pytest.fixture(scope="session")
+def world():
+    stage = Stage()
+    try:
+        yield stage
+    finally:
+        stage.end()
+
+
+@pytest.fixture(scope="session")
+def kafka(world):
+    return world.kafka()
+
+
+@pytest.fixture(scope="session")
+def model(world):
+    return world.model()
+
+
+class Place:
+    """Topics, a group and a key prefix that only one test uses."""
+
+    def __init__(self, kafka, name: str, partitions: int = 4):
+        self.prefix = f"{name}-{uuid.uuid4().hex[:6]}"
+        self.kafka = kafka
+        self.topics = Topics(kafka.bootstrap, self.prefix)
+        kafka.create_topics(self.topics.jobs, self.topics.replies_topic, self.topics.dead, partitions=partitions, **{"max.message.bytes": "20000000"})
+        self.settings = {"bootstrap": kafka.bootstrap, "kafka.group.id": self.prefix, "redis.key_prefix": self.prefix,
+                         "worker.jobs_topic": self.topics.jobs, "worker.replies_topic": self.topics.replies_topic, "worker.dead_topic": self.topics.dead}
+
+    def lag(self) -> int:
+        """Records the group hasn't committed."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "enable.auto.commit": False, "log_level": 0})
+        try:
+            places = [TopicPartition(self.topics.jobs, p) for p in consumer.list_topics(self.topics.jobs, 10).topics[self.topics.jobs].partitions]
+            return sum(consumer.get_watermark_offsets(p, 10)[1] - max(p.offset, 0) for p in consumer.committed(places, 10))
+        finally:
+            consumer.close()
+
+
+@pytest.fixture
+def place(kafka, request):
+    return Place(kafka, re.sub(r"[^a-z]+", "-", request.node.originalname.removeprefix("test_"))[:30].strip("-"))

@@ -1,0 +1,118 @@
+"""What only a real broker shows: groups, limits, transactions."""
+import json
+import signal
+from collections import Counter
+
+from confluent_kafka import Consumer
+from parts import job_of, wait_until
+
+
+def test_a_session_keeps_its_order(stage, place, redis_io):
+    sim = stage.simulator("--latency", "20", "--jitter", "lognormal")
+    stage.worker(stage.redis(), sim, **place.settings, **{"worker.redis_io": redis_io})
+    for turn in range(20):
+        for session in "abcde":
+            place.topics.send({"id": f"{session}{turn}", "message": f"turn {turn}"}, key=session)
+    replies = place.topics.read(place.topics.replies_topic, 100)
+    for session in "abcde":
+        mine = [json.loads(r.value()) for r in replies if r.key() == session.encode()]
+        assert [m["job"] for m in mine] == [f"{session}{turn}" for turn in range(20)]
+        assert all(f"[messages={2 * n + 1}]" in m["message"]["content"] for n, m in enumerate(mine))
+    assert sim.stats()["requests"] == 100
+
+
+def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_twice(stage, place, redis_io):
+    redis, sim = stage.redis(), stage.simulator("--latency", "60")
+    settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "4"}
+    first = stage.worker(redis, sim, name="first", **settings)
+    jobs = [(f"{session}-{turn}", f"s{session}") for turn in range(10) for session in range(20)]
+    for job, session in jobs[:100]:
+        place.topics.send({"id": job, "message": f"question {job}"}, key=session)
+    first.wait_event("reply_enqueued", count=10)
+    second = stage.worker(redis, sim, name="second", **settings)
+    for job, session in jobs[100:]:
+        place.topics.send({"id": job, "message": f"question {job}"}, key=session)
+    second.wait_event("reply_enqueued", count=10)
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+    place.topics.replies(200)
+    wait_until(lambda: place.lag() == 0, "everything committed")
+
+    records = place.topics.all(place.topics.replies_topic)
+    assert {json.loads(r.value())["status"] for r in records} == {"ok"}
+    assert sim.stats()["requests"] == 200, "a reply that is repeated is repeated from the store"
+    for session in {s for _, s in jobs}:
+        order = list(dict.fromkeys(job_of(r) for r in records if r.key() == session.encode()))
+        assert order == [job for job, s in jobs if s == session]
+
+
+def test_a_killed_worker_loses_nothing(stage, place, redis_io):
+    redis, sim = stage.redis(), stage.simulator("--latency", "300")
+    settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "8", "kafka.session.timeout.ms": "6000", "redis.lease_ms": "3000"}
+    victim = stage.worker(redis, sim, name="victim", **settings)
+    for n in range(60):
+        place.topics.send({"id": f"job-{n}", "message": f"question {n}"}, key=f"s{n}")
+    victim.wait_event("reply_enqueued", count=8)
+    victim.signal(signal.SIGKILL)
+    victim.wait()
+    stage.worker(redis, sim, name="heir", ready=False, **settings)
+    replies = place.topics.replies(60)
+    assert {r["status"] for r in replies.values()} == {"ok"}
+    assert sim.stats()["requests"] <= 60 + 8, "only what was in flight at the kill may be asked twice"
+    wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+def test_a_dead_letter_is_replayed_once_however_often_replay_runs(stage, place):
+    sim = stage.simulator()
+    worker = stage.worker(stage.redis(), sim, **place.settings)
+    place.topics.send({"id": "broke", "message": "hi [[fault:billing times=1]]"}, key="s")
+    assert place.topics.replies(1)["broke"]["status"] == "error"
+    place.topics.read(place.topics.dead, 1)
+
+    replay = ["replay", "--topic", place.topics.dead]
+    stage.producer(worker, *replay, check=0)
+    assert len(place.topics.all(place.topics.jobs)) == 1, "without --execute nothing is sent"
+    stage.producer(worker, *replay, "--execute", check=0)
+    stage.producer(worker, *replay, "--execute", check=0)
+
+    replies = [json.loads(r.value()) for r in place.topics.read(place.topics.replies_topic, 2)]
+    assert [r["status"] for r in replies] == ["error", "ok"]
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "acknowledged")
+    assert Counter(r.key() for r in committed(place, place.topics.jobs, 2)) == {b"s": 2}
+    assert sim.stats()["requests"] == 2
+
+
+def committed(place, topic, count):
+    """What a consumer sees that reads only committed transactions; looks on for a second more."""
+    consumer = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": f"{place.prefix}-look", "auto.offset.reset": "earliest",
+                         "isolation.level": "read_committed", "enable.auto.commit": False, "log_level": 0})
+    consumer.subscribe([topic])
+    found = []
+    try:
+        wait_until(lambda: found.extend(r for r in consumer.consume(10, 0.5) if not r.error()) or len(found) >= count, f"{count} committed records")
+        found.extend(r for r in consumer.consume(10, 1.0) if not r.error())
+    finally:
+        consumer.close()
+    return found
+
+
+def test_ten_megabytes_are_a_dead_letter_and_the_neighbours_are_answered(stage, place):
+    worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{"kafka.message.max.bytes": "20000000"})
+    place.topics.send({"id": "before", "message": "a"}, key="s")
+    place.topics.send(json.dumps({"id": "big", "message": "x" * 10_000_000}), key="s")
+    place.topics.send({"id": "after", "message": "b"}, key="s")
+    replies = [json.loads(r.value()) for r in place.topics.read(place.topics.replies_topic, 3)]
+    assert sorted(r["status"] for r in replies) == ["error", "ok", "ok"]
+    (bad,) = [r for r in replies if r["status"] == "error"]
+    assert bad["error"]["code"] == "value_too_large"
+    (letter,) = place.topics.read(place.topics.dead, 1)
+    assert len(letter.value() or b"") > 10_000_000 or "chat.value.omitted" in dict(letter.headers())
+    assert worker.get("/healthz")[0] == 200
+
+
+def test_a_topic_that_is_missing_is_named(stage, place):
+    settings = {**place.settings, "worker.jobs_topic": "nobody.made.this"}
+    worker = stage.worker(stage.redis(), stage.simulator(), ready=False, **settings)
+    assert worker.wait() == 69
+    (line,) = [line for line in worker.text().splitlines() if line.startswith("chat-worker:")]
+    assert "nobody.made.this" in line and place.kafka.bootstrap in line

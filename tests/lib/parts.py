@@ -1,0 +1,291 @@
+"""The real programs as test parts: each starts on a free port in a private folder and is ended by its own id.
+
+Waiting is always for an event with a limit: a file, an answer, a log line, a record."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(os.environ.get("CHAT_BIN", ROOT / "build" / "bin"))
+LIMIT_S = float(os.environ.get("CHAT_TEST_LIMIT_S", "60"))
+
+
+def wait_until(check, what: str, limit_s: float = LIMIT_S):
+    """The first true answer of check; fails by name when none came in time."""
+    until = time.monotonic() + limit_s
+    pause = threading.Event()
+    while True:
+        got = check()
+        if got:
+            return got
+        if time.monotonic() > until:
+            raise AssertionError(f"waited {limit_s:.0f} s in vain for: {what}")
+        pause.wait(0.02)
+
+
+class Process:
+    """A program with its output in a file; ended by TERM, then KILL."""
+
+
+    def __init__(self, name: str, folder: Path, command: list, env: dict | None = None):
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.out = open(self.log, "ab")
+        # setpriv: should pytest itself be killed, the kernel ends what it started.
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *(str(c) for c in command)], stdout=self.out, stderr=self.out, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(env or {})}, cwd=folder)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, limit_s: float = LIMIT_S) -> int:
+        return self.process.wait(limit_s)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(15)
+        self.out.close()
+        found = re.search(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:).*", self.text())
+        assert not found, f"{self.name}: {found.group(0)}\n{self.text()[found.start():][:6000]}"
+
+
+class Redis(Process):
+    def __init__(self, folder: Path, *options: str):
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        super().__init__("redis", folder, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
+        wait_until(self.socket.exists, "redis-server's socket")
+
+
+class Simulator(Process):
+    def __init__(self, folder: Path, *options: str):
+        port_file = folder / f"sim-{uuid.uuid4().hex[:8]}.port"
+        super().__init__("llmsim", folder, [BIN / "chat-llmsim", "--port", "0", "--port-file", port_file, *options])
+        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the simulator's port"))
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.model = "sim"
+
+    def get(self, path: str) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def stats(self) -> dict:
+        return self.get("/sim/stats")
+
+
+class Model(Process):
+    """The real small LLM."""
+
+    def __init__(self, folder: Path):
+        port_file = folder / "model.port"
+        super().__init__("model", folder, [os.environ["CHAT_MODEL_PYTHON"], ROOT / "tests/lib/llm_server.py", "--port-file", port_file])
+        port = wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the model's port", 120)
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self.model = "smollm2-135m"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Kafka(Process):
+    """A real Apache Kafka: one KRaft node."""
+
+    def __init__(self, folder: Path, heap: str = "512m"):
+        port, controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{port}"
+        config = folder / "server.properties"
+        config.write_text(f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/kafka-data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+message.max.bytes=20971520
+""")
+        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-cp", os.environ["CHAT_KAFKA_JARS"] + "/*"]
+        subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        super().__init__("kafka", folder, [*java, "kafka.Kafka", config])
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        wait_until(self._answers, "Kafka's metadata", 90)
+
+    def _answers(self) -> bool:
+        try:
+            return len(self.admin.list_topics(timeout=2).brokers) == 1
+        except Exception:  # noqa: BLE001  not there yet
+            return False
+
+    def create_topics(self, *names: str, partitions: int = 4, **config: str) -> None:
+        made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])
+        for future in made.values():
+            future.result(30)
+
+
+class Worker(Process):
+    """chat-worker; its log lines are events."""
+
+    def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, **settings):
+        self.runtime = folder / f"run-{name}"
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        self.port_file = self.runtime / "admin.port"
+        self.port_file.unlink(missing_ok=True)
+        pairs = {"kafka.bootstrap.servers": bootstrap, "redis.url": redis_url, "provider.main.url": llm.url, "provider.main.model": llm.model,
+                 "admin.listen": "127.0.0.1:0", "admin.port_file": str(self.port_file), "log.level": "debug", "worker.commit_interval_ms": "100",
+                 "retry.backoff_ms": "20", **settings}
+        options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
+        super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime)})
+        self.bootstrap = bootstrap
+        if ready:
+            self.wait_event("worker_started")
+            if bootstrap == "embedded":
+                self.bootstrap = (self.runtime / "chat-worker" / "bootstrap").read_text().strip()
+            wait_until(lambda: self.get("/readyz")[0] == 200, "the worker in its group")
+
+    def events(self, name: str, **fields) -> list[dict]:
+        found = []
+        for line in self.text().splitlines():
+            if f"event={name} " not in line + " ":
+                continue
+            try:
+                event = dict(part.split("=", 1) for part in shlex.split(line) if "=" in part)
+            except ValueError:
+                continue  # a line still being written
+            if all(event.get(k) == str(v) for k, v in fields.items()):
+                found.append(event)
+        return found
+
+    def wait_event(self, name: str, count: int = 1, limit_s: float = LIMIT_S, **fields) -> list[dict]:
+        def look():
+            found = self.events(name, **fields)
+            if len(found) < count and self.process.poll() is not None and len(self.events(name, **fields)) < count:
+                raise AssertionError(f"the worker ended ({self.process.returncode}) before {name} {fields}:\n{self.text()[-3000:]}")
+            return found if len(found) >= count else None
+        return wait_until(look, f"{count} × {name} {fields}", limit_s)
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            port = self.port_file.read_text().strip()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str) -> int:
+        found = re.search(rf"^chat_{name} (-?\d+)$", self.get("/metrics")[1], re.M)
+        return int(found.group(1)) if found else -1
+
+
+class Topics:
+    """What a test sends and reads, by a client that isn't the project's."""
+
+    def __init__(self, bootstrap: str, prefix: str = "chat"):
+        self.bootstrap = bootstrap
+        self.jobs, self.replies_topic, self.dead = f"{prefix}.jobs", f"{prefix}.replies", f"{prefix}.dead"
+        self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "linger.ms": 0, "message.max.bytes": 20000000})
+
+    def send(self, value, key=None, topic=None, headers=None) -> None:
+        if isinstance(value, dict):
+            value = json.dumps(value)
+        refused = []
+        self.producer.produce(topic or self.jobs, value=value, key=key, headers=headers,
+                              on_delivery=lambda err, _: refused.append(err) if err else None)
+        self.producer.flush(30)
+        assert not refused, refused
+
+    def read(self, topic: str, count: int, key: str | None = None, limit_s: float = LIMIT_S) -> list:
+        """The first count records of a topic (of one key) from its beginning. Of one partition they come in order."""
+        return self._read(topic, lambda found: len(found) >= count, f"{count} records", key, limit_s)
+
+    def all(self, topic: str) -> list:
+        """Every record a topic holds now."""
+        consumer = self._consumer()
+        try:
+            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions}
+        finally:
+            consumer.close()
+        return self._read(topic, lambda found: len(found) >= sum(ends.values()), f"{sum(ends.values())} records", None, LIMIT_S)
+
+    def replies(self, count: int, limit_s: float = LIMIT_S) -> dict[str, dict]:
+        """The replies to count different jobs, by job; of a job that has several, the last."""
+        records = self._read(self.replies_topic, lambda found: len({job_of(r) for r in found}) >= count, f"replies to {count} jobs", None, limit_s)
+        return {job_of(r): json.loads(r.value()) for r in records}
+
+    def _consumer(self) -> Consumer:
+        return Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"look-{uuid.uuid4()}", "enable.auto.commit": False,
+                         "auto.offset.reset": "earliest", "log_level": 0, "fetch.wait.max.ms": 50})
+
+    def _read(self, topic: str, enough, what: str, key: str | None, limit_s: float) -> list:
+        consumer = self._consumer()
+        try:
+            consumer.assign([TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, 10).topics[topic].partitions])
+            found, until = [], time.monotonic() + limit_s
+            while not enough(found):
+                assert time.monotonic() < until, f"only {len(found)} records on {topic} after {limit_s:.0f} s, not {what}" + (f" of key {key}" if key else "")
+                record = consumer.poll(0.2)
+                if record is not None and not record.error() and (key is None or record.key() == key.encode()):
+                    found.append(record)
+            return found
+        finally:
+            consumer.close()
+
+
+def job_of(reply) -> str:
+    return json.loads(reply.value())["job"]
+
+
+def finish(parts: list, folder: Path | None) -> None:
+    """Ends the parts, the last started first; each gets its chance even if another one fails."""
+    failures = []
+    for part in reversed(parts):
+        try:
+            part.end()
+        except Exception as failure:  # noqa: BLE001
+            failures.append(failure)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    if failures:
+        raise failures[0]
+
+
+__all__ = ["BIN", "ROOT", "Kafka", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "finish", "free_port", "job_of", "signal", "wait_until"]

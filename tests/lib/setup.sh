@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# Sourced: what the project needs on a Debian 12 or 13, installed only where it is missing.
+#
+#   need build   what compiles and runs the worker (also for worker/quickstart)
+#   need tests   what the tests need beyond it: Criterion, clang, a Python venv, Maven
+#   need model   a venv with the real small model
+#   need kafka   Apache Kafka's jars
+#
+# Caches live outside the work tree, keyed by what they were made from.
+
+cache=${CHAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/chat-worker}
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# Debian 12's clang is 14 and keeps its sanitizers' runtime apart; later ones have an unversioned package.
+clang_runtime=libclang-rt-dev
+grep -qs '^VERSION_ID="12"' /etc/os-release && clang_runtime=libclang-rt-14-dev
+
+build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev
+  libjansson-dev libevent-dev libinih-dev uthash-dev libxxhash-dev redis-server redis-tools python3-venv util-linux)
+tests_packages=(libcriterion-dev clang "$clang_runtime" maven default-jdk-headless kcat)
+
+say() { printf '%s\n' "$*" >&2; }
+
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  local as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { say "missing packages: ${missing[*]}; install them as root with apt-get"; return 1; }
+    as_root=(sudo)
+  fi
+  say "installing ${#missing[@]} packages: ${missing[*]}"
+  mkdir -p "$cache"
+  # RUNLEVEL=1: a package's own service isn't started; the project starts its own private servers.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >>"$cache/apt.log" 2>&1 || true
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
+    { say "apt-get failed: see $cache/apt.log"; tail -n 5 "$cache/apt.log" >&2; return 1; }
+}
+
+# venv NAME REQUIREMENTS [pip options]: $cache/NAME-<hash>/bin/python; prints its path.
+venv() {
+  local name=$1 requirements=$2 folder
+  shift 2
+  folder=$cache/$name-$( (/usr/bin/python3 --version; cat "$requirements") | sha256sum | cut -c1-12)
+  if [ ! -e "$folder/done" ]; then
+    rm -rf "$folder"
+    mkdir -p "$cache"
+    say "making a Python environment for the $name"
+    /usr/bin/python3 -m venv "$folder" >&2 || { say "python3 -m venv failed"; return 1; }
+    "$folder/bin/pip" install -q --disable-pip-version-check "$@" -r "$requirements" >&2 || { say "pip failed for $requirements"; return 1; }
+    touch "$folder/done"
+  fi
+  printf '%s\n' "$folder/bin/python"
+}
+
+need_tests_python() { CHAT_PYTHON=$(venv tests "$root/tests/requirements.txt") && export CHAT_PYTHON; }
+
+need_model() {
+  grep -qw avx2 /proc/cpuinfo || { say "the small model needs a processor with AVX2; this one has none"; return 1; }
+  CHAT_MODEL_PYTHON=$(venv model "$root/tests/lib/model-requirements.txt" --no-deps --only-binary :all:) && export CHAT_MODEL_PYTHON
+}
+
+need_kafka() {
+  local pom=$root/tests/integration/kafka/pom.xml
+  CHAT_KAFKA_JARS=$cache/kafka-$(sha256sum "$pom" | cut -c1-12)
+  if [ ! -e "$CHAT_KAFKA_JARS/done" ]; then
+    rm -rf "$CHAT_KAFKA_JARS"
+    mkdir -p "$CHAT_KAFKA_JARS"
+    say "fetching Apache Kafka"
+    cp "$pom" "$CHAT_KAFKA_JARS/pom.xml" # Maven writes beside its pom
+    mvn -q -B -Dstyle.color=never -f "$CHAT_KAFKA_JARS/pom.xml" dependency:copy-dependencies -DoutputDirectory="$CHAT_KAFKA_JARS" >&2 || { say "mvn failed"; return 1; }
+    touch "$CHAT_KAFKA_JARS/done"
+  fi
+  export CHAT_KAFKA_JARS
+}
+
+need() {
+  local what
+  for what in "$@"; do
+    case $what in
+      build) need_packages "${build_packages[@]}" ;;
+      tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
+      model) need_model ;;
+      kafka) need_kafka ;;
+      *) say "need: $what?"; return 1 ;;
+    esac || return 1
+  done
+}
+
+# build PRESET: configures once, builds quietly, shows what failed. Two at once wait for each other.
+build() {
+  local preset=$1 folder=$root/build lock log
+  [ "$preset" = release ] || folder=$root/build/$preset
+  mkdir -p "$folder"
+  exec {lock}>"$folder/.lock"
+  flock "$lock"
+  log=$(mktemp)
+  if { [ -e "$folder/build.ninja" ] || (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; } &&
+    (cd "$root" && cmake --build --preset "$preset") >>"$log" 2>&1; then
+    rm -f "$log"
+    exec {lock}>&-
+    return 0
+  fi
+  grep -E 'error|FAILED|warning' "$log" | head -n 40 >&2 || tail -n 20 "$log" >&2
+  say "building preset $preset failed"
+  rm -f "$log"
+  exec {lock}>&-
+  return 1
+}

@@ -1,0 +1,47 @@
+"""One test's world: starts parts in a private folder, remembers them, ends them."""
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import parts
+
+
+class Stage:
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="chat-test-"))
+        self.started = []
+
+    def end(self):
+        """CHAT_TEST_KEEP=1 leaves the folder with the logs."""
+        parts.finish(self.started, None if os.environ.get("CHAT_TEST_KEEP") else self.folder)
+
+    def _add(self, part):
+        self.started.append(part)
+        return part
+
+    def redis(self, *options):
+        return self._add(parts.Redis(self.folder, *options))
+
+    def simulator(self, *options):
+        return self._add(parts.Simulator(self.folder, *options))
+
+    def kafka(self):
+        return self._add(parts.Kafka(self.folder))
+
+    def model(self):
+        return self._add(parts.Model(self.folder))
+
+    def worker(self, redis, llm, **options):
+        return self._add(parts.Worker(self.folder, redis.url, llm, **options))
+
+    def producer(self, worker, *arguments, stdin="", check=None):
+        """Runs chat-producer against the worker's broker."""
+        done = subprocess.run([str(parts.BIN / "chat-producer"), *arguments, "-b", worker.bootstrap], input=stdin, text=True,
+                              capture_output=True, timeout=90, env={**os.environ, "XDG_RUNTIME_DIR": str(worker.runtime)})
+        if check is not None:
+            assert done.returncode == check, f"exit {done.returncode}: {done.stdout} {done.stderr}"
+        return done
+
+    def check_config(self, *arguments, env=None):
+        return subprocess.run([str(parts.BIN / "chat-worker"), *arguments], text=True, capture_output=True, timeout=60, env={**os.environ, **(env or {})})

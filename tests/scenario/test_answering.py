@@ -1,0 +1,96 @@
+"""Jobs in, replies out: the main story, in both forms of Redis I/O."""
+import json
+import signal
+
+from parts import Topics, job_of, wait_until
+
+
+def test_a_job_is_answered_and_the_next_one_sees_the_history(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+
+    topics.send({"id": "one", "message": "hello"}, key="s1")
+    topics.send({"id": "two", "message": "again", "metadata": {"tenant": "a", "n": [1, None]}}, key="s1")
+    replies = topics.replies(2)
+
+    assert replies["one"]["status"] == "ok" and replies["one"]["session"] == "s1"
+    assert replies["one"]["message"]["content"].startswith("echo: hello [messages=1]")
+    assert replies["two"]["message"]["content"].startswith("echo: again [messages=3]"), "the first turn was in the prompt"
+    assert replies["two"]["metadata"] == {"tenant": "a", "n": [1, None]}
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "both acknowledged")
+
+
+def test_a_session_is_answered_in_order_and_sessions_side_by_side(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator("--latency", "30")
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+    for turn in range(20):
+        for session in "abc":
+            topics.send({"id": f"{session}{turn}", "message": f"turn {turn}"}, key=session)
+    replies = topics.read("chat.replies", 60)
+    for session in "abc":
+        mine = [json.loads(r.value()) for r in replies if r.key() == session.encode()]
+        assert [m["job"] for m in mine] == [f"{session}{turn}" for turn in range(20)]
+        assert [m["message"]["content"].split("[messages=")[1][:2].strip("]") for m in mine] == [str(2 * n + 1) for n in range(20)]
+
+
+def test_headers_travel_and_a_reply_topic_must_be_allowed(stage):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim)
+    topics = Topics(worker.bootstrap)
+    headers = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("kafka_correlationId", b"\x00\x01"),
+               ("kafka_replyTopic", b"somewhere.else")]
+    topics.send({"id": "h", "message": "hi"}, key="s", headers=headers)
+    (reply,) = topics.read("chat.replies", 1)
+    got = dict(reply.headers())
+    assert got["traceparent"] == headers[0][1] and got["kafka_correlationId"] == b"\x00\x01"
+    worker.wait_event("reply_topic_refused", job="h")
+
+
+def test_a_stored_reply_is_not_asked_for_again(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "same", "message": "once"}, key="s")
+    topics.replies(1)
+    topics.send({"id": "same", "message": "once"}, key="s")
+    first, second = topics.read("chat.replies", 2)
+    assert first.value() == second.value()
+    assert sim.stats()["requests"] == 1
+    topics.send({"id": "same", "message": "something else"}, key="s")
+    (dead,) = topics.read("chat.dead", 1)
+    assert dict(dead.headers())["chat.error.code"] == b"id_conflict"
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing_and_pays_once(stage, redis_io):
+    """kill -9 while jobs run; another worker finishes. The cluster lives in a worker that does nothing else."""
+    redis, sim = stage.redis(), stage.simulator("--latency", "400")
+    broker = stage.worker(redis, sim, name="broker", **{"kafka.group.id": "idle", "redis.key_prefix": "idle", "worker.jobs_topic": "idle.jobs"})
+    topics = Topics(broker.bootstrap)
+    topics.producer.list_topics("chat.jobs", 10)  # made on first sight
+    options = {"worker.redis_io": redis_io, "kafka.session.timeout.ms": "6000", "worker.threads": "8", "redis.lease_ms": "3000"}
+    victim = stage.worker(redis, sim, name="victim", bootstrap=broker.bootstrap, **options)
+    for n in range(40):
+        topics.send({"id": f"job-{n}", "message": f"question {n}"}, key=f"s{n}")
+    victim.wait_event("reply_enqueued", count=5)
+    victim.signal(signal.SIGKILL)
+    victim.wait()
+    stage.worker(redis, sim, name="heir", bootstrap=broker.bootstrap, ready=False, **options)
+    seen = topics.replies(40, limit_s=90)
+    # Only what was in flight at the kill may be asked twice.
+    assert sim.stats()["requests"] <= 40 + 8
+
+
+def test_a_reply_that_was_stored_but_not_published_is_not_paid_for_again(stage, redis_io):
+    """The record comes again after its job was answered: as after a kill between finish and commit."""
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+    for _ in range(5):
+        topics.send({"id": "same", "message": "once"}, key="s")
+    topics.send({"id": "next", "message": "and then"}, key="s")
+    replies = topics.read("chat.replies", 6)
+    assert [job_of(r) for r in replies] == ["same"] * 5 + ["next"]
+    assert sim.stats()["requests"] == 2
+    assert "[messages=3]" in json.loads(replies[-1].value())["message"]["content"], "the history has the turn once"

@@ -1,0 +1,71 @@
+"""Each bad record ends as one dead letter and one error reply that say why; its neighbours are answered."""
+import json
+import signal
+
+import pytest
+from parts import Topics, wait_until
+from stage import Stage
+
+BIG = "x" * 4_000_000  # the embedded cluster keeps 5 MiB a partition; ten megabytes: tests/integration
+CASES = [
+    ("not JSON", b"hello", "invalid_json", ""),
+    ("empty", b"", "empty_value", ""),
+    ("tombstone", None, "tombstone", ""),
+    ("wrong type", b'{"message":7}', "invalid_member", "message"),
+    ("session of wrong type", b'{"message":"a","session":[]}', "invalid_member", "session"),
+    ("both", b'{"message":"a","messages":[{"role":"user","content":"b"}]}', "invalid_member", "message"),
+    ("neither", b'{"id":"x"}', "invalid_member", "message"),
+    ("NUL byte", b'{"message":"a\x00b"}', "invalid_json", ""),
+    ("escaped NUL", b'{"message":"a\\u0000b"}', "invalid_member", "message"),
+    ("invalid UTF-8", b'{"message":"\xff\xfe"}', "invalid_utf8", ""),
+    ("lone surrogate", b'{"message":"\\ud800"}', "invalid_utf8", ""),
+    ("four megabytes", json.dumps({"message": BIG}).encode(), "value_too_large", ""),
+    ("a thousand deep", b'{"message":"a","metadata":' + b"[" * 1000 + b"]" * 1000 + b"}", "nested_too_deep", ""),
+    ("duplicate member", b'{"message":"a","message":"b"}', "duplicate_member", "message"),
+    ("integer beyond 2^53", b'{"message":"a","metadata":9007199254740993}', "integer_out_of_range", "metadata"),
+    ("n in params", b'{"message":"a","params":{"n":2}}', "invalid_member", "params.n"),
+]
+
+
+@pytest.mark.xdist_group("bad input")
+@pytest.mark.parametrize("name,value,code,member", CASES, ids=[c[0] for c in CASES])
+def test_one_bad_record_between_two_good_ones(shared_worker, name, value, code, member):
+    worker, topics = shared_worker
+    key = name.replace(" ", "-")
+    topics.send({"id": f"{key}-first", "message": "before"}, key=key)
+    topics.send(value, key=key)
+    topics.send({"id": f"{key}-last", "message": "after"}, key=key)
+
+    replies = [json.loads(r.value()) for r in topics.read("chat.replies", 3, key=key)]
+    good = {r["job"] for r in replies if r["status"] == "ok"}
+    assert good == {f"{key}-first", f"{key}-last"}
+    (bad,) = [r for r in replies if r["status"] == "error"]
+    assert bad["error"]["code"] == code and member in bad["error"]["message"], bad
+    assert "hello" not in bad["error"]["message"], "no content in a message"
+
+    (letter,) = topics.read("chat.dead", 1, key=key)
+    headers = dict(letter.headers())
+    assert headers["chat.error.code"].decode() == code and headers["__dlq.errors.topic"] == b"chat.jobs"
+    assert letter.value() == value or "chat.value.omitted" in headers
+
+
+@pytest.mark.xdist_group("bad input")
+def test_there_is_one_letter_a_bad_record_and_the_log_has_no_content(shared_worker):
+    worker, topics = shared_worker
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "all acknowledged")
+    letters = [r.key().decode() for r in topics.all("chat.dead")]
+    assert len(letters) == len(set(letters))
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert BIG[:100] not in worker.text()
+
+
+@pytest.fixture(scope="module")
+def shared_worker():
+    world = Stage()
+    try:
+        redis, sim = world.redis(), world.simulator()
+        worker = world.worker(redis, sim, **{"kafka.message.max.bytes": "20000000", "kafka.fetch.message.max.bytes": "20000000"})
+        yield worker, Topics(worker.bootstrap)
+    finally:
+        world.end()

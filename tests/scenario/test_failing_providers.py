@@ -1,0 +1,63 @@
+"""What is tried again, what is waited for, and what ends at once."""
+from parts import Topics, wait_until
+
+
+def run_one(stage, message, **settings):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **settings)
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": message}, key="s")
+    return worker, topics, sim, topics.replies(1)["j"]
+
+
+def test_a_rate_limit_is_tried_again_and_counted(stage, redis_io):
+    worker, _, sim, reply = run_one(stage, "hi [[fault:429 retry-after-ms=30 times=2]]", **{"worker.redis_io": redis_io})
+    assert reply["status"] == "ok" and reply["attempts"] == 3
+    assert sim.stats()["requests"] == 3
+    assert len(worker.events("job_retry")) == 2
+
+
+def test_a_billing_429_is_dead_at_once(stage, redis_io):
+    worker, topics, sim, reply = run_one(stage, "hi [[fault:billing]]", **{"worker.redis_io": redis_io})
+    assert reply["status"] == "error" and reply["error"]["code"] == "insufficient_quota"
+    assert sim.stats()["requests"] == 1
+    (letter,) = topics.read("chat.dead", 1)
+    assert dict(letter.headers())["chat.error.class"] == b"permanent"
+
+
+def test_always_500_is_dead_after_the_attempts(stage):
+    _, topics, sim, reply = run_one(stage, "hi [[fault:500]]", **{"retry.attempts_max": "3"})
+    assert reply["status"] == "error" and reply["attempts"] == 3 and reply["error"]["retriable"] is True
+    assert sim.stats()["requests"] == 3
+    (letter,) = topics.read("chat.dead", 1)
+    assert dict(letter.headers())["chat.attempts"] == b"3"
+
+
+def test_503_counts_as_no_attempt_and_is_waited_for(stage):
+    worker, _, sim, reply = run_one(stage, "hi [[fault:503 times=8]]", **{"retry.attempts_max": "2", "retry.backoff_max_ms": "40"})
+    assert reply["status"] == "ok" and reply["attempts"] == 1
+    assert sim.stats()["requests"] == 9
+
+
+def test_redis_away_is_waited_for_not_died_of(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io, "retry.backoff_max_ms": "200"})
+    topics = Topics(worker.bootstrap)
+    redis.end()
+    topics.send({"id": "j", "message": "hello"}, key="s")
+    worker.wait_event("job_waits", job="j")
+    assert worker.get("/healthz")[0] == 200
+    stage.redis()
+    assert topics.replies(1)["j"]["status"] == "ok"
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "acknowledged")
+    assert worker.metric("jobs_dead_total") == 0
+
+
+def test_a_passed_deadline_is_a_clear_end(stage):
+    redis, sim = stage.redis(), stage.simulator("--latency", "2000")
+    worker = stage.worker(redis, sim)
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "slow", "deadline_ms": 300}, key="s")
+    reply = topics.replies(1)["j"]
+    assert reply["status"] == "error"
+    assert reply["timing_ms"]["total"] < 1900

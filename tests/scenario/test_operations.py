@@ -1,0 +1,148 @@
+"""Signals, drains, start-up errors: what an operator meets."""
+import signal
+import subprocess
+
+from parts import BIN, Topics, wait_until
+
+
+def test_term_finishes_what_runs_and_exits_0(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator("--latency", "700")
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "running", "message": "slow"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    worker.wait_event("reply_enqueued", job="running")
+    (end,) = worker.events("drain_finished")
+    assert end["cut_short"] == "0" and end["left"] == "0"
+    assert sim.stats()["aborted_by_client"] == 0
+
+
+def test_a_drain_that_runs_out_cuts_the_call_and_gives_the_claim_back(stage, redis_io):
+    redis, sim = stage.redis(), stage.simulator("--latency", "30000")
+    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "300"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "stuck", "message": "slow"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    (end,) = worker.events("drain_finished")
+    assert end["cut_short"] == "1" and end["left"] == "0"
+    worker.wait_event("job_dropped", job="stuck")
+    wait_until(lambda: sim.stats()["aborted_by_client"] == 1, "the provider saw the call end")
+
+
+def test_a_second_term_ends_at_once(stage):
+    redis, sim = stage.redis(), stage.simulator("--latency", "30000")
+    worker = stage.worker(redis, sim)
+    Topics(worker.bootstrap).send({"id": "stuck", "message": "slow"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    worker.signal(signal.SIGTERM)
+    worker.wait_event("drain_started")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(10) == 75
+    worker.wait_event("ended_at_once")
+
+
+def test_usr1_says_what_each_thread_does(stage):
+    redis, sim = stage.redis(), stage.simulator("--latency", "1500")
+    worker = stage.worker(redis, sim)
+    Topics(worker.bootstrap).send({"id": "watched", "message": "secret words"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    worker.signal(signal.SIGUSR1)
+    worker.wait_event("threads_dump", busy="1")
+    (line,) = worker.wait_event("thread_busy", job="watched")
+    assert line["thread"].startswith("chat-") and line["offset"] == "0"
+    assert "secret words" not in worker.text(), "no message text in a log"
+
+
+def test_tstp_takes_no_new_jobs_and_cont_takes_them_again(stage):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim)
+    topics = Topics(worker.bootstrap)
+    worker.signal(signal.SIGTSTP)
+    worker.wait_event("intake_held")
+    wait_until(lambda: worker.metric("partitions_paused") == 12, "all paused")
+    topics.send({"id": "later", "message": "hi"}, key="s")
+    assert worker.metric("jobs_received_total") == 0
+    worker.signal(signal.SIGCONT)
+    assert topics.replies(1)["later"]["status"] == "ok"
+
+
+def test_settings_that_are_wrong_are_refused_with_where_and_what_to_do(stage):
+    bad = stage.folder / "bad.ini"
+    bad.write_text("[kafka]\nbootstrap.servers = embedded\n[worker]\nthreds = 9\n")
+    done = stage.check_config("--check-config", "-c", str(bad))
+    assert done.returncode == 78 and f"{bad}:4" in done.stderr and "do you mean threads?" in done.stderr
+    done = stage.check_config("--check-config", "-X", "worker.threads=6000")
+    assert done.returncode == 78 and "1 to 5000" in done.stderr
+    done = stage.check_config("--check-config")
+    assert done.returncode == 78 and "bootstrap.servers" in done.stderr
+    done = stage.check_config("--check-config", "-c", "/nowhere.ini")
+    assert done.returncode == 78 and "/nowhere.ini" in done.stderr
+    done = stage.check_config("--check-config", env={"CHATW__WORKER__THRED": "3"})
+    assert done.returncode == 78 and "CHATW__WORKER__THRED" in done.stderr
+    done = stage.check_config("--check-config", "-X", "kafka.bootstrap.servers=embedded", "-X", "provider.main.url=http://127.0.0.1:9/v1",
+                              "-X", "provider.main.model=m", "-X", "kafka.no.such.thing=1")
+    assert done.returncode == 78 and "no.such.thing" in done.stderr
+    done = stage.check_config("--check-config", "-X", "kafka.bootstrap.servers=embedded", "-X", "llm.providers=elsewhere")
+    assert done.returncode == 78 and "elsewhere" in done.stderr
+    done = stage.check_config("--nonsense")
+    assert done.returncode == 64
+
+
+def test_settings_that_are_right_are_said_to_be(stage):
+    done = stage.check_config("--check-config", "-X", "kafka.bootstrap.servers=embedded", "-X", "provider.main.url=http://127.0.0.1:9/v1",
+                              "-X", "provider.main.model=m", "-X", "provider.main.api_key=sk-very-secret")
+    assert done.returncode == 0, done.stderr
+    done = stage.check_config("--print-config", "-X", "kafka.bootstrap.servers=embedded", "-X", "provider.main.url=http://127.0.0.1:9/v1",
+                              "-X", "provider.main.model=m", "-X", "provider.main.api_key=sk-very-secret")
+    assert done.returncode == 0 and "sk-very-secret" not in done.stdout + done.stderr
+
+
+class Nobody:
+    """A provider that isn't there; it isn't asked at start."""
+    url, model = "http://127.0.0.1:9/v1", "none"
+
+
+class Address:
+    def __init__(self, url):
+        self.url = url
+
+
+def start(stage, redis_url, **settings):
+    return stage.worker(Address(redis_url), Nobody, ready=False, **settings)
+
+
+def complaints(worker):
+    """The lines that aren't log lines."""
+    return [line for line in worker.text().splitlines() if line.startswith("chat-worker:")]
+
+
+def test_redis_that_is_not_there_is_69_and_a_wrong_password_78(stage):
+    worker = start(stage, "redis://127.0.0.1:9/0")
+    assert worker.wait() == 69 and "127.0.0.1:9" in worker.text()
+    assert len(complaints(worker)) == 1
+    redis = stage.redis("--requirepass", "right")
+    worker = start(stage, f"unix://:wrong-one@{redis.socket}", name="second")
+    assert worker.wait() == 78 and "password" in worker.text() and "wrong-one" not in worker.text()
+
+
+def test_kafka_that_is_not_there_is_69(stage):
+    worker = start(stage, stage.redis().url, bootstrap="127.0.0.1:9")
+    assert worker.wait() == 69
+    (line,) = complaints(worker)
+    assert "127.0.0.1:9" in line and "bootstrap.servers" in line
+
+
+def test_an_admin_port_that_is_taken_is_said(stage):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = start(stage, redis.url, **{"admin.listen": f"127.0.0.1:{sim.port}"})
+    assert worker.wait() == 78 and "admin.listen" in worker.text()
+
+
+def test_the_programs_say_what_they_are():
+    for program in ("chat-worker", "chat-producer", "chat-llmsim"):
+        done = subprocess.run([str(BIN / program), "--help"], text=True, capture_output=True, timeout=30)
+        assert done.returncode == 0 and "Usage" in done.stdout, program

@@ -1,0 +1,388 @@
+/* Settings: what each source may say, what is refused and how, and what derives from the table. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/settings.h"
+
+#define BASE "kafka.bootstrap.servers=b:9092", "provider.main.url=http://h/v1/", "provider.main.model=m"
+
+static char *write_file(const char *text)
+{
+    char *path = strdup("/tmp/chat-settings-XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+static struct settings *must_load(const char *file, char *const *environment, const char *const *overrides)
+{
+    struct settings *settings = NULL;
+    struct error err = {0};
+    struct settings_sources sources = {file, environment, overrides};
+    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
+    return settings;
+}
+
+static void must_refuse(const char *file, char *const *environment, const char *const *overrides, const char *a, const char *b)
+{
+    struct settings *settings = NULL;
+    struct error err = {0};
+    struct settings_sources sources = {file, environment, overrides};
+    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_FAILED);
+    cr_assert(strstr(err.message, a) && strstr(err.message, b), "\"%s\" has no \"%s\" and \"%s\"", err.message, a, b);
+}
+
+Test(settings, defaults_stand_and_the_last_source_wins)
+{
+    char *path = write_file("[kafka]\nbootstrap.servers=f:1\nlinger.ms = 3\n[worker]\nthreads = 7\n; a comment\n[provider.main]\nurl=http://h/v1/\nmodel=m\n");
+    char *environment[] = {"CHATW__WORKER__THREADS=8", "CHATW__KAFKA__SASL_USERNAME=u", "CHAT_WORKER_PORT=tcp://1.2.3.4", NULL};
+    const char *overrides[] = {"worker.threads=9", NULL};
+    struct settings *settings = must_load(path, environment, overrides);
+    cr_assert_eq(settings->worker.threads, 9);
+    cr_assert_eq(settings->worker.gather_ms, 5);
+    cr_assert_str_eq(settings->kafka.bootstrap_servers, "f:1");
+    cr_assert_eq(settings->kafka.property_count, 2);
+    cr_assert_str_eq(settings->kafka.properties[1].name, "sasl.username");
+    cr_assert_str_eq(settings->providers[0].url, "http://h/v1", "no slash at the end");
+    cr_assert_eq(settings->providers[0].attempt_timeout_ms, 30000);
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
+{
+    static const struct {
+        const char *override, *a, *b;
+    } rows[] = {{"worker.threads=0", "-X worker.threads", "1 to 5000"},
+                {"worker.threads=many", "worker.threads", "whole number"},
+                {"worker.thread=4", "worker.thread", "do you mean threads?"},
+                {"nowhere.x=1", "nowhere.x", "unknown"},
+                {"worker.ordering=random", "ordering", "key, partition, none"},
+                {"worker.delivery=exactly-once", "delivery", "at-least-once"},
+                {"kafka.acks=1", "kafka.acks", "all"},
+                {"kafka.enable.auto.commit=true", "enable.auto.commit", "leave it out"},
+                {"kafka.enable.idempotence=false", "enable.idempotence", "true"},
+                {"llm.providers=other", "[provider.other]", "section"},
+                {"llm.providers=main,two", "llm.providers", "one"},
+                {"provider.main.params=[1]", "provider.main.params", "JSON object"},
+                {"provider.main.params={\"stream\":true}", "provider.main.params", "stream"},
+                {"provider.main.url=ftp://x", "provider.main.url", "http"},
+                {"provider.main.api_key_file=/nowhere/key", "api_key", "/nowhere/key"},
+                {"provider.main.api_key_file=/tmp", "api_key", "can't be read"},
+                {"worker.jobs_topic=", "worker.jobs_topic", "can't be empty"},
+                {"worker.jobs_topic=my jobs", "worker.jobs_topic", "no topic's name"},
+                {"worker.jobs_topic=chat.dead", "worker.dead_topic", "-X worker.jobs_topic"},
+                {"worker.engine=loop", "worker.engine", "not available in this version"},
+                {"llm.strategy=race", "llm.strategy", "not available in this version"},
+                {"worker.gather_ms=101", "0 to 100", "-X worker.gather_ms"},
+                {"worker.threads=99999999999999999999", "worker.threads", "1 to 5000"},
+                {"redis.lease_ms=2999", "redis.lease_ms", "3000"},
+                {"retry.timeout_ms=9", "unknown", "redis.timeout_ms"},
+                {"provider.main.timeout_ms=9", "provider.main.timeout_ms", "do you mean attempt_timeout_ms?"},
+                {"provider.main.api_key_fil=/x", "api_key_fil", "do you mean api_key_file?"},
+                {"wroker.threads=3", "wroker.threads", "do you mean worker.threads?"},
+                {"kafak.linger.ms=3", "kafak.linger.ms", "do you mean kafka.linger.ms?"},
+                {"worker.completely_else=3", "completely_else", "--help"},
+                {"provider.main=x", "-X provider.main", "section.key=value"},
+                {"provider..url=x", "provider..url", "unknown"},
+                {"provider.main.url=http:///v1", "-X provider.main.url", "host"},
+                {"provider.main.url=", "provider.main.url", "needed"},
+                {"provider.two.model=m", "provider.two.url", "needed"},
+                {"provider.main.params={", "-X provider.main.params", "JSON object"},
+                {"provider.main.params={\"n\":2}", "provider.main.params", "n is the worker's"},
+                {"provider.main.api_key=a\nb", "provider.main.api_key", "line break"},
+                {"kafka.group.id=", "kafka.group.id", "empty"},
+                {"kafka.enable.auto.offset.store=true", "-X kafka.enable.auto.offset.store", "false"},
+                {"llm.providers=", "llm.providers", "no provider"},
+                {"threads", "-X threads", "section.key=value"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *overrides[] = {BASE, rows[i].override, NULL};
+        must_refuse(NULL, NULL, overrides, rows[i].a, rows[i].b);
+    }
+    must_refuse(NULL, NULL, NULL, "kafka.bootstrap.servers", "needed");
+    must_refuse("/nowhere.ini", NULL, NULL, "/nowhere.ini", "read");
+}
+
+/* A file's text, from a repeated character where a line must be long. */
+static char *line_of(const char *before, size_t count, const char *after)
+{
+    char *text = NULL;
+    AUTO_FREE char *many = calloc(1, count + 1);
+    memset(many, 'x', count);
+    cr_assert(asprintf(&text, "%s%s%s", before, many, after) > 0);
+    return text;
+}
+
+#define NEEDS "[kafka]\nbootstrap.servers=b\n[provider.main]\nurl=http://h\nmodel=m\n"
+
+Test(settings, a_file_is_refused_by_line)
+{
+    struct {
+        char *text;
+        const char *a, *b;
+    } rows[] = {{strdup("[worker]\n\nthreds = 3\n"), ":3", "threads"},
+                {strdup("[worker]\nnonsense\n"), ":2", "key = value"},
+                {strdup("[worker\nthreads = 3\n"), ":1", "[section]"},
+                {strdup("[worker] threads = 3\n"), ":1", "new line"},
+                {strdup("threads = 3\n"), ":1", "do you mean worker.threads?"},
+                {strdup(NEEDS "model = \n"), "provider.main.model", "needed"},
+                {strdup("[kafka]\nbootstrap.servers=b\n[llm]\nproviders = other\n"), ":4", "[provider.other]"},
+                {strdup(NEEDS "params = nonsense\n"), ":6", "JSON"},
+                {line_of("[", 50, "]\n"), ":1", "name is longer"},
+                {line_of("[worker]\njobs_topic=", 188, "\n"), ":2", "longer than 198"},
+                {line_of("[worker]\njobs_topic=", 5000, "\n"), ":2", "longer than 198"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *path = write_file(rows[i].text);
+        must_refuse(path, NULL, NULL, rows[i].a, rows[i].b);
+        unlink(path);
+        free(path);
+        free(rows[i].text);
+    }
+    must_refuse("/tmp", NULL, NULL, "/tmp", "can't be read");
+}
+
+Test(settings, a_file_of_other_editors_is_read_as_it_was_meant)
+{
+    AUTO_FREE char *text = line_of("\xef\xbb\xbf[worker]\r\n  threads = 7\r\n\tgather_ms = 6 ; soon\r\n# ", 900, "\r\n[llm]\r\nsystem_prompt=");
+    AUTO_FREE char *whole = NULL;
+    AUTO_FREE char *longest = line_of(text, 184, "\n" NEEDS);
+    cr_assert(asprintf(&whole, "%s[provider.no-end]\nurl=https://h\nmodel=last", longest) > 0);
+    char *path = write_file(whole);
+    struct settings *settings = must_load(path, NULL, NULL);
+    cr_assert_eq(settings->worker.threads, 7);
+    cr_assert_eq(settings->worker.gather_ms, 6);
+    cr_assert_eq(strlen(settings->llm.system_prompt), 184, "198 bytes with its key");
+    cr_assert_str_eq(settings->providers[1].model, "last");
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+Test(settings, a_file_may_be_a_pipe)
+{
+    int ends[2];
+    char path[40];
+    cr_assert(pipe(ends) == 0 && write(ends[1], NEEDS, strlen(NEEDS)) == (ssize_t)strlen(NEEDS));
+    close(ends[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    settings_destroy(must_load(path, NULL, NULL));
+    close(ends[0]);
+}
+
+Test(settings, an_unknown_variable_of_ours_is_refused_and_others_are_ignored)
+{
+    static const struct {
+        const char *variable, *a;
+    } rows[] = {{"CHATW__WORKER__THREDS=8", "threads"},
+                {"CHATW__WORKER=8", "CHATW__SECTION__KEY"},
+                {"CHATW__PROVIDER__URL=8", "CHATW__PROVIDER__NAME__KEY"},
+                {"CHATW__NOWHERE__AT_ALL=8", "unknown"},
+                {"CHATW__WORKER__THREADS=", "whole number"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *variable = strdup(rows[i].variable);
+        AUTO_FREE char *name = strndup(variable, strcspn(variable, "="));
+        char *environment[] = {variable, NULL};
+        must_refuse(NULL, environment, NULL, name, rows[i].a);
+    }
+}
+
+Test(settings, variables_reach_every_section_in_capitals)
+{
+    char *path = write_file("[kafka]\nbootstrap.servers=f\n[llm]\nproviders=EU-west\n[provider.EU-west]\nurl=http://h\nmodel=m\n");
+    char *environment[] = {"CHATW__KAFKA__BOOTSTRAP_SERVERS=e:1", "CHATW__WORKER__JOBS_TOPIC=mine", "CHATW__PROVIDER__EU_WEST__API_KEY=k",
+                           "CHATW__WORKER__REPLY_TOPICS_ALLOWED= a , b,,", NULL};
+    struct settings *settings = must_load(path, environment, NULL);
+    cr_assert_str_eq(settings->kafka.bootstrap_servers, "e:1");
+    cr_assert_eq(settings->kafka.property_count, 0);
+    cr_assert_str_eq(settings->kafka.group_id, "chat-worker");
+    cr_assert_str_eq(settings->worker.jobs_topic, "mine");
+    cr_assert_eq(settings->provider_count, 1);
+    cr_assert_str_eq(settings->providers[0].api_key, "k");
+    cr_assert_str_eq(settings->worker.reply_topics_allowed[0], "a");
+    cr_assert_str_eq(settings->worker.reply_topics_allowed[1], "b");
+    cr_assert_null(settings->worker.reply_topics_allowed[2]);
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+Test(settings, a_secret_and_its_twin_in_one_source_are_refused_and_a_later_source_wins)
+{
+    char *key = write_file("of-file\n");
+    AUTO_FREE char *variable = NULL;
+    AUTO_FREE char *sasl = NULL;
+    cr_assert(asprintf(&variable, "CHATW__PROVIDER__MAIN__API_KEY_FILE=%s", key) > 0);
+    cr_assert(asprintf(&sasl, "kafka.sasl.password_file=%s", key) > 0);
+    const char *both[] = {BASE, "kafka.sasl.password=x", sasl, NULL};
+    must_refuse(NULL, NULL, both, "-X kafka.sasl.password_file", "(-X kafka.sasl.password); give one");
+    char *both_variables[] = {variable, "CHATW__PROVIDER__MAIN__API_KEY=x", NULL};
+    const char *base[] = {BASE, "provider.main.api_key=y", NULL};
+    must_refuse(NULL, both_variables, base, "CHATW__PROVIDER__MAIN__API_KEY_FILE", "give one");
+
+    char *environment[] = {variable, NULL};
+    struct settings *settings = must_load(NULL, environment, base);
+    cr_assert_str_eq(settings->providers[0].api_key, "y", "plain over an earlier twin");
+    settings_destroy(settings);
+    char *ini = write_file(NEEDS "api_key=of-ini\n[redis]\nurl_file=/nowhere\n");
+    char *later[] = {variable, "CHATW__REDIS__URL=redis://h", NULL};
+    settings = must_load(ini, later, NULL);
+    cr_assert_str_eq(settings->providers[0].api_key, "of-file", "a twin over an earlier plain one");
+    cr_assert_str_eq(settings->redis.url, "redis://h", "the file that lost isn't read");
+    settings_destroy(settings);
+    const char *twice[] = {BASE, "kafka.sasl.password_file=/nowhere", sasl, NULL};
+    settings_destroy(must_load(NULL, NULL, twice));
+    char *files[] = {key, ini};
+    for (size_t i = 0; i < 2; i++) {
+        unlink(files[i]);
+        free(files[i]);
+    }
+}
+
+static char *print(const struct settings *settings)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    settings_print(settings, out);
+    fclose(out);
+    return text;
+}
+
+Test(settings, secrets_come_from_files_and_are_masked_when_printed)
+{
+    char *key = write_file("sk-secret\r\n");
+    char *prompt = write_file("Two lines,\nsee https://sesame/\n\n");
+    char *redis = write_file("redis://user:sesame@h:1/2\n");
+    char api_key_file[100], sasl_file[100], prompt_file[100], url_file[100];
+    snprintf(api_key_file, sizeof api_key_file, "provider.main.api_key_file=%s", key);
+    snprintf(sasl_file, sizeof sasl_file, "kafka.sasl.password_file=%s", key);
+    snprintf(prompt_file, sizeof prompt_file, "llm.system_prompt_file=%s", prompt);
+    snprintf(url_file, sizeof url_file, "redis.url_file=%s", redis);
+    const char *overrides[] = {BASE, api_key_file, sasl_file, prompt_file, url_file, "provider.main.url=https://me:sesame@gateway/v1",
+                               "kafka.ssl.key.pem=sesame", "kafka.client.id=shown", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_assert_str_eq(settings->providers[0].api_key, "sk-secret");
+    cr_assert_str_eq(settings->kafka.properties[0].value, "sk-secret");
+    cr_assert_str_eq(settings->llm.system_prompt, "Two lines,\nsee https://sesame/\n");
+    cr_assert_str_eq(settings->redis.url, "redis://user:sesame@h:1/2");
+    AUTO_FREE char *text = print(settings);
+    cr_assert_null(strstr(text, "sk-secret"));
+    cr_assert_null(strstr(text, "sesame"));
+    cr_assert(strstr(text, "url = redis://user:***@h:1/2"));
+    cr_assert(strstr(text, "url = https://me:***@gateway/v1"));
+    cr_assert(strstr(text, "ssl.key.pem = ***"));
+    cr_assert(strstr(text, "system_prompt = ***"));
+    cr_assert(strstr(text, "client.id = shown"));
+    settings_destroy(settings);
+    char *files[] = {key, prompt, redis};
+    for (size_t i = 0; i < 3; i++) {
+        unlink(files[i]);
+        free(files[i]);
+    }
+}
+
+Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
+{
+    char *path = write_file("");
+    char option[100];
+    snprintf(option, sizeof option, "provider.main.api_key_file=%s", path);
+    const char *overrides[] = {BASE, option, NULL};
+    cr_assert_eq(truncate(path, 65536), 0);
+    must_refuse(NULL, NULL, overrides, path, "longer than 65535");
+    cr_assert_eq(truncate(path, 3), 0);
+    must_refuse(NULL, NULL, overrides, path, "NUL");
+    unlink(path);
+    free(path);
+}
+
+static void collect(const char *message, void *arg)
+{
+    char *all = arg;
+    strcat(strcat(all, message), "\n");
+}
+
+Test(settings, what_is_valid_but_unwise_is_warned_of)
+{
+    char all[2000] = "";
+    const char *plain[] = {BASE, NULL};
+    struct settings *settings = must_load(NULL, NULL, plain);
+    settings_warnings(settings, collect, all);
+    cr_assert_str_empty(all, "the defaults warn: %s", all);
+    settings_destroy(settings);
+
+    const char *unwise[] = {BASE, "kafka.bootstrap.servers=embedded", "worker.drain_timeout_ms=1000", "redis.lease_ms=3000", "retry.backoff_ms=31000",
+                            "redis.reply_ttl_s=60", "llm.deadline_ms=61000", "provider.main.attempt_timeout_ms=70000", "provider.main.api_key=k",
+                            "provider.spare.url=http://h", "provider.spare.model=m", NULL};
+    settings = must_load(NULL, NULL, unwise);
+    settings_warnings(settings, collect, all);
+    static const char *const expected[] = {"embedded", "drain_timeout_ms", "lease_ms", "backoff_max_ms", "reply_ttl_s", "main.attempt_timeout_ms", "unencrypted",
+                                           "[provider.spare]"};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        cr_assert(strstr(all, expected[i]), "no warning of %s in:\n%s", expected[i], all);
+    settings_destroy(settings);
+}
+
+Test(settings, the_example_and_what_is_printed_load_again)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    settings_print_example(out);
+    fclose(out);
+    char *path = write_file(text);
+    struct settings *settings = must_load(path, NULL, NULL);
+    cr_assert_eq(settings->worker.threads, 64);
+    unlink(path);
+    free(path);
+
+    AUTO_FREE char *first = print(settings);
+    settings_destroy(settings);
+    path = write_file(first);
+    settings = must_load(path, NULL, NULL);
+    AUTO_FREE char *second = print(settings);
+    cr_assert_str_eq(first, second);
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+Test(settings, help_describes_every_section)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    settings_print_help(out);
+    fclose(out);
+    static const char *const expected[] = {"[kafka]", "[worker]", "[redis]", "[llm]", "[provider.NAME]", "[retry]", "[admin]", "[log]", "1 to 5000"};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        cr_assert(strstr(text, expected[i]), "help has no %s", expected[i]);
+}
+
+#define DOCS_PAGE CHAT_SOURCE_DIR "/docs/configuration.md"
+
+/* CHAT_UPDATE_DOCS=1 writes the page instead; so does `chat-worker --print-markdown`. */
+Test(settings, the_docs_page_is_fresh)
+{
+    AUTO_FREE char *made = NULL;
+    size_t made_size = 0;
+    FILE *out = open_memstream(&made, &made_size);
+    settings_print_markdown(out);
+    fclose(out);
+    if (getenv("CHAT_UPDATE_DOCS") != NULL) {
+        FILE *page = fopen(DOCS_PAGE, "w");
+        cr_assert(page != NULL && fwrite(made, 1, made_size, page) == made_size && fclose(page) == 0);
+        return;
+    }
+    AUTO_FREE char *found = calloc(1, made_size + 2);
+    FILE *in = fopen(DOCS_PAGE, "r");
+    cr_assert_not_null(in, "no " DOCS_PAGE);
+    size_t found_size = fread(found, 1, made_size + 1, in);
+    fclose(in);
+    cr_assert(found_size == made_size && memcmp(made, found, made_size) == 0, "docs/configuration.md is stale: CHAT_UPDATE_DOCS=1 test_settings");
+}

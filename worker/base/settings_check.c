@@ -1,0 +1,169 @@
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/settings_source.h"
+#include "base/settings_table.h"
+
+/* ---- providers ---- */
+
+static enum status check_params(const struct provider_settings *provider, const char *where, struct error *err)
+{
+    static const char *const ours[] = {"messages", "stream", "stream_options", "n"};
+    json_error_t why;
+    if (provider->params == NULL)
+        return STATUS_OK;
+    AUTO_JSON json_t *params = json_loads(provider->params, JSON_REJECT_DUPLICATES, &why);
+    if (!json_is_object(params))
+        return REFUSE(err, "%s: provider.%s.params: is no JSON object%s%s", where, provider->name, params ? "" : ": ", params ? "" : why.text);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (json_object_get(params, ours[i]) != NULL)
+            return REFUSE(err, "%s: provider.%s.params: %s is the worker's to set; leave it out", where, provider->name, ours[i]);
+    return STATUS_OK;
+}
+
+/* What goes into a request's line or headers must not be able to end them. */
+static bool has_control(const char *text)
+{
+    for (; text != NULL && *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+static const char *after_scheme(const char *url)
+{
+    return strncmp(url, "http://", 7) == 0 ? url + 7 : strncmp(url, "https://", 8) == 0 ? url + 8 : NULL;
+}
+
+static enum status check_provider(struct provider_settings *provider, const struct settings_entries *entries, struct error *err)
+{
+    AUTO_FREE char *section = xasprintf("provider.%s", provider->name);
+    if (provider->url == NULL || provider->model == NULL)
+        return REFUSE(err, "%s.%s: is needed; give it in [%s], by variable or -X", section, provider->url ? "model" : "url", section);
+    const char *where = settings_entries_where(entries, section, "url");
+    const char *host = after_scheme(provider->url);
+    if (host == NULL)
+        return REFUSE(err, "%s: %s.url: begins with neither http:// nor https://", where, section);
+    if (*host == '\0' || *host == '/' || has_control(host) || strpbrk(host, " ?#") != NULL)
+        return REFUSE(err, "%s: %s.url: must be http(s)://host[:port][/path], without spaces, ? or #", where, section);
+    for (size_t n = strlen(provider->url); provider->url[n - 1] == '/'; n--)
+        provider->url[n - 1] = '\0';
+    if (has_control(provider->api_key))
+        return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
+    return check_params(provider, settings_entries_where(entries, section, "params"), err);
+}
+
+static enum status check_providers(struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *where = settings_entries_where(entries, "llm", "providers");
+    if (settings->llm.providers[0] == NULL)
+        return REFUSE(err, "%s: llm.providers: names no provider", where);
+    if (settings->llm.providers[1] != NULL)
+        return REFUSE(err, "%s: llm.providers: names more than one; this version asks one provider", where);
+    if (settings_provider(settings, 0) == NULL)
+        return REFUSE(err, "%s: llm.providers: there is no section [provider.%s]; add it with url and model", where, settings->llm.providers[0]);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        if (check_provider(&settings->providers[i], entries, err) != STATUS_OK)
+            return STATUS_FAILED;
+    return STATUS_OK;
+}
+
+/* ---- the rest ---- */
+
+/* What has a default has it because the worker can't do without: giving it empty is a mistake. */
+static enum status check_not_empty(const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (setting->type != SETTING_TEXT || setting->initial == NULL || setting_is_provider(setting))
+            continue;
+        if (*(char *const *)((const char *)settings + setting->at) == NULL)
+            return REFUSE(err, "%s: %s.%s: can't be empty; leave it out for %s", settings_entries_where(entries, setting->section, setting->key),
+                          setting->section, setting->key, setting->initial);
+    }
+    return STATUS_OK;
+}
+
+/* Kafka's own rule for names. */
+static enum status check_topic(const char *topic, const char *key, const struct settings_entries *entries, struct error *err)
+{
+    static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t length = strlen(topic);
+    if (length <= 249 && strspn(topic, valid) == length && strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0)
+        return STATUS_OK;
+    return REFUSE(err, "%s: worker.%s: \"%.40s\" is no topic's name: 1 to 249 of a-z A-Z 0-9 . _ -", settings_entries_where(entries, "worker", key), key, topic);
+}
+
+static enum status check_topics(const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    if (check_topic(settings->worker.jobs_topic, "jobs_topic", entries, err) != STATUS_OK ||
+        check_topic(settings->worker.replies_topic, "replies_topic", entries, err) != STATUS_OK ||
+        check_topic(settings->worker.dead_topic, "dead_topic", entries, err) != STATUS_OK)
+        return STATUS_FAILED;
+    for (char *const *topic = settings->worker.reply_topics_allowed; *topic != NULL; topic++)
+        if (check_topic(*topic, "reply_topics_allowed", entries, err) != STATUS_OK)
+            return STATUS_FAILED;
+    /* Each dead letter would come back as a job, and make the next. */
+    bool replies = strcmp(settings->worker.jobs_topic, settings->worker.replies_topic) == 0;
+    if (replies || strcmp(settings->worker.jobs_topic, settings->worker.dead_topic) == 0) {
+        const char *key = replies ? "replies_topic" : "dead_topic";
+        return REFUSE(err, "%s: worker.%s: must differ from worker.jobs_topic (%s)", settings_entries_where(entries, "worker", key), key,
+                      settings_entries_where(entries, "worker", "jobs_topic"));
+    }
+    return STATUS_OK;
+}
+
+enum status settings_check(struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    if (settings->kafka.bootstrap_servers == NULL)
+        return REFUSE(err, "kafka.bootstrap.servers: is needed: host:port of your brokers, or \"embedded\" to try things out in memory");
+    if (settings->kafka.group_id == NULL)
+        return REFUSE(err, "%s: kafka.group.id: can't be empty; leave it out for chat-worker", settings_entries_where(entries, "kafka", "group.id"));
+    if (check_not_empty(settings, entries, err) != STATUS_OK || check_topics(settings, entries, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return check_providers(settings, entries, err);
+}
+
+/* ---- warnings ---- */
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", 9) == 0;
+}
+
+static void warn_of_provider(const struct settings *settings, const struct provider_settings *provider, void (*warn)(const char *, void *), void *arg)
+{
+    AUTO_FREE char *unused = xasprintf("[provider.%s] isn't named in llm.providers and is not asked", provider->name);
+    AUTO_FREE char *late = xasprintf("provider.%s.attempt_timeout_ms is above llm.deadline_ms: the deadline cuts the attempt", provider->name);
+    AUTO_FREE char *connect = xasprintf("provider.%s.connect_timeout_ms is above attempt_timeout_ms: the attempt ends first", provider->name);
+    AUTO_FREE char *clear = xasprintf("provider.%s.api_key goes to a http:// address: it crosses the network unencrypted", provider->name);
+    if (provider != settings_provider(settings, 0)) {
+        warn(unused, arg);
+        return;
+    }
+    if (provider->attempt_timeout_ms > settings->llm.deadline_ms)
+        warn(late, arg);
+    if (provider->connect_timeout_ms > provider->attempt_timeout_ms)
+        warn(connect, arg);
+    if (provider->api_key != NULL && provider->auth != AUTH_NONE && strncmp(provider->url, "http://", 7) == 0 && !is_loopback(provider->url + 7))
+        warn(clear, arg);
+}
+
+void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg)
+{
+    if (strcmp(settings->kafka.bootstrap_servers, "embedded") == 0)
+        warn("kafka.bootstrap.servers = embedded: Kafka lives in this process's memory; everything is lost when it ends", arg);
+    if (settings->worker.drain_timeout_ms < settings->llm.deadline_ms)
+        warn("worker.drain_timeout_ms is below llm.deadline_ms: a drain may cut answers short, which are asked for again", arg);
+    if (settings->redis.timeout_ms > settings->redis.lease_ms / 3)
+        warn("redis.timeout_ms is above a third of redis.lease_ms: one slow answer may lose a claim, and a job may be asked twice", arg);
+    if (settings->redis.reply_ttl_s * 1000 < settings->llm.deadline_ms)
+        warn("redis.reply_ttl_s is below llm.deadline_ms: a redelivered job may be paid twice", arg);
+    if (settings->retry.backoff_ms > settings->retry.backoff_max_ms)
+        warn("retry.backoff_ms is above retry.backoff_max_ms: every wait is up to the latter", arg);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        warn_of_provider(settings, &settings->providers[i], warn, arg);
+}
