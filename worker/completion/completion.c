@@ -259,7 +259,7 @@ static void carry_out(struct completion *c, struct task *task)
         begin_again_later(c, task);
         break;
     case OUTCOME_NONE:
-        assert(!"a task came to completion without an outcome");
+        assert(false && "a task came to completion without an outcome");
         /* fall through */
     case OUTCOME_DROP:
         end_dropped(c, task);

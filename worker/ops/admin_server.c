@@ -154,7 +154,8 @@ void admin_server_stop(struct admin_server *server)
 {
     if (server == NULL)
         return;
-    event_base_loopbreak(server->base);
+    /* Not loopbreak: one that comes before the loop has begun is forgotten. */
+    event_base_loopexit(server->base, NULL);
     pthread_join(server->thread, NULL);
     evhttp_free(server->http);
     event_base_free(server->base);
