@@ -2,7 +2,7 @@
  * threads, with no service around them: no order, no retries, no commits of what is done. It is what the
  * worker's CPU a job is compared with in the same run. Ends after JOBS replies are acknowledged.
  *
- *   floor BOOTSTRAP REDIS_HOST REDIS_PORT LLM_URL THREADS JOBS JOBS_TOPIC REPLIES_TOPIC GROUP
+ *   floor BOOTSTRAP REDIS_URL LLM_URL THREADS JOBS JOBS_TOPIC REPLIES_TOPIC GROUP
  *
  * A benchmark's program: it stops at the first error. */
 #include <curl/curl.h>
@@ -202,23 +202,21 @@ int main(int argc, char **argv)
 {
     char why[256];
     struct error err;
-    if (argc != 10)
-        die("usage", "BOOTSTRAP REDIS_HOST REDIS_PORT LLM_URL THREADS JOBS JOBS_TOPIC REPLIES_TOPIC GROUP");
-    floor_.llm_url = argv[4];
-    floor_.threads = atoi(argv[5]);
-    floor_.jobs = atol(argv[6]);
-    floor_.jobs_topic = argv[7];
-    floor_.replies_topic = argv[8];
-    floor_.store = (struct session_store_conf){.key_prefix = argv[9], .lease_ms = 30000, .reply_ttl_s = 3600, .session_ttl_s = 3600, .history_turns_max = 20};
+    if (argc != 9)
+        die("usage", "BOOTSTRAP REDIS_URL LLM_URL THREADS JOBS JOBS_TOPIC REPLIES_TOPIC GROUP");
+    floor_.llm_url = argv[3];
+    floor_.threads = atoi(argv[4]);
+    floor_.jobs = atol(argv[5]);
+    floor_.jobs_topic = argv[6];
+    floor_.replies_topic = argv[7];
+    floor_.store = (struct session_store_conf){.key_prefix = argv[8], .lease_ms = 30000, .reply_ttl_s = 3600, .session_ttl_s = 3600, .history_turns_max = 20};
     session_store_token(floor_.store.self.id);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    char *url = xasprintf("redis://%s:%s/0", argv[2], argv[3]);
-    if (redis_pool_create(url, REDIS_CONNECTIONS, 5000, &floor_.redis, &err) != STATUS_OK)
+    if (redis_pool_create(argv[2], REDIS_CONNECTIONS, 5000, &floor_.redis, &err) != STATUS_OK)
         die("redis", err.message);
-    free(url);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", argv[1]);
@@ -227,7 +225,7 @@ int main(int argc, char **argv)
     floor_.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", argv[1]);
-    set(conf, "group.id", argv[9]);
+    set(conf, "group.id", argv[8]);
     set(conf, "auto.offset.reset", "earliest");
     rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (floor_.producer == NULL || consumer == NULL)
