@@ -118,7 +118,14 @@ static void journey(CURL *curl, const rd_kafka_message_t *message)
         die("begin", err.message);
     redis_pool_give(floor_.redis, &conn, false);
 
-    json_t *request = json_pack("{s:s,s:[{s:s,s:O}]}", "model", "sim", "messages", "role", "user", "content", json_object_get(job, "message"));
+    json_t *messages = json_array();
+    for (size_t i = 0; i < begin.turn_count; i++) {
+        json_t *turn = json_loads(begin.turns[i], 0, NULL);
+        json_array_extend(messages, json_object_get(turn, "messages"));
+        json_decref(turn);
+    }
+    json_array_append_new(messages, json_pack("{s:s,s:O}", "role", "user", "content", json_object_get(job, "message")));
+    json_t *request = json_pack("{s:s,s:o}", "model", "sim", "messages", messages);
     char *body = json_dumps(request, JSON_COMPACT);
     char *text = ask(curl, body);
     json_t *answer = json_loads(text, 0, NULL);

@@ -26,7 +26,7 @@ BIN = Path(os.environ.get("CHAT_BIN", ROOT / "build" / "bin"))
 LIMIT_S = float(os.environ.get("CHAT_TEST_LIMIT_S", "60"))
 
 
-def wait_until(check, what: str, limit_s: float = LIMIT_S):
+def wait_until(check, what: str, limit_s: float = LIMIT_S, pause_s: float = 0.02):
     """The first true answer of check; fails by name when none came in time."""
     until = time.monotonic() + limit_s
     pause = threading.Event()
@@ -36,7 +36,7 @@ def wait_until(check, what: str, limit_s: float = LIMIT_S):
             return got
         if time.monotonic() > until:
             raise AssertionError(f"waited {limit_s:.0f} s in vain for: {what}")
-        pause.wait(0.02)
+        pause.wait(pause_s)
 
 
 class Process:
