@@ -222,7 +222,7 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (redis_pool_create(argv[2], REDIS_CONNECTIONS, 5000, &floor_.redis, &err) != STATUS_OK)
+    if (redis_pool_create(argv[2], REDIS_CONNECTIONS, 60000, &floor_.redis, &err) != STATUS_OK)
         die("redis", err.message);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();

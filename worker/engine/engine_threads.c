@@ -9,6 +9,7 @@
 #include "chat/journey.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
+#include "engine/thread_memory.h"
 #include "ops/metrics.h"
 
 /* Address space, of which a thread touches what it uses (about 30 KiB): room for OpenSSL's handshakes. */
@@ -45,6 +46,7 @@ static void *worker_main(void *arg)
     struct worker *worker = arg;
     const struct service *service = worker->engine->service;
     char name[16];
+    (void)thread_memory_trim();
     snprintf(name, sizeof name, "chat-%d", worker->index);
     pthread_setname_np(pthread_self(), name);
     for (struct task *task; (task = dispatcher_take(service->dispatcher, worker->index)) != NULL;) {
