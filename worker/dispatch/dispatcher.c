@@ -186,6 +186,7 @@ static struct task *lane_leave_locked(struct dispatcher *d, struct lane *lane)
         free(lane);
         return NULL;
     }
+    atomic_fetch_sub(&lane->head->partition->behind, 1);
     return lane->head;
 }
 
@@ -195,6 +196,7 @@ void dispatcher_add(struct dispatcher *d, struct task *task)
     task->lane = lane_enter_locked(d, task);
     if (task->lane != NULL && task->lane->head != NULL) {
         list_push(&task->lane->waiting, task);
+        atomic_fetch_add(&task->partition->behind, 1);
     } else {
         if (task->lane != NULL)
             task->lane->head = task;
@@ -401,6 +403,8 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     /* Successors first, so that a removed head has none of the same partition left behind it. */
     HASH_ITER(hh, d->lanes, lane, after)
         list_extract(&lane->waiting, partition, &gone);
+    for (struct task *task = gone.first; task != NULL; task = task->next)
+        atomic_fetch_sub(&task->partition->behind, 1);
     list_extract(&d->heads, partition, &heads);
     list_extract(&d->ready, partition, &heads);
     timers_extract_locked(d, partition, &heads);

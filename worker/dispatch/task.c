@@ -24,7 +24,6 @@ struct task *task_create(struct record *record, struct partition *partition)
     task->partition = partition_ref(partition);
     task->bytes = record_bytes(&task->record);
     task->received_ms = clock_mono_ms();
-    atomic_fetch_add(&partition->alive, 1);
     METRIC_ADD(jobs_alive, 1);
     METRIC_ADD(jobs_alive_bytes, (int64_t)task->bytes);
     return task;
@@ -42,7 +41,6 @@ void task_unref(struct task *task)
         return;
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
-    atomic_fetch_sub(&task->partition->alive, 1);
     partition_unref(task->partition);
     begin_op_finish(&task->begin);
     job_finish(&task->job);

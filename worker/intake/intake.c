@@ -201,28 +201,28 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
 
 /* ---- pausing ---- */
 
-/* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. One partition
- * may fill its share, so that a hot key pauses its own partition alone. */
+/* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. The resume level
+ * is near the pause level, so that the threads don't run dry while a fetch starts again, but not at it, since a
+ * pause throws the prefetch away. Jobs that wait behind another of their session have a share of the buffer for
+ * each partition: a hot key pauses its own partition alone, however many jobs stand in line. */
 static bool wants_pause(const struct intake *intake, const struct partition *partition)
 {
     const struct settings *settings = intake->service->settings;
-    int64_t threads = settings->worker.threads;
-    int64_t jobs_max = settings->worker.buffered_jobs_max + threads;
+    int64_t buffer = settings->worker.buffered_jobs_max;
+    int64_t bytes_max = settings->worker.buffered_bytes_max;
+    int64_t behind_max = buffer / 2 / (int64_t)intake->partition_count + 1;
     int64_t alive = metric_get(METRIC_jobs_alive);
-    int64_t bytes = metric_get(METRIC_jobs_alive_bytes);
-    int64_t share = jobs_max / (int64_t)intake->partition_count;
-    if (share < threads)
-        share = threads < jobs_max / 2 ? threads : jobs_max / 2;
-    if (partition->paused) { /* hysteresis: a pause throws the prefetch away */
-        jobs_max = threads + settings->worker.buffered_jobs_max / 2;
-        share = share / 2;
-        bytes *= 2;
-    }
     if (atomic_load(&intake->held))
         return true;
     if (alive == 0) /* a job larger than the whole buffer is let in alone */
         return false;
-    return alive >= jobs_max || bytes >= settings->worker.buffered_bytes_max || atomic_load(&partition->alive) > share;
+    if (partition->paused) {
+        buffer -= buffer / 4;
+        bytes_max -= bytes_max / 4;
+        behind_max -= behind_max / 2;
+    }
+    return alive >= settings->worker.threads + buffer || metric_get(METRIC_jobs_alive_bytes) >= bytes_max ||
+           atomic_load(&partition->behind) > behind_max;
 }
 
 static void pause_and_resume(struct intake *intake)

@@ -18,7 +18,7 @@ struct partition {
     uint64_t generation;
     atomic_int references;
     atomic_bool revoked;      /* set once, before its jobs are dropped */
-    atomic_int_fast64_t alive; /* jobs of it in memory */
+    atomic_int_fast64_t behind; /* its jobs that wait behind another of their lane; the dispatcher's */
     bool paused;              /* intake thread only */
     int64_t committed;        /* intake thread only: the last offset the broker accepted; -1: none */
     struct mutex lock;
