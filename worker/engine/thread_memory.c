@@ -5,6 +5,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Sanitizers keep their own state in thread-local storage, used before a thread's first line. */
+#ifdef CHAT_SANITIZED
+
+size_t thread_memory_trim(void)
+{
+    return 0;
+}
+
+#else
+
 static int trim_library(struct dl_phdr_info *info, size_t size, void *arg)
 {
     size_t *trimmed = arg;
@@ -29,9 +39,8 @@ static int trim_library(struct dl_phdr_info *info, size_t size, void *arg)
 size_t thread_memory_trim(void)
 {
     size_t trimmed = 0;
-    /* Sanitizers keep their own state in thread-local storage, used before a thread's first line. */
-#ifndef CHAT_SANITIZED
     dl_iterate_phdr(trim_library, &trimmed);
-#endif
     return trimmed;
 }
+
+#endif
