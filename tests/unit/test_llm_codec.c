@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "chat/history.h"
 #include "chat/llm_codec.h"
 
 static struct provider_settings provider = {.name = "main", .model = "small"};
@@ -54,19 +55,25 @@ static void expect_messages(struct given given, const char *want)
 }
 #define EXPECT_MESSAGES(want, ...) expect_messages((struct given){__VA_ARGS__}, want)
 
+/* Equal as JSON: the order of members means nothing. */
+static void expect_json(const json_t *got, const char *want)
+{
+    AUTO_JSON json_t *expected = json_loads(want, 0, NULL);
+    AUTO_FREE char *text = json_dumps(got, JSON_COMPACT);
+    cr_expect(json_equal((json_t *)(uintptr_t)got, expected), "%s instead of %s", text, want);
+}
+
 Test(request, is_model_and_messages)
 {
     AUTO_JSON json_t *root = encode((struct given){0});
-    AUTO_FREE char *got = json_dumps(root, JSON_COMPACT);
-    cr_expect_str_eq(got, "{\"model\":\"small\",\"messages\":[" USER("now") "]}");
+    expect_json(root, "{\"model\":\"small\",\"messages\":[" USER("now") "]}");
 }
 
 Test(request, merges_the_providers_params_then_the_jobs)
 {
     provider.params = "{\"temperature\":1,\"top_p\":0.5,\"stream\":true,\"n\":4}";
     AUTO_JSON json_t *root = encode((struct given){.params = "{\"temperature\":0,\"model\":\"large\"}"});
-    AUTO_FREE char *got = json_dumps(root, JSON_COMPACT);
-    cr_expect_str_eq(got, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5}");
+    expect_json(root, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5}");
 }
 
 Test(request, is_led_by_the_system_prompt_unless_the_job_brings_one)
@@ -133,7 +140,65 @@ static void expect_turn(const char *messages, const char *answer, const char *wa
     char id[] = "this";
     struct job job = {.id = id, .messages = array};
     AUTO_FREE char *turn = history_turn_encode(&job, message);
-    cr_expect_str_eq(turn, want);
+    AUTO_JSON json_t *root = json_loads(turn, 0, NULL);
+    cr_assert_not_null(root, "%s", turn);
+    json_object_del(root, "plain"); /* the mark; see the tests of history_splice */
+    expect_json(root, want);
+}
+
+/* A history of random turns, some marked plain and whole, some damaged, some with tools: used unparsed it must
+ * give what parsing gives, or refuse. */
+static char *random_turn(unsigned *state, int number)
+{
+    char id[16], question[64];
+    snprintf(id, sizeof id, rand_r(state) % 8 == 0 ? "q\"%d" : "job-%d", number);
+    snprintf(question, sizeof question, "[{\"role\":\"user\",\"content\":\"a \\\"b\\\" ] } %d\"}]", number);
+    AUTO_JSON json_t *messages = json_loads(question, 0, NULL);
+    AUTO_JSON json_t *answer = json_loads(rand_r(state) % 10 == 0 ? CALLS("t") : SAID("x, ]}"), 0, NULL);
+    struct job job = {.id = id, .messages = messages};
+    char *turn = history_turn_encode(&job, answer);
+    if (rand_r(state) % 12 == 0)
+        turn[strlen(turn) / 2] ^= 1;
+    return turn;
+}
+
+Test(history, used_unparsed_is_what_parsing_gives)
+{
+    int spliced_count = 0;
+    for (unsigned seed = 1; seed <= 400; seed++) {
+        unsigned state = seed;
+        char *turns[6];
+        size_t count = (size_t)rand_r(&state) % 6;
+        for (size_t i = 0; i < count; i++)
+            turns[i] = random_turn(&state, (int)i);
+        char own[16];
+        snprintf(own, sizeof own, "job-%d", rand_r(&state) % 12);
+        AUTO_JSON json_t *now = json_loads("[" USER("now") "]", 0, NULL);
+        struct job job = {.id = own, .messages = now};
+        int64_t bytes_max = rand_r(&state) % 3 == 0 ? rand_r(&state) % 600 : -1;
+        AUTO_JSON json_t *parsed = json_array();
+        history_append(parsed, turns, count, bytes_max, &job);
+        AUTO_FREE char *spliced = history_splice(turns, count, bytes_max, &job);
+        if (spliced != NULL) {
+            char text[4096];
+            snprintf(text, sizeof text, "[%s]", spliced);
+            expect_json(parsed, text);
+            spliced_count++;
+        }
+        for (size_t i = 0; i < count; i++)
+            free(turns[i]);
+    }
+    cr_expect(spliced_count > 100, "%d", spliced_count);
+}
+
+Test(history, a_mark_on_a_damaged_element_is_not_believed)
+{
+    char damaged[] = "{\"plain\":\"0000000000000000\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}";
+    char *turns[] = {damaged};
+    AUTO_JSON json_t *now = json_loads("[" USER("now") "]", 0, NULL);
+    char id[] = "this";
+    struct job job = {.id = id, .messages = now};
+    cr_expect_null(history_splice(turns, 1, -1, &job));
 }
 
 Test(turn, holds_the_new_messages_without_system_ones_and_the_answer)

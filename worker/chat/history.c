@@ -1,12 +1,17 @@
 #include "chat/history.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "chat/json_text.h"
 #include "chat/llm_codec.h"
+
+#define PLAIN_MARK "{\"plain\":\""
 
 struct turn {
     json_t *root;     /* owned */
@@ -168,6 +173,19 @@ static json_t *answer_to_store(json_t *answer)
     return stored;
 }
 
+/* Nothing in it that later messages must match. */
+static bool is_plain(const json_t *messages)
+{
+    if (!has_role(json_array_get(messages, 0), "user"))
+        return false;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        const json_t *message = json_array_get(messages, i);
+        if ((!has_role(message, "user") && !has_role(message, "assistant")) || json_object_get(message, "tool_calls") != NULL)
+            return false;
+    }
+    return true;
+}
+
 char *history_turn_encode(const struct job *job, json_t *answer)
 {
     json_t *messages = json_array();
@@ -177,8 +195,81 @@ char *history_turn_encode(const struct job *job, json_t *answer)
             json_array_append(messages, message);
     }
     json_array_append_new(messages, answer_to_store(answer));
+    bool plain = is_plain(messages);
     AUTO_JSON json_t *turn = json_object();
     json_object_set_new(turn, "job", json_string(job->id));
     json_object_set_new(turn, "messages", messages);
-    return json_text_dump(turn);
+    AUTO_FREE char *text = json_text_dump(turn);
+    if (!plain)
+        return steal_ptr(&text);
+    const char *rest = text + 1; /* behind the brace */
+    return xasprintf(PLAIN_MARK "%016" PRIx64 "\",%s", (uint64_t)XXH3_64bits(rest, strlen(rest)), rest);
+}
+
+/* ---- histories used without parsing ---- */
+
+/* A marked element that is whole: its messages' text without the brackets. */
+struct plain_turn {
+    const char *messages;
+    size_t size;
+    size_t element_size;
+    bool is_own; /* of the job that asks */
+};
+
+/* id_text: the asking job's id as JSON. */
+static bool plain_turn_read(const char *element, const char *id_text, struct plain_turn *ret)
+{
+    static const char between[] = ",\"messages\":[";
+    size_t mark = strlen(PLAIN_MARK);
+    size_t size = strlen(element);
+    if (size < mark + 18 || strncmp(element, PLAIN_MARK, mark) != 0)
+        return false;
+    const char *rest = element + mark + 18; /* 16 digits, a quote, a comma */
+    size_t rest_size = size - mark - 18;
+    if (strtoull(element + mark, NULL, 16) != XXH3_64bits(rest, rest_size) || strncmp(rest, "\"job\":\"", 7) != 0)
+        return false;
+    /* Whole, so it is what history_turn_encode wrote: a string, then the messages, then "]}". */
+    const char *id = rest + 6;
+    const char *after = id + 1;
+    while (*after != '"' && *after != '\0')
+        after += *after == '\\' && after[1] != '\0' ? 2 : 1;
+    if (*after == '\0' || strncmp(after + 1, between, sizeof between - 1) != 0)
+        return false;
+    after++;
+    ret->messages = after + sizeof between - 1;
+    ret->size = (size_t)(element + size - 2 - ret->messages);
+    ret->element_size = size;
+    ret->is_own = strlen(id_text) == (size_t)(after - id) && memcmp(id, id_text, (size_t)(after - id)) == 0;
+    return true;
+}
+
+char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job)
+{
+    AUTO_JSON json_t *id = json_string(job->id);
+    AUTO_FREE char *id_text = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
+    AUTO_FREE struct plain_turn *plain = xcalloc(turn_count, sizeof *plain);
+    size_t count = 0;
+    for (; count < turn_count; count++) {
+        if (!plain_turn_read(turns[count], id_text, &plain[count]))
+            return NULL;
+        if (plain[count].is_own)
+            break;
+    }
+    uint64_t bytes = 0;
+    size_t room = 1;
+    size_t first = count;
+    for (; first > 0 && (bytes_max < 0 || bytes + plain[first - 1].element_size <= (uint64_t)bytes_max); first--) {
+        bytes += plain[first - 1].element_size;
+        room += plain[first - 1].size + 1;
+    }
+    char *joined = xcalloc(1, room);
+    char *end = joined;
+    for (size_t i = first; i < count; i++) {
+        if (end != joined)
+            *end++ = ',';
+        memcpy(end, plain[i].messages, plain[i].size);
+        end += plain[i].size;
+    }
+    *end = '\0';
+    return joined;
 }

@@ -25,4 +25,9 @@ bool history_is_system(const json_t *message);
  *   - leading elements are dropped until one begins with `user`. */
 void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
+/* The same for the usual history, without parsing it: when every element is one that history_turn_encode marked
+ * plain (user and assistant turns, no tools) and is whole by its checksum, the JSON text of their messages, joined
+ * by commas, owned by the caller ("" when there is none). NULL: some element isn't; use history_append. */
+char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
+
 #endif

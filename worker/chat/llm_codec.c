@@ -1,5 +1,7 @@
 #include "chat/llm_codec.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -28,26 +30,52 @@ static void merge_params(json_t *root, json_t *params)
             json_object_set(root, name, value);
 }
 
-static json_t *request_messages(const struct llm_request_parts *parts)
+/* Appends value's text, behind a comma where something stands already. */
+static void put_json(FILE *out, bool *behind, const json_t *value)
+{
+    if (*behind)
+        fputc(',', out);
+    *behind = true;
+    json_dumpf(value, out, JSON_COMPACT);
+}
+
+static void put_history(FILE *out, bool *behind, const struct llm_request_parts *parts)
+{
+    AUTO_FREE char *spliced = history_splice(parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
+    if (spliced != NULL) {
+        if (spliced[0] == '\0')
+            return;
+        fprintf(out, "%s%s", *behind ? "," : "", spliced);
+        *behind = true;
+        return;
+    }
+    AUTO_JSON json_t *messages = json_array();
+    history_append(messages, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
+    for (size_t i = 0; i < json_array_size(messages); i++)
+        put_json(out, behind, json_array_get(messages, i));
+}
+
+static void put_messages(FILE *out, const struct llm_request_parts *parts)
 {
     const json_t *new_messages = parts->job->messages;
     size_t count = json_array_size(new_messages);
     bool own_system = false;
+    bool behind = false;
     for (size_t i = 0; i < count; i++)
         own_system = own_system || history_is_system(json_array_get(new_messages, i));
 
-    json_t *messages = json_array();
-    if (parts->system_prompt != NULL && !own_system)
-        json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", parts->system_prompt));
+    if (parts->system_prompt != NULL && !own_system) {
+        AUTO_JSON json_t *system = json_pack("{s:s, s:s}", "role", "system", "content", parts->system_prompt);
+        put_json(out, &behind, system);
+    }
     /* Many chat templates take a system message in first place only: the job's leading ones go before the
      * history. */
     size_t leading = 0;
     while (leading < count && history_is_system(json_array_get(new_messages, leading)))
-        json_array_append(messages, json_array_get(new_messages, leading++));
-    history_append(messages, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
+        put_json(out, &behind, json_array_get(new_messages, leading++));
+    put_history(out, &behind, parts);
     for (size_t i = leading; i < count; i++)
-        json_array_append(messages, json_array_get(new_messages, i));
-    return messages;
+        put_json(out, &behind, json_array_get(new_messages, i));
 }
 
 char *llm_request_encode(const struct llm_request_parts *parts)
@@ -55,13 +83,25 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     AUTO_JSON json_t *root = json_object();
     if (parts->provider->model != NULL)
         json_object_set_new(root, "model", json_string(parts->provider->model));
-    json_object_set_new(root, "messages", request_messages(parts));
     if (parts->provider->params != NULL) {
         AUTO_JSON json_t *params = json_loads(parts->provider->params, 0, NULL); /* checked when settings load */
         merge_params(root, params);
     }
     merge_params(root, parts->job->params);
-    return json_text_dump(root);
+    AUTO_FREE char *rest = json_text_dump(root);
+    char *body = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&body, &size);
+    if (out == NULL)
+        abort();
+    fputs("{\"messages\":[", out);
+    put_messages(out, parts);
+    /* rest is "{}" or "{members}": its brace becomes the comma. */
+    fputs(rest[1] == '}' ? "]" : "],", out);
+    fputs(rest + 1, out);
+    if (fclose(out) != 0)
+        abort();
+    return body;
 }
 
 /* ---- errors ---- */

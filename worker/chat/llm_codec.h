@@ -21,7 +21,9 @@ struct llm_request_parts {
  * new messages answer it; damaged elements are skipped. Owned by the caller. */
 char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
 
-/* One history element: the job's new messages without system ones, and the answer. Owned by the caller. */
+/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer. A
+ * plain one (no tools, begins with user) carries `"plain":"<XXH3 of what follows>"` in front, which lets
+ * history_splice use its text unparsed. Owned by the caller. */
 char *history_turn_encode(const struct job *job, json_t *answer) MUST_CHECK;
 
 /* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), or what an
