@@ -11,9 +11,11 @@
 #include "wire/reply_route.h"
 
 #define FULL_QUEUE_POLL_MS 50
+#define PREPARE_MS 5000
 
 struct publisher {
     rd_kafka_t *producer;
+    rd_kafka_topic_t *topics[2]; /* held only so that their metadata stays known */
     const struct settings *settings;
     publisher_report *report;
     void *report_arg;
@@ -38,6 +40,20 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     task_unref(task);
 }
 
+/* librdkafka looks a topic up on the first record, on a timer of a second: the first reply would wait for it. A
+ * look-up that fails here is made again then. */
+static void prepare_topics(struct publisher *publisher)
+{
+    const char *names[] = {publisher->settings->worker.replies_topic, publisher->settings->worker.dead_topic};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct rd_kafka_metadata *metadata = NULL;
+        publisher->topics[i] = rd_kafka_topic_new(publisher->producer, names[i], NULL);
+        if (publisher->topics[i] != NULL &&
+            rd_kafka_metadata(publisher->producer, 0, publisher->topics[i], &metadata, PREPARE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_metadata_destroy(metadata);
+    }
+}
+
 enum status publisher_create(const struct settings *settings, const char *bootstrap, publisher_report *report,
                              struct publisher **ret, struct error *err)
 {
@@ -58,6 +74,7 @@ enum status publisher_create(const struct settings *settings, const char *bootst
         free(publisher);
         return error_set(err, ERROR_FATAL, "kafka_conf", "kafka producer: %s", why);
     }
+    prepare_topics(publisher);
     *ret = publisher;
     return STATUS_OK;
 }
@@ -74,6 +91,9 @@ void publisher_destroy(struct publisher *publisher)
     /* What is still queued ends with a report each, so that no task leaks. */
     rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_flush(publisher->producer, 1000);
+    for (size_t i = 0; i < sizeof publisher->topics / sizeof *publisher->topics; i++)
+        if (publisher->topics[i] != NULL)
+            rd_kafka_topic_destroy(publisher->topics[i]);
     rd_kafka_destroy(publisher->producer);
     free(publisher);
 }
