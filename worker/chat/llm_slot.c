@@ -272,6 +272,20 @@ void llm_slot_give(struct llm_slot_pool *pool, struct llm_slot **given, bool bro
 
 /* ---- the pool ---- */
 
+/* One for each thread, so that a first wave of calls has only its connections to make. */
+static void prepare_slots(struct llm_slot_pool *pool, int64_t count)
+{
+    for (int64_t i = 0; i < count && pool->endpoint_count > 0; i++) {
+        struct llm_slot *slot = slot_create(pool, &pool->endpoints[0]);
+        if (slot == NULL) /* no descriptors: the calls themselves will say so */
+            break;
+        slot->idle_since_ms = clock_mono_ms();
+        mutex_lock(&pool->mutex);
+        push_hottest(slot);
+        mutex_unlock(&pool->mutex);
+    }
+}
+
 static void add_header(struct curl_slist **headers, const char *text)
 {
     struct curl_slist *longer = curl_slist_append(*headers, text);
@@ -323,6 +337,7 @@ enum status llm_slot_pool_create(const struct settings *settings, struct llm_slo
     curl_share_setopt(pool->share, CURLSHOPT_UNLOCKFUNC, share_unlock);
     curl_share_setopt(pool->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
     curl_share_setopt(pool->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    prepare_slots(pool, settings->worker.threads);
     *ret = pool;
     return STATUS_OK;
 }
