@@ -328,6 +328,7 @@ static int run(const struct settings *settings)
 {
     static struct process process; /* zero; its address is shared with every thread */
     struct error err = {0};
+    startup_tune_malloc();
     log_configure(settings->log.level, settings->log.format);
     settings_warnings(settings, warn, NULL);
     if (make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {

@@ -1,5 +1,6 @@
 #include "ops/startup.h"
 
+#include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -7,6 +8,7 @@
 #include "base/mutex.h"
 #include "intake/kafka_probe.h"
 
+#define ARENA_ROOM_BYTES (8 * 1024 * 1024)
 #define KAFKA_PROBE_MS 5000
 #define BACKOFF_MS_MIN 500
 #define BACKOFF_MS_MAX 10000
@@ -72,4 +74,9 @@ enum status startup_raise_file_limit(int64_t threads, struct error *err)
     return error_set(err, ERROR_PERMANENT, "file_limit",
                      "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
                      (long long)threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+}
+
+void startup_tune_malloc(void)
+{
+    mallopt(M_TOP_PAD, ARENA_ROOM_BYTES);
 }

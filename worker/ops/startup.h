@@ -12,5 +12,8 @@ enum status startup_check(const struct settings *settings, const char *bootstrap
                           bool (*give_up)(void), struct error *err) MUST_CHECK;
 /* Raises the soft limit of open files to the hard one; FAILED when the threads need more. */
 enum status startup_raise_file_limit(int64_t threads, struct error *err) MUST_CHECK;
+/* Lets each malloc arena begin with room, and keep it: grown a page at a time, a wave of new threads spends its
+ * time in mprotect. Address space, not memory. Before the first thread. */
+void startup_tune_malloc(void);
 
 #endif
