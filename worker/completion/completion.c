@@ -17,6 +17,7 @@
 
 #define BATCH_MAX 256
 #define GATHER_ABOVE_JOBS 64 /* with fewer jobs alive nobody gains from company */
+#define HURRY_MS 2           /* long enough for the producer's thread to see it */
 #define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
 #define REPUBLISH_MS 1000
 #define REDIS_RETRY_MS 200
@@ -269,9 +270,9 @@ static void carry_out(struct completion *c, struct task *task)
 
 /* ---- the thread ---- */
 
-static bool worth_gathering(const struct completion *c)
+static bool worth_gathering(void)
 {
-    return c->service->settings->worker.gather_ms > 0 && metric_get(METRIC_jobs_alive) > GATHER_ABOVE_JOBS;
+    return metric_get(METRIC_jobs_alive) > GATHER_ABOVE_JOBS;
 }
 
 /* Waits for ends; returns a batch (may be empty when it is time to look for acknowledgements). */
@@ -288,7 +289,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
                 cond_wait(&c->wake, &c->lock);
         c->sleeping = false;
     }
-    if (c->count > 0 && worth_gathering(c)) {
+    if (c->count > 0 && worth_gathering() && c->service->settings->worker.gather_ms > 0) {
         int64_t until = clock_mono_ms() + c->service->settings->worker.gather_ms;
         while (!c->urgent && c->count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
             ;
@@ -343,7 +344,12 @@ static void *completion_main(void *arg)
             carry_out(c, batch[i]);
         if (c->held != NULL)
             republish_held(c);
-        publisher_poll(c->service->publisher, c->stopping ? 10 : 0);
+        if (c->stopping)
+            publisher_hurry(c->service->publisher, 10);
+        else if (n > 0 && !worth_gathering())
+            publisher_hurry(c->service->publisher, HURRY_MS);
+        else
+            publisher_poll(c->service->publisher, 0);
     }
     for (struct task *task = c->held, *after; task != NULL; task = after) {
         after = task->next;

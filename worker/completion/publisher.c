@@ -165,6 +165,11 @@ void publisher_poll(struct publisher *publisher, int timeout_ms)
     rd_kafka_poll(publisher->producer, timeout_ms);
 }
 
+void publisher_hurry(struct publisher *publisher, int timeout_ms)
+{
+    rd_kafka_flush(publisher->producer, timeout_ms);
+}
+
 int publisher_pending(struct publisher *publisher)
 {
     return rd_kafka_outq_len(publisher->producer);

@@ -22,6 +22,8 @@ enum status publisher_dead_letter(struct publisher *publisher, struct task *task
 
 /* Serves delivery reports for up to timeout_ms. */
 void publisher_poll(struct publisher *publisher, int timeout_ms);
+/* The same, and what is queued is sent without lingering: for when nobody else's reply would share the trip. */
+void publisher_hurry(struct publisher *publisher, int timeout_ms);
 /* Records not yet acknowledged. */
 int publisher_pending(struct publisher *publisher);
 
