@@ -12,7 +12,7 @@ static const struct reply_timing timing = {.queued_ms = 3, .context_ms = 0, .llm
 
 Test(reply, the_good_end_is_as_documented)
 {
-    AUTO_JSON json_t *metadata = json_pack("{s:s}", "tenant", "a");
+    char metadata[] = "{\"tenant\":\"a\",\"price\": 0.20}";
     AUTO_JSON json_t *message = json_pack("{s:s, s:s}", "role", "assistant", "content", "Hi");
     struct job job = {.id = (char[]){"01JD"}, .session = (char[]){"s-17"}, .metadata = metadata};
     struct reply_ok ok = {.message = message, .finish_reason = "stop", .model = "m", .provider = "main",
@@ -22,7 +22,7 @@ Test(reply, the_good_end_is_as_documented)
                      "{\"job\":\"01JD\",\"session\":\"s-17\",\"status\":\"ok\",\"message\":{\"role\":\"assistant\","
                      "\"content\":\"Hi\"},\"finish_reason\":\"stop\",\"model\":\"m\",\"provider\":\"main\",\"usage\":"
                      "{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3},\"attempts\":1,\"timing_ms\":"
-                     "{\"queued\":3,\"context\":0,\"llm\":840,\"total\":861},\"metadata\":{\"tenant\":\"a\"}}");
+                     "{\"queued\":3,\"context\":0,\"llm\":840,\"total\":861},\"metadata\":{\"tenant\":\"a\",\"price\": 0.20}}");
 }
 
 Test(reply, what_is_unknown_is_null)
@@ -45,7 +45,7 @@ Test(reply, what_is_unknown_is_null)
 
 Test(reply, the_bad_end_says_why)
 {
-    AUTO_JSON json_t *metadata = json_null();
+    char metadata[] = "null";
     struct job job = {.id = (char[]){"j"}, .session = (char[]){"s"}, .metadata = metadata};
     struct error why;
     error_set(&why, ERROR_PERMANENT, "invalid_member", "params.n: not allowed in a job; remove it");

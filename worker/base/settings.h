@@ -34,7 +34,7 @@ struct provider_settings {
 
 struct settings {
     struct {
-        char *bootstrap_servers; /* also among properties, unless "embedded" */
+        char *bootstrap_servers; /* never among properties; "embedded": our own cluster in memory */
         char *group_id;
         char *group_instance_id; /* NULL: dynamic membership */
         struct kafka_property *properties;

@@ -199,12 +199,25 @@ static enum status take_deadline(const json_t *root, struct job *job, struct err
     return STATUS_OK;
 }
 
+/* The text itself: printed anew, 0.2 would come back with 17 digits. */
+static char *metadata_text(const struct record *record, const json_t *root)
+{
+    const json_t *value = json_object_get(root, "metadata");
+    if (value == NULL)
+        return NULL;
+    struct job_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
+    while (job_member_next(&member))
+        if (job_member_is(&member, "metadata") && member.whole)
+            return xmemdup0(member.value, member.value_size);
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY); /* its name was written with escapes */
+}
+
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
  * reported (error_set leaves a NULL alone). */
 static enum status take_members(const struct record *record, const struct job_limits *limits, json_t *root,
                                 struct job *job, struct error *err)
 {
-    job->metadata = json_incref(json_object_get(root, "metadata"));
+    job->metadata = metadata_text(record, root);
     enum status status = take_id(root, job, err);
     enum status session = take_session(root, job, status == STATUS_OK ? err : NULL);
     if (json_object_get(root, "session") == NULL)
@@ -246,7 +259,7 @@ static void salvage(const struct record *record, const struct job_limits *limits
             json_decref(value);
         }
     }
-    job->metadata = json_incref(json_object_get(root, "metadata"));
+    job->metadata = metadata_text(record, root);
     take_id(root, job, NULL);
     if (take_session(root, job, NULL) == STATUS_OK && job->session == NULL)
         session_from_key(record, job, NULL);
@@ -294,6 +307,6 @@ void job_finish(struct job *job)
     free(job->session);
     json_decref(job->messages);
     json_decref(job->params);
-    json_decref(job->metadata);
+    free(job->metadata);
     *job = (struct job){0};
 }

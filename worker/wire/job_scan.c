@@ -173,7 +173,10 @@ bool job_member_next(struct job_member *member)
     member->name_size = name_size;
     member->value = p;
     member->at = value_end(p, end);
-    member->value_size = (size_t)(member->at - p);
+    const char *last = member->at;
+    while (last > p && strchr(" \t\n\r", last[-1]) != NULL)
+        last--;
+    member->value_size = (size_t)(last - p);
     member->whole = member->at < end;
     return true;
 }

@@ -99,6 +99,12 @@ void json_write_null(struct json_writer *writer, const char *name)
     put(writer, "null", 4);
 }
 
+void json_write_raw(struct json_writer *writer, const char *name, const char *json)
+{
+    put_name(writer, name);
+    put(writer, json, strlen(json));
+}
+
 static int append(const char *bytes, size_t size, void *writer)
 {
     put(writer, bytes, size);

@@ -22,6 +22,8 @@ void json_write_text(struct json_writer *writer, const char *name, const char *t
 void json_write_int(struct json_writer *writer, const char *name, int64_t number);
 void json_write_bool(struct json_writer *writer, const char *name, bool value);
 void json_write_null(struct json_writer *writer, const char *name);
+/* json: valid JSON text, written as it is. */
+void json_write_raw(struct json_writer *writer, const char *name, const char *json);
 void json_write_tree(struct json_writer *writer, const char *name, const json_t *value);
 
 #endif

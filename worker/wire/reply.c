@@ -31,7 +31,7 @@ static void write_tail(struct json_writer *reply, const struct job *job, int att
     json_write_int(reply, "total", timing->total_ms);
     json_write_close(reply);
     if (job->metadata != NULL)
-        json_write_tree(reply, "metadata", job->metadata);
+        json_write_raw(reply, "metadata", job->metadata);
     json_write_close(reply);
 }
 
