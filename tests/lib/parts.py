@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -101,6 +102,19 @@ class Simulator(Process):
         return self.get("/sim/stats")
 
 
+class TlsFront(Process):
+    """The same LLM over https, with a certificate of its own authority: `ca`."""
+
+    def __init__(self, folder: Path, llm):
+        key, self.ca, port_file = folder / "front.key", folder / "front.pem", folder / "front.port"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=front",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.ca], check=True, capture_output=True)
+        super().__init__("front", folder, [sys.executable, ROOT / "tests/lib/tls_front.py", self.ca, key, str(llm.port), port_file])
+        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the front's port"))
+        self.url = f"https://127.0.0.1:{self.port}/v1"
+        self.model = llm.model
+
+
 class Model(Process):
     """The real small LLM."""
 
@@ -163,7 +177,7 @@ message.max.bytes=20971520
 class Worker(Process):
     """chat-worker; its log lines are events."""
 
-    def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, **settings):
+    def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, env: dict | None = None, **settings):
         self.runtime = folder / f"run-{name}"
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         self.port_file = self.runtime / "admin.port"
@@ -172,7 +186,7 @@ class Worker(Process):
                  "admin.listen": "127.0.0.1:0", "admin.port_file": str(self.port_file), "log.level": "debug", "worker.commit_interval_ms": "100",
                  "retry.backoff_ms": "20", **settings}
         options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
-        super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime)})
+        super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.bootstrap = bootstrap
         if ready:
             self.wait_event("worker_started")

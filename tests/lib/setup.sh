@@ -15,9 +15,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 clang_runtime=libclang-rt-dev
 grep -qs '^VERSION_ID="12"' /etc/os-release && clang_runtime=libclang-rt-14-dev
 
-build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev
+build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libssl-dev libhiredis-dev
   libjansson-dev libevent-dev libinih-dev uthash-dev libxxhash-dev redis-server redis-tools python3-venv util-linux)
-tests_packages=(libcriterion-dev clang "$clang_runtime" maven default-jdk-headless kcat)
+tests_packages=(libcriterion-dev clang "$clang_runtime" maven default-jdk-headless kcat openssl)
 
 say() { printf '%s\n' "$*" >&2; }
 

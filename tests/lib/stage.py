@@ -26,6 +26,9 @@ class Stage:
     def simulator(self, *options):
         return self._add(parts.Simulator(self.folder, *options))
 
+    def tls_front(self, llm):
+        return self._add(parts.TlsFront(self.folder, llm))
+
     def kafka(self):
         return self._add(parts.Kafka(self.folder))
 

@@ -61,3 +61,22 @@ def test_a_passed_deadline_is_a_clear_end(stage):
     reply = topics.replies(1)["j"]
     assert reply["status"] == "error"
     assert reply["timing_ms"]["total"] < 1900
+
+
+def test_a_provider_over_https_is_trusted_by_its_authority(stage):
+    redis, front = stage.redis(), stage.tls_front(stage.simulator())
+    worker = stage.worker(redis, front, env={"SSL_CERT_FILE": str(front.ca)})
+    topics = Topics(worker.bootstrap)
+    for n in range(3):
+        topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    assert {r["status"] for r in topics.replies(3).values()} == {"ok"}
+
+
+def test_a_certificate_of_nobody_is_said_and_waited_for(stage):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, stage.tls_front(sim))
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    (event, *_) = worker.wait_event("job_waits", job="j")
+    assert event["code"] == "tls_failed" and "certificate" in event["error"]
+    assert sim.stats()["requests"] == 0

@@ -58,7 +58,7 @@ const struct setting settings_table[] = {
     LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),
     INT("llm", "history_bytes_max", IN(llm.history_bytes_max), 0, 104857600, "bytes", "262144", "History sent with a question; the oldest whole turns are left out beyond it."),
     INT("llm", "response_bytes_max", IN(llm.response_bytes_max), 1024, 104857600, "bytes", "4194304", "A longer response is refused."),
-    ADDRESS("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1."),
+    ADDRESS("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1. Its certificate is checked against the system's authorities, or those in the file SSL_CERT_FILE (environment) names."),
     NEEDED("provider", "model", OF(model), "The model to ask for."),
     SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
     CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "chat/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
@@ -33,6 +34,7 @@ struct llm_slot_pool {
     size_t endpoint_count;
     size_t response_bytes_max;
     CURLSH *share;
+    struct tls_trust *trust; /* NULL: no provider is asked over https */
     struct mutex share_mutexes[CURL_LOCK_DATA_LAST];
 };
 
@@ -161,6 +163,8 @@ static void set_options(CURL *easy, const struct llm_slot_pool *pool, struct llm
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(easy, CURLOPT_SHARE, pool->share);
+    if (pool->trust != NULL)
+        tls_trust_use(pool->trust, easy);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)endpoint->provider->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -337,6 +341,9 @@ enum status llm_slot_pool_create(const struct settings *settings, struct llm_slo
     curl_share_setopt(pool->share, CURLSHOPT_UNLOCKFUNC, share_unlock);
     curl_share_setopt(pool->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
     curl_share_setopt(pool->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    for (size_t i = 0; i < pool->endpoint_count && pool->trust == NULL; i++)
+        if (strncasecmp(settings->providers[i].url, "https:", 6) == 0 && (pool->trust = tls_trust_create()) == NULL)
+            abort(); /* memory */
     prepare_slots(pool, settings->worker.threads);
     *ret = pool;
     return STATUS_OK;
@@ -356,6 +363,7 @@ void llm_slot_pool_destroy(struct llm_slot_pool *pool)
         free(pool->endpoints[i].url);
     }
     curl_share_cleanup(pool->share);
+    tls_trust_destroy(pool->trust);
     for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
         mutex_destroy(&pool->share_mutexes[i]);
     mutex_destroy(&pool->mutex);
