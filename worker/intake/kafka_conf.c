@@ -28,10 +28,11 @@ static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
                                                 {"client.id", "chat-worker"},
                                                 {NULL, NULL}};
 
-/* The other side's properties are accepted on both and ignored: librdkafka would warn of each. */
+/* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
+ * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */
 static bool is_noise(const char *facility)
 {
-    return strcmp(facility, "CONFWARN") == 0;
+    return strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0;
 }
 
 static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
@@ -44,6 +45,11 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
     if (ours == LOG_ERROR)
         ours = LOG_WARN;
     log_at(ours, "kafka_client", F_STR("facility", facility), F_STR("text", text));
+}
+
+void kafka_conf_log(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_log_cb(conf, log_line);
 }
 
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
@@ -76,7 +82,7 @@ enum status kafka_conf_make(const struct settings *settings, const char *bootstr
         goto failed;
     if (type == RD_KAFKA_CONSUMER && set(conf, "group.id", settings->kafka.group_id, err) != STATUS_OK)
         goto failed;
-    rd_kafka_conf_set_log_cb(conf, log_line);
+    kafka_conf_log(conf);
     *ret = conf;
     return STATUS_OK;
 failed:

@@ -12,4 +12,7 @@
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
 
+/* Sends what the client has to say to our log. Before rd_kafka_new. */
+void kafka_conf_log(rd_kafka_conf_t *conf);
+
 #endif

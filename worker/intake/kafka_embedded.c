@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "intake/kafka_conf.h"
 #include "wire/embedded_address.h"
 
 #define PARTITIONS 12
@@ -17,9 +18,13 @@ struct kafka_embedded {
 enum status kafka_embedded_start(const struct settings *settings, struct kafka_embedded **ret, struct error *err)
 {
     char why[256];
-    rd_kafka_t *host = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, why, sizeof why);
-    if (host == NULL)
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    kafka_conf_log(conf);
+    rd_kafka_t *host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (host == NULL) {
+        rd_kafka_conf_destroy(conf);
         return error_set(err, ERROR_FATAL, "kafka_embedded", "embedded Kafka: %s", why);
+    }
     rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(host, 1);
     const char *topics[] = {settings->worker.jobs_topic, settings->worker.replies_topic, settings->worker.dead_topic};
     for (size_t i = 0; cluster != NULL && i < sizeof topics / sizeof *topics; i++)
