@@ -80,3 +80,37 @@ def test_a_certificate_of_nobody_is_said_and_waited_for(stage):
     (event, *_) = worker.wait_event("job_waits", job="j")
     assert event["code"] == "tls_failed" and "certificate" in event["error"]
     assert sim.stats()["requests"] == 0
+
+
+# Each fault, then a proper answer: (fault, attempts the reply names). A kept connection that was closed in between is
+# tried on a fresh one by libcurl itself, and counts as no attempt: there either number is right.
+PASSING = [
+    ("408 times=1", {2}), ("409 times=1", {2}), ("424 times=1", {2}), ("429 times=1", {2}), ("500 times=1", {2}), ("502 times=1", {2}),
+    ("529 times=1", {1}), ("loading times=1", {1}), ("error-string times=1", {2}), ("error-int-code times=1", {2}),
+    ("error-200 code=rate_limit_exceeded times=1", {2}), ("not-json times=1", {2}), ("html times=1", {2}), ("empty-body times=1", {2}),
+    ("bad-utf8 times=1", {2}), ("no-message times=1", {2}), ("empty-choices times=1", {2}), ("truncated times=1", {2}),
+    ("reset times=1", {1, 2}), ("close times=1", {1, 2}), ("stall times=1", {2}), ("stall n=1 times=1", {2}), ("drip ms=400 times=1", {2}),
+    ("429 retry-after=-5 times=1", {2}), ("400 should-retry=true times=1", {2}), ("stale", {1}), ("length", {1}), ("filter", {1}),
+    ("tool-calls", {1}), ("no-usage", {1}), ("null-content", {1}), ("split-utf8", {1}), ("slow ms=50", {1}),
+]
+ENDING = [  # at the first attempt: (fault, the reply's code or None for any)
+    ("400", None), ("401", None), ("403", None), ("404", None), ("422", None), ("301", None), ("billing", "insufficient_quota"),
+    ("500 should-retry=false", None), ("overflow", "context_length_exceeded"), ("huge bytes=20000000", "response_too_large"),
+]
+
+
+def test_every_way_a_provider_fails_has_its_end(stage):
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"provider.main.attempt_timeout_ms": "1500", "retry.backoff_max_ms": "100"})
+    topics = Topics(worker.bootstrap)
+    jobs = {f"p{n}": fault for n, (fault, _) in enumerate(PASSING)} | {f"e{n}": fault for n, (fault, _) in enumerate(ENDING)}
+    for job, fault in jobs.items():
+        topics.send({"id": job, "message": f"{job} [[fault:{fault}]]"}, key=job)
+    replies = topics.replies(len(jobs))
+    for n, (fault, attempts) in enumerate(PASSING):
+        reply = replies[f"p{n}"]
+        assert reply["status"] == "ok" and reply["attempts"] in attempts, (fault, reply)
+    for n, (fault, code) in enumerate(ENDING):
+        reply = replies[f"e{n}"]
+        assert reply["status"] == "error" and reply["attempts"] == 1 and code in (None, reply["error"]["code"]), (fault, reply)
+    assert worker.get("/healthz")[0] == 200
