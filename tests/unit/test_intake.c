@@ -1,5 +1,5 @@
-/* The intake against a cluster in memory that can be told to misbehave: commits, revocations, pauses. The test plays
- * the pool: it takes tasks from the dispatcher and ends them. */
+/* The intake, and the completion that lets it commit, against a cluster in memory that can be told to misbehave:
+ * commits, revocations, pauses, refused records. The test plays the pool: it takes tasks and ends them. */
 #include <criterion/criterion.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -11,11 +11,14 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "completion/completion.h"
+#include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "intake/intake.h"
 #include "ops/metrics.h"
 
+#define PRODUCE 0
 #define OFFSET_COMMIT 8 /* https://kafka.apache.org/protocol#protocol_api_keys */
+#define REFUSED RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
 #define LIMIT_MS 30000
 
 struct world {
@@ -26,14 +29,20 @@ struct world {
     struct intake *intake;
 };
 
-static void produce(struct world *world, int partition, const char *session, int from, int count)
+static void produce_value(struct world *world, int partition, const char *value)
 {
-    for (int i = from; i < from + count; i++) {
-        AUTO_FREE char *value = xasprintf("{\"id\":\"p%d-%d\",\"session\":\"%s\",\"message\":\"x\"}", partition, i, session);
-        if (session[0] == '\0') {
-            free(value);
-            value = xasprintf("{\"id\":\"p%d-%d\",\"session\":\"s%d\",\"message\":\"x\"}", partition, i, i);
-        }
+    cr_assert_eq(rd_kafka_producev(world->client, RD_KAFKA_V_TOPIC("chat.jobs"), RD_KAFKA_V_PARTITION(partition),
+                                   RD_KAFKA_V_VALUE((char *)(uintptr_t)value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                   RD_KAFKA_V_END), 0);
+    cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
+}
+
+/* count jobs of one session, or with "" each of its own. */
+static void produce(struct world *world, int partition, const char *session, int count)
+{
+    for (int i = 0; i < count; i++) {
+        AUTO_FREE char *own = xasprintf("s%d", i);
+        AUTO_FREE char *value = xasprintf("{\"id\":\"p%d-%d\",\"session\":\"%s\",\"message\":\"x\"}", partition, i, session[0] ? session : own);
         cr_assert_eq(rd_kafka_producev(world->client, RD_KAFKA_V_TOPIC("chat.jobs"), RD_KAFKA_V_PARTITION(partition),
                                        RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END), 0);
     }
@@ -57,9 +66,14 @@ static void begin_world(struct world *world, int partitions)
     cr_assert_not_null(world->client);
     world->cluster = rd_kafka_handle_mock_cluster(world->client);
     rd_kafka_mock_topic_create(world->cluster, "chat.jobs", partitions, 1);
+    rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
+    rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2, 30000);
     world->service.completion = completion_create(&world->service);
+    cr_assert_eq(publisher_create(world->settings, rd_kafka_mock_cluster_bootstraps(world->cluster), completion_reported,
+                                  &world->service.publisher, &err), STATUS_OK, "%s", err.message);
+    cr_assert_eq(completion_start(world->service.completion, &err), STATUS_OK);
     cr_assert_eq(intake_start(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), &world->intake, &err), STATUS_OK, "%s", err.message);
 }
 
@@ -67,6 +81,8 @@ static void end_world(struct world *world)
 {
     if (world->intake != NULL)
         intake_stop(world->intake);
+    completion_stop(world->service.completion, clock_mono_ms() + LIMIT_MS);
+    publisher_destroy(world->service.publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
     dispatcher_stop(world->service.dispatcher);
     dispatcher_destroy(world->service.dispatcher);
@@ -116,6 +132,16 @@ static bool comes_true(bool (*check)(struct world *), struct world *world)
     return false;
 }
 
+/* How many records the one partition of a topic has had. */
+static int64_t written(struct world *world, const char *topic)
+{
+    int64_t low = 0, high = 0;
+    cr_assert_eq(rd_kafka_query_watermark_offsets(world->client, topic, 0, &low, &high, LIMIT_MS), 0);
+    return high;
+}
+
+static bool is_committed(struct world *world) { return committed(world, 0) == 1; }
+static bool refused_often(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 4; }
 static bool ten_are_committed(struct world *world) { return committed(world, 0) == 10; }
 static bool hot_partition_is_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 1; }
 static bool none_is_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 0; }
@@ -126,7 +152,7 @@ Test(intake, a_refused_commit_is_said_again, .timeout = 120)
     begin_world(&world, 1);
     rd_kafka_mock_push_request_errors(world.cluster, OFFSET_COMMIT, 3, RD_KAFKA_RESP_ERR_UNKNOWN,
                                       RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE, RD_KAFKA_RESP_ERR_UNKNOWN);
-    produce(&world, 0, "", 0, 10);
+    produce(&world, 0, "", 10);
     for (int i = 0; i < 10; i++)
         finish(&world, take(&world));
     cr_expect(comes_true(ten_are_committed, &world), "%lld", (long long)committed(&world, 0));
@@ -139,7 +165,7 @@ Test(intake, what_is_finished_after_the_revoke_is_not_committed, .timeout = 120)
     struct world world;
     struct task *tasks[5];
     begin_world(&world, 1);
-    produce(&world, 0, "", 0, 5);
+    produce(&world, 0, "", 5);
     for (int i = 0; i < 5; i++)
         tasks[i] = take(&world);
     finish(&world, tasks[4]); /* out of order: holds nothing back, allows nothing */
@@ -158,11 +184,11 @@ Test(intake, a_hot_session_pauses_its_own_partition_alone, .timeout = 120)
 {
     struct world world;
     begin_world(&world, 2);
-    produce(&world, 0, "hot", 0, 1000);
+    produce(&world, 0, "hot", 1000);
     struct task *head = take(&world);
     cr_assert(comes_true(hot_partition_is_paused, &world));
     cr_expect_lt(metric_get(METRIC_jobs_alive), 400, "paused by its share, before the whole buffer is full");
-    produce(&world, 1, "", 0, 600); /* more than the buffer: it must flow, not just fit */
+    produce(&world, 1, "", 600); /* more than the buffer: it must flow, not just fit */
     for (int i = 0; i < 600; i++) {
         struct task *task = take(&world);
         cr_assert_eq(task->record.partition, 1);
@@ -179,4 +205,19 @@ Test(intake, a_hot_session_pauses_its_own_partition_alone, .timeout = 120)
     cr_expect(comes_true(none_is_paused, &world));
     end_world(&world);
     cr_expect_geq(metric_get(METRIC_commits_total), 2);
+}
+
+Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world, 1);
+    produce_value(&world, 0, "not a job");
+    /* Refused for good, as a missing permission is: the client doesn't try again by itself. */
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 6, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED);
+    cr_assert(comes_true(refused_often, &world));
+    cr_expect_leq(committed(&world, 0), 0, "not beyond it: its dead letter isn't written");
+    cr_expect(comes_true(is_committed, &world), "once it is permitted again");
+    cr_expect_geq(written(&world, "chat.dead"), 1);
+    cr_expect_geq(written(&world, "chat.replies"), 1);
+    end_world(&world);
 }

@@ -94,6 +94,9 @@ void completion_drop(struct completion *c, struct task *list)
 
 static void hold(struct completion *c, struct task *task)
 {
+    if (task->held) /* its other half was refused, too */
+        return;
+    task->held = true;
     task->republish_ms = clock_mono_ms() + REPUBLISH_MS;
     task->next = c->held;
     c->held = task_ref(task);
@@ -188,6 +191,7 @@ static void republish_held(struct completion *c)
             c->held = task;
             continue;
         }
+        task->held = false;
         publish(c, task);
         task_unref(task);
     }

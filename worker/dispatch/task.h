@@ -64,7 +64,8 @@ struct task {
     bool dead_letter_owed;
     bool reply_replaced;     /* by an error reply: Kafka refused the first */
     bool value_omitted;      /* from the dead letter: too large */
-    int64_t republish_ms;    /* clock_mono_ms; while held after a refusal */
+    bool held;               /* in completion's list of those refused, until republish_ms */
+    int64_t republish_ms;    /* clock_mono_ms */
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t begun_ms;

@@ -52,7 +52,7 @@ int64_t partition_committable(struct partition *partition)
 {
     mutex_lock(&partition->lock);
     int64_t offset = offset_tracker_committable(&partition->tracker);
-    /* Before the first job is done the frontier is where the assignment began: nothing to say. */
+    /* The first one may be where the assignment began: said too, it outlives a change of auto.offset.reset. */
     bool moved = offset >= 0 && offset > partition->committed;
     mutex_unlock(&partition->lock);
     return moved ? offset : -1;
