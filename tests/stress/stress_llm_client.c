@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     unsigned seed = 1;
     while (busy > 0) {
         llm_cancel_fire(askers[rand_r(&seed) % thread_count].cancel);
-        usleep(200);
+        usleep(200); /* a pace: nothing is waited for */
     }
     for (int i = 0; i < thread_count; i++) {
         pthread_join(askers[i].thread, NULL);

@@ -34,7 +34,6 @@ static void produce_value(struct world *world, int partition, const char *value)
     cr_assert_eq(rd_kafka_producev(world->client, RD_KAFKA_V_TOPIC("chat.jobs"), RD_KAFKA_V_PARTITION(partition),
                                    RD_KAFKA_V_VALUE((char *)(uintptr_t)value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                                    RD_KAFKA_V_END), 0);
-    cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
 }
 
 /* count jobs of one session, or with "" each of its own. */
@@ -43,8 +42,7 @@ static void produce(struct world *world, int partition, const char *session, int
     for (int i = 0; i < count; i++) {
         AUTO_FREE char *own = xasprintf("s%d", i);
         AUTO_FREE char *value = xasprintf("{\"id\":\"p%d-%d\",\"session\":\"%s\",\"message\":\"x\"}", partition, i, session[0] ? session : own);
-        cr_assert_eq(rd_kafka_producev(world->client, RD_KAFKA_V_TOPIC("chat.jobs"), RD_KAFKA_V_PARTITION(partition),
-                                       RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END), 0);
+        produce_value(world, partition, value);
     }
     cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
 }
@@ -212,6 +210,7 @@ Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 1
     struct world world;
     begin_world(&world, 1);
     produce_value(&world, 0, "not a job");
+    cr_assert_eq(rd_kafka_flush(world.client, LIMIT_MS), 0);
     /* Refused for good, as a missing permission is: the client doesn't try again by itself. */
     rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 6, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED);
     cr_assert(comes_true(refused_often, &world));

@@ -40,6 +40,7 @@ struct llm_slot {
 
 struct llm_slot_pool;
 
+/* Makes a slot for each thread (worker.threads) for the first provider: two descriptors each. */
 enum status llm_slot_pool_create(const struct settings *settings, struct llm_slot_pool **ret, struct error *err)
     MUST_CHECK;
 void llm_slot_pool_destroy(struct llm_slot_pool *pool); /* all slots back; NULL is fine */

@@ -17,7 +17,7 @@
 
 #define BATCH_MAX 256
 #define GATHER_ABOVE_JOBS 64 /* with fewer jobs alive nobody gains from company */
-#define HURRY_MS 2           /* long enough for the producer's thread to see it */
+#define HURRY_MS 2           /* long enough for the producer's thread to see it; the next end waits so long at most */
 #define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
 #define REPUBLISH_MS 1000
 #define REDIS_RETRY_MS 200
@@ -274,7 +274,7 @@ static void carry_out(struct completion *c, struct task *task)
 
 /* ---- the thread ---- */
 
-static bool worth_gathering(void)
+static bool is_crowded(void)
 {
     return metric_get(METRIC_jobs_alive) > GATHER_ABOVE_JOBS;
 }
@@ -293,7 +293,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
                 cond_wait(&c->wake, &c->lock);
         c->sleeping = false;
     }
-    if (c->count > 0 && worth_gathering() && c->service->settings->worker.gather_ms > 0) {
+    if (c->count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
         int64_t until = clock_mono_ms() + c->service->settings->worker.gather_ms;
         while (!c->urgent && c->count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
             ;
@@ -350,7 +350,7 @@ static void *completion_main(void *arg)
             republish_held(c);
         if (c->stopping)
             publisher_hurry(c->service->publisher, 10);
-        else if (n > 0 && !worth_gathering())
+        else if (n > 0 && !is_crowded())
             publisher_hurry(c->service->publisher, HURRY_MS);
         else
             publisher_poll(c->service->publisher, 0);

@@ -11,6 +11,7 @@ struct publisher;
 /* Called in publisher_poll for each record: delivered, or failed for good with *err. */
 typedef void publisher_report(struct task *task, bool is_dead_letter, const struct error *err, void *arg);
 
+/* Blocks for up to ten seconds while the broker doesn't answer: the topics are looked up. */
 enum status publisher_create(const struct settings *settings, const char *bootstrap, publisher_report *report,
                              struct publisher **ret, struct error *err) MUST_CHECK;
 void publisher_set_report_arg(struct publisher *publisher, void *arg);
@@ -22,7 +23,7 @@ enum status publisher_dead_letter(struct publisher *publisher, struct task *task
 
 /* Serves delivery reports for up to timeout_ms. */
 void publisher_poll(struct publisher *publisher, int timeout_ms);
-/* The same, and what is queued is sent without lingering: for when nobody else's reply would share the trip. */
+/* The same, and what is queued is sent without lingering; returns as soon as all is acknowledged. */
 void publisher_hurry(struct publisher *publisher, int timeout_ms);
 /* Records not yet acknowledged. */
 int publisher_pending(struct publisher *publisher);

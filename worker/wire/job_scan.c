@@ -125,9 +125,14 @@ struct job_scan job_scan(const char *json, size_t size, size_t depth_max)
     return found;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static const char *skip_space(const char *p, const char *end)
 {
-    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+    while (p < end && is_space(*p))
         p++;
     return p;
 }
@@ -174,7 +179,7 @@ bool job_member_next(struct job_member *member)
     member->value = p;
     member->at = value_end(p, end);
     const char *last = member->at;
-    while (last > p && strchr(" \t\n\r", last[-1]) != NULL)
+    while (last > p && is_space(last[-1]))
         last--;
     member->value_size = (size_t)(last - p);
     member->whole = member->at < end;
