@@ -139,7 +139,7 @@ static void journey(CURL *curl, const rd_kafka_message_t *message)
 
     struct finish_op finish = {.claim = begin.claim, .end_state = END_OK, .fingerprint = "f", .origin = "o", .reply = reply_text, .turn = session ? turn_text : NULL};
     conn = take();
-    if (session_store_finish(conn, &floor_.store, &finish, 1, &err) != STATUS_OK)
+    if (session_store_finish(conn, &floor_.store, &finish, 1, NULL, 0, &err) != STATUS_OK)
         die("finish", err.message);
     redis_pool_give(floor_.redis, &conn, false);
     rd_kafka_resp_err_t rc = rd_kafka_producev(floor_.producer, RD_KAFKA_V_TOPIC(floor_.replies_topic), RD_KAFKA_V_KEY(message->key, message->key_len),

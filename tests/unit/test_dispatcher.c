@@ -41,7 +41,7 @@ static struct dispatcher *per_thread(enum ordering ordering)
 
 static void end(struct dispatcher *d, struct task *task)
 {
-    dispatcher_end(d, task);
+    dispatcher_end(d, task, NULL);
     task_unref(task);
 }
 
@@ -195,6 +195,67 @@ Test(dispatcher, heads_are_begun_in_batches_never_before_their_predecessor_has_e
     cr_assert_eq(dispatcher_take(d, 0), a2);
     end(d, a2);
     end(d, b);
+    nothing_left(d);
+}
+
+/* The next of a lane, begun in the round trip of its predecessor's end. */
+Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8, 30000);
+    struct task *a[4], *batch[8];
+    for (int i = 0; i < 4; i++)
+        dispatcher_add(d, a[i] = make("jobs", "a"));
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), a[0]);
+    cr_assert_eq(atomic_load(&partition->behind), 3);
+
+    struct task *ahead = dispatcher_take_successor(d, a[0]);
+    cr_assert_eq(ahead, a[1]);
+    cr_assert_eq(atomic_load(&partition->behind), 2);
+    dispatcher_end(d, a[0], ahead);
+    cr_assert_eq(dispatcher_take(d, 0), a[1], "it needs no begin of its own");
+
+    /* Its own claim is lost: the one taken ahead goes back to where it was, and is begun after it. */
+    ahead = dispatcher_take_successor(d, a[1]);
+    cr_assert_eq(ahead, a[2]);
+    dispatcher_put_back(d, a[1], ahead);
+    cr_assert_eq(atomic_load(&partition->behind), 2);
+    end(d, a[1]);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    cr_assert_eq(batch[0], a[2]);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), a[2]);
+
+    /* One that begin answered with an end isn't for a thread; the lane is its own all the same. */
+    ahead = dispatcher_take_successor(d, a[2]);
+    ahead->outcome = OUTCOME_STORED;
+    dispatcher_end(d, a[2], ahead);
+    cr_assert_null(dispatcher_take_successor(d, ahead), "the lane is at its end");
+    struct task *late = make("jobs", "a");
+    dispatcher_add(d, late);
+    cr_assert(dispatcher_has_successor(d, ahead));
+    dispatcher_close(d);
+    cr_assert_null(dispatcher_take_successor(d, ahead), "nothing new is begun while draining");
+    cr_assert_eq(dispatcher_remove_waiting(d, NULL), late);
+    end(d, ahead);
+    for (int i = 0; i < 3; i++)
+        task_unref(a[i]);
+    task_unref(late);
+    nothing_left(d);
+}
+
+Test(dispatcher, in_the_per_thread_form_nothing_is_begun_ahead, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *first = make("jobs", "a"), *second = make("jobs", "a");
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(take(d), first);
+    cr_assert_null(dispatcher_take_successor(d, first));
+    end(d, first);
+    cr_assert_eq(take(d), second);
+    end(d, second);
     nothing_left(d);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "chat/redis_connect.h"
 
 static void args_bytes(struct redis_args *args, const char *bytes, size_t size)
@@ -174,20 +175,59 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
     return STATUS_OK;
 }
 
-enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
-                             size_t count, struct error *err)
+/* What is left when the first, plain round met no script: with the script in the same pipeline. A third round
+ * only if someone flushes it meanwhile. */
+static enum status run_left(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo, size_t count,
+                            struct error *err)
 {
-    /* Once plain, then with the script in the same pipeline; a third round only if someone flushes it meanwhile. */
-    for (int round = 0; round < 3 && count; round++) {
-        bool load = round > 0;
-        if (append_all(conn, calls, todo, count, load, err) != STATUS_OK ||
-            (load && read_load(conn, calls, err) != STATUS_OK) ||
+    for (int round = 0; round < 2 && count; round++)
+        if (append_all(conn, calls, todo, count, true, err) != STATUS_OK || read_load(conn, calls, err) != STATUS_OK ||
             read_all(conn, calls, todo, count, &count, err) != STATUS_OK)
             return STATUS_FAILED;
-    }
     if (count == 0)
         return STATUS_OK;
     conn->broken = true;
     return error_set(err, ERROR_UNAVAILABLE, "redis_script", "Redis %s loses its scripts as fast as they are loaded",
                      redis_pool_address(conn->pool));
+}
+
+enum status redis_script_run_some(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
+                                  size_t count, struct error *err)
+{
+    if (append_all(conn, calls, todo, count, false, err) != STATUS_OK ||
+        read_all(conn, calls, todo, count, &count, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return run_left(conn, calls, todo, count, err);
+}
+
+static size_t *indices(size_t n)
+{
+    size_t *all = xcalloc(n, sizeof *all);
+    for (size_t i = 0; i < n; i++)
+        all[i] = i;
+    return all;
+}
+
+enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
+                             struct error *err)
+{
+    AUTO_FREE size_t *todo = indices(n);
+    return redis_script_run_some(conn, calls, todo, n, err);
+}
+
+enum status redis_script_run_pair(struct redis_conn *conn, const struct redis_script_calls *first, size_t n,
+                                  const struct redis_script_calls *then, size_t m, bool *ret_ahead,
+                                  struct error *err)
+{
+    AUTO_FREE size_t *first_todo = indices(n);
+    AUTO_FREE size_t *then_todo = indices(m);
+    if (append_all(conn, first, first_todo, n, false, err) != STATUS_OK ||
+        append_all(conn, then, then_todo, m, false, err) != STATUS_OK ||
+        read_all(conn, first, first_todo, n, &n, err) != STATUS_OK ||
+        read_all(conn, then, then_todo, m, &m, err) != STATUS_OK)
+        return STATUS_FAILED;
+    *ret_ahead = n > 0;
+    if (run_left(conn, first, first_todo, n, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return run_left(conn, then, then_todo, m, err);
 }

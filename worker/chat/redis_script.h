@@ -46,10 +46,19 @@ struct redis_script_calls {
     void *ops;
 };
 
-/* Runs the calls whose indices are todo[0..count) (changed in the process). FAILED: ERROR_UNAVAILABLE and the
- * connection is marked broken. Otherwise each call was answered or has its own error. */
-enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
-                             size_t count, struct error *err) MUST_CHECK;
+/* Runs the calls 0..n. FAILED: ERROR_UNAVAILABLE and the connection is marked broken. Otherwise each call was
+ * answered or has its own error. */
+enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
+                             struct error *err) MUST_CHECK;
+/* The same for the calls whose indices are todo[0..count); todo is changed in the process. */
+enum status redis_script_run_some(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
+                                  size_t count, struct error *err) MUST_CHECK;
+
+/* Runs first's calls 0..n and, behind them in the same pipeline, then's calls 0..m. When Redis had lost first's
+ * script, then's ran ahead of some of first's: *ret_ahead; they are to be repeated. Fails as redis_script_run. */
+enum status redis_script_run_pair(struct redis_conn *conn, const struct redis_script_calls *first, size_t n,
+                                  const struct redis_script_calls *then, size_t m, bool *ret_ahead,
+                                  struct error *err) MUST_CHECK;
 
 /* The next reply: the caller's to free. FAILED: connection broken, or the server as a whole can't serve us. */
 enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err) MUST_CHECK;

@@ -49,6 +49,8 @@ static void begun(const struct service *service, struct task *task)
 {
     task->begun_ms = clock_mono_ms();
     if (task->begin.error.class != ERROR_NONE || task->begin.state != BEGIN_RUN) {
+        if (task->begin.error.class == ERROR_NONE)
+            task->begin.claim.token[0] = '\0';
         outcome_not_begun(service, task);
         return;
     }
@@ -60,46 +62,57 @@ static void begun(const struct service *service, struct task *task)
     }
 }
 
+/* The op of one begin; what it borrows is released by take_begin. A token lives as long as the claim it may
+ * stand for: an answer that was lost, or a claim taken too early, is asked for again under the same one. */
+static struct begin_op prepare_begin(const struct service *service, struct task *task)
+{
+    if (task->claimed) /* too early: renewed until now */
+        dispatcher_unclaimed(service->dispatcher, task);
+    task->outcome = OUTCOME_NONE;
+    task->settled = false;
+    begin_op_finish(&task->begin);
+    struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
+                          .fingerprint = task->job.fingerprint,
+                          .origin = origin_of(task)};
+    if (task->begin.claim.token[0] != '\0')
+        memcpy(op.claim.token, task->begin.claim.token, sizeof op.claim.token);
+    else
+        session_store_token(op.claim.token);
+    return op;
+}
+
+static void take_begin(struct task *task, const struct begin_op *op)
+{
+    free((char *)(uintptr_t)op->origin);
+    task->begin = *op;
+    task->begin.origin = NULL;
+    task->begin.fingerprint = NULL;
+}
+
 void session_begin(const struct service *service, struct task **tasks, size_t n)
 {
     struct error why;
-    struct begin_op *ops = xcalloc(n, sizeof *ops);
-    char **origins = xcalloc(n, sizeof *origins);
-    for (size_t i = 0; i < n; i++) {
-        struct task *task = tasks[i];
-        task->outcome = OUTCOME_NONE;
-        task->settled = false;
-        begin_op_finish(&task->begin);
-        origins[i] = origin_of(task);
-        ops[i] = (struct begin_op){.claim = {.session = task->job.session, .job_id = task->job.id},
-                                   .fingerprint = task->job.fingerprint,
-                                   .origin = origins[i]};
-        session_store_token(ops[i].claim.token);
-    }
+    AUTO_FREE struct begin_op *ops = xcalloc(n, sizeof *ops);
+    for (size_t i = 0; i < n; i++)
+        ops[i] = prepare_begin(service, tasks[i]);
     struct begin_batch batch = {ops, n};
     bool answered = with_connection(service, call_begin, &batch, &why) == STATUS_OK;
     for (size_t i = 0; i < n; i++) {
-        struct task *task = tasks[i];
-        task->begin = ops[i];
-        task->begin.origin = NULL;
-        task->begin.fingerprint = NULL;
-        free(origins[i]);
+        take_begin(tasks[i], &ops[i]);
         if (!answered) {
-            task->begin.error = why;
-            task->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
+            tasks[i]->begin.error = why;
+            tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
         }
-        begun(service, task);
+        begun(service, tasks[i]);
     }
-    free(origins);
-    free(ops);
 }
 
 struct settle_batch {
-    struct task **tasks;
-    size_t n;
-    size_t finish_count, release_count;
-    struct task **finish_tasks, **release_tasks;
+    size_t finish_count, follower_count, release_count;
+    struct task **finish_tasks; /* of each finish */
+    struct task **follower_tasks;
     struct finish_op *finishes;
+    struct begin_op *followers;
     struct release_op *releases;
 };
 
@@ -107,7 +120,8 @@ static enum status call_settle(struct redis_conn *conn, const struct service *se
 {
     struct settle_batch *batch = arg;
     if (batch->finish_count > 0 &&
-        session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, err) != STATUS_OK)
+        session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, batch->followers,
+                             batch->follower_count, err) != STATUS_OK)
         return STATUS_FAILED;
     if (batch->release_count > 0 &&
         session_store_release(conn, &service->store, batch->releases, batch->release_count, err) != STATUS_OK)
@@ -115,7 +129,7 @@ static enum status call_settle(struct redis_conn *conn, const struct service *se
     return STATUS_OK;
 }
 
-static void add_finish(struct settle_batch *batch, struct task *task)
+static void add_finish(const struct service *service, struct settle_batch *batch, struct task *task)
 {
     batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin.claim,
                                                               .end_state = task->outcome == OUTCOME_OK ? END_OK : END_DEAD,
@@ -124,13 +138,16 @@ static void add_finish(struct settle_batch *batch, struct task *task)
                                                               .reply = task->reply,
                                                               .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
     batch->finish_tasks[batch->finish_count++] = task;
+    if (task->successor != NULL) {
+        batch->follower_tasks[batch->follower_count] = task->successor;
+        batch->followers[batch->follower_count++] = prepare_begin(service, task->successor);
+    }
 }
 
 static void add_release(struct settle_batch *batch, struct task *task)
 {
-    batch->releases[batch->release_count] = (struct release_op){
+    batch->releases[batch->release_count++] = (struct release_op){
         .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
-    batch->release_tasks[batch->release_count++] = task;
 }
 
 static void lost(struct task *task)
@@ -155,34 +172,42 @@ static void apply_finish(struct task *task, const struct finish_op *op)
 bool session_settle(const struct service *service, struct task **tasks, size_t n)
 {
     struct error why;
-    struct settle_batch batch = {.tasks = tasks, .n = n};
-    batch.finish_tasks = xcalloc(n, sizeof *batch.finish_tasks);
-    batch.release_tasks = xcalloc(n, sizeof *batch.release_tasks);
-    batch.finishes = xcalloc(n, sizeof *batch.finishes);
-    batch.releases = xcalloc(n, sizeof *batch.releases);
+    AUTO_FREE struct task **finish_tasks = xcalloc(n, sizeof(struct task *));
+    AUTO_FREE struct task **follower_tasks = xcalloc(n, sizeof(struct task *));
+    AUTO_FREE struct finish_op *finishes = xcalloc(n, sizeof *finishes);
+    AUTO_FREE struct begin_op *followers = xcalloc(n, sizeof *followers);
+    AUTO_FREE struct release_op *releases = xcalloc(n, sizeof *releases);
+    struct settle_batch batch = {.finish_tasks = finish_tasks,
+                                 .follower_tasks = follower_tasks,
+                                 .finishes = finishes,
+                                 .followers = followers,
+                                 .releases = releases};
     for (size_t i = 0; i < n; i++) {
         if (!tasks[i]->claimed)
             continue;
-        if (tasks[i]->outcome == OUTCOME_OK || tasks[i]->outcome == OUTCOME_DEAD)
-            add_finish(&batch, tasks[i]);
+        if (outcome_is_final(tasks[i]->outcome))
+            add_finish(service, &batch, tasks[i]);
         else
             add_release(&batch, tasks[i]);
     }
     bool told = batch.finish_count + batch.release_count == 0 ||
                 with_connection(service, call_settle, &batch, &why) == STATUS_OK;
-    if (told) {
-        for (size_t i = 0; i < batch.finish_count; i++)
-            apply_finish(batch.finish_tasks[i], &batch.finishes[i]);
-        for (size_t i = 0; i < n; i++) {
-            dispatcher_unclaimed(service->dispatcher, tasks[i]);
-            tasks[i]->settled = true;
-        }
+    for (size_t i = 0; i < batch.follower_count; i++) {
+        take_begin(follower_tasks[i], &followers[i]);
+        if (told)
+            begun(service, follower_tasks[i]);
     }
-    for (size_t i = 0; i < batch.finish_count; i++)
-        free((char *)(uintptr_t)batch.finishes[i].origin);
-    free(batch.finish_tasks);
-    free(batch.release_tasks);
-    free(batch.finishes);
-    free(batch.releases);
+    for (size_t i = 0; i < batch.finish_count; i++) {
+        if (told)
+            apply_finish(finish_tasks[i], &finishes[i]);
+        free((char *)(uintptr_t)finishes[i].origin);
+    }
+    for (size_t i = 0; told && i < n; i++) {
+        if (tasks[i]->claimed) {
+            dispatcher_unclaimed(service->dispatcher, tasks[i]);
+            tasks[i]->begin.claim.token[0] = '\0';
+        }
+        tasks[i]->settled = true;
+    }
     return told;
 }

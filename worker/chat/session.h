@@ -8,8 +8,10 @@
 
 /* Claims a batch of heads in one round trip. Each task ends up claimed, or with an outcome set. */
 void session_begin(const struct service *service, struct task **tasks, size_t n);
-/* Tells Redis the outcomes of a batch: finish, release. False: Redis couldn't be told; nothing changed, try
- * again. A lost claim turns the outcome into WAIT: it is begun again, and the winner's reply is stored then. */
+/* Tells Redis the outcomes of a batch: finish, release; with a finish its task's successor is begun in the same
+ * round trip, and ends up as session_begin leaves it. False: Redis couldn't be told; nothing changed, try again.
+ * A lost claim turns the outcome into WAIT: it is begun again, and the winner's reply is stored then; its
+ * successor was begun too early, and is to go back into its lane. */
 bool session_settle(const struct service *service, struct task **tasks, size_t n);
 
 #endif

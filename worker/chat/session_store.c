@@ -45,14 +45,6 @@ static int64_t unfinished_keep_ms(const struct session_store_conf *conf)
     return conf->lease_ms + (reply_ms > UNFINISHED_KEEP_MS_MIN ? reply_ms : UNFINISHED_KEEP_MS_MIN);
 }
 
-static enum status run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n, struct error *err)
-{
-    AUTO_FREE size_t *todo = xcalloc(n, sizeof *todo);
-    for (size_t i = 0; i < n; i++)
-        todo[i] = i;
-    return redis_script_run(conn, calls, todo, n, err);
-}
-
 static bool is_array(const redisReply *reply, size_t elements)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements >= elements;
@@ -210,18 +202,26 @@ static enum status take_from_dead(struct redis_conn *conn, const struct redis_sc
             busy[count++] = i;
     if (heartbeats_check(conn, batch->conf, ops, busy, &count, err) != STATUS_OK)
         return STATUS_FAILED;
-    return redis_script_run(conn, calls, busy, count, err);
+    return redis_script_run_some(conn, calls, busy, count, err);
 }
 
-static void begin_op_clear(struct begin_op *op)
+static void begin_ops_clear(struct begin_op *ops, size_t n)
 {
-    op->error.class = ERROR_NONE;
-    op->reply = NULL;
-    op->turns = NULL;
-    op->turn_count = 0;
-    op->holder[0] = '\0';
-    op->holder_is_self = false;
-    op->busy_ms = op->fails = op->crashes = op->first_failed_ms = 0;
+    for (struct begin_op *op = ops; op < ops + n; op++) {
+        op->error.class = ERROR_NONE;
+        op->reply = NULL;
+        op->turns = NULL;
+        op->turn_count = 0;
+        op->holder[0] = '\0';
+        op->holder_is_self = false;
+        op->busy_ms = op->fails = op->crashes = op->first_failed_ms = 0;
+    }
+}
+
+static void begin_ops_release(struct begin_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        begin_op_finish(&ops[i]);
 }
 
 enum status session_store_begin(struct redis_conn *conn, const struct session_store_conf *conf, struct begin_op *ops,
@@ -229,12 +229,10 @@ enum status session_store_begin(struct redis_conn *conn, const struct session_st
 {
     struct batch batch = {conf, ops};
     struct redis_script_calls calls = {&begin_script, begin_fill, begin_answer, begin_error, &batch};
-    for (size_t i = 0; i < n; i++)
-        begin_op_clear(&ops[i]);
-    if (run(conn, &calls, n, err) == STATUS_OK && take_from_dead(conn, &calls, n, err) == STATUS_OK)
+    begin_ops_clear(ops, n);
+    if (redis_script_run(conn, &calls, n, err) == STATUS_OK && take_from_dead(conn, &calls, n, err) == STATUS_OK)
         return STATUS_OK;
-    for (size_t i = 0; i < n; i++)
-        begin_op_finish(&ops[i]);
+    begin_ops_release(ops, n);
     return STATUS_FAILED;
 }
 
@@ -290,11 +288,27 @@ static struct error *finish_error(void *batch_arg, size_t index)
 }
 
 enum status session_store_finish(struct redis_conn *conn, const struct session_store_conf *conf,
-                                 struct finish_op *ops, size_t n, struct error *err)
+                                 struct finish_op *ends, size_t n, struct begin_op *followers, size_t m,
+                                 struct error *err)
 {
-    struct batch batch = {conf, ops};
-    return run(conn, &(struct redis_script_calls){&finish_script, finish_fill, finish_answer, finish_error, &batch}, n,
-               err);
+    struct batch end_batch = {conf, ends};
+    struct batch begin_batch = {conf, followers};
+    struct redis_script_calls finish = {&finish_script, finish_fill, finish_answer, finish_error, &end_batch};
+    struct redis_script_calls begin = {&begin_script, begin_fill, begin_answer, begin_error, &begin_batch};
+    bool ahead = false;
+    begin_ops_clear(followers, m);
+    enum status status = redis_script_run_pair(conn, &finish, n, &begin, m, &ahead, err);
+    if (status == STATUS_OK && ahead) {
+        /* Under the same token a begin may be repeated; what it read may lack a turn. */
+        begin_ops_release(followers, m);
+        begin_ops_clear(followers, m);
+        status = redis_script_run(conn, &begin, m, err);
+    }
+    if (status == STATUS_OK)
+        status = take_from_dead(conn, &begin, m, err);
+    if (status != STATUS_OK)
+        begin_ops_release(followers, m);
+    return status;
 }
 
 /* ---- release ---- */
@@ -329,8 +343,8 @@ enum status session_store_release(struct redis_conn *conn, const struct session_
                                   struct release_op *ops, size_t n, struct error *err)
 {
     struct batch batch = {conf, ops};
-    return run(conn, &(struct redis_script_calls){&release_script, release_fill, release_answer, release_error, &batch},
-               n, err);
+    return redis_script_run(
+        conn, &(struct redis_script_calls){&release_script, release_fill, release_answer, release_error, &batch}, n, err);
 }
 
 /* ---- renew, heartbeat ---- */
@@ -360,8 +374,8 @@ enum status session_store_renew(struct redis_conn *conn, const struct session_st
                                 size_t n, struct error *err)
 {
     struct batch batch = {conf, ops};
-    return run(conn, &(struct redis_script_calls){&renew_script, renew_fill, renew_answer, renew_error, &batch}, n,
-               err);
+    return redis_script_run(
+        conn, &(struct redis_script_calls){&renew_script, renew_fill, renew_answer, renew_error, &batch}, n, err);
 }
 
 enum status session_store_heartbeat(struct redis_conn *conn, const struct session_store_conf *conf, struct error *err)

@@ -108,8 +108,12 @@ void session_store_token(char out[33]);
 
 enum status session_store_begin(struct redis_conn *conn, const struct session_store_conf *conf, struct begin_op *ops,
                                 size_t n, struct error *err) MUST_CHECK;
+/* n ends and, behind them in the same pipeline, the begins of m jobs that follow them in their sessions: each
+ * of these sees the history with those ends in it. A follower of an end that is LOST was claimed too early: to
+ * be begun again, under its token. */
 enum status session_store_finish(struct redis_conn *conn, const struct session_store_conf *conf,
-                                 struct finish_op *ops, size_t n, struct error *err) MUST_CHECK;
+                                 struct finish_op *ends, size_t n, struct begin_op *followers, size_t m,
+                                 struct error *err) MUST_CHECK;
 enum status session_store_release(struct redis_conn *conn, const struct session_store_conf *conf,
                                   struct release_op *ops, size_t n, struct error *err) MUST_CHECK;
 enum status session_store_renew(struct redis_conn *conn, const struct session_store_conf *conf,

@@ -207,6 +207,16 @@ static void log_end(const struct task *task, enum log_level level, const char *e
            F_INT("wait_ms", task->wait_ms), F_INT("duration_ms", clock_mono_ms() - task->received_ms));
 }
 
+/* The lane goes on, and with it the successor that was begun with this one's finish. */
+static void leave_lane(struct completion *c, struct task *task)
+{
+    struct task *next = steal_ptr(&task->successor);
+    bool ended = next != NULL && next->outcome != OUTCOME_NONE; /* looked at while it is still ours */
+    dispatcher_end(c->service->dispatcher, task, next);
+    if (ended)
+        completion_put(c, &next);
+}
+
 static void end_published(struct completion *c, struct task *task, bool dead)
 {
     if (!atomic_load(&task->partition->revoked)) {
@@ -214,7 +224,7 @@ static void end_published(struct completion *c, struct task *task, bool dead)
         task->dead_letter_owed = dead;
         publish(c, task);
     }
-    dispatcher_end(c->service->dispatcher, task);
+    leave_lane(c, task);
     task_unref(task);
 }
 
@@ -222,12 +232,20 @@ static void end_dropped(struct completion *c, struct task *task)
 {
     METRIC_INC(jobs_dropped_total);
     log_end(task, LOG_DEBUG, "job_dropped");
-    dispatcher_end(c->service->dispatcher, task);
+    leave_lane(c, task);
     task_unref(task);
+}
+
+static void put_successors_back(struct completion *c, struct task **tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i]->successor != NULL)
+            dispatcher_put_back(c->service->dispatcher, tasks[i], steal_ptr(&tasks[i]->successor));
 }
 
 static void begin_again_later(struct completion *c, struct task *task)
 {
+    put_successors_back(c, &task, 1); /* a lost claim: its turn isn't in the history yet */
     if (!dispatcher_wait(c->service->dispatcher, task, task->wait_ms))
         end_dropped(c, task);
 }
@@ -325,14 +343,20 @@ static void settle_batch(struct completion *c, struct task **batch, size_t n)
 {
     struct task *untold[BATCH_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!batch[i]->settled)
-            untold[count++] = batch[i];
+    for (size_t i = 0; i < n; i++) {
+        if (batch[i]->settled)
+            continue;
+        untold[count++] = batch[i];
+        if (batch[i]->claimed && outcome_is_final(batch[i]->outcome))
+            batch[i]->successor = dispatcher_take_successor(c->service->dispatcher, batch[i]);
+    }
     while (count > 0 && !session_settle(c->service, untold, count)) {
         /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
-        if (must_end(c))
+        if (must_end(c)) {
+            put_successors_back(c, untold, count);
             break;
+        }
     }
 }
 

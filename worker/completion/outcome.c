@@ -57,6 +57,11 @@ void outcome_dead(struct task *task)
     task->reply = reply_encode_error(&task->job, &task->error, task->provider, task_attempts(task), &spent);
 }
 
+bool outcome_is_final(enum outcome outcome)
+{
+    return outcome == OUTCOME_OK || outcome == OUTCOME_DEAD;
+}
+
 static struct retry_settings_view backoff(const struct service *service)
 {
     return (struct retry_settings_view){.backoff_ms = service->settings->retry.backoff_ms,

@@ -15,4 +15,7 @@ void outcome_not_begun(const struct service *service, struct task *task);
 /* A dead end: builds the error reply. task->error says why. */
 void outcome_dead(struct task *task);
 
+/* True for the ends that Redis keeps: finish tells it of them, release of the others. */
+bool outcome_is_final(enum outcome outcome);
+
 #endif

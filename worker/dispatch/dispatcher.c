@@ -64,6 +64,15 @@ static void list_push(struct task_list *list, struct task *task)
     list->count++;
 }
 
+static void list_push_front(struct task_list *list, struct task *task)
+{
+    task->next = list->first;
+    list->first = task;
+    if (list->last == NULL)
+        list->last = task;
+    list->count++;
+}
+
 static struct task *list_pop(struct task_list *list)
 {
     struct task *task = list->first;
@@ -177,16 +186,23 @@ static struct lane *lane_enter_locked(struct dispatcher *d, struct task *task)
     return fresh;
 }
 
+static struct task *lane_next_locked(struct lane *lane)
+{
+    struct task *next = list_pop(&lane->waiting);
+    if (next != NULL)
+        atomic_fetch_sub(&next->partition->behind, 1);
+    return next;
+}
+
 /* The head leaves: the next in line becomes head, or the lane ends. */
 static struct task *lane_leave_locked(struct dispatcher *d, struct lane *lane)
 {
-    lane->head = list_pop(&lane->waiting);
+    lane->head = lane_next_locked(lane);
     if (lane->head == NULL) {
         HASH_DELETE(hh, d->lanes, lane);
         free(lane);
         return NULL;
     }
-    atomic_fetch_sub(&lane->head->partition->behind, 1);
     return lane->head;
 }
 
@@ -278,15 +294,37 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     return wanted;
 }
 
-void dispatcher_end(struct dispatcher *d, struct task *task)
+struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task)
+{
+    struct task *successor = NULL;
+    mutex_lock(&d->lock);
+    if (d->batched && !d->closed && task->lane != NULL)
+        successor = lane_next_locked(task->lane);
+    mutex_unlock(&d->lock);
+    return successor;
+}
+
+void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor)
 {
     mutex_lock(&d->lock);
-    if (task->lane != NULL) {
+    list_push_front(&task->lane->waiting, successor);
+    atomic_fetch_add(&successor->partition->behind, 1);
+    mutex_unlock(&d->lock);
+}
+
+void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
+{
+    mutex_lock(&d->lock);
+    if (begun != NULL) {
+        task->lane->head = begun;
+        if (begun->outcome == OUTCOME_NONE)
+            offer_locked(d, begun);
+    } else if (task->lane != NULL) {
         struct task *successor = lane_leave_locked(d, task->lane);
-        task->lane = NULL;
         if (successor != NULL)
             begin_again_locked(d, successor);
     }
+    task->lane = NULL;
     mutex_unlock(&d->lock);
 }
 

@@ -43,8 +43,15 @@ void dispatcher_taken_done(struct dispatcher *d);
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
  * revoked (checked under the lock that dispatcher_remove_waiting takes, so that none slips in behind it). */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
-/* The task has ended: its lane goes to the successor. Call before giving up the last reference. */
-void dispatcher_end(struct dispatcher *d, struct task *task);
+/* Takes the task's successor out of the lane, to be begun in the round trip that finishes the task (a hop and
+ * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
+ * on with dispatcher_end, or back with dispatcher_put_back. */
+struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task);
+void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
+/* The task has ended: its lane goes to the successor, which is begun. With one taken ahead, that one is the
+ * lane's head from now on, and ready for a thread if it has no outcome yet (else the caller keeps it).
+ * Call before giving up the last reference. */
+void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun);
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
 

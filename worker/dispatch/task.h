@@ -44,9 +44,8 @@ struct task {
     struct task *claimed_prev, *claimed_next; /* dispatcher's list of claims to renew */
     int64_t renew_due_ms;
 
-    struct begin_op begin; /* the claim, and what begin answered */
+    struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
-    atomic_bool claim_lost;
 
     enum outcome outcome;
     struct error error;   /* DEAD, RETRY, WAIT: why */
@@ -59,6 +58,7 @@ struct task {
     bool settled;         /* Redis has been told */
 
     /* Completion thread only. */
+    struct task *successor;  /* owned: the next of the lane, to be begun with this one's finish */
     int publish_pending;     /* acknowledgements still to come */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;

@@ -139,7 +139,7 @@ static void try_finish(int client, int job)
                            .fingerprint = words[c->fingerprint[job]], .origin = words[c->origin[job]], .reply = reply};
     op.turn = op.end_state == END_OK ? turn : NULL;
     for (int times = 1 + (below(5) == 0); times > 0; times--) {
-        WITH_WEATHER(c, session_store_finish(c->conn, &c->conf, &op, 1, &err_));
+        WITH_WEATHER(c, session_store_finish(c->conn, &c->conf, &op, 1, NULL, 0, &err_));
         CHECK_EQ(op.error.class, ERROR_NONE);
         CHECK_EQ(op.state, model_finish(job, &op, c->fingerprint[job], c->origin[job]));
     }

@@ -26,7 +26,7 @@ static enum finish_state finish(struct redis_conn *conn, const struct session_st
 {
     struct finish_op op = {.claim = claim, .end_state = state, .fingerprint = "fp", .origin = "jobs-0-1",
                            .reply = "{\"r\":1}", .turn = turn};
-    OK(session_store_finish(conn, conf, &op, 1, &error));
+    OK(session_store_finish(conn, conf, &op, 1, NULL, 0, &error));
     cr_assert(op.error.class == ERROR_NONE, "%s", op.error.message);
     return op.state;
 }
@@ -52,7 +52,7 @@ Test(session_store, a_batch_of_claims_and_their_ends)
         ends[i] = (struct finish_op){.claim = begins[i].claim, .fingerprint = "f", .origin = "o", .reply = "{}", .turn = turns[i]};
     }
     fixture_do("SCRIPT FLUSH");
-    OK(session_store_finish(conn, &conf, ends, N, &error));
+    OK(session_store_finish(conn, &conf, ends, N, NULL, 0, &error));
     for (int i = 0; i < N; i++)
         cr_assert(ends[i].error.class == ERROR_NONE && ends[i].state == FINISH_DONE);
     struct begin_op next = begin(conn, &conf, "s", "next");
@@ -63,6 +63,60 @@ Test(session_store, a_batch_of_claims_and_their_ends)
     cr_expect(fixture_int("EXISTS %s:{job-0}:history %s:{job-0}:applied", fixture.prefix, fixture.prefix) == 0);
     cr_expect(fixture_int("EXISTS %s:{job-0}:job:job-0", fixture.prefix) == 1);
     OK(session_store_begin(conn, &conf, begins, 0, &error));
+    fixture_give(conn);
+}
+
+/* Two jobs of a session in one round trip: the end of one, the begin of the next. */
+Test(session_store, a_follower_sees_the_turn_of_the_end_before_it)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    for (int lost_scripts = 0; lost_scripts < 3; lost_scripts++) {
+        char session[16], turn[] = "{\"job\":\"a\",\"messages\":[]}";
+        snprintf(session, sizeof session, "s%d", lost_scripts);
+        struct begin_op a = begin(conn, &conf, session, "a");
+        struct finish_op end = {.claim = a.claim, .fingerprint = "fp", .origin = "jobs-0-1", .reply = "{}", .turn = turn};
+        struct begin_op b = {.claim = {.session = session, .job_id = "b"}, .fingerprint = "fp", .origin = "jobs-0-2"};
+        session_store_token(b.claim.token);
+        if (lost_scripts >= 1) /* both: the begin waits for the finish */
+            fixture_do("SCRIPT FLUSH");
+        if (lost_scripts == 2) { /* the finish's alone: the begin ran ahead of it, and is repeated */
+            struct begin_op other = begin(conn, &conf, "elsewhere", "x");
+            begin_op_finish(&other);
+        }
+        OK(session_store_finish(conn, &conf, &end, 1, &b, 1, &error));
+        cr_assert(end.error.class == ERROR_NONE && end.state == FINISH_DONE);
+        cr_assert(b.error.class == ERROR_NONE && b.state == BEGIN_RUN && b.claim.claim_epoch == 1 && b.crashes == 0);
+        cr_assert_eq(b.turn_count, 1, "%d: %zu turns", lost_scripts, b.turn_count);
+        cr_expect_str_eq(b.turns[0], turn);
+        begin_op_finish(&b);
+        cr_assert(finish(conn, &conf, b.claim, END_OK, "{\"job\":\"b\",\"messages\":[]}") == FINISH_DONE);
+    }
+    fixture_give(conn);
+}
+
+Test(session_store, a_follower_of_a_lost_end_is_begun_again_under_its_token)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1), other = fixture_conf("two", NULL, 1);
+    conf.lease_ms = 1;
+    struct redis_conn *conn = fixture_take();
+    struct begin_op a = begin(conn, &conf, "s", "a");
+    struct begin_op robber = begin(conn, &other, "s", "a");
+    while (robber.state == BEGIN_BUSY) /* until the lease of 1 ms is over */
+        robber = begin(conn, &other, "s", "a");
+    conf.lease_ms = other.lease_ms;
+    struct finish_op end = {.claim = a.claim, .fingerprint = "fp", .origin = "jobs-0-1", .reply = "{}", .turn = "{\"job\":\"a\"}"};
+    struct begin_op b = {.claim = {.session = "s", .job_id = "b"}, .fingerprint = "fp", .origin = "jobs-0-2"};
+    session_store_token(b.claim.token);
+    OK(session_store_finish(conn, &conf, &end, 1, &b, 1, &error));
+    cr_assert(end.state == FINISH_LOST);
+    cr_assert(b.state == BEGIN_RUN && b.turn_count == 0);
+    begin_op_finish(&b);
+    cr_assert(finish(conn, &other, robber.claim, END_OK, "{\"job\":\"a\",\"messages\":[]}") == FINISH_DONE);
+    OK(session_store_begin(conn, &conf, &b, 1, &error));
+    cr_assert(b.state == BEGIN_RUN && b.crashes == 0, "its own claim is no crash");
+    cr_assert_eq(b.turn_count, 1);
+    begin_op_finish(&b);
     fixture_give(conn);
 }
 
