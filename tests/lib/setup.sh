@@ -2,9 +2,10 @@
 # Sourced: what the project needs on a Debian 12 or 13, installed only where it is missing.
 #
 #   need build   what compiles and runs the worker (also for worker/quickstart)
-#   need tests   what the tests need beyond it: Criterion, clang, a Python venv, Maven
+#   need tests   what the tests need beyond it: Criterion, a Python venv
+#   need clang   the other compiler
 #   need model   a venv with the real small model
-#   need kafka   Apache Kafka's jars
+#   need kafka   Maven, Java, Apache Kafka's jars
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -17,7 +18,9 @@ grep -qs '^VERSION_ID="12"' /etc/os-release && clang_runtime=libclang-rt-14-dev
 
 build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libssl-dev libhiredis-dev
   libjansson-dev libevent-dev libinih-dev uthash-dev libxxhash-dev redis-server redis-tools python3-venv util-linux)
-tests_packages=(libcriterion-dev clang "$clang_runtime" maven default-jdk-headless kcat openssl)
+tests_packages=(libcriterion-dev kcat openssl)
+clang_packages=(clang "$clang_runtime")
+kafka_packages=(maven default-jdk-headless)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -64,6 +67,7 @@ need_model() {
 }
 
 need_kafka() {
+  need_packages "${kafka_packages[@]}" || return 1
   local pom=$root/tests/integration/kafka/pom.xml
   CHAT_KAFKA_JARS=$cache/kafka-$(sha256sum "$pom" | cut -c1-12)
   if [ ! -e "$CHAT_KAFKA_JARS/done" ]; then
@@ -83,6 +87,7 @@ need() {
     case $what in
       build) need_packages "${build_packages[@]}" ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
+      clang) need_packages "${clang_packages[@]}" ;;
       model) need_model ;;
       kafka) need_kafka ;;
       *) say "need: $what?"; return 1 ;;

@@ -59,8 +59,9 @@ static bool is_section_line_fine(struct file_source *source, const char *text)
     return false;
 }
 
-/* True when text holds its line whole. A comment may be of any length: its rest is skipped. */
-static bool is_line_whole(struct file_source *source, const char *text, int size)
+/* True when text holds its line whole. A comment may be of any length: one that is cut is left out, since newer
+ * inih take what fills its buffer for an error. */
+static bool is_line_whole(struct file_source *source, char *text, int size)
 {
     size_t length = strlen(text);
     if (length > 0 && text[length - 1] == '\n')
@@ -71,11 +72,10 @@ static bool is_line_whole(struct file_source *source, const char *text, int size
         REFUSE(source->err, "%s:%d: the line holds a NUL byte; the file must be text", source->path, source->line);
         return false;
     }
-    if (at_end(source->in))
-        return true;
     if (text[strspn(text, " \t")] == ';' || text[strspn(text, " \t")] == '#') {
         for (int c = getc(source->in); c != EOF && c != '\n'; c = getc(source->in))
             ;
+        strcpy(text, "\n");
         return true;
     }
     REFUSE(source->err, "%s:%d: the line is longer than %d bytes; a long value goes into the environment, a secret or prompt into a file (KEY_file)",
