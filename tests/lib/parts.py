@@ -86,6 +86,18 @@ class Redis(Process):
         wait_until(self.socket.exists, "redis-server's socket")
 
 
+class RedisTls(Process):
+    """Redis over TLS alone, with a certificate of its own authority: `ca`."""
+
+    def __init__(self, folder: Path):
+        self.ca, key = certificate(folder, "redis")
+        port = free_port()
+        self.url = f"rediss://127.0.0.1:{port}"
+        super().__init__("redis-tls", folder, ["redis-server", "--port", "0", "--bind", "127.0.0.1", "--tls-port", str(port), "--tls-cert-file", self.ca, "--tls-key-file", key,
+                                               "--tls-ca-cert-file", self.ca, "--tls-auth-clients", "no", "--save", "", "--dir", folder])
+        wait_until(lambda: "Ready to accept connections" in self.text(), "redis-server over TLS")
+
+
 class Simulator(Process):
     def __init__(self, folder: Path, *options: str):
         port_file = folder / f"sim-{uuid.uuid4().hex[:8]}.port"
@@ -102,13 +114,19 @@ class Simulator(Process):
         return self.get("/sim/stats")
 
 
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    crt, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", crt], check=True, capture_output=True)
+    return crt, key
+
+
 class TlsFront(Process):
     """The same LLM over https, with a certificate of its own authority: `ca`."""
 
     def __init__(self, folder: Path, llm):
-        key, self.ca, port_file = folder / "front.key", folder / "front.pem", folder / "front.port"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=front",
-                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.ca], check=True, capture_output=True)
+        (self.ca, key), port_file = certificate(folder, "front"), folder / "front.port"
         super().__init__("front", folder, [sys.executable, ROOT / "tests/lib/tls_front.py", self.ca, key, str(llm.port), port_file])
         self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the front's port"))
         self.url = f"https://127.0.0.1:{self.port}/v1"

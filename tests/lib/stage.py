@@ -23,6 +23,9 @@ class Stage:
     def redis(self, *options):
         return self._add(parts.Redis(self.folder, *options))
 
+    def redis_tls(self):
+        return self._add(parts.RedisTls(self.folder))
+
     def simulator(self, *options):
         return self._add(parts.Simulator(self.folder, *options))
 
