@@ -104,7 +104,8 @@ static char *help_filter(int key, const char *text, void *input)
     settings_print_help(out);
     fprintf(out, "\nSignals: TERM or INT drains (a second one ends at once), TSTP takes no new jobs, CONT takes them again, "
                  "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
-                 "70 internal error, 75 ended at once by a second signal, 78 settings.\n");
+                 "70 internal error, 75 ended at once by a second signal, 78 settings "
+                 "(also a group.instance.id that another process came with).\n");
     fclose(out);
     return made;
 }
@@ -170,10 +171,7 @@ static int exit_status(const struct error *err)
     switch (err->class) {
     case ERROR_UNAVAILABLE: return EX_UNAVAILABLE;
     case ERROR_CANCELLED: return 0;
-    case ERROR_FATAL: return strcmp(err->code, "kafka_property") == 0 || strcmp(err->code, "RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID") == 0 ||
-                                     strcmp(err->code, "FENCED_INSTANCE_ID") == 0
-                                 ? EX_CONFIG
-                                 : EX_SOFTWARE;
+    case ERROR_FATAL: return strcmp(err->code, "kafka_property") == 0 || strcmp(err->code, "FENCED_INSTANCE_ID") == 0 ? EX_CONFIG : EX_SOFTWARE;
     default: return EX_CONFIG;
     }
 }

@@ -38,6 +38,10 @@ class Place:
         self.settings = {"bootstrap": kafka.bootstrap, "kafka.group.id": self.prefix, "redis.key_prefix": self.prefix,
                          "worker.jobs_topic": self.topics.jobs, "worker.replies_topic": self.topics.replies_topic, "worker.dead_topic": self.topics.dead}
 
+    def group(self):
+        """What the broker says of the group."""
+        return self.kafka.admin.describe_consumer_groups([self.prefix])[self.prefix].result(10)
+
     def lag(self) -> int:
         """Records the group hasn't committed."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "enable.auto.commit": False, "log_level": 0})

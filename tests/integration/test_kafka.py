@@ -62,6 +62,27 @@ def test_a_killed_worker_loses_nothing(stage, place, redis_io):
     wait_until(lambda: place.lag() == 0, "everything committed")
 
 
+def test_of_two_workers_with_one_instance_id_the_older_is_fenced(stage, place):
+    redis, sim = stage.redis(), stage.simulator("--latency", "1000")
+    settings = {**place.settings, "kafka.group.instance.id": "the-one", "kafka.heartbeat.interval.ms": "500", "worker.threads": "4"}
+    older = stage.worker(redis, sim, name="older", **settings)
+    for n in range(12):
+        place.topics.send({"id": f"early-{n}", "message": f"question {n}"}, key=f"s{n}")
+    wait_until(lambda: sim.stats()["in_flight"] == 4, "calls under way")
+    newer = stage.worker(redis, sim, name="newer", **settings)
+
+    assert older.wait() == 78
+    (said,) = older.events("intake_failed", level="error")
+    assert said["code"] == "FENCED_INSTANCE_ID" and 'kafka.group.instance.id, "the-one"; give each its own' in said["error"]
+    assert f"chat-worker: {said['error']}" in older.text().splitlines()
+    assert len(older.events("commit_refused")) <= 2 * 4, "it doesn't go on committing"
+    place.topics.send({"id": "late", "message": "question"}, key="s0")
+    assert {r["status"] for r in place.topics.replies(13).values()} == {"ok"}
+    newer.wait_event("reply_enqueued", job="late")
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert newer.get("/healthz")[0] == 200 and [m.group_instance_id for m in place.group().members] == ["the-one"]
+
+
 def test_a_dead_letter_is_replayed_once_however_often_replay_runs(stage, place):
     sim = stage.simulator()
     worker = stage.worker(stage.redis(), sim, **place.settings)

@@ -144,17 +144,21 @@ static void commit_now(struct intake *intake, const rd_kafka_topic_partition_lis
 
 /* ---- rebalances ---- */
 
+static void let_go(struct intake *intake, struct partition *partition)
+{
+    partition_revoke(partition);
+    completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
+    forget(intake, partition);
+}
+
 static void revoke(struct intake *intake, rd_kafka_topic_partition_list_t *list, bool lost)
 {
     if (!lost)
         commit_now(intake, list); /* first what is done and acknowledged, then no more */
     for (int i = 0; i < list->cnt; i++) {
         struct partition *partition = find(intake, list->elems[i].topic, list->elems[i].partition);
-        if (partition == NULL)
-            continue;
-        partition_revoke(partition);
-        completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
-        forget(intake, partition);
+        if (partition != NULL)
+            let_go(intake, partition);
     }
 }
 
@@ -296,26 +300,31 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     completion_put(intake->service->completion, &task);
 }
 
-static void fail(struct intake *intake, const char *code, const char *text)
+/* A client that has failed takes no more commits and gives no revoke: what it had is another's from now on. */
+static void fail(struct intake *intake)
 {
+    char why[256] = "";
+    rd_kafka_resp_err_t err = rd_kafka_fatal_error(intake->consumer, why, sizeof why);
     mutex_lock(&intake->lock);
-    error_set(&intake->failure, ERROR_FATAL, code, "%s", text);
+    if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        error_set(&intake->failure, ERROR_FATAL, rd_kafka_err2name(err),
+                  "fenced: another process of the group came with the same kafka.group.instance.id, \"%.60s\"; give each its own",
+                  intake->service->settings->kafka.group_instance_id);
+    else
+        error_set(&intake->failure, ERROR_FATAL, rd_kafka_err2name(err), "%s", why);
     mutex_unlock(&intake->lock);
+    log_error("intake_failed", F_STR("code", intake->failure.code), F_STR("error", intake->failure.message));
+    while (intake->partition_count > 0)
+        let_go(intake, intake->partitions[0]);
+    METRIC_SET(partitions_assigned, 0);
 }
 
 static void take_error(struct intake *intake, const rd_kafka_message_t *message)
 {
-    char why[256];
-    rd_kafka_resp_err_t err = message->err;
-    if (err == RD_KAFKA_RESP_ERR__FATAL) {
-        err = rd_kafka_fatal_error(intake->consumer, why, sizeof why);
-        fail(intake, rd_kafka_err2name(err),
-             err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID
-                 ? "another process uses the same group.instance.id; give each its own"
-                 : why);
-        return;
-    }
-    log_warn("kafka_poll_error", F_STR("code", rd_kafka_err2name(err)), F_STR("error", rd_kafka_message_errstr(message)));
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL)
+        fail(intake);
+    else
+        log_warn("kafka_poll_error", F_STR("code", rd_kafka_err2name(message->err)), F_STR("error", rd_kafka_message_errstr(message)));
 }
 
 static void leave(struct intake *intake)

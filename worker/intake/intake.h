@@ -19,7 +19,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
 void intake_hold(struct intake *intake, bool held);
 /* In the group, as far as we know. Any thread. */
 bool intake_joined(const struct intake *intake);
-/* Why the intake thread ended by itself (fenced, fatal client error); class NONE: it didn't. Any thread. */
+/* Why it takes and commits nothing any more (fenced, fatal client error); class NONE: it does. Any thread. */
 bool intake_failed(struct intake *intake, struct error *ret);
 /* Commits, leaves the group, ends the thread. */
 void intake_stop(struct intake *intake);
