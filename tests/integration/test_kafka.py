@@ -33,6 +33,12 @@ def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_
     for job, session in jobs[100:]:
         place.topics.send({"id": job, "message": f"question {job}"}, key=session)
     second.wait_event("reply_enqueued", count=10)
+    group = place.group()
+    assert group.partition_assignor == "cooperative-sticky"
+    assert sorted(len(m.assignment.topic_partitions) for m in group.members) == [2, 2]
+    (revoked,) = first.events("kafka_revoked")
+    assert (revoked["partitions"], revoked["owned"], revoked["lost"]) == ("2", "2", "0")
+    assert first.events("kafka_assigned")[-1]["generation"] == "4", "what it keeps it had from the first grant on"
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     place.topics.replies(200)

@@ -12,6 +12,7 @@
 #include "completion/completion.h"
 #include "completion/outcome.h"
 #include "dispatch/dispatcher.h"
+#include "intake/join_watch.h"
 #include "intake/kafka_conf.h"
 #include "intake/partition.h"
 #include "ops/metrics.h"
@@ -29,6 +30,7 @@ struct intake {
     atomic_bool held;
     atomic_bool stopping;
     atomic_bool joined;
+    atomic_bool joining; /* join_watch's: commits rest meanwhile */
     struct mutex lock; /* guards failure */
     struct error failure;
 
@@ -120,7 +122,7 @@ static void commit_on_timer(struct intake *intake)
 {
     serve_commit_answers(intake, 0);
     int64_t now = clock_mono_ms();
-    if (intake->commit_under_way || intake->commits_rest || now < intake->next_commit_ms)
+    if (intake->commit_under_way || intake->commits_rest || atomic_load(&intake->joining) || now < intake->next_commit_ms)
         return;
     intake->next_commit_ms = now + intake->service->settings->worker.commit_interval_ms;
     rd_kafka_topic_partition_list_t *list = committable(intake, NULL);
@@ -369,6 +371,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+    join_watch_install(conf, &intake->joining);
     intake->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (intake->consumer == NULL) {
         rd_kafka_conf_destroy(conf);

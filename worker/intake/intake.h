@@ -2,8 +2,8 @@
  * pauses what has enough in memory, and commits what is done. The rebalance callback runs in it, so that
  * assignments need no lock. It never waits for Redis or an LLM.
  *
- * Commits: on a timer, one outstanding at a time, and on revoke and close before the partitions go. A refused
- * commit is not recorded; the next one says it again, in the same generation. */
+ * Commits: on a timer, one outstanding at a time and none while it joins a generation, and on revoke and close before
+ * the partitions go. A refused commit is not recorded; the next one says it again, in the same generation. */
 #ifndef CHAT_INTAKE_INTAKE_H
 #define CHAT_INTAKE_INTAKE_H
 
