@@ -52,20 +52,43 @@ def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_
         assert order == [job for job, s in jobs if s == session]
 
 
-def test_a_killed_worker_loses_nothing(stage, place, redis_io):
-    redis, sim = stage.redis(), stage.simulator("--latency", "300")
+def test_a_killed_worker_loses_nothing_and_what_is_stored_is_not_paid_again(stage, place, redis_io):
+    """One slow call holds back what its partition may commit, so that the heir is given jobs whose replies are stored."""
+    redis, sim = stage.redis(), stage.simulator("--latency", "200", "--jitter", "lognormal")
     settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "8", "kafka.session.timeout.ms": "6000", "redis.lease_ms": "3000"}
     victim = stage.worker(redis, sim, name="victim", **settings)
-    for n in range(60):
-        place.topics.send({"id": f"job-{n}", "message": f"question {n}"}, key=f"s{n}")
-    victim.wait_event("reply_enqueued", count=8)
+    questions = {f"{session}-{turn}": f"question {session}-{turn}" for turn in range(5) for session in range(12)}
+    questions["0-0"] += " [[fault:slow ms=60000 times=1]]"
+    for job, question in questions.items():
+        place.topics.send({"id": job, "message": question}, key=f"s{job.split('-')[0]}")
+    (slow,) = place.topics.read(place.topics.jobs, 1, key="s0")
+    victim.wait_event("reply_enqueued", count=3, partition=slow.partition())
+    victim.wait_event("reply_enqueued", count=20)
     victim.signal(signal.SIGKILL)
     victim.wait()
-    stage.worker(redis, sim, name="heir", ready=False, **settings)
+    stored = [job for job in questions if state(redis, place, job) == "ok"]
+    heir = stage.worker(redis, sim, name="heir", ready=False, **settings)
     replies = place.topics.replies(60)
+
     assert {r["status"] for r in replies.values()} == {"ok"}
+    asked = sim.get("/sim/messages")
+    assert 20 <= len(stored) < 60 and {asked[questions[job]]["requests"] for job in stored} == {1}
     assert sim.stats()["requests"] <= 60 + 8, "only what was in flight at the kill may be asked twice"
+    assert heir.events("reply_from_store", partition=slow.partition()), "they were given to the heir"
+    for session in range(12):
+        in_order = [f"{session}-{turn}" for turn in range(5)]
+        assert history(redis, place, session) == in_order
+        assert all(f"[messages={2 * n + 1}]" in replies[job]["message"]["content"] for n, job in enumerate(in_order))
     wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+def state(redis, place, job: str) -> str | None:
+    return redis.client.hget(f"{place.prefix}:{{s{job.split('-')[0]}}}:job:{job}", "state")
+
+
+def history(redis, place, session: int) -> list[str]:
+    """The jobs whose turns a session holds, oldest first."""
+    return [json.loads(turn)["job"] for turn in redis.client.lrange(f"{place.prefix}:{{s{session}}}:history", 0, -1)]
 
 
 def test_of_two_workers_with_one_instance_id_the_older_is_fenced(stage, place):

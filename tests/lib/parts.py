@@ -19,6 +19,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -84,6 +85,7 @@ class Redis(Process):
         self.url = f"unix://{self.socket}"
         super().__init__("redis", folder, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
         wait_until(self.socket.exists, "redis-server's socket")
+        self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
 
 class RedisTls(Process):
