@@ -91,6 +91,42 @@ def history(redis, place, session: int) -> list[str]:
     return [json.loads(turn)["job"] for turn in redis.client.lrange(f"{place.prefix}:{{s{session}}}:history", 0, -1)]
 
 
+def test_a_second_term_in_the_middle_loses_nothing(stage, place, redis_io):
+    redis, sim = stage.redis(), stage.simulator()
+    settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "4", "kafka.session.timeout.ms": "6000", "redis.lease_ms": "3000"}
+    hasty = stage.worker(redis, sim, name="hasty", **settings)
+
+    def send(kind, sessions, fault=""):
+        for session in sessions:
+            place.topics.send({"id": f"{kind}-{session}", "message": f"{kind} question {session}{fault}"}, key=f"s{session}")
+
+    send("early", range(8))
+    place.topics.replies(8)
+    send("running", range(3), " [[fault:slow ms=60000 times=1]]")
+    send("waiting", range(3))
+    wait_until(lambda: sim.stats()["in_flight"] == 3 and hasty.metric("jobs_alive") == 6, "three running, three waiting behind them")
+    send("beside", range(3, 8))
+    place.topics.replies(8 + 5)
+    jobs = {json.loads(r.value())["id"]: r for r in place.topics.all(place.topics.jobs)}
+    held_from = {jobs[f"running-{n}"].partition(): jobs[f"running-{n}"].offset() for n in (2, 1, 0)}
+    left = {job for job, r in jobs.items() if r.offset() >= held_from.get(r.partition(), r.offset() + 1)}
+    assert {job.split("-")[0] for job in left} == {"running", "waiting", "beside"}
+    wait_until(lambda: place.lag() == len(left), "all committed that isn't behind a running one")
+    hasty.signal(signal.SIGTERM)
+    hasty.wait_event("drain_started")
+    hasty.signal(signal.SIGTERM)
+    assert hasty.wait(10) == 75
+    assert place.lag() == len(left)
+
+    heir = stage.worker(redis, sim, name="heir", ready=False, **settings)
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    replies = [json.loads(r.value()) for r in place.topics.all(place.topics.replies_topic)]
+    assert {r["status"] for r in replies} == {"ok"} and {r["job"] for r in replies} == set(jobs)
+    assert heir.metric("jobs_received_total") == len(left)
+    assert {n for job, n in Counter(r["job"] for r in replies).items() if job not in left} == {1}, "what was committed isn't answered again"
+    assert sim.stats()["requests"] == len(jobs) + 3, "only what was running is asked again"
+
+
 def test_of_two_workers_with_one_instance_id_the_older_is_fenced(stage, place):
     redis, sim = stage.redis(), stage.simulator("--latency", "1000")
     settings = {**place.settings, "kafka.group.instance.id": "the-one", "kafka.heartbeat.interval.ms": "500", "worker.threads": "4"}
