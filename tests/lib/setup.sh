@@ -95,7 +95,8 @@ need() {
   done
 }
 
-# build PRESET: configures once, builds quietly, shows what failed. Two at once wait for each other.
+# build PRESET: builds quietly, shows what failed. Configured each time: what a first build did without (Criterion, say)
+# may be there now. Two at once wait for each other.
 build() {
   local preset=$1 folder=$root/build lock log
   [ "$preset" = release ] || folder=$root/build/$preset
@@ -103,7 +104,7 @@ build() {
   exec {lock}>"$folder/.lock"
   flock "$lock"
   log=$(mktemp)
-  if { [ -e "$folder/build.ninja" ] || (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; } &&
+  if (cd "$root" && cmake --preset "$preset") >"$log" 2>&1 &&
     (cd "$root" && cmake --build --preset "$preset") >>"$log" 2>&1; then
     rm -f "$log"
     exec {lock}>&-
