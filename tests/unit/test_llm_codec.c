@@ -23,12 +23,12 @@ struct given {
     int64_t bytes_max;    /* 0: no limit */
 };
 
-static json_t *encode(struct given given)
+static char *encode_text(struct given given)
 {
     char text[1024];
     snprintf(text, sizeof text, "[%s]", given.messages != NULL ? given.messages : USER("now"));
     AUTO_JSON json_t *messages = json_loads(text, 0, NULL);
-    AUTO_JSON json_t *params = given.params != NULL ? json_loads(given.params, 0, NULL) : NULL;
+    AUTO_FREE char *params = given.params != NULL ? strdup(given.params) : NULL;
     cr_assert_not_null(messages, "%s", text);
     char id[] = "this";
     struct job job = {.id = id, .messages = messages, .params = params};
@@ -39,8 +39,13 @@ static json_t *encode(struct given given)
                                       .job = &job};
     while (parts.turn_count < 6 && given.turns[parts.turn_count] != NULL)
         parts.turn_count++;
-    AUTO_FREE char *body = llm_request_encode(&parts);
-    json_t *root = json_loads(body, 0, NULL);
+    return llm_request_encode(&parts);
+}
+
+static json_t *encode(struct given given)
+{
+    AUTO_FREE char *body = encode_text(given);
+    json_t *root = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
     cr_assert_not_null(root, "%s", body);
     return root;
 }
@@ -74,6 +79,16 @@ Test(request, merges_the_providers_params_then_the_jobs)
     provider.params = "{\"temperature\":1,\"top_p\":0.5,\"stream\":true,\"n\":4}";
     AUTO_JSON json_t *root = encode((struct given){.params = "{\"temperature\":0,\"model\":\"large\"}"});
     expect_json(root, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5}");
+}
+
+Test(request, passes_params_on_as_they_came)
+{
+    provider.params = " { \"top_p\" : 0.10 , \"seed\":1e3,\"s\\u0074op\":[\"}\", 2.50]}";
+    AUTO_FREE char *body = encode_text((struct given){.params = "{\"temperature\":0.20,\"seed\":-0.0}"});
+    cr_expect_str_eq(body, "{\"messages\":[" USER("now") "],\"model\":\"small\",\"top_p\":0.10,"
+                           "\"s\\u0074op\":[\"}\", 2.50],\"temperature\":0.20,\"seed\":-0.0}");
+    AUTO_FREE char *both = encode_text((struct given){.params = "{\"stop\":null}"});
+    cr_expect_null(strstr(both, "u0074"), "the same name, however it is written: %s", both);
 }
 
 Test(request, is_led_by_the_system_prompt_unless_the_job_brings_one)

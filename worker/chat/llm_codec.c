@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "chat/history.h"
 #include "chat/json_text.h"
+#include "wire/json_member.h"
 
 /* ---- the request ---- */
 
@@ -21,13 +22,18 @@ static bool param_is_ours(const char *name)
     return false;
 }
 
-static void merge_params(json_t *root, json_t *params)
+/* An object's members that none of the other (may be NULL) overrides, as they came, each behind a comma. */
+static void put_params(FILE *out, const char *text, json_t *params, const json_t *overriding)
 {
+    struct json_member member = {.at = text, .end = text + strlen(text)};
     const char *name;
     json_t *value;
-    json_object_foreach(params, name, value)
-        if (!param_is_ours(name))
-            json_object_set(root, name, value);
+    json_object_foreach(params, name, value) {
+        if (!json_member_next(&member))
+            break;
+        if (!param_is_ours(name) && json_object_get(overriding, name) == NULL)
+            fprintf(out, ",\"%.*s\":%.*s", (int)member.name_size, member.name, (int)member.value_size, member.value);
+    }
 }
 
 /* Appends value's text, behind a comma where something stands already. */
@@ -78,17 +84,24 @@ static void put_messages(FILE *out, const struct llm_request_parts *parts)
         put_json(out, &behind, json_array_get(new_messages, i));
 }
 
+/* The model, then params; the later ones win: settings, the provider's, the job's. */
+static void put_rest(FILE *out, const struct provider_settings *provider, const char *own_text)
+{
+    AUTO_JSON json_t *base = provider->params != NULL ? json_loads(provider->params, 0, NULL) : NULL; /* checked at start */
+    AUTO_JSON json_t *own = own_text != NULL ? json_text_load(own_text, strlen(own_text)) : NULL;
+    if (provider->model != NULL && json_object_get(base, "model") == NULL && json_object_get(own, "model") == NULL) {
+        AUTO_JSON json_t *model = json_string(provider->model);
+        fputs(",\"model\":", out);
+        json_dumpf(model, out, JSON_ENCODE_ANY);
+    }
+    if (base != NULL)
+        put_params(out, provider->params, base, own);
+    if (own != NULL)
+        put_params(out, own_text, own, NULL);
+}
+
 char *llm_request_encode(const struct llm_request_parts *parts)
 {
-    AUTO_JSON json_t *root = json_object();
-    if (parts->provider->model != NULL)
-        json_object_set_new(root, "model", json_string(parts->provider->model));
-    if (parts->provider->params != NULL) {
-        AUTO_JSON json_t *params = json_loads(parts->provider->params, 0, NULL); /* checked when settings load */
-        merge_params(root, params);
-    }
-    merge_params(root, parts->job->params);
-    AUTO_FREE char *rest = json_text_dump(root);
     char *body = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&body, &size);
@@ -96,9 +109,9 @@ char *llm_request_encode(const struct llm_request_parts *parts)
         abort();
     fputs("{\"messages\":[", out);
     put_messages(out, parts);
-    /* rest is "{}" or "{members}": its brace becomes the comma. */
-    fputs(rest[1] == '}' ? "]" : "],", out);
-    fputs(rest + 1, out);
+    fputc(']', out);
+    put_rest(out, parts->provider, parts->job->params);
+    fputc('}', out);
     if (fclose(out) != 0)
         abort();
     return body;

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "wire/job_members.h"
 #include "wire/job_scan.h"
+#include "wire/json_member.h"
 
 #define ID_BYTES_MAX 256
 
@@ -22,14 +23,14 @@ static const char *member_at(const struct record *record, size_t offset)
     static const char *const known[] = {"id",     "session",     "message", "messages",
                                         "params", "deadline_ms", "metadata"};
     const char *json = record->value;
-    struct job_member member = {.at = json, .end = json + record->value_size};
-    while (job_member_next(&member)) {
+    struct json_member member = {.at = json, .end = json + record->value_size};
+    while (json_member_next(&member)) {
         size_t from = (size_t)(member.name - json);
         size_t to = (size_t)(member.value - json) + member.value_size;
         if (offset < from)
             break;
         for (size_t i = 0; offset <= to && i < sizeof known / sizeof *known; i++)
-            if (job_member_is(&member, known[i]))
+            if (json_member_is(&member, known[i]))
                 return known[i];
     }
     return "the value";
@@ -199,15 +200,15 @@ static enum status take_deadline(const json_t *root, struct job *job, struct err
     return STATUS_OK;
 }
 
-/* The text itself: printed anew, 0.2 would come back with 17 digits. */
-static char *metadata_text(const struct record *record, const json_t *root)
+/* A top-level member's text as it came; NULL: there is none. */
+static char *member_text(const struct record *record, const json_t *root, const char *name)
 {
-    const json_t *value = json_object_get(root, "metadata");
+    const json_t *value = json_object_get(root, name);
     if (value == NULL)
         return NULL;
-    struct job_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (job_member_next(&member))
-        if (job_member_is(&member, "metadata") && member.whole)
+    struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
+    while (json_member_next(&member))
+        if (json_member_is(&member, name) && member.whole)
             return xmemdup0(member.value, member.value_size);
     return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY); /* its name was written with escapes */
 }
@@ -217,15 +218,16 @@ static char *metadata_text(const struct record *record, const json_t *root)
 static enum status take_members(const struct record *record, const struct job_limits *limits, json_t *root,
                                 struct job *job, struct error *err)
 {
-    job->metadata = metadata_text(record, root);
+    job->metadata = member_text(record, root, "metadata");
     enum status status = take_id(root, job, err);
     enum status session = take_session(root, job, status == STATUS_OK ? err : NULL);
     if (json_object_get(root, "session") == NULL)
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
-    if (take_deadline(root, job, err) != STATUS_OK || job_params(root, limits->models_allowed, &job->params, err) != STATUS_OK)
+    if (take_deadline(root, job, err) != STATUS_OK || job_params(root, limits->models_allowed, err) != STATUS_OK)
         return STATUS_FAILED;
+    job->params = member_text(record, root, "params");
     return job_messages(root, &job->messages, err);
 }
 
@@ -241,10 +243,10 @@ static void salvage(const struct record *record, const struct job_limits *limits
     AUTO_JSON json_t *root = json_object();
     bool seen[sizeof wanted / sizeof *wanted] = {false};
     size_t depth_max = limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
-    struct job_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (job_member_next(&member)) {
+    struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
+    while (json_member_next(&member)) {
         for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-            if (!job_member_is(&member, wanted[i]) || !member.whole)
+            if (!json_member_is(&member, wanted[i]) || !member.whole)
                 continue;
             bool again = seen[i];
             seen[i] = true;
@@ -259,7 +261,7 @@ static void salvage(const struct record *record, const struct job_limits *limits
             json_decref(value);
         }
     }
-    job->metadata = metadata_text(record, root);
+    job->metadata = member_text(record, root, "metadata");
     take_id(root, job, NULL);
     if (take_session(root, job, NULL) == STATUS_OK && job->session == NULL)
         session_from_key(record, job, NULL);
@@ -306,7 +308,7 @@ void job_finish(struct job *job)
     free(job->id);
     free(job->session);
     json_decref(job->messages);
-    json_decref(job->params);
+    free(job->params);
     free(job->metadata);
     *job = (struct job){0};
 }

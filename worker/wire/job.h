@@ -13,8 +13,8 @@ struct job {
     bool id_is_auto;      /* true: id was made from the record's place */
     char *session;        /* NULL: no history (neither `session` nor a key; an empty key counts as none) */
     json_t *messages;     /* array of new messages, each an object with a string `role`; owned */
-    json_t *params;       /* object or NULL; owned */
-    char *metadata;       /* any JSON value, its text as it came, or NULL; owned; comes back untouched */
+    char *params;         /* a JSON object, its text as it came, or NULL; owned */
+    char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
     int64_t deadline_ms;  /* from the record's timestamp; 0: none */
     char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
 };

@@ -105,12 +105,12 @@ static bool is_allowed(const char *model, const char *const *models_allowed)
     return false;
 }
 
-enum status job_params(json_t *root, const char *const *models_allowed, json_t **ret_params, struct error *err)
+enum status job_params(const json_t *root, const char *const *models_allowed, struct error *err)
 {
     /* The worker's own: what is asked, how it is read, and one answer a job. */
     static const char *const refused[] = {"messages", "stream", "stream_options", "n"};
 
-    json_t *params = json_object_get(root, "params");
+    const json_t *params = json_object_get(root, "params");
     if (params == NULL)
         return STATUS_OK;
     if (!json_is_object(params))
@@ -123,7 +123,6 @@ enum status job_params(json_t *root, const char *const *models_allowed, json_t *
         return REFUSE(err, "params.model: must be a string, not %s", json_kind(model));
     if (model != NULL && !is_allowed(json_string_value(model), models_allowed))
         return REFUSE(err, "params.model: not one of llm.models_allowed; remove it, or have it added there");
-    *ret_params = json_incref(params);
     return STATUS_OK;
 }
 

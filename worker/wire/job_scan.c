@@ -72,7 +72,7 @@ static int unicode_escape(const char *p, const char *end)
     return code;
 }
 
-/* From just behind an opening quote to its closing quote, or to end. found may be NULL. */
+/* From just behind an opening quote to its closing quote, or to end. */
 static const char *string_end(const char *p, const char *end, const char *json, struct job_scan *found)
 {
     while (p < end && *p != '"') {
@@ -80,7 +80,7 @@ static const char *string_end(const char *p, const char *end, const char *json, 
             p++;
             continue;
         }
-        int code = found == NULL ? -1 : unicode_escape(p, end);
+        int code = unicode_escape(p, end);
         if (code == 0)
             found->has_nul_escape = true;
         if (code >= 0xD800 && code <= 0xDFFF) {
@@ -123,70 +123,4 @@ struct job_scan job_scan(const char *json, size_t size, size_t depth_max)
         }
     }
     return found;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static const char *skip_space(const char *p, const char *end)
-{
-    while (p < end && is_space(*p))
-        p++;
-    return p;
-}
-
-/* Behind the value that begins at p: the comma or brace that ends it, or end. */
-static const char *value_end(const char *p, const char *end)
-{
-    for (size_t depth = 0; p < end; p++) {
-        if (*p == '"') {
-            p = string_end(p + 1, end, p, NULL);
-            if (p == end)
-                return end;
-        } else if (*p == '{' || *p == '[') {
-            depth++;
-        } else if (*p == '}' || *p == ']') {
-            if (depth == 0)
-                return p;
-            depth--;
-        } else if (*p == ',' && depth == 0) {
-            return p;
-        }
-    }
-    return end;
-}
-
-bool job_member_next(struct job_member *member)
-{
-    const char *end = member->end;
-    const char *p = skip_space(member->at, end);
-    if (p == end || *p != (member->name == NULL ? '{' : ','))
-        return false;
-    p = skip_space(p + 1, end);
-    if (p == end || *p != '"')
-        return false;
-    const char *name = p + 1;
-    p = string_end(name, end, name, NULL);
-    size_t name_size = (size_t)(p - name);
-    p = p == end ? end : skip_space(p + 1, end);
-    if (p == end || *p != ':')
-        return false;
-    p = skip_space(p + 1, end);
-    member->name = name;
-    member->name_size = name_size;
-    member->value = p;
-    member->at = value_end(p, end);
-    const char *last = member->at;
-    while (last > p && is_space(last[-1]))
-        last--;
-    member->value_size = (size_t)(last - p);
-    member->whole = member->at < end;
-    return true;
-}
-
-bool job_member_is(const struct job_member *member, const char *name)
-{
-    return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
 }

@@ -1,6 +1,5 @@
-/* A look at a job's bytes before and beside the JSON parser, without allocation or recursion: what the
- * parser would refuse without saying why, or would only notice after spending stack on it; and a way to
- * find top-level members in a value that can't be parsed. Pure; any thread. Private to wire/job.c. */
+/* A look at a job's bytes before the JSON parser, without allocation or recursion: what the parser would refuse
+ * without saying why, or would only notice after spending stack on it. Pure; any thread. Private to wire/job.c. */
 #ifndef CHAT_WIRE_JOB_SCAN_H
 #define CHAT_WIRE_JOB_SCAN_H
 
@@ -22,18 +21,5 @@ struct job_scan {
 
 /* Ends at the first fault; for a value that isn't JSON the facts mean little, but nothing breaks. */
 struct job_scan job_scan(const char *json, size_t size, size_t depth_max);
-
-/* Walks the members of the top-level object: start with {.at = json, .end = json + size}. False: no more.
- * A member whose value is cut off by the end of the text comes last, with whole = false. */
-struct job_member {
-    const char *at, *end;
-    const char *name; /* raw, between the quotes; escapes are not undone */
-    size_t name_size;
-    const char *value;
-    size_t value_size;
-    bool whole;
-};
-bool job_member_next(struct job_member *member);
-bool job_member_is(const struct job_member *member, const char *name);
 
 #endif
