@@ -15,7 +15,7 @@ def quickstart(stage):
     sim = stage.simulator("--api-key", KEY)
     temp = stage.folder / "temp"
     temp.mkdir()
-    started = subprocess.Popen([ROOT / "worker/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    started = subprocess.Popen(["env", "--default-signal=INT", ROOT / "worker/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
                                env={**os.environ, "TMPDIR": str(temp), "OPENAI_BASE_URL": sim.url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "mine"})
     yield started, sim, temp
     if started.poll() is None:
