@@ -207,28 +207,33 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
 
 /* ---- pausing ---- */
 
+/* The level at which partitions are paused, or three quarters of it, below which they are resumed. */
+static bool is_full(const struct intake *intake, bool resuming)
+{
+    const struct settings *settings = intake->service->settings;
+    int64_t jobs_max = settings->worker.buffered_jobs_max;
+    int64_t bytes_max = settings->worker.buffered_bytes_max;
+    if (resuming) {
+        jobs_max -= jobs_max / 4;
+        bytes_max -= bytes_max / 4;
+    }
+    return metric_get(METRIC_jobs_alive) >= settings->worker.threads + jobs_max || metric_get(METRIC_jobs_alive_bytes) >= bytes_max;
+}
+
 /* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. The resume level
  * is near the pause level, so that the threads don't run dry while a fetch starts again, but not at it, since a
  * pause throws the prefetch away. Jobs that wait behind another of their session have a share of the buffer for
  * each partition: a hot key pauses its own partition alone, however many jobs stand in line. */
 static bool wants_pause(const struct intake *intake, const struct partition *partition)
 {
-    const struct settings *settings = intake->service->settings;
-    int64_t buffer = settings->worker.buffered_jobs_max;
-    int64_t bytes_max = settings->worker.buffered_bytes_max;
-    int64_t behind_max = buffer / 2 / (int64_t)intake->partition_count + 1;
-    int64_t alive = metric_get(METRIC_jobs_alive);
+    int64_t behind_max = intake->service->settings->worker.buffered_jobs_max / 2 / (int64_t)intake->partition_count + 1;
+    if (partition->paused)
+        behind_max -= behind_max / 2;
     if (atomic_load(&intake->held))
         return true;
-    if (alive == 0) /* a job larger than the whole buffer is let in alone */
+    if (metric_get(METRIC_jobs_alive) == 0) /* a job larger than the whole buffer is let in alone */
         return false;
-    if (partition->paused) {
-        buffer -= buffer / 4;
-        bytes_max -= bytes_max / 4;
-        behind_max -= behind_max / 2;
-    }
-    return alive >= settings->worker.threads + buffer || metric_get(METRIC_jobs_alive_bytes) >= bytes_max ||
-           atomic_load(&partition->behind) > behind_max;
+    return is_full(intake, partition->paused) || atomic_load(&partition->behind) > behind_max;
 }
 
 static void pause_and_resume(struct intake *intake)
@@ -342,15 +347,16 @@ static void *intake_main(void *arg)
     int64_t next_look_ms = 0;
     for (unsigned records = 0; !atomic_load(&intake->stopping);) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(intake->consumer, POLL_MS);
-        if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        bool taken = message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (taken)
             take_record(intake, message);
         else if (message != NULL)
             take_error(intake, message);
         if (message != NULL)
             rd_kafka_message_destroy(message);
-        /* Records come in bursts: this is looked at now and then, not after each. */
+        /* Records come in bursts: this is looked at now and then, not after each, unless it can't wait. */
         int64_t now = clock_mono_ms();
-        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms) {
+        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms || (taken && is_full(intake, false))) {
             pause_and_resume(intake);
             commit_on_timer(intake);
             next_look_ms = now + LOOK_EVERY_MS;

@@ -1,0 +1,97 @@
+"""chat-producer as a person sees it: on a terminal of its own (a pty)."""
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from parts import BIN, LIMIT_S
+
+
+class Terminal:
+    """chat-producer with its standard streams on a terminal, but for those given."""
+
+    def __init__(self, worker, *arguments, **streams):
+        self.master, slave = pty.openpty()
+        self.text = ""
+        self.process = subprocess.Popen(["env", "--default-signal=INT", "setsid", "--ctty", "--wait", BIN / "chat-producer", *arguments, "-b", worker.bootstrap],
+                                        **{"stdin": slave, "stdout": slave, "stderr": slave, **streams}, env={**os.environ, "TERM": "dumb"})
+        os.close(slave)
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def read_until(self, pattern):
+        """What came up to and with the pattern; None stands for the end."""
+        until, found = time.monotonic() + LIMIT_S, None
+        while pattern is None or (found := re.search(pattern, self.text)) is None:
+            assert time.monotonic() < until, f"waited in vain for {pattern}: {self.text!r}"
+            try:
+                self.text += os.read(self.master, 65536).decode()
+            except OSError:  # the other side is closed
+                assert pattern is None, f"ended before {pattern}: {self.text!r}"
+                break
+        end = found.end() if found else len(self.text)
+        seen, self.text = self.text[:end], self.text[end:]
+        return seen
+
+    def end(self):
+        self.read_until(None)
+        os.close(self.master)
+        return self.process.wait(LIMIT_S)
+
+
+@pytest.fixture
+def worker(stage):
+    worker = stage.worker(stage.redis(), stage.simulator())
+    worker.sim = stage.started[1]
+    return worker
+
+
+def test_a_chat_keeps_its_session_and_ends_with_ctrl_d(worker):
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    terminal.type("first\n")
+    terminal.read_until(r"echo: first \[messages=1\]")
+    terminal.read_until("you> ")
+    terminal.type("   \n")
+    terminal.read_until("you> ")
+    terminal.type("second\n")
+    terminal.read_until(r"echo: second \[messages=3\]")
+    terminal.read_until("you> ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+    assert worker.sim.stats()["requests"] == 2
+
+
+def test_ctrl_c_ends_a_chat(worker):
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    terminal.type("\x03")
+    assert terminal.end() == 0, "at the prompt nothing is left undone"
+
+
+def records(folder, count):
+    path = folder / "jobs.ndjson"
+    path.write_text("".join(json.dumps({"id": f"j{n}", "message": "hi"}) + "\n" for n in range(count)))
+    return path
+
+
+def test_submit_draws_its_progress_on_a_terminal_and_clears_it(stage, worker):
+    """Enough records for more than one look; the ids go elsewhere."""
+    path, ids = records(stage.folder, 20000), stage.folder / "ids"
+    with open(ids, "w") as out:
+        terminal = Terminal(worker, "submit", "--file", path, stdout=out)
+        drawn = terminal.read_until(r"submit \[[#.]+\] +\d+ %  \d+ records, \d+/s")
+        rest = terminal.read_until(None)
+    assert terminal.process.wait(LIMIT_S) == 0
+    assert "#" in drawn + rest and (drawn + rest).endswith("\r\x1b[K"), "nothing of it is left"
+    assert len(ids.read_text().split()) == 20000
+
+
+def test_submit_draws_nothing_where_there_is_no_terminal(stage, worker):
+    done = stage.producer(worker, "submit", "--file", str(records(stage.folder, 20000)), check=0)
+    assert done.stderr == "" and len(done.stdout.split()) == 20000
