@@ -1,0 +1,126 @@
+"""The simulator's streams, each fault as a client meets it on the wire. (Whole answers: test_failing_providers.)"""
+import http.client
+import json
+
+import pytest
+from parts import wait_until
+
+
+@pytest.fixture
+def stream(stage):
+    sim = stage.simulator()
+
+    def ask(fault, message="hello big world", limit_s=30):
+        """The bytes of the stream and how it ended: done (in order), cut, or silent (nothing for limit_s)."""
+        connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=limit_s)
+        body = {"model": "m", "messages": [{"role": "user", "content": f"[[fault:{fault}]] {message}" if fault else message}], "stream": True, "stream_options": {"include_usage": True}}
+        got, end = b"", "done"
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert answer.headers["Content-Type"].startswith("text/event-stream") or answer.status != 200
+            while part := answer.read1(65536):
+                got += part
+                if len(got) > 5_000_000:
+                    break
+        except http.client.IncompleteRead as cut:
+            got, end = got + cut.partial, "cut"
+        except (ConnectionError, http.client.HTTPException):
+            end = "cut"
+        except TimeoutError:
+            end = "silent"
+        finally:
+            connection.close()
+        return got, end
+
+    ask.sim = sim
+    return ask
+
+
+def events(raw):
+    return [json.loads(line[5:]) if line[5:].strip() != "[DONE]" else "[DONE]" for line in raw.decode().splitlines() if line.startswith("data:")]
+
+
+def text_of(found):
+    return "".join(choice.get("delta", {}).get("content") or "" for event in found if event != "[DONE]" for choice in event.get("choices", []))
+
+
+PROPER = "echo: hello big world [messages=1]"
+
+
+def test_a_proper_stream_has_deltas_a_finish_usage_and_done(stream):
+    raw, end = stream("")
+    *deltas, usage, done = events(raw)
+    assert end == "done" and done == "[DONE]" and text_of(deltas) == PROPER
+    assert deltas[-1]["choices"][0]["finish_reason"] == "stop"
+    assert usage["choices"] == [] and usage["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("fault", ["comments", "crlf", "empty-choices"])
+def test_what_a_good_reader_bears(stream, fault):
+    raw, end = stream(fault)
+    assert end == "done" and text_of(events(raw)).endswith("hello big world [messages=1]") and events(raw)[-1] == "[DONE]"
+    assert {"comments": b"\n:" in b"\n" + raw, "crlf": b"\r\n\r\n" in raw, "empty-choices": any(e != "[DONE]" and not e.get("choices") and "usage" not in e for e in events(raw))}[fault]
+
+
+def test_characters_are_cut_across_writes(stream):
+    raw, end = stream("split-utf8")
+    assert end == "done" and text_of(events(raw)).endswith("héllo ☃ 😀"), "joined, they are whole"
+
+
+def test_without_usage_though_asked_for(stream):
+    raw, _ = stream("no-usage")
+    assert events(raw)[-1] == "[DONE]" and not any("usage" in e for e in events(raw)[:-1])
+
+
+def test_tool_calls_come_in_deltas_that_join_by_index(stream):
+    calls = [call for e in events(stream("tool-calls")[0]) if e != "[DONE]" for c in e["choices"] for call in c["delta"].get("tool_calls", [])]
+    assert len(calls) == 3 and {c["index"] for c in calls} == {0}
+    json.loads("".join(c["function"].get("arguments", "") for c in calls))
+
+
+def test_an_error_after_deltas(stream):
+    raw, end = stream("stream-error n=2")
+    assert end == "done" and "error" in events(raw)[-1] and b"[DONE]" not in raw
+
+
+def test_an_end_without_done(stream):
+    raw, end = stream("no-done n=2")
+    found = events(raw)
+    assert end == "done" and b"[DONE]" not in raw and found and all(c.get("finish_reason") is None for e in found for c in e["choices"])
+
+
+def test_a_cut_in_the_middle(stream):
+    raw, end = stream("truncated n=2")
+    assert end == "cut" and b"[DONE]" not in raw and b"data:" in raw
+
+
+@pytest.mark.parametrize("fault", ["reset", "close"])
+def test_no_answer_at_all(stream, fault):
+    assert stream(fault) == (b"", "cut")
+
+
+def test_silence_after_deltas(stream):
+    raw, end = stream("stall n=2", limit_s=1)
+    assert end == "silent" and b"data:" in raw and b"[DONE]" not in raw
+
+
+def test_comments_for_ever_are_no_data(stream):
+    """They come, so no idle timer fires that counts bytes."""
+    connection = http.client.HTTPConnection("127.0.0.1", stream.sim.port, timeout=30)
+    connection.request("POST", "/v1/chat/completions", json.dumps({"messages": [{"role": "user", "content": "[[fault:chatter ms=5]] hi"}], "stream": True}))
+    answer, got = connection.getresponse(), b""
+    while got.count(b"\n: ") < 20:
+        got += answer.read1(4096)
+    connection.close()
+    assert text_of(events(got)) == ""
+
+
+def test_a_stream_larger_than_anyone_wants(stream):
+    raw, _ = stream("huge bytes=6000000")
+    assert len(raw) > 5_000_000
+
+
+def test_whoever_hangs_up_is_seen(stream):
+    stream("stall n=1", limit_s=1)
+    wait_until(lambda: stream.sim.stats()["aborted_by_client"] == 1, "the client's end seen")
