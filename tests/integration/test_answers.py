@@ -6,7 +6,8 @@ from parts import wait_until
 
 
 def test_a_question_is_answered_and_the_next_one_carries_the_history(stage, model, place, redis_io):
-    worker = stage.worker(stage.redis(), model, **place.settings, **{"worker.redis_io": redis_io, "llm.system_prompt": "You are a helpful assistant. Answer briefly."})
+    worker = stage.worker(stage.redis(), model, **place.settings, **{"worker.redis_io": redis_io, "llm.system_prompt": "You are a helpful assistant. Answer briefly.",
+                                                                   "provider.main.params": '{"temperature":0,"seed":1}'})
     ask = ["ask", "--json", "--session", "s", "--topic", place.topics.jobs, "--replies-topic", place.topics.replies_topic]
     first = json.loads(stage.producer(worker, *ask, "What is the capital of France?", check=0).stdout)
     second = json.loads(stage.producer(worker, *ask, "And of Italy?", check=0).stdout)

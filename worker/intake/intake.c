@@ -14,6 +14,7 @@
 #include "dispatch/dispatcher.h"
 #include "intake/join_watch.h"
 #include "intake/kafka_conf.h"
+#include "intake/offset_codec.h"
 #include "intake/partition.h"
 #include "ops/metrics.h"
 
@@ -21,6 +22,7 @@
 #define PAUSE_CHECK_EVERY 64 /* records */
 #define LOOK_EVERY_MS 20
 #define REVOKE_COMMIT_MS 5000
+#define RESTORE_MS 5000
 
 struct intake {
     const struct service *service;
@@ -67,6 +69,8 @@ static void forget(struct intake *intake, struct partition *partition)
     for (size_t i = 0; i < intake->partition_count; i++) {
         if (intake->partitions[i] != partition)
             continue;
+        if (partition->set_is_full)
+            METRIC_ADD(partitions_set_full, -1);
         intake->partitions[i] = intake->partitions[--intake->partition_count];
         partition_unref(partition);
         return;
@@ -75,15 +79,35 @@ static void forget(struct intake *intake, struct partition *partition)
 
 /* ---- commits ---- */
 
+static void note_full(const struct partition *partition, bool before)
+{
+    if (partition->set_is_full == before)
+        return;
+    METRIC_ADD(partitions_set_full, before ? -1 : 1);
+    if (before)
+        log_info("completed_set_fits", F_STR("topic", partition->topic), F_INT("partition", partition->id));
+    else
+        log_warn("completed_set_full", F_STR("topic", partition->topic), F_INT("partition", partition->id),
+                 F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
+}
+
 static rd_kafka_topic_partition_list_t *committable(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)intake->partition_count + 1);
     for (size_t i = 0; i < intake->partition_count; i++) {
         struct partition *partition = intake->partitions[i];
-        int64_t offset = partition_committable(partition);
-        if (offset < 0 || (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL))
+        if (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL)
             continue;
-        rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = offset;
+        char *metadata = NULL;
+        bool was_full = partition->set_is_full;
+        int64_t offset = partition_committable(partition, &metadata);
+        note_full(partition, was_full);
+        if (offset < 0)
+            continue;
+        rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, partition->topic, partition->id);
+        item->offset = offset;
+        item->metadata = metadata; /* the list's to free */
+        item->metadata_size = strlen(metadata);
     }
     return list;
 }
@@ -95,13 +119,16 @@ static void note_commit(struct intake *intake, rd_kafka_resp_err_t err, const rd
         struct partition *partition = find(intake, item->topic, item->partition);
         if (err == RD_KAFKA_RESP_ERR_NO_ERROR && item->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             METRIC_INC(commits_total);
-            if (partition != NULL && item->offset > partition->committed)
-                partition->committed = item->offset;
-            log_debug("offsets_committed", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset));
+            if (partition != NULL)
+                partition_committed(partition, item->offset);
+            log_debug("offsets_committed", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+                      F_INT("set_bytes", item->metadata_size));
         } else {
             METRIC_INC(commit_failures_total);
             log_warn("commit_refused", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
                      F_STR("error", rd_kafka_err2str(err ? err : item->err)));
+            if (partition != NULL && (err ? err : item->err) == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE)
+                partition_metadata_refused(partition);
         }
     }
 }
@@ -144,6 +171,54 @@ static void commit_now(struct intake *intake, const rd_kafka_topic_partition_lis
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* ---- the completed sets of a grant ---- */
+
+/* Where the log ends now; 0 when the broker doesn't say: then a set counts for nothing. */
+static int64_t log_end(struct intake *intake, const char *topic, int32_t id)
+{
+    int64_t first = 0, end = 0;
+    return rd_kafka_query_watermark_offsets(intake->consumer, topic, id, &first, &end, RESTORE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR ? end : 0;
+}
+
+static void restore_set(struct intake *intake, const rd_kafka_topic_partition_t *item)
+{
+    struct partition *partition = find(intake, item->topic, item->partition);
+    struct offset_runs runs;
+    struct error why;
+    int32_t epoch;
+    if (partition == NULL || item->metadata_size == 0)
+        return;
+    if (offset_decode(item->metadata, item->metadata_size, item->offset, log_end(intake, item->topic, item->partition), &runs, &epoch, &why) !=
+        STATUS_OK) {
+        log_warn("completed_set_ignored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+                 F_STR("code", why.code), F_STR("error", why.message));
+        return;
+    }
+    log_info("completed_set_restored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+             F_INT("done", offset_runs_total(&runs)));
+    partition_restore(partition, &runs, epoch);
+    offset_runs_finish(&runs);
+}
+
+/* Reads what was committed with the partitions of a fresh grant, and lets them begin there, so that set and offset are
+ * of one commit. Without an answer they begin where librdkafka finds them, and nothing is known above. */
+static void restore_sets(struct intake *intake, rd_kafka_topic_partition_list_t *granted)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(granted);
+    rd_kafka_resp_err_t err = rd_kafka_committed(intake->consumer, list, RESTORE_MS);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        log_warn("completed_sets_unknown", F_STR("error", rd_kafka_err2str(err)));
+    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *item = &list->elems[i];
+        rd_kafka_topic_partition_t *here = rd_kafka_topic_partition_list_find(granted, item->topic, item->partition);
+        if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR || item->offset < 0 || here == NULL)
+            continue;
+        here->offset = item->offset;
+        restore_set(intake, item);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* ---- rebalances ---- */
 
 static void let_go(struct intake *intake, struct partition *partition)
@@ -179,6 +254,7 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         for (int i = 0; i < list->cnt; i++)
             assigned(intake, &list->elems[i]);
+        restore_sets(intake, list);
         if (cooperative)
             error = rd_kafka_incremental_assign(rk, list);
         else
@@ -233,7 +309,7 @@ static bool wants_pause(const struct intake *intake, const struct partition *par
         return true;
     if (metric_get(METRIC_jobs_alive) == 0) /* a job larger than the whole buffer is let in alone */
         return false;
-    return is_full(intake, partition->paused) || atomic_load(&partition->behind) > behind_max;
+    return partition->set_is_full || is_full(intake, partition->paused) || atomic_load(&partition->behind) > behind_max;
 }
 
 static void pause_and_resume(struct intake *intake)
@@ -281,16 +357,26 @@ static struct record copy_record(const rd_kafka_message_t *message)
     return record;
 }
 
+static int32_t leader_epoch(const rd_kafka_message_t *message)
+{
+#ifdef CHAT_LEADER_EPOCHS
+    return rd_kafka_message_leader_epoch(message);
+#else
+    (void)message;
+    return -1;
+#endif
+}
+
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
     struct partition *partition = find(intake, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL)
         return; /* fetched before a revoke */
-    if (!partition_receive(partition, message->offset)) {
-        METRIC_INC(jobs_duplicate_offset_total);
-        return;
+    switch (partition_receive(partition, message->offset, leader_epoch(message))) {
+    case OFFSET_SEEN: METRIC_INC(jobs_duplicate_offset_total); return;
+    case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
+    case OFFSET_NEW: METRIC_INC(jobs_received_total); break;
     }
-    METRIC_INC(jobs_received_total);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
     const struct settings *settings = intake->service->settings;

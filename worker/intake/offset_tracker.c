@@ -21,22 +21,52 @@ static void grow(struct offset_tracker *tracker)
     tracker->first = 0;
 }
 
-void offset_tracker_finish(struct offset_tracker *tracker)
+static void sweep(struct offset_tracker *tracker)
 {
-    free(tracker->ring);
-    *tracker = (struct offset_tracker){0};
+    size_t kept = 0;
+    for (size_t i = 0; i < tracker->count; i++)
+        if (!entry_at(tracker, i)->done)
+            *entry_at(tracker, kept++) = *entry_at(tracker, i);
+    tracker->count = kept;
 }
 
-bool offset_tracker_receive(struct offset_tracker *tracker, int64_t offset)
+void offset_tracker_restore(struct offset_tracker *tracker, const struct offset_runs *runs, int32_t leader_epoch)
+{
+    offset_runs_clear(&tracker->restored);
+    for (size_t i = 0; i < runs->count; i++)
+        offset_runs_append(&tracker->restored, runs->items[i].from, runs->items[i].to);
+    tracker->restored_epoch = leader_epoch;
+    tracker->epoch = leader_epoch;
+}
+
+void offset_tracker_finish(struct offset_tracker *tracker)
+{
+    offset_runs_finish(&tracker->restored);
+    free(tracker->ring);
+    *tracker = OFFSET_TRACKER_EMPTY;
+}
+
+enum offset_receipt offset_tracker_receive(struct offset_tracker *tracker, int64_t offset, int32_t leader_epoch)
 {
     if (offset < tracker->next)
-        return false;
+        return OFFSET_SEEN;
+    tracker->next = offset + 1;
+    if (tracker->restored.count > 0 && tracker->restored_epoch >= 0 && leader_epoch > tracker->restored_epoch) {
+        /* The log was written anew from here on: what stood at these offsets is gone. */
+        offset_runs_clear(&tracker->restored);
+    }
+    if (leader_epoch > tracker->epoch)
+        tracker->epoch = leader_epoch;
+    if (offset_runs_contain(&tracker->restored, offset))
+        return OFFSET_DONE_BEFORE;
+    if (tracker->count == tracker->capacity && tracker->pending <= tracker->count / 2)
+        sweep(tracker);
     if (tracker->count == tracker->capacity)
         grow(tracker);
     tracker->count++;
+    tracker->pending++;
     *entry_at(tracker, tracker->count - 1) = (struct offset_entry){.offset = offset};
-    tracker->next = offset + 1;
-    return true;
+    return OFFSET_NEW;
 }
 
 void offset_tracker_mark_done(struct offset_tracker *tracker, int64_t offset)
@@ -50,9 +80,10 @@ void offset_tracker_mark_done(struct offset_tracker *tracker, int64_t offset)
         else
             high = middle;
     }
-    if (low == tracker->count || entry_at(tracker, low)->offset != offset)
+    if (low == tracker->count || entry_at(tracker, low)->offset != offset || entry_at(tracker, low)->done)
         return;
     entry_at(tracker, low)->done = true;
+    tracker->pending--;
     while (tracker->count > 0 && entry_at(tracker, 0)->done) {
         tracker->first = (tracker->first + 1) & (tracker->capacity - 1);
         tracker->count--;
@@ -64,4 +95,24 @@ int64_t offset_tracker_committable(const struct offset_tracker *tracker)
     if (tracker->count > 0)
         return entry_at(tracker, 0)->offset;
     return tracker->next > 0 ? tracker->next : -1;
+}
+
+void offset_tracker_completed(const struct offset_tracker *tracker, struct offset_runs *ret)
+{
+    if (tracker->next == 0)
+        return;
+    int64_t at = offset_tracker_committable(tracker);
+    for (size_t i = 0; i < tracker->count; i++) {
+        const struct offset_entry *entry = entry_at(tracker, i);
+        if (entry->done)
+            continue;
+        offset_runs_append(ret, at, entry->offset);
+        at = entry->offset + 1;
+    }
+    offset_runs_append(ret, at, tracker->next);
+    /* What was done before and hasn't come yet. */
+    for (size_t i = 0; i < tracker->restored.count; i++) {
+        const struct offset_run *run = &tracker->restored.items[i];
+        offset_runs_append(ret, run->from > tracker->next ? run->from : tracker->next, run->to);
+    }
 }

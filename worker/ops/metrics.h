@@ -15,6 +15,7 @@
     M(jobs_from_store_total,         "counter", "Jobs answered from the stored reply, without a provider.")\
     M(jobs_dead_total,               "counter", "Jobs that ended as a dead letter.")                      \
     M(jobs_dropped_total,            "counter", "Jobs given back unfinished: revoked partition or drain.")\
+    M(jobs_done_before_total,        "counter", "Records that the completed set of a grant before says are done, skipped.") \
     M(jobs_duplicate_offset_total,   "counter", "Records seen before in the same assignment, ignored.")   \
     M(job_retries_total,             "counter", "Classified failures that will be tried again.")          \
     M(job_waits_total,               "counter", "Waits that count as no attempt: claim, provider or Redis away.") \
@@ -30,6 +31,7 @@
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
     M(partitions_paused,             "gauge",   "Partitions paused because the buffer is full.")          \
+    M(partitions_set_full,           "gauge",   "Partitions that read no more because the completed set is near a commit's limit.") \
     M(jobs_alive,                    "gauge",   "Jobs held in memory, from intake to acknowledgement.")   \
     M(jobs_alive_bytes,              "gauge",   "Bytes of keys, values and headers of those jobs.")       \
     M(threads_busy,                  "gauge",   "Threads that have a job.")                               \

@@ -1,0 +1,36 @@
+/* What a provider may send: the first byte picks the status, the rest is the body. An answer, or an error with a class. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "chat/llm_codec.h"
+#include "chat/retry_policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const int statuses[] = {200, 400, 401, 402, 404, 408, 413, 422, 424, 429, 500, 503, 529};
+    if (size == 0)
+        return 0;
+    AUTO_FREE char *body = malloc(size);
+    memcpy(body, data + 1, size - 1);
+    int status = statuses[data[0] % (sizeof statuses / sizeof *statuses)];
+    struct llm_failure failure = {.retry_after_ms = -1, .should_retry = -1};
+    struct error err = {0};
+    if (status == 200) {
+        struct llm_answer answer = {0};
+        if (llm_response_decode(body, size - 1, &answer, &failure, &err) == STATUS_OK && answer.message == NULL)
+            abort();
+        llm_answer_finish(&answer);
+    } else {
+        llm_error_classify(status, body, size - 1, &failure, &err);
+        if (err.class == ERROR_NONE || err.code[0] == '\0')
+            abort();
+    }
+    AUTO_FREE char *header = strndup(body, size - 1);
+    if (retry_after_parse(header, NULL, 1) < -1 || retry_after_parse(NULL, header, 1) < -1)
+        abort();
+    return 0;
+}
