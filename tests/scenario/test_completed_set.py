@@ -12,9 +12,16 @@ def place(stage):
     redis, sim = stage.redis(), stage.simulator()
     broker = stage.worker(redis, sim, name="broker", **{"kafka.group.id": "idle", "redis.key_prefix": "idle", "worker.jobs_topic": "idle.jobs"})
 
+    def is_there(topic):
+        return clients.producer.list_topics(topic, 10).topics[topic].partitions
+
+    clients = Topics(broker.bootstrap)
+    for topic in (clients.jobs, clients.replies_topic, clients.dead):  # made by the first who asks, and not at once
+        wait_until(lambda: is_there(topic), f"the topic {topic}")
+
     class Place:
-        topics = Topics(broker.bootstrap)
         model = sim
+        topics = clients
 
         def send(self, job, message):
             """All on one partition, each its own session."""
