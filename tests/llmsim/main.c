@@ -21,7 +21,8 @@ const char *argp_program_version = "chat-llmsim " CHAT_VERSION;
 
 enum {
     OPT_HOST = 256, OPT_PORT, OPT_PORT_FILE, OPT_MODEL, OPT_API_KEY, OPT_LATENCY, OPT_MEAN, OPT_JITTER, OPT_SIGMA, OPT_SEED,
-    OPT_TOKENS, OPT_TOKEN_INTERVAL, OPT_CTX, OPT_CTX_SHAPE, OPT_FAULTS, OPT_FAULT_RATE, OPT_KEEP, OPT_LOADING
+    OPT_TOKENS, OPT_TOKEN_INTERVAL, OPT_CTX, OPT_CTX_SHAPE, OPT_FAULTS, OPT_FAULT_RATE, OPT_KEEP, OPT_LOADING,
+    OPT_JOURNAL
 };
 
 static const struct argp_option options[] = {
@@ -44,6 +45,7 @@ static const struct argp_option options[] = {
     {"ctx", OPT_CTX, "N", 0, "Refuse prompts of more than N words with a context overflow (0: never)", 3},
     {"ctx-shape", OPT_CTX_SHAPE, "SHAPE", 0, "That refusal as openai, llamacpp or vllm puts it (llamacpp)", 3},
     {"keep", OPT_KEEP, "N", 0, "Keep the last N requests for /sim/requests, at most 64 MiB (1000)", 3},
+    {"journal", OPT_JOURNAL, "FILE", 0, "Append a line of JSON for each chat request when it has ended, and how", 3},
     {0, 0, 0, 0, "What goes wrong:", 4},
     {"faults", OPT_FAULTS, "FILE|RULES", 0, "Rules, one a line or separated by ';': KIND [key=value...] [rate=P] [times=N] "
                                             "[after=N] [match=TEXT]; the first that applies wins", 4},
@@ -53,6 +55,7 @@ static const struct argp_option options[] = {
 struct arguments {
     struct server_options server;
     const char *port_file;
+    const char *journal_file;
     struct fault_rules *rules;
 };
 
@@ -134,6 +137,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         plan->ctx_shape = arg;
         break;
     case OPT_KEEP: a->server.keep = (size_t)number(state, "keep", arg, 1000000); break;
+    case OPT_JOURNAL: a->journal_file = arg; break;
     case OPT_LOADING: a->server.loading_ms = number(state, "loading", arg, INT64_MAX); break;
     case OPT_FAULTS: rules_replace(state, a, arg); break;
     case OPT_FAULT_RATE:
@@ -161,7 +165,7 @@ static const struct argp parser = {
            "GET /sim/stats, /sim/messages and /sim/requests?last=N tell what was seen; POST /sim/reset forgets it; "
            "POST /sim/faults replaces the rules. The kinds of faults are listed in tests/llmsim/README.md.\n\n"
            "Exits 0 after SIGTERM or SIGINT, else as sysexits.h says: 64 usage, 69 can't listen, 73 can't write the port "
-           "file, 78 bad fault rules."};
+           "file or the journal, 78 bad fault rules."};
 
 static enum status port_write(const char *file, int port)
 {
@@ -198,8 +202,13 @@ static int serve(struct event_base *base, struct arguments *a)
 {
     struct error err = {0};
     struct server *server = NULL;
+    if (a->journal_file != NULL && journal_open(a->journal_file, &a->server.journal, &err) != STATUS_OK) {
+        log_error("start_failed", F_STR("why", err.message));
+        return EX_CANTCREAT;
+    }
     if (server_create(base, &a->server, &a->rules, &server, &err) != STATUS_OK) {
         log_error("start_failed", F_STR("why", err.message));
+        journal_close(a->server.journal);
         return EX_UNAVAILABLE;
     }
     int code = EX_OK;
@@ -212,6 +221,7 @@ static int serve(struct event_base *base, struct arguments *a)
         log_info("ended");
     }
     server_destroy(server);
+    journal_close(a->server.journal);
     return code;
 }
 

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "journal.h"
 #include "stats.h"
 
 #define HEAD_BYTES_MAX 65536
@@ -44,6 +45,7 @@ struct conn {
     int64_t step_repeated;
     bool writing; /* bytes of the script are on their way: the write callback moves on */
     bool chat;    /* counted in flight */
+    struct journal_line line; /* what the journal will say of it */
     struct message_count *count;
     uint64_t count_epoch; /* count is void once the server's epoch has moved on */
 };
@@ -55,6 +57,7 @@ struct server {
     struct event *listen_again;
     struct fault_rules *rules;
     struct stats stats;
+    struct journal *journal; /* NULL: none is kept */
     uint64_t number; /* chat requests since the start or the reset */
     uint64_t epoch;  /* resets */
     int64_t started_ms;
@@ -69,6 +72,7 @@ static void advance(struct conn *c);
 static void request_forget(struct conn *c)
 {
     script_finish(&c->script);
+    journal_line_finish(&c->line);
     free(c->head);
     free(c->body);
     c->head = c->body = NULL;
@@ -103,6 +107,8 @@ static void chat_over(struct conn *c, int64_t *counter, enum message_event event
     ++*counter;
     if (c->count_epoch == c->server->epoch)
         stats_message_event(c->count, event);
+    journal_write(c->server->journal, &c->line,
+                  event == MESSAGE_ANSWERED ? "answered" : event == MESSAGE_ABORTED ? "aborted" : "broken", clock_wall_ms());
     c->chat = false;
 }
 
@@ -275,6 +281,8 @@ static void route_chat(struct conn *c)
             stats_fault(&s->stats, fault.name);
         answer_chat(&c->script, &s->options.plan, &ask, &fault, number, clock_wall_ms() / 1000);
     }
+    if (s->journal != NULL)
+        journal_line_start(&c->line, &ask, number, &c->script, clock_wall_ms());
     ask_finish(&ask);
     stats_keep(&s->stats, number, steal_ptr(&c->head), steal_ptr(&c->body), c->body_size);
 }
@@ -503,6 +511,7 @@ enum status server_create(struct event_base *base, const struct server_options *
         return STATUS_FAILED;
     }
     evconnlistener_set_error_cb(s->listener, on_accept_error);
+    s->journal = options->journal;
     stats_init(&s->stats, options->keep);
     s->rules = steal_ptr(rules);
     *ret = s;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "fault.h"
+#include "journal.h"
 #include "plan.h"
 
 struct server_options {
@@ -22,6 +23,7 @@ struct server_options {
     const char *api_key; /* NULL: none wanted */
     int64_t loading_ms;  /* so long after the start /health and all else answer 503 */
     size_t keep;         /* requests kept for /sim/requests */
+    struct journal *journal; /* NULL: none; the caller's, must outlive the server */
     struct plan_options plan;
 };
 

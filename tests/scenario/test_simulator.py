@@ -124,3 +124,32 @@ def test_a_stream_larger_than_anyone_wants(stream):
 def test_whoever_hangs_up_is_seen(stream):
     stream("stall n=1", limit_s=1)
     wait_until(lambda: stream.sim.stats()["aborted_by_client"] == 1, "the client's end seen")
+
+
+def test_the_journal_tells_how_each_request_ended(stage):
+    file = stage.folder / "journal.ndjson"
+    sim = stage.simulator("--journal", file)
+
+    def ask(message):
+        connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30)
+        connection.request("POST", "/v1/chat/completions", json.dumps({"model": "m", "user": "u-1", "messages": [{"role": "user", "content": message}]}))
+        try:
+            connection.getresponse().read()
+        except http.client.HTTPException:
+            pass
+        finally:
+            connection.close()
+
+    ask("well")
+    ask("[[fault:503]] badly")
+    ask("[[fault:truncated]] half")
+    before = sim.stats()["requests"]
+    left = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30)
+    left.request("POST", "/v1/chat/completions", json.dumps({"model": "m", "messages": [{"role": "user", "content": "[[fault:stall]] left"}]}))
+    wait_until(lambda: sim.stats()["requests"] > before, "the request that is left")
+    left.close()
+    wait_until(lambda: len(file.read_text().splitlines()) == 4, "four lines")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(l["number"], l["message"].split()[-1], l["user"], l["status"], l["end"]) for l in lines] == [
+        (1, "well", "u-1", 200, "answered"), (2, "badly", "u-1", 503, "answered"), (3, "half", "u-1", 200, "broken"), (4, "left", None, 0, "aborted")]
+    assert all(0 < l["start_ms"] <= l["end_ms"] for l in lines)
