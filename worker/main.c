@@ -19,6 +19,8 @@
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
+#include "dispatch/weather.h"
 #include "engine/engine.h"
 #include "intake/intake.h"
 #include "intake/kafka_conf.h"
@@ -104,7 +106,8 @@ static char *help_filter(int key, const char *text, void *input)
     settings_print_help(out);
     fprintf(out, "\nSignals: TERM or INT drains (a second one ends at once), TSTP takes no new jobs, CONT takes them again, "
                  "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
-                 "70 internal error, 75 ended at once by a second signal, 78 settings "
+                 "70 internal error, 75 ended at once by a second signal, or its Kafka producer was fenced, too slow or failed for good (nothing is lost: "
+                 "start it again), 78 settings "
                  "(also a group.instance.id that another process came with).\n");
     fclose(out);
     return made;
@@ -171,6 +174,7 @@ static int exit_status(const struct error *err)
     switch (err->class) {
     case ERROR_UNAVAILABLE: return EX_UNAVAILABLE;
     case ERROR_CANCELLED: return 0;
+    case ERROR_RETRIABLE: return EX_TEMPFAIL;
     case ERROR_FATAL: return strcmp(err->code, "kafka_property") == 0 || strcmp(err->code, "FENCED_INSTANCE_ID") == 0 ? EX_CONFIG : EX_SOFTWARE;
     default: return EX_CONFIG;
     }
@@ -188,11 +192,23 @@ static bool is_ready(void *arg)
     return process->intake != NULL && intake_joined(process->intake) && !process->draining;
 }
 
-static bool is_healthy(void *arg)
+/* What the process can't go on after; the drain that follows lets running calls reach Redis. */
+static bool has_failed(struct process *process, struct error *err)
+{
+    return intake_failed(process->intake, err) || publisher_failed(process->service.publisher, err);
+}
+
+static bool is_healthy(void *arg, char *why, size_t size)
 {
     struct error err;
     struct process *process = arg;
-    return process->intake == NULL || !intake_failed(process->intake, &err);
+    if (process->intake == NULL)
+        return true;
+    if (has_failed(process, &err)) {
+        snprintf(why, size, "%s", err.message);
+        return false;
+    }
+    return process->draining || !intake_stuck(process->intake, why, size);
 }
 
 static void warn(const char *message, void *arg)
@@ -237,16 +253,6 @@ static const char *bootstrap_of(const struct process *process)
     return process->embedded ? kafka_embedded_bootstrap(process->embedded) : process->service.settings->kafka.bootstrap_servers;
 }
 
-static enum status first_heartbeat(const struct service *service, struct error *err)
-{
-    struct redis_conn *conn = NULL;
-    if (redis_pool_take(service->redis, &conn, err) != STATUS_OK)
-        return STATUS_FAILED;
-    enum status status = session_store_heartbeat(conn, &service->store, err);
-    redis_pool_give(service->redis, &conn, status != STATUS_OK);
-    return status;
-}
-
 static enum status start_thread(pthread_t *thread, void *(*run)(void *), struct service *service, bool *started, struct error *err)
 {
     *started = pthread_create(thread, NULL, run, service) == 0;
@@ -259,11 +265,12 @@ static enum status start(struct process *process, struct error *err)
     const struct settings *settings = service->settings;
     struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .arg = process};
     if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
-        startup_check(settings, bootstrap_of(process), service->redis, told_to_end, err) != STATUS_OK ||
-        first_heartbeat(service, err) != STATUS_OK ||
-        publisher_create(settings, bootstrap_of(process), completion_reported, &service->publisher, err) != STATUS_OK)
+        startup_check(settings, bootstrap_of(process), service->redis, &service->store, told_to_end, err) != STATUS_OK ||
+        publisher_create(service, bootstrap_of(process), told_to_end, &service->publisher, err) != STATUS_OK)
         return STATUS_FAILED;
-    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads, settings->redis.lease_ms);
+    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
+    service->claims = held_claims_create(settings->redis.lease_ms);
+    service->weather = weather_create(settings, service->dispatcher);
     service->completion = completion_create(service);
     if (engine_start(service, NULL, &service->engine, err) != STATUS_OK || completion_start(service->completion, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -289,8 +296,11 @@ static void take_apart(struct process *process)
         pthread_join(process->timekeeper, NULL);
     engine_join(service->engine);
     admin_server_stop(process->admin);
+    intake_destroy(process->intake);
     publisher_destroy(service->publisher);
     completion_destroy(service->completion);
+    weather_destroy(service->weather);
+    held_claims_destroy(service->claims);
     dispatcher_destroy(service->dispatcher);
     kafka_embedded_stop(process->embedded);
     llm_client_destroy(service->llm);
@@ -316,7 +326,7 @@ static bool serve(struct process *process, struct error *err)
         default:
             break;
         }
-        if (intake_failed(process->intake, err))
+        if (has_failed(process, err))
             return false;
     }
     return true;
@@ -364,7 +374,7 @@ static int check(const struct settings *settings, bool connect)
         char policy[64];
         status = redis_pool_probe(redis, policy, sizeof policy, &err);
     } else if (connect) {
-        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, told_to_end, &err);
+        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, told_to_end, &err);
     }
     redis_pool_destroy(redis);
     if (status != STATUS_OK)

@@ -8,6 +8,8 @@
 #include "chat/session_store.h"
 
 struct dispatcher;
+struct held_claims;
+struct weather;
 struct completion;
 struct publisher;
 struct engine;
@@ -18,6 +20,8 @@ struct service {
     struct redis_pool *redis;
     struct llm_client *llm;
     struct dispatcher *dispatcher;
+    struct held_claims *claims;
+    struct weather *weather;
     struct publisher *publisher;
     struct completion *completion;
     struct engine *engine;

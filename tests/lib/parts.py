@@ -45,13 +45,18 @@ class Process:
     """A program with its output in a file; ended by TERM, then KILL."""
 
 
-    def __init__(self, name: str, folder: Path, command: list, env: dict | None = None):
+    def __init__(self, name: str, folder: Path, command: list, env: dict | None = None, **pipes):
         self.name = name
         self.log = folder / f"{name}.log"
         self.out = open(self.log, "ab")
-        # setpriv: should pytest itself be killed, the kernel ends what it started.
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *(str(c) for c in command)], stdout=self.out, stderr=self.out, stdin=subprocess.DEVNULL,
-                                        env={**os.environ, **(env or {})}, cwd=folder)
+        self.start = lambda: subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *(str(c) for c in command)], stderr=self.out,
+                                              env={**os.environ, **(env or {})}, cwd=folder, **{"stdout": self.out, "stdin": subprocess.DEVNULL, **pipes})
+        self.again()
+
+    def again(self) -> None:
+        """Starts it; once it has ended, anew by the same command. The thread that calls must outlive it: setpriv lets the
+        kernel end it with that thread, should pytest itself be killed."""
+        self.process = self.start()
 
     @property
     def pid(self) -> int:
@@ -115,6 +120,11 @@ class Simulator(Process):
     def stats(self) -> dict:
         return self.get("/sim/stats")
 
+    def faults(self, rules: str) -> None:
+        """What goes wrong from now on; "": nothing."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/sim/faults", rules.encode(), timeout=10):
+            pass
+
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that vouches for itself, and its key."""
@@ -155,9 +165,10 @@ def free_port() -> int:
 class Kafka(Process):
     """A real Apache Kafka: one KRaft node."""
 
-    def __init__(self, folder: Path, heap: str = "512m"):
+    def __init__(self, folder: Path, heap: str = "512m", bootstrap: str | None = None, **server: str):
+        """server: more of its properties; with listeners of one's own, bootstrap is where the tests reach it."""
         port, controller = free_port(), free_port()
-        self.bootstrap = f"127.0.0.1:{port}"
+        self.bootstrap = bootstrap or f"127.0.0.1:{port}"
         config = folder / "server.properties"
         config.write_text(f"""process.roles=broker,controller
 node.id=1
@@ -174,15 +185,16 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 message.max.bytes=20971520
-""")
-        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-cp", os.environ["CHAT_KAFKA_JARS"] + "/*"]
+""" + "".join(f"{key}={value}\n" for key, value in server.items()))
+        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+                "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", os.environ["CHAT_KAFKA_JARS"] + "/*"]
         subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().__init__("kafka", folder, [*java, "kafka.Kafka", config])
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        wait_until(self._answers, "Kafka's metadata", 90)
+        wait_until(self.answers, "Kafka's metadata", 90)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return len(self.admin.list_topics(timeout=2).brokers) == 1
         except Exception:  # noqa: BLE001  not there yet
@@ -192,6 +204,38 @@ message.max.bytes=20971520
         made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])
         for future in made.values():
             future.result(30)
+
+
+class KafkaMock(Process):
+    """librdkafka's mock cluster, which fails as it is told; see tests/kafkamock."""
+
+    def __init__(self, folder: Path, brokers: int = 1, **topics: int):
+        """Topics by name and partitions, with _ for a dot."""
+        command = [BIN / "chat-kafkamock", brokers, *(f"{name.replace('_', '.')}={partitions}" for name, partitions in topics.items())]
+        super().__init__("kafkamock", folder, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.bootstrap = self.process.stdout.readline().strip()
+        assert self.bootstrap, f"the mock cluster doesn't start: {self.text()}"
+
+    def tell(self, *words) -> str:
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        answer = self.process.stdout.readline().split()
+        assert answer and answer[0] == "ok", f"{words}: {answer}"
+        return answer[1] if len(answer) > 1 else ""
+
+    def fail(self, api: str, *errors: str, rtt_ms: int = 0) -> None:
+        """The next requests of this kind to each broker, one after the other."""
+        for error in errors:
+            self.tell("fail", api, error, rtt_ms)
+
+    def wait_failed(self, *apis: str) -> None:
+        """All that was asked for has been met."""
+        for api in apis:
+            wait_until(lambda: self.tell("left", api) == "0", f"every failing {api} met")
+
+    def end(self) -> None:
+        super().end()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 class Worker(Process):
@@ -322,4 +366,4 @@ def finish(parts: list, folder: Path | None) -> None:
         raise failures[0]
 
 
-__all__ = ["BIN", "ROOT", "Kafka", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "finish", "free_port", "job_of", "signal", "wait_until"]
+__all__ = ["BIN", "ROOT", "Kafka", "KafkaMock", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "finish", "free_port", "job_of", "signal", "wait_until"]

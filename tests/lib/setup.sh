@@ -6,6 +6,7 @@
 #   need clang   the other compiler
 #   need model   a venv with the real small model
 #   need kafka   Maven, Java, Apache Kafka's jars
+#   need toxiproxy  a proxy that cuts, slows and resets connections
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -81,6 +82,54 @@ need_kafka() {
   export CHAT_KAFKA_JARS
 }
 
+go_minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
+
+# Debian 12's Go is too old to fetch a newer one by itself: fetched here as what it is, a module.
+fetch_go() { # fetch_go GO VERSION: prints the path of a go of that version
+  local folder tmp
+  tmp=$(mktemp -d) # no go.mod above
+  folder=$(cd "$tmp" && "$1" mod download -json "golang.org/toolchain@v0.0.1-go$2.linux-$("$1" env GOARCH)" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  rmdir "$tmp"
+  [ -n "$folder" ] || return 1
+  chmod -R u+w "$folder/bin" "$folder/pkg/tool"
+  find "$folder/bin" "$folder/pkg/tool" -type f -exec chmod +x {} +
+  printf '%s\n' "$folder/bin/go"
+}
+
+# need_go VERSION: CHAT_GO builds what wants Go VERSION: from the PATH if it is about as new (it fetches the rest itself), else Debian's.
+need_go() {
+  local minor
+  CHAT_GO=$(command -v go || true)
+  minor=$([ -z "$CHAT_GO" ] || go_minor "$CHAT_GO")
+  if [ "${minor:-0}" -lt 21 ]; then
+    need_packages golang-go || return 1
+    CHAT_GO=/usr/bin/go
+  fi
+  GOPROXY=$("$CHAT_GO" env GOPROXY | sed 's/[,|].*//')
+  export GOPROXY GOTOOLCHAIN=auto CGO_ENABLED=0 GOFLAGS="-buildvcs=false -p=2"
+  minor=$(go_minor "$CHAT_GO")
+  if [ "${minor:-0}" -lt 21 ]; then
+    CHAT_GO=$(GOFLAGS='' fetch_go "$CHAT_GO" "$1") || { say "no Go that is new enough"; return 1; }
+    export GOTOOLCHAIN=local
+    unset GOROOT
+  fi
+}
+
+need_toxiproxy() {
+  local version=v2.12.0 made
+  CHAT_TOXIPROXY=$cache/toxiproxy-$version
+  export CHAT_TOXIPROXY
+  [ ! -x "$CHAT_TOXIPROXY" ] || return 0
+  mkdir -p "$cache"
+  made=$(mktemp -d)
+  say "building Toxiproxy"
+  # In a shell of its own: Go's variables are not for what comes after.
+  (need_go 1.23.0 && GOBIN=$made nice -n 10 "$CHAT_GO" install -trimpath "github.com/Shopify/toxiproxy/v2/cmd/server@$version") >"$cache/toxiproxy.log" 2>&1 ||
+    { say "building Toxiproxy failed: see $cache/toxiproxy.log"; tail -n 5 "$cache/toxiproxy.log" >&2; rm -rf "$made"; return 1; }
+  mv "$made/server" "$CHAT_TOXIPROXY"
+  rm -rf "$made"
+}
+
 need() {
   local what
   for what in "$@"; do
@@ -90,6 +139,7 @@ need() {
       clang) need_packages "${clang_packages[@]}" ;;
       model) need_model ;;
       kafka) need_kafka ;;
+      toxiproxy) need_toxiproxy ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
   done

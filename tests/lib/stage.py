@@ -32,8 +32,11 @@ class Stage:
     def tls_front(self, llm):
         return self._add(parts.TlsFront(self.folder, llm))
 
-    def kafka(self):
-        return self._add(parts.Kafka(self.folder))
+    def kafka(self, **server):
+        return self._add(parts.Kafka(self.folder, **server))
+
+    def kafka_mock(self, brokers=1, **topics):
+        return self._add(parts.KafkaMock(self.folder, brokers, **topics))
 
     def model(self):
         return self._add(parts.Model(self.folder))

@@ -9,12 +9,14 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
 #include "ops/metrics.h"
 
 #define THREADS 16
 #define LANES 40
 
 static struct dispatcher *dispatcher;
+static struct held_claims *claims;
 static atomic_int in_lane[LANES];
 static atomic_int ended;
 static atomic_int violations;
@@ -22,13 +24,13 @@ static atomic_int violations;
 static void claim(struct task *task)
 {
     session_store_token(task->begin.claim.token);
-    dispatcher_claimed(dispatcher, task);
+    held_claims_add(claims, task);
 }
 
 static void finish(struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
-    dispatcher_unclaimed(dispatcher, task);
+    held_claims_remove(claims, task);
     struct task *next = dispatcher_take_successor(dispatcher, task);
     if (next != NULL && task->record.offset % 5 == 0) { /* as after a lost claim */
         dispatcher_put_back(dispatcher, task, next);
@@ -53,7 +55,7 @@ static void *pool_thread(void *arg)
             sched_yield();
         atomic_fetch_sub(&in_lane[lane], 1);
         dispatcher_taken_done(dispatcher);
-        dispatcher_unclaimed(dispatcher, task);
+        held_claims_remove(claims, task);
         if (rand_r(&state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(&state) % 3))
             continue;
         finish(task);
@@ -78,7 +80,7 @@ static void *time_thread(void *arg)
     (void)arg;
     struct renewal renewals[16];
     do {
-        size_t n = dispatcher_take_renewals(dispatcher, renewals, 16);
+        size_t n = held_claims_take_due(claims, renewals, 16);
         for (size_t i = 0; i < n; i++)
             task_unref(renewals[i].task);
     } while (dispatcher_tick(dispatcher, 1));
@@ -98,7 +100,8 @@ int main(int argc, char **argv)
     int jobs = argc > 1 ? atoi(argv[1]) : 20000;
     unsigned state = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     pthread_t pool[THREADS], beginner, timer;
-    dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, THREADS, 3);
+    dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, THREADS);
+    claims = held_claims_create(3);
     for (intptr_t i = 0; i < THREADS; i++)
         pthread_create(&pool[i], NULL, pool_thread, (void *)i);
     pthread_create(&beginner, NULL, begin_thread, NULL);
@@ -111,7 +114,7 @@ int main(int argc, char **argv)
             partition_revoke(partition);
             for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
                 after = task->next;
-                dispatcher_unclaimed(dispatcher, task);
+                held_claims_remove(claims, task);
                 task_unref(task);
                 dropped++;
             }
@@ -130,6 +133,7 @@ int main(int argc, char **argv)
     pthread_join(timer, NULL);
     partition_unref(partition);
     dispatcher_destroy(dispatcher);
+    held_claims_destroy(claims);
     printf("jobs %d ended %d dropped %d lane_violations %d alive %lld\n", jobs, atomic_load(&ended), dropped,
            atomic_load(&violations), (long long)metric_get(METRIC_jobs_alive));
     return atomic_load(&violations) != 0 || metric_get(METRIC_jobs_alive) != 0;

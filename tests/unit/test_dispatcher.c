@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
 #include "dispatch/timer_heap.h"
 
 static struct partition *partition;
@@ -36,7 +37,7 @@ static void teardown(void)
 
 static struct dispatcher *per_thread(enum ordering ordering)
 {
-    return dispatcher_create(ordering, REDIS_IO_PER_THREAD, 4, 30000);
+    return dispatcher_create(ordering, REDIS_IO_PER_THREAD, 4);
 }
 
 static void end(struct dispatcher *d, struct task *task)
@@ -176,7 +177,7 @@ Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init =
 
 Test(dispatcher, heads_are_begun_in_batches_never_before_their_predecessor_has_ended, .init = setup, .fini = teardown)
 {
-    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8, 30000);
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     struct task *a1 = make("jobs", "a"), *a2 = make("jobs", "a"), *b = make("jobs", "b");
     struct task *batch[8];
     dispatcher_add(d, a1);
@@ -201,7 +202,7 @@ Test(dispatcher, heads_are_begun_in_batches_never_before_their_predecessor_has_e
 /* The next of a lane, begun in the round trip of its predecessor's end. */
 Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends, .init = setup, .fini = teardown)
 {
-    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8, 30000);
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     struct task *a[4], *batch[8];
     for (int i = 0; i < 4; i++)
         dispatcher_add(d, a[i] = make("jobs", "a"));
@@ -259,24 +260,28 @@ Test(dispatcher, in_the_per_thread_form_nothing_is_begun_ahead, .init = setup, .
     nothing_left(d);
 }
 
-Test(dispatcher, held_claims_come_up_for_renewal_and_ended_ones_do_not, .init = setup, .fini = teardown)
+Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini = teardown)
 {
-    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 4, 0); /* due at once */
+    struct held_claims *claims = held_claims_create(0); /* due at once */
     struct task *kept = make("jobs", "a"), *ended = make("jobs", "b");
     struct renewal renewals[4];
-    dispatcher_claimed(d, kept);
-    dispatcher_claimed(d, ended);
-    dispatcher_unclaimed(d, ended);
-    dispatcher_unclaimed(d, ended); /* twice is fine */
-    size_t n = dispatcher_take_renewals(d, renewals, 1);
-    cr_assert_eq(n, 1);
+    char job[16];
+    kept->job.id = xstrdup("j");
+    held_claims_add(claims, kept);
+    held_claims_add(claims, ended);
+    held_claims_remove(claims, ended);
+    held_claims_remove(claims, ended); /* twice is fine */
+    cr_assert_eq(held_claims_take_due(claims, renewals, 1), 1);
     cr_assert_eq(renewals[0].task, kept);
     task_unref(renewals[0].task);
-    dispatcher_unclaimed(d, kept);
-    cr_assert_eq(dispatcher_take_renewals(d, renewals, 4), 0);
+    cr_assert(held_claims_find(claims, partition, kept->record.offset, job, sizeof job));
+    cr_assert_str_eq(job, "j");
+    cr_assert_not(held_claims_find(claims, partition, ended->record.offset, job, sizeof job));
+    held_claims_remove(claims, kept);
+    cr_assert_eq(held_claims_take_due(claims, renewals, 4), 0);
     task_unref(kept);
     task_unref(ended);
-    dispatcher_destroy(d);
+    held_claims_destroy(claims);
 }
 
 Test(timer_heap, due_times_come_in_order_and_equal_ones_first_in_first_out, .init = setup, .fini = teardown)
@@ -307,4 +312,189 @@ Test(timer_heap, due_times_come_in_order_and_equal_ones_first_in_first_out, .ini
         cr_assert_eq(left, 0, "seed %u", seed);
         timer_heap_finish(&heap);
     }
+}
+
+/* ---- admission ---- */
+
+static bool have_ready(struct dispatcher *d)
+{
+    char job[16];
+    for (int64_t offset = 0; offset < next_offset; offset++)
+        if (dispatcher_find(d, partition, offset, job, sizeof job) == PLACE_READY)
+            return true;
+    return false;
+}
+
+/* Per-thread form: takes by hand until nothing more is handed out. */
+static size_t take_all(struct dispatcher *d, struct task **out)
+{
+    size_t n = 0;
+    while (have_ready(d))
+        out[n++] = take(d);
+    return n;
+}
+
+static void add_many(struct dispatcher *d, struct task **tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "s%zu", i);
+        dispatcher_add(d, tasks[i] = make("jobs", key));
+    }
+}
+
+Test(dispatcher, without_a_permit_nothing_starts_and_what_runs_goes_on, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *tasks[6], *out[6];
+    dispatcher_permit(d, 1);
+    add_many(d, tasks, 6);
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[0]);
+    cr_assert(dispatcher_wait(d, out[0], 0)); /* failed: it lines up again behind the others */
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[5], "the probe rotates; what came last may be let in just for it");
+    dispatcher_permit(d, 0);
+    end(d, out[0]);
+    cr_assert_eq(take_all(d, out), 0);
+    cr_assert(dispatcher_tick(d, 0));
+    dispatcher_permit(d, ADMISSION_UNBOUNDED);
+    cr_assert_eq(take_all(d, out), 5);
+    for (size_t i = 0; i < 5; i++)
+        end(d, out[i]);
+    nothing_left(d);
+}
+
+Test(dispatcher, one_past_its_deadline_is_let_through_an_outage, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *tasks[3], *out[3];
+    dispatcher_permit(d, 0);
+    add_many(d, tasks, 3);
+    tasks[1]->job.deadline_ms = 1;
+    tasks[1]->record.timestamp_ms = 1;
+    cr_assert(dispatcher_tick(d, 0));
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[1]);
+    end(d, out[0]);
+    dispatcher_permit(d, ADMISSION_UNBOUNDED);
+    cr_assert_eq(take_all(d, out), 2);
+    end(d, out[0]);
+    end(d, out[1]);
+    nothing_left(d);
+}
+
+Test(dispatcher, suspects_run_among_few_and_then_alone_and_before_the_others, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY); /* 4 threads: a suspect among few has 2 others */
+    struct task *tasks[6], *out[6];
+    add_many(d, tasks, 6);
+    cr_assert_eq(take_all(d, out), 6);
+    cr_assert(dispatcher_suspect(d, tasks[0], 3)); /* alone */
+    cr_assert(dispatcher_suspect(d, tasks[1], 2)); /* among few */
+    struct task *late = make("jobs", "late");
+    dispatcher_add(d, late);
+    cr_assert_eq(take_all(d, out), 0, "four others run");
+    end(d, tasks[2]);
+    cr_assert_eq(take_all(d, out), 0, "three");
+    end(d, tasks[3]);
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[1], "the less suspicious first");
+    end(d, tasks[4]);
+    end(d, tasks[5]);
+    cr_assert_eq(take_all(d, out), 0, "the other one waits to be alone, and nobody may start before it");
+    end(d, tasks[1]);
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[0]);
+    end(d, tasks[0]);
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], late);
+    end(d, late);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_suspect_of_a_revoked_partition_is_not_kept, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *tasks[3], *out[3];
+    add_many(d, tasks, 3);
+    cr_assert_eq(take_all(d, out), 3);
+    cr_assert(dispatcher_suspect(d, tasks[0], 3));
+    struct task *gone = dispatcher_remove_waiting(d, partition);
+    cr_assert_eq(gone, tasks[0]);
+    cr_assert_null(gone->next);
+    partition_revoke(partition);
+    cr_assert_not(dispatcher_suspect(d, tasks[1], 3));
+    for (size_t i = 0; i < 3; i++)
+        end(d, tasks[i]);
+    nothing_left(d);
+}
+
+/* Else a session that always has a next job would keep it, and all others, waiting for ever. */
+Test(dispatcher, nothing_is_begun_ahead_while_a_suspect_waits_to_be_alone, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    struct task *suspect = make("jobs", "s"), *first = make("jobs", "a"), *second = make("jobs", "a"), *batch[8];
+    dispatcher_add(d, suspect);
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 2);
+    batch[0] = NULL;
+    dispatcher_ready(d, batch, 2);
+    cr_assert(dispatcher_suspect(d, suspect, 3));
+    cr_assert_eq(dispatcher_take(d, 0), first);
+    cr_assert_null(dispatcher_take_successor(d, first));
+    end(d, first);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    cr_assert_eq(batch[0], suspect);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), suspect);
+    end(d, suspect);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    cr_assert_eq(batch[0], second);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), second);
+    end(d, second);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_suspect_past_its_deadline_is_let_through_too, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *tasks[3], *out[3];
+    add_many(d, tasks, 3);
+    cr_assert_eq(take_all(d, out), 3);
+    dispatcher_permit(d, 0);
+    cr_assert(dispatcher_suspect(d, tasks[0], 3));
+    cr_assert(dispatcher_suspect(d, tasks[1], 2));
+    tasks[0]->job.deadline_ms = tasks[1]->job.deadline_ms = 1;
+    tasks[0]->record.timestamp_ms = tasks[1]->record.timestamp_ms = 1;
+    cr_assert(dispatcher_tick(d, 0));
+    cr_assert_eq(take_all(d, out), 2);
+    for (size_t i = 0; i < 3; i++)
+        end(d, tasks[i]);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_suspect_that_another_worker_holds_stops_nobody, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *tasks[2], *out[2];
+    add_many(d, tasks, 1);
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert(dispatcher_suspect(d, tasks[0], 3));
+    cr_assert_eq(take_all(d, out), 1);
+    tasks[0]->begin.state = BEGIN_BUSY;
+    cr_assert(dispatcher_wait(d, tasks[0], 0));
+    dispatcher_add(d, tasks[1] = make("jobs", "other"));
+    cr_assert_eq(take_all(d, out), 1);
+    cr_assert_eq(out[0], tasks[1]);
+    cr_assert(dispatcher_tick(d, 0));
+    cr_assert_eq(take_all(d, out), 1, "it asks again beside the others");
+    cr_assert(dispatcher_suspect(d, tasks[0], 3), "and is told when it is free and still a suspect");
+    cr_assert_eq(take_all(d, out), 0);
+    end(d, tasks[1]);
+    cr_assert_eq(take_all(d, out), 1);
+    end(d, tasks[0]);
+    nothing_left(d);
 }

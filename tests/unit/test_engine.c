@@ -25,7 +25,7 @@ static enum status start(int threads, struct service *service, struct settings *
 {
     settings->worker.threads = threads;
     *service = (struct service){.settings = settings,
-                                .dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, threads, 30000)};
+                                .dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, threads)};
     asked = 0;
     return engine_start(service, failing_create, &service->engine, err);
 }

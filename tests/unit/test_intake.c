@@ -13,6 +13,7 @@
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/weather.h"
 #include "intake/intake.h"
 #include "ops/metrics.h"
 
@@ -67,10 +68,10 @@ static void begin_world(struct world *world, int partitions)
     rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
     world->service.settings = world->settings;
-    world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2, 30000);
+    world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2);
+    world->service.weather = weather_create(world->settings, world->service.dispatcher);
     world->service.completion = completion_create(&world->service);
-    cr_assert_eq(publisher_create(world->settings, rd_kafka_mock_cluster_bootstraps(world->cluster), completion_reported,
-                                  &world->service.publisher, &err), STATUS_OK, "%s", err.message);
+    cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->service.publisher, &err), STATUS_OK, "%s", err.message);
     cr_assert_eq(completion_start(world->service.completion, &err), STATUS_OK);
     cr_assert_eq(intake_start(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), &world->intake, &err), STATUS_OK, "%s", err.message);
 }
@@ -79,10 +80,12 @@ static void end_world(struct world *world)
 {
     if (world->intake != NULL)
         intake_stop(world->intake);
+    intake_destroy(world->intake);
     completion_stop(world->service.completion, clock_mono_ms() + LIMIT_MS);
     publisher_destroy(world->service.publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
     dispatcher_stop(world->service.dispatcher);
+    weather_destroy(world->service.weather);
     dispatcher_destroy(world->service.dispatcher);
     completion_destroy(world->service.completion);
     rd_kafka_destroy(world->client);

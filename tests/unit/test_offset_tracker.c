@@ -270,3 +270,58 @@ Test(offset_tracker, what_was_done_before_and_has_not_come_yet_is_said_again)
     offset_runs_finish(&set);
     offset_tracker_finish(&tracker);
 }
+
+/* ---- what a transaction would commit ---- */
+
+static bool same_runs(const struct offset_runs *a, const struct offset_runs *b)
+{
+    return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
+}
+
+/* A tracker in the middle of things: 400 received, a third of them done. */
+static struct offset_tracker in_the_middle(unsigned *state)
+{
+    struct offset_tracker tracker = OFFSET_TRACKER_EMPTY;
+    struct offset_runs set = {0};
+    offset_runs_append(&set, 20, 30);
+    offset_runs_append(&set, 420, 440);
+    offset_tracker_restore(&tracker, &set, -1);
+    for (int64_t offset = 0; offset < 400; offset++)
+        if (rand_r(state) % 8 != 0)
+            (void)offset_tracker_receive(&tracker, offset, -1);
+    for (int i = 0; i < 150; i++)
+        offset_tracker_mark_done(&tracker, rand_r(state) % 400);
+    offset_runs_finish(&set);
+    return tracker;
+}
+
+Test(offset_tracker, what_a_transaction_would_commit_is_what_is_said_once_its_ends_are_done)
+{
+    for (unsigned seed = 1; seed <= 200; seed++) {
+        unsigned state = seed;
+        struct offset_tracker tracker = in_the_middle(&state);
+        struct offset_runs before = {0}, after = {0}, would = {0}, is = {0};
+        int64_t with[450];
+        size_t n = 0;
+        for (int64_t offset = 0; offset < 450; offset++) /* pending, done, gaps, restored, not yet received */
+            if (rand_r(&state) % (int)(seed % 5 + 1) == 0)
+                with[n++] = offset;
+        int64_t committable = offset_tracker_committable(&tracker);
+        offset_tracker_completed(&tracker, &before);
+        int64_t would_commit = offset_tracker_committable_with(&tracker, with, n);
+        offset_tracker_completed_with(&tracker, with, n, &would);
+        offset_tracker_completed(&tracker, &after);
+        cr_assert(offset_tracker_committable(&tracker) == committable && same_runs(&before, &after), "seed %u: asking changes nothing", seed);
+        for (size_t i = 0; i < n; i++)
+            offset_tracker_mark_done(&tracker, with[i]);
+        offset_tracker_completed(&tracker, &is);
+        cr_assert_eq(offset_tracker_committable(&tracker), would_commit, "seed %u", seed);
+        cr_assert(same_runs(&would, &is), "seed %u", seed);
+        cr_assert_geq(would_commit, committable);
+        offset_runs_finish(&before);
+        offset_runs_finish(&after);
+        offset_runs_finish(&would);
+        offset_runs_finish(&is);
+        offset_tracker_finish(&tracker);
+    }
+}

@@ -64,7 +64,8 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.thread=4", "worker.thread", "do you mean threads?"},
                 {"nowhere.x=1", "nowhere.x", "unknown"},
                 {"worker.ordering=random", "ordering", "key, partition, none"},
-                {"worker.delivery=exactly-once", "delivery", "at-least-once"},
+                {"worker.delivery=twice", "delivery", "at-least-once, exactly-once"},
+                {"kafka.transactional.id=mine", "kafka.transactional.id", "leave it out"},
                 {"kafka.acks=1", "kafka.acks", "all"},
                 {"kafka.enable.auto.commit=true", "enable.auto.commit", "leave it out"},
                 {"kafka.enable.idempotence=false", "enable.idempotence", "true"},
@@ -107,6 +108,27 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
     }
     must_refuse(NULL, NULL, NULL, "kafka.bootstrap.servers", "needed");
     must_refuse("/nowhere.ini", NULL, NULL, "/nowhere.ini", "read");
+}
+
+Test(settings, what_would_undo_exactly_once_is_refused)
+{
+    static const struct {
+        const char *override, *a, *b;
+    } rows[] = {{"kafka.bootstrap.servers=embedded", "-X worker.delivery", "or use at-least-once"},
+                {"kafka.isolation.level=read_uncommitted", "-X kafka.isolation.level", "read_committed"},
+                {"kafka.message.timeout.ms=0", "-X kafka.message.timeout.ms", "leave it out"},
+                {"kafka.delivery.timeout.ms=10001", "kafka.delivery.timeout.ms", "10000"},
+                {"kafka.transaction.timeout.ms=1000", "worker.transaction_ms", "lower it"},
+                {"kafka.transactional.id=mine", "kafka.transactional.id", "leave it out"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *overrides[] = {BASE, "worker.delivery=exactly-once", "worker.transaction_ms=600", rows[i].override, NULL};
+        must_refuse(NULL, NULL, overrides, rows[i].a, rows[i].b);
+    }
+    const char *overrides[] = {BASE, "worker.delivery=exactly-once", "kafka.isolation.level=read_committed", "kafka.transaction.timeout.ms=60000",
+                               "kafka.message.timeout.ms=20000", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_assert_eq(settings->worker.delivery, DELIVERY_EXACTLY_ONCE);
+    settings_destroy(settings);
 }
 
 /* A file's text, from a repeated character where a line must be long. */

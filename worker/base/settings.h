@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
+enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
@@ -32,6 +33,8 @@ struct provider_settings {
     char *params; /* JSON object text, or NULL */
 };
 
+#define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms says otherwise */
+
 struct settings {
     struct {
         char *bootstrap_servers; /* never among properties; "embedded": our own cluster in memory */
@@ -47,13 +50,18 @@ struct settings {
         char *dead_topic;
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;
+        enum delivery delivery;
+        int64_t transaction_jobs_max; /* the two of exactly-once: what a transaction holds, how long it waits for it */
+        int64_t transaction_ms;
         enum redis_io redis_io;
         int64_t buffered_jobs_max;
         int64_t buffered_bytes_max;
         int64_t job_bytes_max;
         int64_t drain_timeout_ms;
         int64_t startup_wait_ms;
+        int64_t revoke_drain_ms;
         int64_t commit_interval_ms;
+        int64_t stuck_after_ms;
         int64_t gather_ms; /* how long finishes may wait for company */
     } worker;
     struct {
@@ -112,6 +120,9 @@ void settings_print(const struct settings *settings, FILE *out);
 void settings_print_help(FILE *out);
 void settings_print_markdown(FILE *out);
 void settings_print_example(FILE *out);
+
+/* The value given for a librdkafka property that is passed on as it is, or NULL. */
+const char *settings_kafka_property(const struct settings *settings, const char *name);
 
 /* The provider that llm.providers names at index, or NULL. */
 const struct provider_settings *settings_provider(const struct settings *settings, size_t index);

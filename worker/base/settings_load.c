@@ -162,6 +162,14 @@ static void set_property(struct settings *settings, const char *name, const char
     settings->kafka.properties[settings->kafka.property_count++] = (struct kafka_property){xstrdup(name), xstrdup(value)};
 }
 
+const char *settings_kafka_property(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->kafka.property_count; i++)
+        if (strcmp(settings->kafka.properties[i].name, name) == 0)
+            return settings->kafka.properties[i].value;
+    return NULL;
+}
+
 static enum status set_kafka(struct settings *settings, const char *name, const char *value, const char *where, struct error *err)
 {
     bool fixed;

@@ -16,7 +16,7 @@
 
 static const char *const engines[] = {"threads", NULL};
 static const char *const orderings[] = {"key", "partition", "none", NULL};
-static const char *const deliveries[] = {"at-least-once", NULL};
+static const char *const deliveries[] = {"at-least-once", "exactly-once", NULL};
 static const char *const redis_ios[] = {"batched", "per-thread", NULL};
 static const char *const strategies[] = {"sequential", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
@@ -34,14 +34,18 @@ const struct setting settings_table[] = {
     TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),
     LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas. Others are ignored and the reply goes to replies_topic."),
     CHOICE("worker", "ordering", IN(worker.ordering), orderings, "key", "What is answered strictly in turn: the jobs of one session (or key), of one partition, or nothing."),
-    CHOICE("worker", "delivery", NO_FIELD, deliveries, "at-least-once", "The guarantee for replies: no job is lost; a reply may come twice after a crash."),
+    CHOICE("worker", "delivery", IN(worker.delivery), deliveries, "at-least-once", "The guarantee for replies. at-least-once: no job is lost; a reply may come twice after a crash. exactly-once: replies, dead letters and offsets go in Kafka transactions, so that a reader of committed records sees one reply a job record; it adds some milliseconds."),
+    INT("worker", "transaction_jobs_max", IN(worker.transaction_jobs_max), 1, 100000, "jobs", "500", "exactly-once: a transaction is committed when it holds the ends of so many jobs."),
+    INT("worker", "transaction_ms", IN(worker.transaction_ms), 0, 60000, "ms", "100", "exactly-once: a transaction is committed so long after its first end at the latest. At once while few jobs are in the process. At most half of kafka.transaction.timeout.ms (10 s unless given)."),
     CHOICE("worker", "redis_io", IN(worker.redis_io), redis_ios, "batched", "batched: claims and finishes of many jobs share a round trip. per-thread: each pool thread makes its own Redis calls."),
     INT("worker", "buffered_jobs_max", IN(worker.buffered_jobs_max), 1, 1000000, "jobs", "4096", "Jobs held in memory beyond those the threads have; above it partitions are paused."),
     INT("worker", "buffered_bytes_max", IN(worker.buffered_bytes_max), 65536, 17179869184, "bytes", "67108864", "The same in bytes of keys, values and headers. A larger job is let in alone."),
     INT("worker", "job_bytes_max", IN(worker.job_bytes_max), 1024, 104857600, "bytes", "1048576", "A job's value beyond this is a dead letter."),
     INT("worker", "drain_timeout_ms", IN(worker.drain_timeout_ms), 0, HOUR_MS, "ms", "60000", "How long TERM waits for running jobs before it cuts them short. Below llm.deadline_ms, slow answers are lost and asked for again."),
+    INT("worker", "revoke_drain_ms", IN(worker.revoke_drain_ms), 0, 60000, "ms", "1000", "How long running jobs of a partition that goes to another worker may take to end here. The group waits for it. Later ones are stored, and answered by the new owner."),
     INT("worker", "startup_wait_ms", IN(worker.startup_wait_ms), 0, 24 * HOUR_MS, "ms", "0", "How long to wait at start for Kafka and Redis to be there. 0: exit with 69 at once."),
     INT("worker", "commit_interval_ms", IN(worker.commit_interval_ms), 10, 60000, "ms", "1000", "How often done offsets are committed."),
+    INT("worker", "stuck_after_ms", IN(worker.stuck_after_ms), 1000, 24 * HOUR_MS, "ms", "300000", "/healthz fails when a partition that the group gave this worker isn't fetched for so long, or its first unfinished job hasn't moved for so long beyond llm.deadline_ms. An outage is no reason: what waits for a provider, Redis, Kafka, a claim or a retry isn't stuck."),
     INT("worker", "gather_ms", IN(worker.gather_ms), 0, 100, "ms", "5", "How long finished jobs may wait for company in one Redis round trip. Not applied when a job of the same session waits behind, or few jobs are in the process."),
     SECRET_ADDRESS("redis", "url", IN(redis.url), "redis://127.0.0.1:6379/0", "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path. One primary, or a proxy."),
     TEXT("redis", "key_prefix", IN(redis.key_prefix), "chat", "First part of every key. Two environments or groups on one Redis must differ in it."),

@@ -1,6 +1,7 @@
 #include "chat/journey.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -8,6 +9,7 @@
 #include "chat/session.h"
 #include "completion/completion.h"
 #include "completion/outcome.h"
+#include "dispatch/weather.h"
 #include "ops/metrics.h"
 
 static char *request_of(const struct service *service, const struct task *task, const struct provider_settings *provider,
@@ -44,6 +46,27 @@ static enum status llm_ask(const struct service *service, struct task *task, str
     return status;
 }
 
+/* Does this failure speak against the provider, not the job? A time-out does, unless the job brought a shorter time. */
+static bool is_outage(const struct task *task)
+{
+    int status = task->failure.http_status;
+    if (status < 300) /* no answer, or none that can be read */
+        return task->error.class == ERROR_UNAVAILABLE ||
+               (task->error.class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(task->error.code, "timeout") != 0));
+    return task->failure.billing || status >= 500 || status == 401 || status == 402 || status == 403 || status == 404 || status == 408 || status == 429;
+}
+
+/* Tells the weather how the provider did. A refusal of the job's own shows that it is there. */
+static void judge(const struct service *service, struct task *task, enum status status)
+{
+    if (status == STATUS_FAILED && task->error.class == ERROR_CANCELLED)
+        return;
+    if (status == STATUS_FAILED && is_outage(task))
+        task->in_outage = weather_failed(service->weather, WEATHER_PROVIDER, task, &task->error);
+    else
+        weather_succeeded(service->weather, WEATHER_PROVIDER);
+}
+
 void journey_run(const struct service *service, struct task **owned, struct llm_cancel *cancel)
 {
     struct task *task = steal_ptr(owned);
@@ -62,8 +85,11 @@ void journey_run(const struct service *service, struct task **owned, struct llm_
         task->error = (struct error){0};
         enum status status = llm_ask(service, task, cancel, &answer);
         task->llm_ms = (clock_mono_us() - asked_us) / 1000;
+        judge(service, task, status);
         if (status == STATUS_OK)
             outcome_answered(service, task, &answer);
+        else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
+            session_claim_lost(task);
         else
             outcome_failed(service, task);
         llm_answer_finish(&answer);

@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "chat/session.h"
 #include "completion/outcome.h"
-#include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
+#include "dispatch/weather.h"
 #include "ops/metrics.h"
 
 static char *origin_of(const struct task *task)
@@ -26,7 +27,9 @@ static enum status with_connection(const struct service *service,
         status = call(conn, service, arg, err);
         redis_pool_give(service->redis, &conn, status != STATUS_OK);
     }
-    if (status != STATUS_OK) {
+    if (status == STATUS_OK) {
+        weather_succeeded(service->weather, WEATHER_REDIS);
+    } else {
         METRIC_INC(redis_failures_total);
         log_warn("redis_unavailable", F_STR("address", redis_pool_address(service->redis)), F_STR("code", err->code),
                  F_STR("error", err->message));
@@ -54,7 +57,13 @@ static void begun(const struct service *service, struct task *task)
         outcome_not_begun(service, task);
         return;
     }
-    dispatcher_claimed(service->dispatcher, task);
+    held_claims_add(service->claims, task);
+    if (task->begin.crashes >= CRASHES_DEAD) {
+        error_set(&task->error, ERROR_PERMANENT, "crashed_alone",
+                  "the worker died with this job %lld times, the last two while nothing else ran", (long long)task->begin.crashes);
+        outcome_dead(task);
+        return;
+    }
     int64_t now = task->begun_ms;
     if (task_until_ms(task, INT64_MAX / 4, now, clock_wall_ms()) <= now) {
         error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "deadline_ms: the job was older than its deadline when its turn came");
@@ -62,18 +71,28 @@ static void begun(const struct service *service, struct task *task)
     }
 }
 
+/* With how many crashes it may run: what its class is for. Where no model will be asked, with any. */
+static int64_t crashes_max(const struct task *task)
+{
+    if (task->class == ADMIT_EXPIRED || task->class == ADMIT_ALONE)
+        return INT64_MAX / 4;
+    return task->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
+}
+
 /* The op of one begin; what it borrows is released by take_begin. A token lives as long as the claim it may
  * stand for: an answer that was lost, or a claim taken too early, is asked for again under the same one. */
 static struct begin_op prepare_begin(const struct service *service, struct task *task)
 {
     if (task->claimed) /* too early: renewed until now */
-        dispatcher_unclaimed(service->dispatcher, task);
+        held_claims_remove(service->claims, task);
     task->outcome = OUTCOME_NONE;
-    task->settled = false;
+    task->settled = task->in_outage = false;
+    atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
                           .fingerprint = task->job.fingerprint,
-                          .origin = origin_of(task)};
+                          .origin = origin_of(task),
+                          .crashes_max = crashes_max(task)};
     if (task->begin.claim.token[0] != '\0')
         memcpy(op.claim.token, task->begin.claim.token, sizeof op.claim.token);
     else
@@ -102,6 +121,7 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
         if (!answered) {
             tasks[i]->begin.error = why;
             tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
+            tasks[i]->in_outage = weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
         }
         begun(service, tasks[i]);
     }
@@ -150,7 +170,7 @@ static void add_release(struct settle_batch *batch, struct task *task)
         .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
 }
 
-static void lost(struct task *task)
+void session_claim_lost(struct task *task)
 {
     METRIC_INC(claims_lost_total);
     log_warn("claim_lost", F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset));
@@ -164,7 +184,7 @@ static void lost(struct task *task)
 static void apply_finish(struct task *task, const struct finish_op *op)
 {
     if (op->error.class == ERROR_NONE && op->state != FINISH_DONE)
-        lost(task);
+        session_claim_lost(task);
     else if (op->error.class != ERROR_NONE)
         log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
 }
@@ -192,6 +212,8 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     }
     bool told = batch.finish_count + batch.release_count == 0 ||
                 with_connection(service, call_settle, &batch, &why) == STATUS_OK;
+    for (size_t i = 0; !told && i < n; i++)
+        (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
     for (size_t i = 0; i < batch.follower_count; i++) {
         take_begin(follower_tasks[i], &followers[i]);
         if (told)
@@ -204,7 +226,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     }
     for (size_t i = 0; told && i < n; i++) {
         if (tasks[i]->claimed) {
-            dispatcher_unclaimed(service->dispatcher, tasks[i]);
+            held_claims_remove(service->claims, tasks[i]);
             tasks[i]->begin.claim.token[0] = '\0';
         }
         tasks[i]->settled = true;

@@ -13,5 +13,7 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
  * A lost claim turns the outcome into WAIT: it is begun again, and the winner's reply is stored then; its
  * successor was begun too early, and is to go back into its lane. */
 bool session_settle(const struct service *service, struct task **tasks, size_t n);
+/* The same for a task whose call was cut because its claim is lost. */
+void session_claim_lost(struct task *task);
 
 #endif

@@ -83,6 +83,7 @@ static void begin_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_text(args, op->claim.job_id);
     redis_args_text(args, op->holder); /* empty in the first pass: nobody is presumed dead */
     redis_args_number(args, unfinished_keep_ms(conf));
+    redis_args_number(args, op->crashes_max > 1 ? op->crashes_max : 1);
 }
 
 static bool run_read(struct begin_op *op, const redisReply *reply)
@@ -115,6 +116,11 @@ static bool begin_answer(void *batch_arg, size_t index, const redisReply *reply)
     redisReply *const *parts = reply->element;
     if (is_text(parts[0], "run"))
         return run_read(op, reply);
+    if (is_text(parts[0], "suspect") && reply->elements == 2 && parts[1]->type == REDIS_REPLY_INTEGER) {
+        op->state = BEGIN_SUSPECT;
+        op->crashes = parts[1]->integer;
+        return true;
+    }
     if (is_text(parts[0], "conflict")) {
         op->state = BEGIN_CONFLICT;
         return true;

@@ -43,6 +43,7 @@ struct claim {
 enum begin_state {
     BEGIN_RUN,     /* claimed by us: fails, crashes, turns are set */
     BEGIN_DONE,    /* ended before: end_state, reply are set */
+    BEGIN_SUSPECT, /* found unreleased more often than crashes_max: crashes is set; not claimed */
     BEGIN_BUSY,    /* someone else's live claim: busy_ms, holder, holder_is_self (an earlier token of ours) */
     BEGIN_CONFLICT /* same id, other content: permanent */
 };
@@ -52,6 +53,7 @@ struct begin_op {
     struct claim claim; /* in: session, job_id, token; out: claim_epoch */
     const char *fingerprint;
     const char *origin; /* "topic-partition-offset": a dead job begun from another origin runs again */
+    int64_t crashes_max; /* run it with so many crashes on its record, at least one; more: SUSPECT */
     /* Out. */
     struct error error; /* class NONE: answered */
     enum begin_state state;

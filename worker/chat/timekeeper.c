@@ -4,12 +4,15 @@
 
 #include "base/clock.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
+#include "dispatch/weather.h"
 #include "engine/engine.h"
 #include "ops/metrics.h"
 
 #define BATCH_MAX 128
 #define HEARTBEAT_EVERY_MS 3000
 #define TICK_MS 500
+#define PROBE_TICK_MS 100 /* while something is away */
 #define GRACE_MS 10000
 
 static void renew(const struct service *service)
@@ -18,7 +21,7 @@ static void renew(const struct service *service)
     struct renew_op ops[BATCH_MAX];
     struct redis_conn *conn = NULL;
     struct error why;
-    size_t n = dispatcher_take_renewals(service->dispatcher, renewals, BATCH_MAX);
+    size_t n = held_claims_take_due(service->claims, renewals, BATCH_MAX);
     if (n == 0)
         return;
     int64_t now = clock_mono_ms();
@@ -52,6 +55,8 @@ static void heartbeat(const struct service *service)
         return;
     bool told = session_store_heartbeat(conn, &service->store, &why) == STATUS_OK;
     redis_pool_give(service->redis, &conn, !told);
+    if (told)
+        weather_succeeded(service->weather, WEATHER_REDIS);
 }
 
 void *timekeeper_main(void *arg)
@@ -65,6 +70,6 @@ void *timekeeper_main(void *arg)
             beat_ms = clock_mono_ms() + HEARTBEAT_EVERY_MS;
         }
         renew(service);
-    } while (dispatcher_tick(service->dispatcher, TICK_MS));
+    } while (dispatcher_tick(service->dispatcher, weather_tick(service->weather) ? PROBE_TICK_MS : TICK_MS));
     return NULL;
 }

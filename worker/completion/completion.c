@@ -13,13 +13,12 @@
 #include "completion/outcome.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/task_list.h"
 #include "ops/metrics.h"
 
 #define BATCH_MAX 256
-#define GATHER_ABOVE_JOBS 64 /* with fewer jobs alive nobody gains from company */
 #define HURRY_MS 2           /* long enough for the producer's thread to see it; the next end waits so long at most */
 #define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
-#define REPUBLISH_MS 1000
 #define REDIS_RETRY_MS 200
 
 struct completion {
@@ -29,14 +28,11 @@ struct completion {
 
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
-    struct task *first, *last;
-    size_t count;
+    struct task_list ends;
     bool urgent;   /* an end that a successor waits for is in the queue */
     bool sleeping; /* the thread waits for a first end */
     bool stopping;
     int64_t stop_ms;
-
-    struct task *held; /* completion thread only: publications that Kafka refused, linked by next */
 };
 
 struct completion *completion_create(const struct service *service)
@@ -59,11 +55,8 @@ void completion_destroy(struct completion *c)
 
 static void put_locked(struct completion *c, struct task *task, bool urgent)
 {
-    task->next = NULL;
-    *(c->last ? &c->last->next : &c->first) = task;
-    c->last = task;
-    c->count++;
-    if (c->sleeping || (urgent && !c->urgent) || c->count == BATCH_MAX) {
+    task_list_push(&c->ends, task);
+    if (c->sleeping || (urgent && !c->urgent) || c->ends.count == BATCH_MAX) {
         c->sleeping = false;
         cond_signal(&c->wake);
     }
@@ -88,113 +81,6 @@ void completion_drop(struct completion *c, struct task *list)
         put_locked(c, task, false);
     }
     mutex_unlock(&c->lock);
-}
-
-/* ---- publishing: completion thread only ---- */
-
-static void hold(struct completion *c, struct task *task)
-{
-    if (task->held) /* its other half was refused, too */
-        return;
-    task->held = true;
-    task->republish_ms = clock_mono_ms() + REPUBLISH_MS;
-    task->next = c->held;
-    c->held = task_ref(task);
-}
-
-static void acknowledged(struct task *task)
-{
-    partition_mark_done(task->partition, task->record.offset);
-}
-
-static void publish(struct completion *c, struct task *task);
-
-/* A reply that Kafka will never take is replaced by a small error reply and a dead letter; the job stays ok in
- * Redis, since it was paid. A dead letter that is too large goes without its value. What is refused beyond that
- * is held and tried again, and with it the commit. */
-static void refused(struct completion *c, struct task *task, bool is_dead_letter, const struct error *err)
-{
-    METRIC_INC(publish_failures_total);
-    log_error("publish_refused", F_STR("job", task->job.id), F_STR("record", is_dead_letter ? "dead_letter" : "reply"),
-              F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_STR("code", err->code),
-              F_STR("error", err->message));
-    if (is_dead_letter && !task->value_omitted && strstr(err->code, "SIZE") != NULL) {
-        task->value_omitted = true;
-        publish(c, task);
-    } else if (!is_dead_letter && !task->reply_replaced) {
-        task->reply_replaced = true;
-        error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", err->code);
-        outcome_dead(task);
-        task->dead_letter_owed = true;
-        publish(c, task);
-    } else {
-        hold(c, task);
-    }
-}
-
-/* Enqueues what is owed and not under way: called when nothing of this task is. */
-static void publish(struct completion *c, struct task *task)
-{
-    struct error err;
-    struct publisher *publisher = c->service->publisher;
-    if (task->publish_pending > 0)
-        return;
-    task->publish_pending = 1; /* keeps it from being called done in between */
-    if (task->reply_owed) {
-        if (publisher_reply(publisher, task, task->reply, &err) == STATUS_OK) {
-            task->publish_pending++;
-        } else {
-            task->publish_pending--;
-            refused(c, task, false, &err);
-            return;
-        }
-    }
-    if (task->dead_letter_owed) {
-        if (publisher_dead_letter(publisher, task, task->value_omitted, &err) == STATUS_OK) {
-            task->publish_pending++;
-        } else if (!task->value_omitted && strstr(err.code, "SIZE") != NULL) {
-            task->value_omitted = true;
-            if (publisher_dead_letter(publisher, task, true, &err) == STATUS_OK)
-                task->publish_pending++;
-        }
-    }
-    task->publish_pending--;
-    if (task->publish_pending == 0 && (task->reply_owed || task->dead_letter_owed))
-        hold(c, task);
-}
-
-static void reported(struct task *task, bool is_dead_letter, const struct error *err, void *arg)
-{
-    struct completion *c = arg;
-    task->publish_pending--;
-    if (err == NULL)
-        *(is_dead_letter ? &task->dead_letter_owed : &task->reply_owed) = false;
-    else if (!c->stopping)
-        refused(c, task, is_dead_letter, err);
-    if (task->publish_pending > 0)
-        return;
-    if (!task->reply_owed && !task->dead_letter_owed)
-        acknowledged(task);
-    else if (err == NULL && !c->stopping)
-        publish(c, task); /* its other half was refused while this one was under way */
-}
-
-static void republish_held(struct completion *c)
-{
-    struct task *list = c->held;
-    c->held = NULL;
-    int64_t now = clock_mono_ms();
-    for (struct task *task = list, *after; task != NULL; task = after) {
-        after = task->next;
-        if (task->republish_ms > now) {
-            task->next = c->held;
-            c->held = task;
-            continue;
-        }
-        task->held = false;
-        publish(c, task);
-        task_unref(task);
-    }
 }
 
 /* ---- carrying out one settled outcome ---- */
@@ -222,7 +108,7 @@ static void end_published(struct completion *c, struct task *task, bool dead)
     if (!atomic_load(&task->partition->revoked)) {
         task->reply_owed = true;
         task->dead_letter_owed = dead;
-        publish(c, task);
+        publisher_put(c->service->publisher, task);
     }
     leave_lane(c, task);
     task_unref(task);
@@ -281,6 +167,12 @@ static void carry_out(struct completion *c, struct task *task)
         log_end(task, LOG_INFO, "job_waits");
         begin_again_later(c, task);
         break;
+    case OUTCOME_SUSPECT:
+        METRIC_INC(job_suspects_total);
+        log_end(task, LOG_WARN, "job_suspect");
+        if (!dispatcher_suspect(c->service->dispatcher, task, task->begin.crashes))
+            end_dropped(c, task);
+        break;
     case OUTCOME_NONE:
         assert(false && "a task came to completion without an outcome");
         /* fall through */
@@ -294,37 +186,32 @@ static void carry_out(struct completion *c, struct task *task)
 
 static bool is_crowded(void)
 {
-    return metric_get(METRIC_jobs_alive) > GATHER_ABOVE_JOBS;
+    return metric_get(METRIC_jobs_alive) > FEW_JOBS;
 }
 
 /* Waits for ends; returns a batch (may be empty when it is time to look for acknowledgements). */
 static size_t take_batch(struct completion *c, struct task **batch)
 {
-    bool reports_due = publisher_pending(c->service->publisher) > 0 || c->held != NULL;
+    bool reports_due = publisher_wants_poll(c->service->publisher);
     mutex_lock(&c->lock);
-    if (c->count == 0 && !c->stopping) {
+    if (c->ends.count == 0 && !c->stopping) {
         c->sleeping = true;
         if (reports_due)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REPORT_POLL_MS);
         else
-            while (c->count == 0 && !c->stopping)
+            while (c->ends.count == 0 && !c->stopping)
                 cond_wait(&c->wake, &c->lock);
         c->sleeping = false;
     }
-    if (c->count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
+    if (c->ends.count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
         int64_t until = clock_mono_ms() + c->service->settings->worker.gather_ms;
-        while (!c->urgent && c->count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
+        while (!c->urgent && c->ends.count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
             ;
     }
     size_t n = 0;
-    while (n < BATCH_MAX && c->first != NULL) {
-        batch[n++] = c->first;
-        c->first = c->first->next;
-    }
-    if (c->first == NULL)
-        c->last = NULL;
-    c->count -= n;
-    if (c->count == 0)
+    while (n < BATCH_MAX && c->ends.count > 0)
+        batch[n++] = task_list_pop(&c->ends);
+    if (c->ends.count == 0)
         c->urgent = false;
     mutex_unlock(&c->lock);
     return n;
@@ -333,7 +220,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
 static bool must_end(struct completion *c)
 {
     mutex_lock(&c->lock);
-    bool end = c->stopping && ((c->count == 0 && publisher_pending(c->service->publisher) == 0 && c->held == NULL) ||
+    bool end = c->stopping && ((c->ends.count == 0 && publisher_pending(c->service->publisher) == 0) ||
                                clock_mono_ms() >= c->stop_ms);
     mutex_unlock(&c->lock);
     return end;
@@ -370,8 +257,6 @@ static void *completion_main(void *arg)
         settle_batch(c, batch, n);
         for (size_t i = 0; i < n; i++)
             carry_out(c, batch[i]);
-        if (c->held != NULL)
-            republish_held(c);
         if (c->stopping)
             publisher_hurry(c->service->publisher, 10);
         else if (n > 0 && !is_crowded())
@@ -379,17 +264,12 @@ static void *completion_main(void *arg)
         else
             publisher_poll(c->service->publisher, 0);
     }
-    for (struct task *task = c->held, *after; task != NULL; task = after) {
-        after = task->next;
-        task_unref(task);
-    }
-    c->held = NULL;
+    publisher_close(c->service->publisher);
     return NULL;
 }
 
 enum status completion_start(struct completion *c, struct error *err)
 {
-    publisher_set_report_arg(c->service->publisher, c);
     if (pthread_create(&c->thread, NULL, completion_main, c) != 0)
         return error_set(err, ERROR_FATAL, "thread_start", "completion thread: can't be started; check the limit on processes");
     c->started = true;
@@ -405,8 +285,7 @@ void completion_stop(struct completion *c, int64_t until_ms)
     c->stop_ms = until_ms;
     cond_signal(&c->wake);
     mutex_unlock(&c->lock);
+    publisher_end_soon(c->service->publisher);
     pthread_join(c->thread, NULL);
     c->started = false;
 }
-
-publisher_report *const completion_reported = reported;

@@ -7,7 +7,6 @@
 #ifndef CHAT_COMPLETION_COMPLETION_H
 #define CHAT_COMPLETION_COMPLETION_H
 
-#include "completion/publisher.h"
 #include "dispatch/task.h"
 #include "service.h"
 
@@ -22,8 +21,5 @@ void completion_drop(struct completion *completion, struct task *list);
 /* Ends the thread once what it was given is carried out and acknowledged, or at until_ms. */
 void completion_stop(struct completion *completion, int64_t until_ms);
 void completion_destroy(struct completion *completion); /* NULL is fine */
-
-/* What publisher_create is to call. */
-extern publisher_report *const completion_reported;
 
 #endif

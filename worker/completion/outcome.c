@@ -93,12 +93,17 @@ static void retry_or_die(const struct service *service, struct task *task)
     task->outcome = OUTCOME_RETRY;
 }
 
-static void wait_or_die(const struct service *service, struct task *task)
+static int64_t wait_delay_ms(const struct service *service, struct task *task)
 {
     struct retry_settings_view view = backoff(service);
-    task->wait_ms = retry_delay_ms(&view, ++task->unavailable_waits, task->failure.retry_after_ms, random01());
-    if (task->wait_ms < view.backoff_ms / 4)
-        task->wait_ms = view.backoff_ms / 4; /* full jitter may say 0: nobody is there to hurry for */
+    int64_t least_ms = view.backoff_ms / 4; /* full jitter may say 0: nobody is there to hurry for */
+    int64_t delay_ms = retry_delay_ms(&view, ++task->unavailable_waits, task->failure.retry_after_ms, random01());
+    return delay_ms < least_ms ? least_ms : delay_ms;
+}
+
+static void wait_or_die(const struct service *service, struct task *task)
+{
+    task->wait_ms = wait_delay_ms(service, task);
     if (deadline_passed_after(service, task, task->wait_ms)) {
         outcome_dead(task);
         return;
@@ -106,8 +111,23 @@ static void wait_or_die(const struct service *service, struct task *task)
     task->outcome = OUTCOME_WAIT;
 }
 
+/* The breaker is open: no attempt is lost, and when to try again is the breaker's to say, so the job only lines up. */
+static void wait_out_or_die(const struct service *service, struct task *task)
+{
+    int64_t asked_ms = task->failure.retry_after_ms;
+    task->wait_ms = asked_ms > 0 && asked_ms <= RETRY_AFTER_OBEYED_MS_MAX ? asked_ms : 0;
+    if (deadline_passed_after(service, task, task->wait_ms))
+        outcome_dead(task);
+    else
+        task->outcome = OUTCOME_WAIT;
+}
+
 void outcome_failed(const struct service *service, struct task *task)
 {
+    if (task->in_outage && task->error.class != ERROR_CANCELLED) {
+        wait_out_or_die(service, task);
+        return;
+    }
     switch (task->error.class) {
     case ERROR_CANCELLED:
         task->outcome = OUTCOME_DROP;
@@ -126,13 +146,26 @@ void outcome_failed(const struct service *service, struct task *task)
     }
 }
 
+/* Not even a passed deadline ends a job without its claim: another worker may be answering it. */
+static void wait_for_redis(const struct service *service, struct task *task)
+{
+    if (task->in_outage && task->class != ADMIT_EXPIRED)
+        task->wait_ms = 0; /* the breaker's permits hold it */
+    else
+        task->wait_ms = wait_delay_ms(service, task);
+    task->outcome = OUTCOME_WAIT;
+}
+
 void outcome_not_begun(const struct service *service, struct task *task)
 {
     struct begin_op *begin = &task->begin;
     task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     if (begin->error.class != ERROR_NONE) {
         task->error = begin->error;
-        outcome_failed(service, task);
+        if (begin->error.class == ERROR_UNAVAILABLE)
+            wait_for_redis(service, task);
+        else
+            outcome_failed(service, task);
         return;
     }
     switch (begin->state) {
@@ -153,6 +186,10 @@ void outcome_not_begun(const struct service *service, struct task *task)
     case BEGIN_CONFLICT:
         error_set(&task->error, ERROR_PERMANENT, "id_conflict", "id: a job of this id with other content is known; give each job its own id");
         outcome_dead(task);
+        break;
+    case BEGIN_SUSPECT:
+        error_set(&task->error, ERROR_UNAVAILABLE, "suspect", "found unreleased after %lld crashes", (long long)begin->crashes);
+        task->outcome = OUTCOME_SUSPECT;
         break;
     case BEGIN_RUN:
         break;

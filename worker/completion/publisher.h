@@ -1,31 +1,94 @@
-/* The idempotent producer for replies and dead letters. Its delivery reports are served by the completion
- * thread (publisher_poll), never by the thread of the rebalance callback. */
+/* Publishes what jobs end with, replies and dead letters, and sees to it that an offset is done only when they are
+ * there. One interface, two implementations, chosen by worker.delivery:
+ *
+ *   at-least-once  publisher_plain.c  the completion thread produces and serves the acknowledgements; an acknowledged
+ *                                     end marks its offset done; the intake commits offsets
+ *   exactly-once   publisher_txn.c    a thread of its own puts records and offsets into transactions; the intake
+ *                                     commits nothing
+ *
+ * Delivery reports are never served by the thread of the rebalance callback. */
 #ifndef CHAT_COMPLETION_PUBLISHER_H
 #define CHAT_COMPLETION_PUBLISHER_H
 
+#include <librdkafka/rdkafka.h>
+
 #include "dispatch/task.h"
-#include "base/settings.h"
+#include "service.h"
+
+#define FEW_JOBS 64 /* with no more alive, nobody gains from waiting for company */
 
 struct publisher;
 
-/* Called in publisher_poll for each record: delivered, or failed for good with *err. */
-typedef void publisher_report(struct task *task, bool is_dead_letter, const struct error *err, void *arg);
-
-/* Blocks for up to ten seconds while the broker doesn't answer: the topics are looked up. */
-enum status publisher_create(const struct settings *settings, const char *bootstrap, publisher_report *report,
-                             struct publisher **ret, struct error *err) MUST_CHECK;
-void publisher_set_report_arg(struct publisher *publisher, void *arg);
+/* Blocks until Kafka answers, for exactly-once at most worker.startup_wait_ms and some seconds; give_up (NULL: never) is
+ * asked meanwhile. */
+enum status publisher_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
+                             struct error *err) MUST_CHECK;
 void publisher_destroy(struct publisher *publisher); /* NULL is fine */
 
-/* Enqueue; wait inside while the producer's queue is full. FAILED: will never be accepted as it is. */
-enum status publisher_reply(struct publisher *publisher, struct task *task, const char *value, struct error *err) MUST_CHECK;
-enum status publisher_dead_letter(struct publisher *publisher, struct task *task, bool omit_value, struct error *err) MUST_CHECK;
+/* ---- completion thread ---- */
 
-/* Serves delivery reports for up to timeout_ms. */
+/* Publishes what task owes (reply_owed, dead_letter_owed), in this order for the jobs of a lane; the offset is done once all
+ * of it is there. Keeps references of its own. What Kafka refuses is replaced or tried again, inside. */
+void publisher_put(struct publisher *publisher, struct task *task);
+/* After a batch of puts, and now and then: carries on, for up to timeout_ms. */
 void publisher_poll(struct publisher *publisher, int timeout_ms);
-/* The same, and what is queued is sent without lingering; returns as soon as all is acknowledged. */
+/* The same, and what is queued is sent without lingering; returns as soon as nothing is pending. */
 void publisher_hurry(struct publisher *publisher, int timeout_ms);
-/* Records not yet acknowledged. */
+/* Ends not yet done. */
 int publisher_pending(struct publisher *publisher);
+/* Must publisher_poll be called soon, though nothing was put? */
+bool publisher_wants_poll(struct publisher *publisher);
+/* At the thread's end: drops what is left. Bounded. */
+void publisher_close(struct publisher *publisher);
+
+/* ---- any thread ---- */
+
+/* The process ends: nothing that is refused is tried again. */
+void publisher_end_soon(struct publisher *publisher);
+/* Why it publishes nothing any more; false: it does. The process should end and be started again. */
+bool publisher_failed(struct publisher *publisher, struct error *ret);
+
+/* ---- intake thread, exactly-once only; of the plain one they do nothing ---- */
+
+/* The consumer whose membership fences the transactions; NULL: it is about to go. */
+void publisher_follow(struct publisher *publisher, rd_kafka_t *consumer);
+/* The partition has something to commit; goes with the next transaction. Takes a reference of its own. */
+void publisher_offer(struct publisher *publisher, struct partition *partition);
+/* Commits all that was put and offered, before partitions are unassigned. False: not by until_ms. */
+bool publisher_commit_now(struct publisher *publisher, int64_t until_ms);
+/* Partitions were revoked: what they still have here is dropped. */
+void publisher_revoked(struct publisher *publisher);
+
+/* ---- for the implementations ---- */
+
+struct publisher {
+    const struct publisher_operations *operations;
+};
+
+/* Those of exactly-once may be NULL. */
+struct publisher_operations {
+    void (*destroy)(struct publisher *publisher);
+    void (*put)(struct publisher *publisher, struct task *task);
+    void (*poll)(struct publisher *publisher, int timeout_ms);
+    void (*hurry)(struct publisher *publisher, int timeout_ms);
+    int (*pending)(struct publisher *publisher);
+    bool (*wants_poll)(struct publisher *publisher);
+    void (*close)(struct publisher *publisher);
+    void (*end_soon)(struct publisher *publisher);
+    bool (*failed)(struct publisher *publisher, struct error *ret);
+    void (*follow)(struct publisher *publisher, rd_kafka_t *consumer);
+    void (*offer)(struct publisher *publisher, struct partition *partition);
+    bool (*commit_now)(struct publisher *publisher, int64_t until_ms);
+    void (*revoked)(struct publisher *publisher);
+};
+
+enum status publisher_plain_create(const struct service *service, const char *bootstrap, struct publisher **ret, struct error *err) MUST_CHECK;
+enum status publisher_txn_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
+                                 struct error *err) MUST_CHECK;
+
+/* Kafka won't take a record of task as it is: says so, and changes the task so that what it owes now may be taken: a
+ * reply whose own topic (kafka_replyTopic) is missing or forbidden goes to replies_topic, any other refused reply becomes a small error reply and a dead letter (the job stays ok in Redis, since it was paid), a dead letter
+ * that is too large goes without its value. False: there is no other form; try again later. */
+bool publisher_replace_refused(struct task *task, bool is_dead_letter, const struct error *err);
 
 #endif

@@ -1,20 +1,17 @@
 #include "dispatch/dispatcher.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "dispatch/admission.h"
+#include "dispatch/task_list.h"
 #include "dispatch/timer_heap.h"
 #include "ops/metrics.h"
-
-struct task_list {
-    struct task *first;
-    struct task *last;
-    size_t count;
-};
 
 struct lane {
     UT_hash_handle hh;
@@ -34,68 +31,34 @@ struct sleeper {
 struct dispatcher {
     enum ordering ordering;
     bool batched;
-    int64_t renew_ms;
     size_t ahead_max; /* ready jobs without a thread yet */
 
     struct mutex lock; /* guards all below */
     struct lane *lanes;
-    struct task_list heads;  /* to begin (per-thread form: ready) */
-    struct task_list ready;  /* begun, waiting for a thread */
+    struct task_list heads[ADMISSION_CLASSES]; /* to begin (per-thread form: for a thread), once admitted */
+    struct task_list ready;  /* admitted (batched form: and begun), waiting for a thread */
+    struct admission admission;
     size_t beginning;        /* with the begin thread */
     struct sleeper *sleepers; /* one for each pool thread, by index */
     struct sleeper *idle;     /* stack */
     size_t idle_count;
     struct timer_heap timers;
-    struct task *claimed_first, *claimed_last; /* by renew_due_ms */
     bool closed;
     bool stopped;
     struct cond begin_wake;
     struct cond timer_wake;
 };
 
-static void list_push(struct task_list *list, struct task *task)
-{
-    task->next = NULL;
-    if (list->last != NULL)
-        list->last->next = task;
-    else
-        list->first = task;
-    list->last = task;
-    list->count++;
-}
-
-static void list_push_front(struct task_list *list, struct task *task)
-{
-    task->next = list->first;
-    list->first = task;
-    if (list->last == NULL)
-        list->last = task;
-    list->count++;
-}
-
-static struct task *list_pop(struct task_list *list)
-{
-    struct task *task = list->first;
-    if (task == NULL)
-        return NULL;
-    list->first = task->next;
-    if (list->first == NULL)
-        list->last = NULL;
-    list->count--;
-    task->next = NULL;
-    return task;
-}
-
-struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads, int64_t lease_ms)
+struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads)
 {
     struct dispatcher *d = xcalloc(1, sizeof *d);
     d->ordering = ordering;
     d->batched = redis_io == REDIS_IO_BATCHED;
-    d->renew_ms = lease_ms / 3;
     /* Enough to begin in batches, few enough that a claim doesn't wait long for its thread. */
     d->ahead_max = (size_t)threads / 8 + 4;
     if (d->ahead_max > 256)
         d->ahead_max = 256;
+    admission_init(&d->admission, (size_t)threads);
     d->sleepers = xcalloc((size_t)threads, sizeof *d->sleepers);
     for (int i = 0; i < threads; i++)
         cond_init(&d->sleepers[i].wake);
@@ -109,7 +72,7 @@ void dispatcher_destroy(struct dispatcher *d)
 {
     if (d == NULL)
         return;
-    assert(d->lanes == NULL && d->heads.count == 0 && d->ready.count == 0);
+    assert(d->lanes == NULL && d->heads[ADMIT_FREE].count == 0 && d->ready.count == 0);
     timer_heap_finish(&d->timers);
     cond_destroy(&d->begin_wake);
     cond_destroy(&d->timer_wake);
@@ -118,9 +81,45 @@ void dispatcher_destroy(struct dispatcher *d)
     free(d);
 }
 
-static bool begin_worthwhile_locked(const struct dispatcher *d)
+/* ---- admission ---- */
+
+/* The list whose first may start now, or NULL. Those of a class wait for the classes before it. */
+static struct task_list *admissible_locked(struct dispatcher *d)
 {
-    if (d->closed || d->heads.count == 0)
+    for (int class = 0; class < ADMISSION_CLASSES; class++) {
+        if (d->heads[class].count == 0)
+            continue;
+        if (admission_allows(&d->admission, (enum admission_class)class))
+            return &d->heads[class];
+        if (class != ADMIT_EXPIRED)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* Then no free job starts, in whatever way, or they would never be alone. */
+static bool suspects_wait_locked(const struct dispatcher *d)
+{
+    return d->heads[ADMIT_FEW].count + d->heads[ADMIT_ALONE].count > 0;
+}
+
+static void start_locked(struct dispatcher *d, struct task *task)
+{
+    assert(!task->admitted);
+    task->admitted = true;
+    d->admission.running[task->class]++;
+}
+
+static void stop_locked(struct dispatcher *d, struct task *task)
+{
+    if (task->admitted)
+        d->admission.running[task->class]--;
+    task->admitted = false;
+}
+
+static bool begin_worthwhile_locked(struct dispatcher *d)
+{
+    if (d->closed || admissible_locked(d) == NULL)
         return false;
     size_t under_way = d->ready.count + d->beginning;
     return under_way < d->idle_count || under_way <= d->ahead_max / 2;
@@ -131,7 +130,7 @@ static void offer_locked(struct dispatcher *d, struct task *task)
 {
     struct sleeper *sleeper = d->closed ? NULL : d->idle;
     if (sleeper == NULL) {
-        list_push(&d->ready, task);
+        task_list_push(&d->ready, task);
         return;
     }
     d->idle = sleeper->next;
@@ -140,15 +139,26 @@ static void offer_locked(struct dispatcher *d, struct task *task)
     cond_signal(&sleeper->wake);
 }
 
-static void begin_again_locked(struct dispatcher *d, struct task *task)
+/* Lets go on what may: called whenever something became ready to start, or something that ran has stopped. */
+static void pump_locked(struct dispatcher *d)
 {
-    if (!d->batched) {
-        offer_locked(d, task);
+    if (d->batched) {
+        if (begin_worthwhile_locked(d))
+            cond_signal(&d->begin_wake);
         return;
     }
-    list_push(&d->heads, task);
-    if (begin_worthwhile_locked(d))
-        cond_signal(&d->begin_wake);
+    struct task_list *heads;
+    while ((d->idle_count > 0 || d->ready.count < d->ahead_max) && (heads = admissible_locked(d)) != NULL) {
+        struct task *task = task_list_pop(heads);
+        start_locked(d, task);
+        offer_locked(d, task);
+    }
+}
+
+static void begin_again_locked(struct dispatcher *d, struct task *task)
+{
+    task_list_push(&d->heads[task->class], task);
+    pump_locked(d);
 }
 
 /* topic NUL partition NUL key: equal keys of two topics are two lanes. NULL: unordered. */
@@ -188,7 +198,7 @@ static struct lane *lane_enter_locked(struct dispatcher *d, struct task *task)
 
 static struct task *lane_next_locked(struct lane *lane)
 {
-    struct task *next = list_pop(&lane->waiting);
+    struct task *next = task_list_pop(&lane->waiting);
     if (next != NULL)
         atomic_fetch_sub(&next->partition->behind, 1);
     return next;
@@ -211,12 +221,14 @@ void dispatcher_add(struct dispatcher *d, struct task *task)
     mutex_lock(&d->lock);
     task->lane = lane_enter_locked(d, task);
     if (task->lane != NULL && task->lane->head != NULL) {
-        list_push(&task->lane->waiting, task);
+        task_list_push(&task->lane->waiting, task);
         atomic_fetch_add(&task->partition->behind, 1);
     } else {
         if (task->lane != NULL)
             task->lane->head = task;
-        begin_again_locked(d, task);
+        /* While a breaker is open, what was let in is to be the next probe: those parked have had their turn. */
+        (d->admission.permits == ADMISSION_UNBOUNDED ? task_list_push : task_list_push_front)(&d->heads[task->class], task);
+        pump_locked(d);
     }
     mutex_unlock(&d->lock);
 }
@@ -231,8 +243,11 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
         size_t room = d->idle_count + d->ahead_max;
         size_t under_way = d->ready.count + d->beginning;
         size_t want = room > under_way ? room - under_way : 0;
-        while (n < max && n < want && d->heads.count > 0)
-            tasks[n++] = list_pop(&d->heads);
+        struct task_list *heads;
+        while (n < max && n < want && (heads = admissible_locked(d)) != NULL) {
+            tasks[n] = task_list_pop(heads);
+            start_locked(d, tasks[n++]);
+        }
         d->beginning += n;
     }
     mutex_unlock(&d->lock);
@@ -254,20 +269,19 @@ struct task *dispatcher_take(struct dispatcher *d, int index)
 {
     struct sleeper *self = &d->sleepers[index];
     mutex_lock(&d->lock);
-    struct task *task = d->closed ? NULL : list_pop(&d->ready);
+    struct task *task = d->closed ? NULL : task_list_pop(&d->ready);
     if (task == NULL && !d->stopped) {
         self->given = NULL;
         self->next = d->idle;
         d->idle = self;
         d->idle_count++;
-        if (begin_worthwhile_locked(d))
-            cond_signal(&d->begin_wake);
+        pump_locked(d);
         while (self->given == NULL && !d->stopped)
             cond_wait(&self->wake, &d->lock);
         task = self->given;
         self->given = NULL;
-    } else if (begin_worthwhile_locked(d)) {
-        cond_signal(&d->begin_wake);
+    } else {
+        pump_locked(d);
     }
     mutex_unlock(&d->lock);
     if (task != NULL)
@@ -286,6 +300,10 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     mutex_lock(&d->lock);
     bool wanted = !atomic_load(&task->partition->revoked);
     if (wanted) {
+        stop_locked(d, task);
+        if (task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY)
+            task->class = ADMIT_FREE;
+        pump_locked(d);
         timer_heap_push(&d->timers, task, clock_mono_ms() + wait_ms);
         if (timer_heap_peek(&d->timers) == task)
             cond_signal(&d->timer_wake);
@@ -294,12 +312,35 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     return wanted;
 }
 
+bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes)
+{
+    mutex_lock(&d->lock);
+    bool wanted = !atomic_load(&task->partition->revoked);
+    if (wanted) {
+        stop_locked(d, task);
+        task->class = admission_class_of(crashes);
+        begin_again_locked(d, task);
+    }
+    mutex_unlock(&d->lock);
+    return wanted;
+}
+
+void dispatcher_permit(struct dispatcher *d, size_t permits)
+{
+    mutex_lock(&d->lock);
+    d->admission.permits = permits;
+    pump_locked(d);
+    mutex_unlock(&d->lock);
+}
+
 struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task)
 {
     struct task *successor = NULL;
     mutex_lock(&d->lock);
-    if (d->batched && !d->closed && task->lane != NULL)
+    if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d))
         successor = lane_next_locked(task->lane);
+    if (successor != NULL)
+        start_locked(d, successor);
     mutex_unlock(&d->lock);
     return successor;
 }
@@ -307,7 +348,8 @@ struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *
 void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor)
 {
     mutex_lock(&d->lock);
-    list_push_front(&task->lane->waiting, successor);
+    stop_locked(d, successor);
+    task_list_push_front(&task->lane->waiting, successor);
     atomic_fetch_add(&successor->partition->behind, 1);
     mutex_unlock(&d->lock);
 }
@@ -315,6 +357,7 @@ void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct t
 void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
 {
     mutex_lock(&d->lock);
+    stop_locked(d, task);
     if (begun != NULL) {
         task->lane->head = begun;
         if (begun->outcome == OUTCOME_NONE)
@@ -325,6 +368,7 @@ void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
             begin_again_locked(d, successor);
     }
     task->lane = NULL;
+    pump_locked(d);
     mutex_unlock(&d->lock);
 }
 
@@ -336,54 +380,23 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
     return waits;
 }
 
-static void claimed_unlink_locked(struct dispatcher *d, struct task *task)
+/* While little may start, those whose own deadline has passed are let through: somebody waits for the word. */
+static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
-    *(task->claimed_prev ? &task->claimed_prev->claimed_next : &d->claimed_first) = task->claimed_next;
-    *(task->claimed_next ? &task->claimed_next->claimed_prev : &d->claimed_last) = task->claimed_prev;
-    task->claimed_prev = task->claimed_next = NULL;
-}
-
-/* Every claim is due the same time after it joins, so appending keeps the list sorted. */
-static void claimed_append_locked(struct dispatcher *d, struct task *task)
-{
-    task->renew_due_ms = clock_mono_ms() + d->renew_ms;
-    task->claimed_prev = d->claimed_last;
-    task->claimed_next = NULL;
-    *(d->claimed_last ? &d->claimed_last->claimed_next : &d->claimed_first) = task;
-    d->claimed_last = task;
-}
-
-void dispatcher_claimed(struct dispatcher *d, struct task *task)
-{
-    mutex_lock(&d->lock);
-    task->claimed = true;
-    claimed_append_locked(d, task);
-    mutex_unlock(&d->lock);
-}
-
-void dispatcher_unclaimed(struct dispatcher *d, struct task *task)
-{
-    mutex_lock(&d->lock);
-    if (task->claimed) {
-        task->claimed = false;
-        claimed_unlink_locked(d, task);
+    if (admission_is_free(&d->admission) && !suspects_wait_locked(d))
+        return;
+    int64_t wall_ms = clock_wall_ms();
+    for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++) {
+        struct task_list kept = {0};
+        for (struct task *task; (task = task_list_pop(&d->heads[class])) != NULL;) {
+            bool expired = task_until_ms(task, INT64_MAX / 4, now_ms, wall_ms) <= now_ms;
+            if (expired)
+                task->class = ADMIT_EXPIRED;
+            task_list_push(expired ? &d->heads[ADMIT_EXPIRED] : &kept, task);
+        }
+        d->heads[class] = kept;
     }
-    mutex_unlock(&d->lock);
-}
-
-size_t dispatcher_take_renewals(struct dispatcher *d, struct renewal *renewals, size_t max)
-{
-    mutex_lock(&d->lock);
-    int64_t now = clock_mono_ms();
-    size_t n = 0;
-    while (n < max && d->claimed_first != NULL && d->claimed_first->renew_due_ms <= now) {
-        struct task *task = d->claimed_first;
-        claimed_unlink_locked(d, task);
-        claimed_append_locked(d, task);
-        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin.claim};
-    }
-    mutex_unlock(&d->lock);
-    return n;
+    pump_locked(d);
 }
 
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
@@ -401,23 +414,10 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
         timer_heap_remove(&d->timers, task);
         begin_again_locked(d, task);
     }
+    expire_locked(d, now);
     bool going = !d->stopped;
     mutex_unlock(&d->lock);
     return going;
-}
-
-static bool matches(const struct task *task, const struct partition *partition)
-{
-    return partition == NULL || task->partition == partition;
-}
-
-/* Moves the matching tasks of `from` to `out`, the others stay in order. */
-static void list_extract(struct task_list *from, const struct partition *partition, struct task_list *out)
-{
-    struct task_list kept = {0};
-    for (struct task *task; (task = list_pop(from)) != NULL;)
-        list_push(matches(task, partition) ? out : &kept, task);
-    *from = kept;
 }
 
 static void timers_extract_locked(struct dispatcher *d, const struct partition *partition, struct task_list *out)
@@ -425,9 +425,9 @@ static void timers_extract_locked(struct dispatcher *d, const struct partition *
     /* Found first, removed then: removal moves others about. */
     struct task_list found = {0};
     for (size_t i = 0; i < d->timers.count; i++)
-        if (matches(d->timers.items[i], partition))
-            list_push(&found, d->timers.items[i]);
-    for (struct task *task; (task = list_pop(&found)) != NULL; list_push(out, task))
+        if (partition == NULL || d->timers.items[i]->partition == partition)
+            task_list_push(&found, d->timers.items[i]);
+    for (struct task *task; (task = task_list_pop(&found)) != NULL; task_list_push(out, task))
         timer_heap_remove(&d->timers, task);
 }
 
@@ -440,13 +440,15 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     mutex_lock(&d->lock);
     /* Successors first, so that a removed head has none of the same partition left behind it. */
     HASH_ITER(hh, d->lanes, lane, after)
-        list_extract(&lane->waiting, partition, &gone);
+        task_list_extract(&lane->waiting, partition, &gone);
     for (struct task *task = gone.first; task != NULL; task = task->next)
         atomic_fetch_sub(&task->partition->behind, 1);
-    list_extract(&d->heads, partition, &heads);
-    list_extract(&d->ready, partition, &heads);
+    for (int class = 0; class < ADMISSION_CLASSES; class++)
+        task_list_extract(&d->heads[class], partition, &heads);
+    task_list_extract(&d->ready, partition, &heads);
     timers_extract_locked(d, partition, &heads);
-    for (struct task *task; (task = list_pop(&heads)) != NULL; list_push(&gone, task)) {
+    for (struct task *task; (task = task_list_pop(&heads)) != NULL; task_list_push(&gone, task)) {
+        stop_locked(d, task);
         if (task->lane == NULL)
             continue;
         struct task *successor = lane_leave_locked(d, task->lane);
@@ -455,8 +457,42 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     }
     for (struct task *task = gone.first; task != NULL; task = task->next)
         task->lane = NULL;
+    pump_locked(d);
     mutex_unlock(&d->lock);
     return gone.first;
+}
+
+static const struct task *find_locked(struct dispatcher *d, const struct partition *partition, int64_t offset, enum task_place *ret)
+{
+    const struct task *task;
+    *ret = PLACE_READY;
+    if ((task = task_list_find(&d->ready, partition, offset)) != NULL)
+        return task;
+    for (int class = 0; class < ADMISSION_CLASSES; class++) {
+        *ret = class == ADMIT_FEW || class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
+        if ((task = task_list_find(&d->heads[class], partition, offset)) != NULL)
+            return task;
+    }
+    *ret = PLACE_TIMER;
+    for (size_t i = 0; i < d->timers.count; i++)
+        if (d->timers.items[i]->partition == partition && d->timers.items[i]->record.offset == offset)
+            return d->timers.items[i];
+    *ret = PLACE_LANE;
+    for (struct lane *lane = d->lanes; lane != NULL; lane = lane->hh.next)
+        if ((task = task_list_find(&lane->waiting, partition, offset)) != NULL)
+            return task;
+    *ret = PLACE_ENDING;
+    return NULL;
+}
+
+enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size)
+{
+    enum task_place place;
+    mutex_lock(&d->lock);
+    const struct task *task = find_locked(d, partition, offset, &place);
+    snprintf(job, size, "%s", task != NULL && task->job.id != NULL ? task->job.id : "");
+    mutex_unlock(&d->lock);
+    return place;
 }
 
 void dispatcher_close(struct dispatcher *d)

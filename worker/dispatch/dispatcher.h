@@ -5,6 +5,9 @@
  *                  └── successor ────────┼── timers (retry, busy claim) ◀── wait ──────────────────────────┤
  *                                        └── the lane's next head ◀────────────────────────────────────────┘
  *
+ * From "to begin" a job starts when dispatch/admission.h lets it: at once, but for suspects of a crash and while a
+ * breaker is open.
+ *
  * A lane is (topic, partition, session or key) and exists only while it holds a job. Its head keeps it
  * through retries and waits until dispatcher_end. Jobs without session and key have no lane.
  * In the per-thread form there is no begin thread: heads are ready at once.
@@ -22,7 +25,7 @@
 
 struct dispatcher;
 
-struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads, int64_t lease_ms);
+struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads);
 void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
 
 /* Takes a decoded job. Intake thread. */
@@ -41,8 +44,14 @@ struct task *dispatcher_take(struct dispatcher *d, int index);
 void dispatcher_taken_done(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
- * revoked (checked under the lock that dispatcher_remove_waiting takes, so that none slips in behind it). */
+ * revoked (checked under the lock that dispatcher_remove_waiting takes, so that none slips in behind it). One whose claim
+ * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
+/* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
+ * (dispatch/admission.h). False as dispatcher_wait. */
+bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
+/* At most so many under way from now on; what runs goes on. ADMISSION_UNBOUNDED: as many as there are threads. */
+void dispatcher_permit(struct dispatcher *d, size_t permits);
 /* Takes the task's successor out of the lane, to be begun in the round trip that finishes the task (a hop and
  * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
  * on with dispatcher_end, or back with dispatcher_put_back. */
@@ -55,20 +64,13 @@ void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
 
-/* Claims to renew while they are held: from begin's answer until settled. */
-void dispatcher_claimed(struct dispatcher *d, struct task *task);
-void dispatcher_unclaimed(struct dispatcher *d, struct task *task);
-/* Timekeeper: up to max held claims due for renewal, each with a reference and due again a third of the
- * lease later. */
-struct renewal {
-    struct task *task; /* a reference */
-    struct claim claim; /* a copy: the task's holder may begin it again meanwhile; strings live with the task */
-};
-size_t dispatcher_take_renewals(struct dispatcher *d, struct renewal *renewals, size_t max);
-/* Timekeeper: moves due timers back to begin; sleeps at most max_ms, less when a timer is due sooner.
- * False: stopped. */
+/* Timekeeper: moves due timers back to begin, and lets through what has passed its deadline while few may start;
+ * sleeps at most max_ms, less when a timer is due sooner. False: stopped. */
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms);
 
+/* Where the job of this partition and offset waits; *job gets its id. PLACE_ENDING and "": it isn't here, but with a
+ * thread, the begin thread or completion. Looks through all of them: for what is stuck only. */
+enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size);
 /* Takes out everything not with a thread or the begin thread: of one partition, or of all (NULL). Returns a
  * list linked by `next`; their lanes are released. The caller drops them. */
 struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition);

@@ -22,6 +22,7 @@ struct task *task_create(struct record *record, struct partition *partition)
     task->record = *record;
     *record = (struct record){0};
     task->partition = partition_ref(partition);
+    task->class = ADMIT_FREE;
     task->bytes = record_bytes(&task->record);
     task->received_ms = clock_mono_ms();
     METRIC_ADD(jobs_alive, 1);

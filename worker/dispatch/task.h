@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "chat/llm_client.h"
 #include "chat/session_store.h"
+#include "dispatch/admission.h"
 #include "intake/partition.h"
 #include "wire/job.h"
 #include "wire/record.h"
@@ -23,8 +24,20 @@ enum outcome {
     OUTCOME_DEAD,   /* bad end: finish(dead) when claimed, publish error reply and dead letter */
     OUTCOME_STORED, /* ended before: publish what the store holds */
     OUTCOME_RETRY,  /* failed on its merits: release(retry), begin again when due */
+    OUTCOME_SUSPECT, /* crashed a process perhaps: not claimed; begin again when it may run among few, or alone */
     OUTCOME_WAIT,   /* nobody to try, or someone else's claim: release(drop) if claimed, begin again when due */
     OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
+};
+
+/* Where a task is, for whoever looks for one that is stuck. */
+enum task_place {
+    PLACE_ENDING, /* with completion or the publisher, or gone */
+    PLACE_LANE,   /* behind another of its lane */
+    PLACE_LINE,   /* to be begun */
+    PLACE_SUSPECT,
+    PLACE_READY, /* for a thread */
+    PLACE_TIMER,
+    PLACE_RUNNING /* begun, and its claim held */
 };
 
 struct lane;
@@ -37,15 +50,18 @@ struct task {
     size_t bytes;                /* what counts against buffered_bytes_max */
 
     struct lane *lane;  /* dispatcher's; NULL: unordered */
+    enum admission_class class; /* dispatcher's, as the next */
+    bool admitted;      /* under way: from its start to its end or its next wait */
     struct task *next;  /* the list it is in */
     int64_t due_ms;     /* clock_mono_ms; while in the timer heap */
     uint64_t wait_seq;  /* breaks ties of due_ms: first in, first out */
     size_t heap_index;
-    struct task *claimed_prev, *claimed_next; /* dispatcher's list of claims to renew */
+    struct task *claimed_prev, *claimed_next; /* held_claims' */
     int64_t renew_due_ms;
 
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
+    atomic_bool claim_lost; /* the timekeeper heard so, and cut the call */
 
     enum outcome outcome;
     struct error error;   /* DEAD, RETRY, WAIT: why */
@@ -54,18 +70,20 @@ struct task {
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
+    bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool settled;         /* Redis has been told */
 
-    /* Completion thread only. */
+    /* The completion thread's, and once it was put its publisher's. */
     struct task *successor;  /* owned: the next of the lane, to be begun with this one's finish */
     int publish_pending;     /* acknowledgements still to come */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;
+    bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
     bool reply_replaced;     /* by an error reply: Kafka refused the first */
     bool value_omitted;      /* from the dead letter: too large */
-    bool held;               /* in completion's list of those refused, until republish_ms */
-    int64_t republish_ms;    /* clock_mono_ms */
+    bool held;               /* in one of its publisher's lists */
+    int64_t republish_ms;    /* clock_mono_ms; of those refused in every form */
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t begun_ms;

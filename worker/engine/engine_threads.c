@@ -113,14 +113,16 @@ void engine_cancel_all(struct engine *engine)
     }
 }
 
-void engine_claim_lost(struct engine *engine, const struct task *task, const char *token)
+void engine_claim_lost(struct engine *engine, struct task *task, const char *token)
 {
     for (int i = 0; i < engine->count; i++) {
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);
         bool same = worker->task == task && strcmp(task->begin.claim.token, token) == 0;
-        if (same)
+        if (same) {
+            atomic_store(&task->claim_lost, true);
             llm_cancel_fire(worker->cancel);
+        }
         mutex_unlock(&worker->lock);
         if (same)
             return;
@@ -145,7 +147,7 @@ void engine_report(struct engine *engine)
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL) {
-            char name[16];
+            char name[24];
             snprintf(name, sizeof name, "chat-%d", i);
             busy++;
             log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),

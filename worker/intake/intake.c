@@ -5,15 +5,19 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "completion/completion.h"
 #include "completion/outcome.h"
+#include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/weather.h"
 #include "intake/join_watch.h"
 #include "intake/kafka_conf.h"
+#include "intake/liveness.h"
 #include "intake/offset_codec.h"
 #include "intake/partition.h"
 #include "ops/metrics.h"
@@ -22,17 +26,21 @@
 #define PAUSE_CHECK_EVERY 64 /* records */
 #define LOOK_EVERY_MS 20
 #define REVOKE_COMMIT_MS 5000
+#define REVOKE_LOOK_MS 5
+#define JOIN_MS 30000
 #define RESTORE_MS 5000
+#define RESTORE_STEP_MS 1000
 
 struct intake {
     const struct service *service;
     rd_kafka_t *consumer;
     rd_kafka_queue_t *commit_queue;
+    struct liveness *liveness;
     pthread_t thread;
     atomic_bool held;
     atomic_bool stopping;
     atomic_bool joined;
-    atomic_bool joining; /* join_watch's: commits rest meanwhile */
+    atomic_bool joining; /* join_watch's, and set on a revoke: commits rest meanwhile */
     struct mutex lock; /* guards failure */
     struct error failure;
 
@@ -42,8 +50,16 @@ struct intake {
     uint64_t generation;
     bool commit_under_way;
     bool commits_rest; /* from a revoke to the next assign */
+    bool must_rejoin;  /* the last grant's offsets are unknown */
     int64_t next_commit_ms;
+    int64_t join_until_ms; /* longer than this, joining isn't believed */
+    int64_t next_wait_log_ms;
 };
+
+static bool in_transactions(const struct intake *intake)
+{
+    return intake->service->settings->worker.delivery == DELIVERY_EXACTLY_ONCE;
+}
 
 /* ---- partitions ---- */
 
@@ -69,7 +85,7 @@ static void forget(struct intake *intake, struct partition *partition)
     for (size_t i = 0; i < intake->partition_count; i++) {
         if (intake->partitions[i] != partition)
             continue;
-        if (partition->set_is_full)
+        if (partition->full_told)
             METRIC_ADD(partitions_set_full, -1);
         intake->partitions[i] = intake->partitions[--intake->partition_count];
         partition_unref(partition);
@@ -79,16 +95,24 @@ static void forget(struct intake *intake, struct partition *partition)
 
 /* ---- commits ---- */
 
-static void note_full(const struct partition *partition, bool before)
+/* Names the culprit, too: the job that all the others are ahead of. */
+static void note_full(struct intake *intake, struct partition *partition)
 {
-    if (partition->set_is_full == before)
+    bool full = atomic_load(&partition->set_is_full);
+    if (full == partition->full_told)
         return;
-    METRIC_ADD(partitions_set_full, before ? -1 : 1);
-    if (before)
+    partition->full_told = full;
+    METRIC_ADD(partitions_set_full, full ? 1 : -1);
+    if (!full) {
         log_info("completed_set_fits", F_STR("topic", partition->topic), F_INT("partition", partition->id));
-    else
-        log_warn("completed_set_full", F_STR("topic", partition->topic), F_INT("partition", partition->id),
-                 F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
+        return;
+    }
+    char job[128];
+    int64_t head = partition_head(partition);
+    enum task_place place = dispatcher_find(intake->service->dispatcher, partition, head, job, sizeof job);
+    log_warn("completed_set_full", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("head_offset", head),
+             F_STR("head_job", job), F_STR("head", liveness_place_name(place)),
+             F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
 }
 
 static rd_kafka_topic_partition_list_t *committable(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
@@ -99,9 +123,8 @@ static rd_kafka_topic_partition_list_t *committable(struct intake *intake, const
         if (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL)
             continue;
         char *metadata = NULL;
-        bool was_full = partition->set_is_full;
         int64_t offset = partition_committable(partition, &metadata);
-        note_full(partition, was_full);
+        note_full(intake, partition);
         if (offset < 0)
             continue;
         rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, partition->topic, partition->id);
@@ -145,13 +168,33 @@ static void serve_commit_answers(struct intake *intake, int timeout_ms)
     rd_kafka_event_destroy(event);
 }
 
+/* With exactly-once the publisher commits: it is told of what has something new to say. */
+static void offer(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
+{
+    for (size_t i = 0; i < intake->partition_count; i++) {
+        struct partition *partition = intake->partitions[i];
+        if (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL)
+            continue;
+        note_full(intake, partition);
+        if (partition_has_news(partition))
+            publisher_offer(intake->service->publisher, partition);
+    }
+}
+
 static void commit_on_timer(struct intake *intake)
 {
     serve_commit_answers(intake, 0);
     int64_t now = clock_mono_ms();
-    if (intake->commit_under_way || intake->commits_rest || atomic_load(&intake->joining) || now < intake->next_commit_ms)
+    bool joining = atomic_load(&intake->joining);
+    if (!joining)
+        intake->join_until_ms = INT64_MAX;
+    if (intake->commit_under_way || intake->commits_rest || (joining && now < intake->join_until_ms) || now < intake->next_commit_ms)
         return;
     intake->next_commit_ms = now + intake->service->settings->worker.commit_interval_ms;
+    if (in_transactions(intake)) {
+        offer(intake, NULL);
+        return;
+    }
     rd_kafka_topic_partition_list_t *list = committable(intake, NULL);
     if (list->cnt > 0)
         intake->commit_under_way =
@@ -163,6 +206,12 @@ static void commit_on_timer(struct intake *intake)
 static void commit_now(struct intake *intake, const rd_kafka_topic_partition_list_t *only)
 {
     int64_t until = clock_mono_ms() + REVOKE_COMMIT_MS;
+    if (in_transactions(intake)) {
+        offer(intake, only);
+        if (!publisher_commit_now(intake->service->publisher, until))
+            log_warn("transaction_left_open", F_STR("hint", "what it holds of the partitions that go is aborted, and answered from the store by their new owner"));
+        return;
+    }
     while (intake->commit_under_way && clock_mono_ms() < until)
         serve_commit_answers(intake, POLL_MS);
     rd_kafka_topic_partition_list_t *list = committable(intake, only);
@@ -173,11 +222,29 @@ static void commit_now(struct intake *intake, const rd_kafka_topic_partition_lis
 
 /* ---- the completed sets of a grant ---- */
 
+/* Exactly-once can't go on without what was committed, so its grant waits; above all for a transaction that another
+ * worker left open, which ends by its time-out. At-least-once tries for a while. */
+static bool restore_again(struct intake *intake, int64_t until, const char *why)
+{
+    int64_t now = clock_mono_ms();
+    if (now >= intake->next_wait_log_ms) {
+        log_info("completed_sets_wait", F_STR("reason", why));
+        intake->next_wait_log_ms = now + RESTORE_MS;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    return (in_transactions(intake) || now + POLL_MS < until) && !atomic_load(&intake->stopping) && !rd_kafka_assignment_lost(intake->consumer);
+}
+
 /* Where the log ends now; 0 when the broker doesn't say: then a set counts for nothing. */
 static int64_t log_end(struct intake *intake, const char *topic, int32_t id)
 {
     int64_t first = 0, end = 0;
-    return rd_kafka_query_watermark_offsets(intake->consumer, topic, id, &first, &end, RESTORE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR ? end : 0;
+    int64_t until = clock_mono_ms() + RESTORE_MS;
+    rd_kafka_resp_err_t err;
+    do
+        err = rd_kafka_query_watermark_offsets(intake->consumer, topic, id, &first, &end, RESTORE_STEP_MS);
+    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(intake, until, rd_kafka_err2str(err)));
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ? end : 0;
 }
 
 static void restore_set(struct intake *intake, const rd_kafka_topic_partition_t *item)
@@ -200,14 +267,37 @@ static void restore_set(struct intake *intake, const rd_kafka_topic_partition_t 
     offset_runs_finish(&runs);
 }
 
+/* Of each of them: one that is in an open transaction says UNSTABLE. */
+static rd_kafka_resp_err_t committed_once(struct intake *intake, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t err = rd_kafka_committed(intake->consumer, list, RESTORE_STEP_MS);
+    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
+        err = list->elems[i].err;
+    return err;
+}
+
+/* librdkafka gives up on what looks permanent: NOT_COORDINATOR too, while the coordinator moves. */
+static rd_kafka_resp_err_t committed(struct intake *intake, rd_kafka_topic_partition_list_t *list)
+{
+    int64_t until = clock_mono_ms() + RESTORE_MS;
+    rd_kafka_resp_err_t err;
+    do
+        err = committed_once(intake, list);
+    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(intake, until, rd_kafka_err2str(err)));
+    return err;
+}
+
 /* Reads what was committed with the partitions of a fresh grant, and lets them begin there, so that set and offset are
- * of one commit. Without an answer they begin where librdkafka finds them, and nothing is known above. */
+ * of one commit. Without an answer librdkafka would ask once more, and then never fetch from them, however healthy the
+ * member looks: the group is joined anew. */
 static void restore_sets(struct intake *intake, rd_kafka_topic_partition_list_t *granted)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(granted);
-    rd_kafka_resp_err_t err = rd_kafka_committed(intake->consumer, list, RESTORE_MS);
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        log_warn("completed_sets_unknown", F_STR("error", rd_kafka_err2str(err)));
+    rd_kafka_resp_err_t err = committed(intake, list);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        log_warn("completed_sets_unknown", F_STR("error", rd_kafka_err2str(err)), F_STR("hint", "the committed offsets can't be read; joining the group anew"));
+        intake->must_rejoin = true;
+    }
     for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *item = &list->elems[i];
         rd_kafka_topic_partition_t *here = rd_kafka_topic_partition_list_find(granted, item->topic, item->partition);
@@ -219,24 +309,67 @@ static void restore_sets(struct intake *intake, rd_kafka_topic_partition_list_t 
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* ---- pauses ---- */
+
+static void set_paused(struct intake *intake, struct partition *partition, bool paused)
+{
+    if (paused == partition->paused)
+        return;
+    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(one, partition->topic, partition->id);
+    /* Only what we paused is resumed: resuming another may rewind it (librdkafka before 2.4.0). */
+    rd_kafka_resp_err_t rc = paused ? rd_kafka_pause_partitions(intake->consumer, one) : rd_kafka_resume_partitions(intake->consumer, one);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        partition->paused = paused;
+    rd_kafka_topic_partition_list_destroy(one);
+}
+
 /* ---- rebalances ---- */
 
 static void let_go(struct intake *intake, struct partition *partition)
 {
+    /* librdkafka's pause outlives the grant: were the partition granted again, nothing would be read from it. */
+    set_paused(intake, partition, false);
     partition_revoke(partition);
     completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
     forget(intake, partition);
 }
 
+/* What waits is given back, again and again, since what runs may want to wait too. True: nothing is left. */
+static bool give_back_waiting(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
+{
+    bool none_left = true;
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *partition = find(intake, list->elems[i].topic, list->elems[i].partition);
+        if (partition == NULL)
+            continue;
+        completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
+        none_left = none_left && atomic_load(&partition->references) == 1; /* ours: each job has one */
+    }
+    return none_left;
+}
+
+/* What can end within the bound does, so that its reply is ours to publish. The others end in Redis alone, and the new
+ * owner answers from there. */
+static void let_running_end(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
+{
+    int64_t until = clock_mono_ms() + intake->service->settings->worker.revoke_drain_ms;
+    while (!give_back_waiting(intake, list) && clock_mono_ms() < until)
+        nanosleep(&(struct timespec){.tv_nsec = REVOKE_LOOK_MS * 1000000L}, NULL);
+}
+
 static void revoke(struct intake *intake, rd_kafka_topic_partition_list_t *list, bool lost)
 {
-    if (!lost)
+    if (!lost) {
+        let_running_end(intake, list);
         commit_now(intake, list); /* first what is done and acknowledged, then no more */
+    }
     for (int i = 0; i < list->cnt; i++) {
         struct partition *partition = find(intake, list->elems[i].topic, list->elems[i].partition);
         if (partition != NULL)
             let_go(intake, partition);
     }
+    publisher_revoked(intake->service->publisher);
 }
 
 static void log_rebalance(const char *event, const rd_kafka_topic_partition_list_t *list, bool lost, const struct intake *intake)
@@ -266,6 +399,12 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
         bool lost = rd_kafka_assignment_lost(rk);
         intake->commits_rest = true;
         revoke(intake, list, lost);
+        /* A member that gives up partitions joins again. From here on, not from when its JoinGroup is seen: a commit in
+         * between would stand behind that. Were none to come, commits would rest for a while. */
+        if (cooperative && !lost) {
+            atomic_store(&intake->joining, true);
+            intake->join_until_ms = clock_mono_ms() + JOIN_MS;
+        }
         if (cooperative)
             error = rd_kafka_incremental_unassign(rk, list);
         else
@@ -296,6 +435,12 @@ static bool is_full(const struct intake *intake, bool resuming)
     return metric_get(METRIC_jobs_alive) >= settings->worker.threads + jobs_max || metric_get(METRIC_jobs_alive_bytes) >= bytes_max;
 }
 
+/* While one job more is wanted, and nobody knows which partition has one: each for a second. */
+static const struct partition *whose_turn(const struct intake *intake)
+{
+    return intake->partitions[(size_t)(clock_mono_ms() / 1000) % intake->partition_count];
+}
+
 /* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. The resume level
  * is near the pause level, so that the threads don't run dry while a fetch starts again, but not at it, since a
  * pause throws the prefetch away. Jobs that wait behind another of their session have a share of the buffer for
@@ -305,11 +450,18 @@ static bool wants_pause(const struct intake *intake, const struct partition *par
     int64_t behind_max = intake->service->settings->worker.buffered_jobs_max / 2 / (int64_t)intake->partition_count + 1;
     if (partition->paused)
         behind_max -= behind_max / 2;
-    if (atomic_load(&intake->held))
+    enum weather_intake weather = weather_intake(intake->service->weather, metric_get(METRIC_jobs_alive));
+    if (atomic_load(&intake->held) || weather == INTAKE_CLOSED || (weather == INTAKE_ONE && partition != whose_turn(intake)))
         return true;
     if (metric_get(METRIC_jobs_alive) == 0) /* a job larger than the whole buffer is let in alone */
         return false;
     return partition->set_is_full || is_full(intake, partition->paused) || atomic_load(&partition->behind) > behind_max;
+}
+
+/* A pause can't wait for the next look: what is in memory is all there may be. */
+static bool pauses_at_once(const struct intake *intake)
+{
+    return is_full(intake, false) || weather_intake(intake->service->weather, metric_get(METRIC_jobs_alive)) != INTAKE_FREE;
 }
 
 static void pause_and_resume(struct intake *intake)
@@ -317,17 +469,7 @@ static void pause_and_resume(struct intake *intake)
     int64_t paused = 0;
     for (size_t i = 0; i < intake->partition_count; i++) {
         struct partition *partition = intake->partitions[i];
-        bool want = wants_pause(intake, partition);
-        if (want != partition->paused) {
-            rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
-            rd_kafka_topic_partition_list_add(one, partition->topic, partition->id);
-            /* Only what we paused is resumed: resuming another may rewind it (librdkafka before 2.4.0). */
-            rd_kafka_resp_err_t rc = want ? rd_kafka_pause_partitions(intake->consumer, one)
-                                          : rd_kafka_resume_partitions(intake->consumer, one);
-            if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
-                partition->paused = want;
-            rd_kafka_topic_partition_list_destroy(one);
-        }
+        set_paused(intake, partition, wants_pause(intake, partition));
         paused += partition->paused;
     }
     METRIC_SET(partitions_paused, paused);
@@ -377,6 +519,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
     case OFFSET_NEW: METRIC_INC(jobs_received_total); break;
     }
+    weather_let_in(intake->service->weather);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
     const struct settings *settings = intake->service->settings;
@@ -409,6 +552,7 @@ static void fail(struct intake *intake)
     log_error("intake_failed", F_STR("code", intake->failure.code), F_STR("error", intake->failure.message));
     while (intake->partition_count > 0)
         let_go(intake, intake->partitions[0]);
+    publisher_revoked(intake->service->publisher);
     METRIC_SET(partitions_assigned, 0);
 }
 
@@ -418,6 +562,27 @@ static void take_error(struct intake *intake, const rd_kafka_message_t *message)
         fail(intake);
     else
         log_warn("kafka_poll_error", F_STR("code", rd_kafka_err2name(message->err)), F_STR("error", rd_kafka_message_errstr(message)));
+}
+
+static rd_kafka_resp_err_t subscribe(struct intake *intake)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, intake->service->settings->worker.jobs_topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t rc = rd_kafka_subscribe(intake->consumer, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    return rc;
+}
+
+static void rejoin(struct intake *intake)
+{
+    intake->must_rejoin = false;
+    rd_kafka_resp_err_t rc = rd_kafka_unsubscribe(intake->consumer);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rc = subscribe(intake);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        log_warn("rejoin_refused", F_STR("error", rd_kafka_err2str(rc)));
+        intake->must_rejoin = true;
+    }
 }
 
 static void leave(struct intake *intake)
@@ -442,9 +607,12 @@ static void *intake_main(void *arg)
             rd_kafka_message_destroy(message);
         /* Records come in bursts: this is looked at now and then, not after each, unless it can't wait. */
         int64_t now = clock_mono_ms();
-        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms || (taken && is_full(intake, false))) {
+        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms || (taken && pauses_at_once(intake))) {
+            if (intake->must_rejoin)
+                rejoin(intake);
             pause_and_resume(intake);
             commit_on_timer(intake);
+            liveness_look(intake->liveness, intake->partitions, intake->partition_count, atomic_load(&intake->held));
             next_look_ms = now + LOOK_EVERY_MS;
         }
     }
@@ -472,11 +640,12 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     }
     rd_kafka_poll_set_consumer(intake->consumer);
     intake->commit_queue = rd_kafka_queue_new(intake->consumer);
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, service->settings->worker.jobs_topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t rc = rd_kafka_subscribe(intake->consumer, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
+    intake->liveness = liveness_create(service, intake->consumer);
+    publisher_follow(service->publisher, intake->consumer);
+    rd_kafka_resp_err_t rc = subscribe(intake);
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&intake->thread, NULL, intake_main, intake) != 0) {
+        publisher_follow(service->publisher, NULL);
+        liveness_destroy(intake->liveness);
         rd_kafka_queue_destroy(intake->commit_queue);
         rd_kafka_destroy(intake->consumer);
         free(intake);
@@ -496,6 +665,11 @@ bool intake_joined(const struct intake *intake)
     return atomic_load(&intake->joined);
 }
 
+bool intake_stuck(struct intake *intake, char *why, size_t size)
+{
+    return liveness_failed(intake->liveness, why, size);
+}
+
 bool intake_failed(struct intake *intake, struct error *ret)
 {
     mutex_lock(&intake->lock);
@@ -504,13 +678,30 @@ bool intake_failed(struct intake *intake, struct error *ret)
     return ret->class != ERROR_NONE;
 }
 
+/* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined the group but was never given anything (its
+ * #4381). Closed it is already; the rest is left to the process's end, which comes next. */
+static bool must_not_be_destroyed(const struct intake *intake)
+{
+    return !atomic_load(&intake->joined) && rd_kafka_version() < 0x020300ff;
+}
+
 void intake_stop(struct intake *intake)
 {
     atomic_store(&intake->stopping, true);
     pthread_join(intake->thread, NULL);
+    publisher_follow(intake->service->publisher, NULL);
+}
+
+void intake_destroy(struct intake *intake)
+{
+    if (intake == NULL)
+        return;
+    if (must_not_be_destroyed(intake))
+        return;
     for (size_t i = 0; i < intake->partition_count; i++)
         partition_unref(intake->partitions[i]);
     free(intake->partitions);
+    liveness_destroy(intake->liveness);
     rd_kafka_queue_destroy(intake->commit_queue);
     rd_kafka_destroy(intake->consumer);
     mutex_destroy(&intake->lock);

@@ -3,11 +3,14 @@
  * assignments need no lock. It never waits for Redis or an LLM.
  *
  * Commits: on a timer, one outstanding at a time and none while it joins a generation, and on revoke and close before
- * the partitions go. A refused commit is not recorded; the next one says it again, in the same generation. */
+ * the partitions go. A refused commit is not recorded; the next one says it again, in the same generation. With
+ * exactly-once it commits nothing: at the same times it tells the publisher what there is to say (completion/publisher.h),
+ * and a grant waits until what was committed with its partitions is stable. */
 #ifndef CHAT_INTAKE_INTAKE_H
 #define CHAT_INTAKE_INTAKE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/settings.h"
 #include "service.h"
@@ -21,7 +24,10 @@ void intake_hold(struct intake *intake, bool held);
 bool intake_joined(const struct intake *intake);
 /* Why it takes and commits nothing any more (fenced, fatal client error); class NONE: it does. Any thread. */
 bool intake_failed(struct intake *intake, struct error *ret);
-/* Commits, leaves the group, ends the thread. */
+/* Does a partition it owns not move? *why says which. Any thread. */
+bool intake_stuck(struct intake *intake, char *why, size_t size);
+/* Commits, leaves the group, ends the thread; what it said can still be asked. */
 void intake_stop(struct intake *intake);
+void intake_destroy(struct intake *intake); /* stopped; NULL is fine */
 
 #endif

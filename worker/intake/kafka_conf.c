@@ -9,11 +9,15 @@ struct pair {
     const char *name, *value;
 };
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+
 /* Replies gather for a moment when many jobs are alive (with few, completion sends them at once); nothing waits
  * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor. */
 static const struct pair producer_defaults[] = {
     {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
-    {"linger.ms", "25"},            {"client.id", "chat-worker"}, {NULL, NULL}};
+    {"linger.ms", "25"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
+    {NULL, NULL}};
 
 /* The prefetch is small: the buffer of jobs is ours, and a pause throws the prefetch away. */
 static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},

@@ -90,24 +90,40 @@ void offset_tracker_mark_done(struct offset_tracker *tracker, int64_t offset)
     }
 }
 
-int64_t offset_tracker_committable(const struct offset_tracker *tracker)
+/* The index of the first entry from `from` on that is pending and not in `with`; count: there is none. *at moves on in
+ * `with`, which rises as the entries do. */
+static size_t next_pending(const struct offset_tracker *tracker, size_t from, const int64_t *with, size_t n, size_t *at)
 {
-    if (tracker->count > 0)
-        return entry_at(tracker, 0)->offset;
-    return tracker->next > 0 ? tracker->next : -1;
-}
-
-void offset_tracker_completed(const struct offset_tracker *tracker, struct offset_runs *ret)
-{
-    if (tracker->next == 0)
-        return;
-    int64_t at = offset_tracker_committable(tracker);
-    for (size_t i = 0; i < tracker->count; i++) {
+    for (size_t i = from; i < tracker->count; i++) {
         const struct offset_entry *entry = entry_at(tracker, i);
         if (entry->done)
             continue;
-        offset_runs_append(ret, at, entry->offset);
-        at = entry->offset + 1;
+        while (*at < n && with[*at] < entry->offset)
+            ++*at;
+        if (*at == n || with[*at] != entry->offset)
+            return i;
+    }
+    return tracker->count;
+}
+
+int64_t offset_tracker_committable_with(const struct offset_tracker *tracker, const int64_t *with, size_t n)
+{
+    size_t at = 0;
+    size_t first = next_pending(tracker, 0, with, n, &at);
+    if (first < tracker->count)
+        return entry_at(tracker, first)->offset;
+    return tracker->next > 0 ? tracker->next : -1;
+}
+
+void offset_tracker_completed_with(const struct offset_tracker *tracker, const int64_t *with, size_t n, struct offset_runs *ret)
+{
+    if (tracker->next == 0)
+        return;
+    size_t in_with = 0;
+    int64_t at = offset_tracker_committable_with(tracker, with, n);
+    for (size_t i = next_pending(tracker, 0, with, n, &in_with); i < tracker->count; i = next_pending(tracker, i + 1, with, n, &in_with)) {
+        offset_runs_append(ret, at, entry_at(tracker, i)->offset);
+        at = entry_at(tracker, i)->offset + 1;
     }
     offset_runs_append(ret, at, tracker->next);
     /* What was done before and hasn't come yet. */
@@ -115,4 +131,14 @@ void offset_tracker_completed(const struct offset_tracker *tracker, struct offse
         const struct offset_run *run = &tracker->restored.items[i];
         offset_runs_append(ret, run->from > tracker->next ? run->from : tracker->next, run->to);
     }
+}
+
+int64_t offset_tracker_committable(const struct offset_tracker *tracker)
+{
+    return offset_tracker_committable_with(tracker, NULL, 0);
+}
+
+void offset_tracker_completed(const struct offset_tracker *tracker, struct offset_runs *ret)
+{
+    offset_tracker_completed_with(tracker, NULL, 0, ret);
 }

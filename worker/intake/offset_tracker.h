@@ -57,4 +57,10 @@ int64_t offset_tracker_committable(const struct offset_tracker *tracker);
 /* The completed set at and above committable, appended to *ret. */
 void offset_tracker_completed(const struct offset_tracker *tracker, struct offset_runs *ret);
 
+/* The same two as if the offsets of `with` (rising, n of them; such as aren't pending count for nothing) were done, too:
+ * what a transaction says that may yet be aborted. The tracker stays as it is; offset_tracker_mark_done follows each
+ * once the commit has succeeded. */
+int64_t offset_tracker_committable_with(const struct offset_tracker *tracker, const int64_t *with, size_t n);
+void offset_tracker_completed_with(const struct offset_tracker *tracker, const int64_t *with, size_t n, struct offset_runs *ret);
+
 #endif

@@ -14,7 +14,7 @@ struct partition *partition_create(const char *topic, int32_t id, uint64_t gener
     partition->topic = xstrdup(topic);
     partition->id = id;
     partition->generation = generation;
-    partition->committed = -1;
+    partition->committed = partition->head = -1;
     partition->metadata_max = OFFSET_TEXT_MAX;
     partition->tracker = OFFSET_TRACKER_EMPTY;
     atomic_init(&partition->references, 1);
@@ -69,38 +69,97 @@ static void note_size(struct partition *partition, const struct offset_text *tex
 {
     size_t size = strlen(text->text);
     if (!text->whole || size > partition->metadata_max * 3 / 4)
-        partition->set_is_full = true;
+        atomic_store(&partition->set_is_full, true);
     else if (size <= partition->metadata_max / 2)
-        partition->set_is_full = false;
+        atomic_store(&partition->set_is_full, false);
 }
 
-int64_t partition_committable(struct partition *partition, char **ret_metadata)
+/* The first one may be where the assignment began: said too, it outlives a change of auto.offset.reset. */
+static bool is_news_locked(const struct partition *partition, int64_t offset)
+{
+    return offset >= 0 && (offset > partition->committed || partition->version != partition->committed_version);
+}
+
+static struct offset_text encode(struct partition *partition, const int64_t *with, size_t n, int64_t *ret_offset, uint64_t *ret_version, bool *ret_news)
 {
     struct offset_runs runs = {0};
     mutex_lock(&partition->lock);
-    int64_t offset = offset_tracker_committable(&partition->tracker);
+    int64_t offset = offset_tracker_committable_with(&partition->tracker, with, n);
     int32_t epoch = partition->tracker.epoch;
-    uint64_t version = partition->version;
-    /* The first one may be where the assignment began: said too, it outlives a change of auto.offset.reset. */
-    bool news = offset >= 0 && (offset > partition->committed || version != partition->committed_version);
-    if (news)
-        offset_tracker_completed(&partition->tracker, &runs);
+    *ret_version = partition->version;
+    *ret_news = offset >= 0 && (n > 0 || is_news_locked(partition, offset));
+    if (*ret_news)
+        offset_tracker_completed_with(&partition->tracker, with, n, &runs);
     mutex_unlock(&partition->lock);
+    *ret_offset = offset;
+    struct offset_text text = {.whole = true};
+    if (*ret_news)
+        text = offset_encode(offset, &runs, epoch, partition->metadata_max);
+    offset_runs_finish(&runs);
+    return text;
+}
+
+int64_t partition_committable_with(struct partition *partition, const int64_t *with, size_t n, char **ret_metadata, bool *ret_whole)
+{
+    int64_t offset;
+    uint64_t version;
+    bool news;
+    struct offset_text text = encode(partition, with, n, &offset, &version, &news);
+    *ret_whole = text.whole;
     if (!news)
         return -1;
-    struct offset_text text = offset_encode(offset, &runs, epoch, partition->metadata_max);
-    offset_runs_finish(&runs);
     note_size(partition, &text);
     partition->said_version = version;
     *ret_metadata = text.text;
     return offset;
 }
 
-void partition_committed(struct partition *partition, int64_t offset)
+int64_t partition_committable(struct partition *partition, char **ret_metadata)
 {
+    bool whole;
+    return partition_committable_with(partition, NULL, 0, ret_metadata, &whole);
+}
+
+bool partition_set_fits(struct partition *partition, const int64_t *with, size_t n)
+{
+    int64_t offset;
+    uint64_t version;
+    bool news;
+    struct offset_text text = encode(partition, with, n, &offset, &version, &news);
+    free(text.text);
+    return text.whole;
+}
+
+int64_t partition_head(struct partition *partition)
+{
+    mutex_lock(&partition->lock);
+    int64_t head = partition->tracker.pending > 0 ? offset_tracker_committable(&partition->tracker) : -1;
+    mutex_unlock(&partition->lock);
+    return head;
+}
+
+bool partition_has_news(struct partition *partition)
+{
+    mutex_lock(&partition->lock);
+    bool news = is_news_locked(partition, offset_tracker_committable(&partition->tracker));
+    mutex_unlock(&partition->lock);
+    return news;
+}
+
+void partition_committed_with(struct partition *partition, int64_t offset, const int64_t *with, size_t n)
+{
+    mutex_lock(&partition->lock);
+    for (size_t i = 0; i < n && !atomic_load(&partition->revoked); i++)
+        offset_tracker_mark_done(&partition->tracker, with[i]);
     if (offset > partition->committed)
         partition->committed = offset;
     partition->committed_version = partition->said_version;
+    mutex_unlock(&partition->lock);
+}
+
+void partition_committed(struct partition *partition, int64_t offset)
+{
+    partition_committed_with(partition, offset, NULL, 0);
 }
 
 void partition_metadata_refused(struct partition *partition)

@@ -23,13 +23,19 @@ struct partition {
     struct offset_tracker tracker; /* guarded by lock */
     uint64_t version;              /* the same: counts what changes a commit */
 
+    int64_t committed;             /* the same: the last offset the broker accepted; -1: none */
+    uint64_t committed_version;    /* the same: of the commit that was accepted last */
+
+    /* The thread that commits only: the intake, or with exactly-once the publisher's. */
+    uint64_t said_version;   /* of the commit that was sent last */
+    size_t metadata_max;     /* characters; less than OFFSET_TEXT_MAX once the broker refused as many */
+    int64_t admitted_below;  /* publisher_txn's: ends of offsets from here on wait, lest the completed set outgrow a commit */
+    atomic_bool set_is_full; /* the completed set is near metadata_max: no more is read until it has shrunk */
+
     /* Intake thread only. */
     bool paused;
-    int64_t committed;          /* the last offset the broker accepted; -1: none */
-    uint64_t said_version;      /* of the commit that was sent last */
-    uint64_t committed_version; /* of the one that was accepted last */
-    size_t metadata_max;        /* characters; less than OFFSET_TEXT_MAX once the broker refused as many */
-    bool set_is_full;           /* the completed set is near it: no more is read until it has shrunk */
+    bool full_told; /* set_is_full, as log and metrics know it */
+    int64_t head, head_since_ms; /* liveness.c's: the first offset that isn't done, and since when */
 };
 
 struct partition *partition_create(const char *topic, int32_t id, uint64_t generation);
@@ -42,10 +48,21 @@ enum offset_receipt partition_receive(struct partition *partition, int64_t offse
 /* After a revoke nothing happens: the new owner decides. */
 void partition_mark_done(struct partition *partition, int64_t offset);
 /* The offset to commit, with the completed set above it as *ret_metadata (owned by the caller; "" for none), or
- * -1 when nothing is new since the last accepted commit. Intake thread; tells set_is_full. */
+ * -1 when nothing is new since the last accepted commit. The thread that commits; tells set_is_full. */
 int64_t partition_committable(struct partition *partition, char **ret_metadata);
-/* The broker's answer to the commit that was sent last. Intake thread. */
+/* The same for a transaction that also holds the ends of the offsets `with` (rising, n of them), which aren't done unless
+ * it is committed. *ret_whole false: not all that is done fits into the metadata. */
+int64_t partition_committable_with(struct partition *partition, const int64_t *with, size_t n, char **ret_metadata, bool *ret_whole);
+/* Would it fit? Any n. The thread that commits. */
+bool partition_set_fits(struct partition *partition, const int64_t *with, size_t n);
+/* The first offset received that isn't done; -1: none. Any thread. */
+int64_t partition_head(struct partition *partition);
+/* Is there anything to say since the last accepted commit? Any thread. */
+bool partition_has_news(struct partition *partition);
+/* The broker's answer to the commit that was sent last. The thread that commits. */
 void partition_committed(struct partition *partition, int64_t offset);
+/* The same, and what the transaction held is done from now on; after a revoke nothing happens. */
+void partition_committed_with(struct partition *partition, int64_t offset, const int64_t *with, size_t n);
 void partition_metadata_refused(struct partition *partition); /* too large: less of it next time, then none */
 void partition_revoke(struct partition *partition);
 

@@ -35,8 +35,9 @@ static void answer(struct evhttp_request *request, int status, const char *text)
 static void on_healthz(struct evhttp_request *request, void *arg)
 {
     const struct admin_probes *probes = arg;
-    bool healthy = probes->healthy(probes->arg);
-    answer(request, healthy ? 200 : 503, healthy ? "ok" : "failing");
+    char why[512] = "failing";
+    bool healthy = probes->healthy(probes->arg, why, sizeof why);
+    answer(request, healthy ? 200 : 503, healthy ? "ok" : why);
 }
 
 static void on_readyz(struct evhttp_request *request, void *arg)

@@ -4,13 +4,14 @@
 #define CHAT_OPS_ADMIN_SERVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
 struct admin_server;
 struct admin_probes {
     bool (*ready)(void *arg);
-    bool (*healthy)(void *arg);
+    bool (*healthy)(void *arg, char *why, size_t size); /* false: *why says what fails */
     void *arg;
 };
 

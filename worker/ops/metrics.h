@@ -19,6 +19,7 @@
     M(jobs_duplicate_offset_total,   "counter", "Records seen before in the same assignment, ignored.")   \
     M(job_retries_total,             "counter", "Classified failures that will be tried again.")          \
     M(job_waits_total,               "counter", "Waits that count as no attempt: claim, provider or Redis away.") \
+    M(job_suspects_total,            "counter", "Jobs found unreleased after crashes, to run among few or alone.") \
     M(claims_lost_total,             "counter", "Answers thrown away: another worker held the claim.")    \
     M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
     M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
@@ -26,8 +27,12 @@
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \
     M(publish_failures_total,        "counter", "Replies or dead letters that Kafka refused.")            \
+    M(breaker_opened_total,          "counter", "Breakers opened: a provider, Redis or the dead-letter topic was given up for a while.") \
+    M(breakers_open,                 "gauge",   "Breakers that are open or half open: lag grows meanwhile.") \
     M(commits_total,                 "counter", "Offset commits that the broker accepted.")               \
     M(commit_failures_total,         "counter", "Offset commits that the broker refused.")                \
+    M(transactions_committed_total,  "counter", "Transactions committed (exactly-once).")                 \
+    M(transactions_aborted_total,    "counter", "Transactions aborted; what they held goes into another (exactly-once).") \
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
     M(partitions_paused,             "gauge",   "Partitions paused because the buffer is full.")          \

@@ -15,7 +15,18 @@
 #define FILES_PER_THREAD 3 /* a connection, and the two ends of libcurl's wake-up */
 #define FILES_BESIDE 256
 
-static enum status check_once(const struct settings *settings, const char *bootstrap, struct redis_pool *redis, struct error *err)
+static enum status first_heartbeat(struct redis_pool *redis, const struct session_store_conf *self, struct error *err)
+{
+    struct redis_conn *conn = NULL;
+    if (redis_pool_take(redis, &conn, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = session_store_heartbeat(conn, self, err);
+    redis_pool_give(redis, &conn, status != STATUS_OK);
+    return status;
+}
+
+static enum status check_once(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
+                              const struct session_store_conf *self, struct error *err)
 {
     char policy[64] = "";
     if (redis_pool_probe(redis, policy, sizeof policy, err) != STATUS_OK)
@@ -23,7 +34,9 @@ static enum status check_once(const struct settings *settings, const char *boots
     if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0)
         log_warn("redis_may_evict", F_STR("maxmemory_policy", policy),
                  F_STR("hint", "an evicted claim or reply is paid for twice; set maxmemory-policy noeviction"));
-    return kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, err);
+    if (kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return self != NULL ? first_heartbeat(redis, self, err) : STATUS_OK;
 }
 
 /* Waits without a sleep that a signal can't end: asks give_up often. */
@@ -46,11 +59,11 @@ static bool wait_unless(bool (*give_up)(void), int64_t wait_ms)
 }
 
 enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
-                          bool (*give_up)(void), struct error *err)
+                          const struct session_store_conf *self, bool (*give_up)(void), struct error *err)
 {
     int64_t until = clock_mono_ms() + settings->worker.startup_wait_ms;
     for (int64_t backoff = BACKOFF_MS_MIN;; backoff = backoff * 2 < BACKOFF_MS_MAX ? backoff * 2 : BACKOFF_MS_MAX) {
-        if (check_once(settings, bootstrap, redis, err) == STATUS_OK)
+        if (check_once(settings, bootstrap, redis, self, err) == STATUS_OK)
             return STATUS_OK;
         int64_t left = until - clock_mono_ms();
         if (err->class != ERROR_UNAVAILABLE || left <= 0)

@@ -4,12 +4,14 @@
 #define CHAT_OPS_STARTUP_H
 
 #include "chat/redis_pool.h"
+#include "chat/session_store.h"
 #include "base/settings.h"
 
 /* Tries for worker.startup_wait_ms (0: once), with backoff, while ERROR_UNAVAILABLE; a refusal ends it at once.
+ * self: its heartbeat is part of a try, so that a Redis that went away meanwhile is waited for too; NULL: nothing is written.
  * give_up is asked between tries (a signal came). Blocks. */
 enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
-                          bool (*give_up)(void), struct error *err) MUST_CHECK;
+                          const struct session_store_conf *self, bool (*give_up)(void), struct error *err) MUST_CHECK;
 /* Raises the soft limit of open files to the hard one; FAILED when the threads need more. */
 enum status startup_raise_file_limit(int64_t threads, struct error *err) MUST_CHECK;
 /* Lets each malloc arena begin with room, and keep it: grown a page at a time, a wave of new threads spends its

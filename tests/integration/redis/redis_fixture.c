@@ -1,11 +1,14 @@
 #include "redis_fixture.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,42 +18,83 @@
 #define LIMIT_MS 5000
 
 struct redis_fixture fixture;
-static pid_t server;
-static char folder[64];
 static redisReply *last_reply;
 
-static void server_exec(void)
+/* The one that serves, and for failovers its replica. */
+static struct server {
+    pid_t pid; /* 0: not ours */
+    char folder[64];
+    char url[128];
+    int port; /* for replication alone; 0: none */
+    struct redis_pool *pool;
+    struct redis_conn *admin;
+} servers[2];
+static int serving;
+
+static void server_exec(const struct server *server)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server behind */
     int null = open("/dev/null", O_RDWR);
     dup2(null, STDOUT_FILENO);
-    if (chdir(folder) == 0)
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", "",
-               "--appendonly", "no", "--logfile", "redis.log", (char *)NULL);
+    if (chdir(server->folder) == 0)
+        execlp("redis-server", "redis-server", "--port", "0", "--bind", "127.0.0.1", "--unixsocket", "redis.sock", "--save", "",
+               "--appendonly", "no", "--logfile", "redis.log", "--repl-diskless-sync-delay", "0", (char *)NULL);
     _exit(127);
 }
 
-static void server_start(void)
+static void server_start(struct server *server)
 {
-    strcpy(folder, "/tmp/chat-redis-XXXXXX");
-    cr_assert(mkdtemp(folder), "mkdtemp");
-    snprintf(fixture.url, sizeof fixture.url, "unix://%s/redis.sock", folder);
-    server = fork();
-    if (server == 0)
-        server_exec();
-    cr_assert(server > 0);
+    strcpy(server->folder, "/tmp/chat-redis-XXXXXX");
+    cr_assert(mkdtemp(server->folder), "mkdtemp");
+    snprintf(server->url, sizeof server->url, "unix://%s/redis.sock", server->folder);
+    server->pid = fork();
+    if (server->pid == 0)
+        server_exec(server);
+    cr_assert(server->pid > 0);
 }
 
-static struct redis_conn *take_within_limit(void)
+static void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void server_connect(struct server *server)
 {
     int64_t until_ms = clock_mono_ms() + LIMIT_MS;
-    struct redis_conn *conn = NULL;
     struct error err = {0};
-    while (redis_pool_take(fixture.pool, &conn, &err) != STATUS_OK) {
+    cr_assert(redis_pool_create(server->url, 8, LIMIT_MS, &server->pool, &err) == STATUS_OK, "%s", err.message);
+    while (redis_pool_take(server->pool, &server->admin, &err) != STATUS_OK) {
         cr_assert(clock_mono_ms() < until_ms, "no Redis: %s", err.message);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* the socket isn't there yet */
+        pause_briefly(); /* the socket isn't there yet */
     }
-    return conn;
+}
+
+static void server_stop(struct server *server)
+{
+    if (server->pool == NULL)
+        return;
+    redis_pool_give(server->pool, &server->admin, false);
+    redis_pool_destroy(server->pool);
+    server->pool = NULL;
+    if (server->pid <= 0)
+        return;
+    kill(server->pid, SIGKILL);
+    waitpid(server->pid, NULL, 0);
+    static const char *const files[] = {"redis.sock", "redis.log", "dump.rdb"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/%s", server->folder, files[i]);
+        unlink(path);
+    }
+    rmdir(server->folder);
+}
+
+static void serve(int which)
+{
+    serving = which;
+    snprintf(fixture.url, sizeof fixture.url, "%s", servers[which].url);
+    fixture.pool = servers[which].pool;
+    fixture.admin = servers[which].admin;
 }
 
 void fixture_start(void)
@@ -61,12 +105,11 @@ void fixture_start(void)
     snprintf(fixture.prefix, sizeof fixture.prefix, "test-%s", token);
     const char *url = getenv("CHAT_TEST_REDIS_URL");
     if (url && *url)
-        snprintf(fixture.url, sizeof fixture.url, "%s", url);
+        snprintf(servers[0].url, sizeof servers[0].url, "%s", url);
     else
-        server_start();
-    struct error err = {0};
-    cr_assert(redis_pool_create(fixture.url, 8, LIMIT_MS, &fixture.pool, &err) == STATUS_OK, "%s", err.message);
-    fixture.admin = take_within_limit();
+        server_start(&servers[0]);
+    server_connect(&servers[0]);
+    serve(0);
 }
 
 void fixture_stop(void)
@@ -74,19 +117,74 @@ void fixture_stop(void)
     if (last_reply)
         freeReplyObject(last_reply);
     last_reply = NULL;
-    redis_pool_give(fixture.pool, &fixture.admin, false);
-    redis_pool_destroy(fixture.pool);
-    if (server <= 0)
-        return;
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    static const char *const files[] = {"redis.sock", "redis.log"};
-    for (size_t i = 0; i < 2; i++) {
-        char path[96];
-        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
-        unlink(path);
+    server_stop(&servers[0]);
+    server_stop(&servers[1]);
+}
+
+/* ---- the replica ---- */
+
+static const redisReply *on(int which, const char *format, ...)
+{
+    int before = serving;
+    va_list args;
+    va_start(args, format);
+    serve(which);
+    if (last_reply)
+        freeReplyObject(last_reply);
+    last_reply = redisvCommand(fixture.admin->context, format, args);
+    serve(before);
+    va_end(args);
+    cr_assert(last_reply, "%s: no answer", format);
+    return last_reply;
+}
+
+/* A port that was free a moment ago; another one when somebody was quicker. */
+static void listen_for_replicas(int which)
+{
+    for (int tries = 0; tries < 20 && servers[which].port == 0; tries++) {
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t size = sizeof address;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+        close(fd);
+        int port = ntohs(address.sin_port);
+        if (on(which, "CONFIG SET port %d", port)->type != REDIS_REPLY_ERROR)
+            servers[which].port = port;
     }
-    rmdir(folder);
+    cr_assert(servers[which].port > 0, "no port for replication");
+}
+
+bool fixture_replica_start(void)
+{
+    if (servers[0].pid <= 0)
+        return false;
+    server_start(&servers[1]);
+    server_connect(&servers[1]);
+    listen_for_replicas(0);
+    listen_for_replicas(1);
+    return true;
+}
+
+void fixture_replica_follow(void)
+{
+    cr_assert(on(1 - serving, "REPLICAOF 127.0.0.1 %d", servers[serving].port)->type != REDIS_REPLY_ERROR);
+}
+
+void fixture_replica_cut(void)
+{
+    int64_t until_ms = clock_mono_ms() + LIMIT_MS;
+    while (strstr(on(1 - serving, "INFO replication")->str, "master_link_status:up") == NULL) {
+        cr_assert(clock_mono_ms() < until_ms, "the replica doesn't come up");
+        pause_briefly();
+    }
+    fixture_do("SET %s:mark 1", fixture.prefix); /* WAIT looks at its own connection's writes */
+    cr_assert(fixture_int("WAIT 1 %d", LIMIT_MS) == 1, "the replica doesn't catch up");
+    cr_assert(on(1 - serving, "REPLICAOF NO ONE")->type != REDIS_REPLY_ERROR);
+}
+
+void fixture_failover(void)
+{
+    serve(1 - serving);
 }
 
 struct redis_conn *fixture_take(void)

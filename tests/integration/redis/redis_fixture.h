@@ -30,6 +30,13 @@ const redisReply *fixture_do(const char *format, ...);
 int64_t fixture_int(const char *format, ...);
 /* The server closes conn; returns when it has. */
 void fixture_kill(struct redis_conn *conn);
+/* A second server, for failovers; false with CHAT_TEST_REDIS_URL. */
+bool fixture_replica_start(void);
+void fixture_replica_follow(void); /* it replicates the one that serves */
+/* It has all that was written until now, and gets no more: what comes later is acknowledged and will be lost. */
+void fixture_replica_cut(void);
+/* The replica serves from now on: pool, admin and url are its own. */
+void fixture_failover(void);
 /* Waits until Redis' own clock has passed ms from now; at most 5 s. */
 void fixture_wait_redis_ms(int64_t ms);
 

@@ -1,4 +1,5 @@
-/* What the scripts should do, in plain C: one record a job, one history a session. */
+/* What the scripts should do, in plain C: one record a job, one history a session. The whole of it is one struct, so
+ * that a replica's knowledge is a copy of it. */
 #ifndef CHAT_TESTS_SESSION_MODEL_H
 #define CHAT_TESTS_SESSION_MODEL_H
 
@@ -8,24 +9,34 @@
 
 #include "chat/session_store.h"
 
-enum { CLIENTS = 4, SESSIONS = 2, JOBS = 8, TURNS_MAX = 2, WORDS = 2 };
+enum { CLIENTS = 4, SESSIONS = 2, JOBS = 8, TURNS_MAX = 6, ROBBED_MAX = 4 };
 enum model_state { ABSENT, IDLE, RUN, OK, DEAD, CANCELLED };
 
 struct record {
     enum model_state state;
-    char token[33], robbed[33];
+    char token[33], robbed[ROBBED_MAX][33];
+    int robbed_count;
     int64_t epoch, fails, crashes;
-    bool failed_once, expired;
+    bool failed_once, expired, cancel;
     int fingerprint, origin, holder;
-    char reply[64];
+    char reply[96];
 };
 
-static struct record records[JOBS];
-static int history[SESSIONS][TURNS_MAX + 1], history_count[SESSIONS];
-static bool applied[JOBS];
-static bool alive[CLIENTS];
+struct turn {
+    int job;
+    char token[33]; /* whose finish wrote it */
+};
 
-static const char *const words[WORDS] = {"one", "two"};
+struct model {
+    int turns_max;
+    struct record records[JOBS];
+    struct turn history[SESSIONS][TURNS_MAX + 1];
+    int history_count[SESSIONS];
+    bool applied[JOBS];
+    bool alive[CLIENTS];
+};
+
+static struct model model;
 
 /* The last two jobs have no session; the ids hold what must be encoded. */
 static int session_of(int job)
@@ -33,30 +44,18 @@ static int session_of(int job)
     return job < 6 ? job % SESSIONS : -1;
 }
 
-static const char *session_name(int job)
-{
-    static const char *const names[SESSIONS] = {"plain", "{we}:ird %\x01"};
-    return session_of(job) < 0 ? NULL : names[session_of(job)];
-}
-
-static const char *job_id(int job)
-{
-    static const char *const ids[JOBS] = {"a", "b:{}", "c%", "d\"\\", "e", "f", "g", "{}"};
-    return ids[job];
-}
-
 static bool applied_exists(int session)
 {
     for (int job = 0; job < JOBS; job++)
-        if (session_of(job) == session && applied[job])
+        if (session_of(job) == session && model.applied[job])
             return true;
     return false;
 }
 
 static int history_find(int session, int job)
 {
-    for (int i = 0; i < history_count[session]; i++)
-        if (history[session][i] == job)
+    for (int i = 0; i < model.history_count[session]; i++)
+        if (model.history[session][i].job == job)
             return i;
     return -1;
 }
@@ -66,17 +65,34 @@ static bool older_life(int holder, int client) /* clients 0 and 1 are lives of o
     return holder == 0 && client == 1;
 }
 
-static void take_back_suspicion(struct record *r, const char *token)
+static void forget_robbed(struct record *r, int i)
 {
-    if ((r->state == RUN || r->state == IDLE) && *r->robbed && strcmp(r->robbed, token) == 0) {
-        r->crashes -= r->crashes > 0;
-        r->robbed[0] = '\0';
-    }
+    r->robbed_count--;
+    memmove(r->robbed[i], r->robbed[i + 1], (size_t)(r->robbed_count - i) * sizeof *r->robbed);
 }
 
-static enum begin_state model_begin(int client, int job, const char *token, int fingerprint, int origin)
+static void take_back_suspicion(struct record *r, const char *token)
 {
-    struct record *r = &records[job];
+    for (int i = 0; i < r->robbed_count; i++)
+        if (strcmp(r->robbed[i], token) == 0) {
+            forget_robbed(r, i);
+            r->crashes--;
+            return;
+        }
+}
+
+static void rob(struct record *r)
+{
+    if (r->robbed_count == ROBBED_MAX)
+        forget_robbed(r, 0);
+    strcpy(r->robbed[r->robbed_count++], r->token);
+    r->crashes++;
+}
+
+/* presume_dead: whether the caller may look at the holder's heartbeat (what it does on its second try). */
+static enum begin_state model_begin(int client, int job, const char *token, int fingerprint, int origin, int64_t crashes_max, bool presume_dead)
+{
+    struct record *r = &model.records[job];
     if ((r->state == RUN || r->state == OK) && r->fingerprint != fingerprint)
         return BEGIN_CONFLICT;
     if (r->state == OK || ((r->state == DEAD || r->state == CANCELLED) && r->origin == origin))
@@ -85,17 +101,24 @@ static enum begin_state model_begin(int client, int job, const char *token, int 
         r->expired = false;
         return BEGIN_RUN;
     }
-    char robbed[33] = "";
     if (r->state == RUN) {
-        if (!r->expired && !older_life(r->holder, client) && (r->holder == client || alive[r->holder]))
+        bool seems_dead = presume_dead && r->holder != client && !model.alive[r->holder];
+        if (!r->expired && !older_life(r->holder, client) && !seems_dead)
             return BEGIN_BUSY;
-        r->crashes++;
-        strcpy(robbed, r->token);
-    } else if (r->state != IDLE) {
+        take_back_suspicion(r, token);
+        rob(r);
+    } else if (r->state == IDLE) {
+        take_back_suspicion(r, token);
+    } else {
         int64_t epoch = r->epoch;
         *r = (struct record){.epoch = epoch};
     }
-    strcpy(r->robbed, robbed);
+    if (r->crashes > crashes_max) {
+        if (r->state == RUN)
+            r->token[0] = '\0';
+        r->state = IDLE;
+        return BEGIN_SUSPECT;
+    }
     strcpy(r->token, token);
     r->state = RUN;
     r->epoch++;
@@ -106,51 +129,56 @@ static enum begin_state model_begin(int client, int job, const char *token, int 
     return BEGIN_RUN;
 }
 
-static void model_append(int job, bool record_missing)
+static void model_append(int job, const char *token, bool record_missing)
 {
     int s = session_of(job);
     if (s < 0)
         return;
-    bool seen = applied[job] || ((record_missing || !applied_exists(s)) && history_find(s, job) >= 0);
-    applied[job] = true;
+    bool seen = model.applied[job] || ((record_missing || !applied_exists(s)) && history_find(s, job) >= 0);
+    model.applied[job] = true;
     if (seen)
         return;
-    history[s][history_count[s]++] = job;
-    if (history_count[s] > TURNS_MAX) {
-        memmove(history[s], history[s] + 1, sizeof history[s] - sizeof **history);
-        history_count[s]--;
+    struct turn *turn = &model.history[s][model.history_count[s]++];
+    turn->job = job;
+    strcpy(turn->token, token);
+    if (model.history_count[s] > model.turns_max) {
+        memmove(model.history[s], model.history[s] + 1, sizeof model.history[s] - sizeof **model.history);
+        model.history_count[s]--;
     }
 }
 
-static enum finish_state model_finish(int job, const struct finish_op *op, int fingerprint, int origin)
+static enum finish_state model_finish(int job, const struct claim *claim, enum end_state end, const char *reply, int fingerprint,
+                                      int origin)
 {
-    struct record *r = &records[job];
-    if (r->state == IDLE || (r->state != ABSENT && strcmp(r->token, op->claim.token) != 0)) {
-        take_back_suspicion(r, op->claim.token);
+    struct record *r = &model.records[job];
+    if (r->state == IDLE || (r->state != ABSENT && strcmp(r->token, claim->token) != 0)) {
+        take_back_suspicion(r, claim->token);
         return FINISH_LOST;
     }
     if (r->state != ABSENT && r->state != RUN)
         return FINISH_DONE;
-    if (op->end_state == END_OK)
-        model_append(job, r->state == ABSENT);
+    if (r->cancel && end != END_CANCELLED)
+        return FINISH_CANCELLED;
+    if (end == END_OK)
+        model_append(job, claim->token, r->state == ABSENT);
     if (r->state == ABSENT) {
-        *r = (struct record){.epoch = op->claim.claim_epoch, .fingerprint = fingerprint, .origin = origin};
-        strcpy(r->token, op->claim.token);
+        *r = (struct record){.epoch = claim->claim_epoch, .fingerprint = fingerprint, .origin = origin};
+        strcpy(r->token, claim->token);
     }
-    r->state = op->end_state == END_OK ? OK : op->end_state == END_DEAD ? DEAD : CANCELLED;
-    r->robbed[0] = '\0';
-    strcpy(r->reply, op->reply);
+    r->state = end == END_OK ? OK : end == END_DEAD ? DEAD : CANCELLED;
+    r->cancel = false;
+    strcpy(r->reply, reply);
     return FINISH_DONE;
 }
 
-static bool model_release(int job, const struct release_op *op)
+static bool model_release(int job, const char *token, enum release_kind kind)
 {
-    struct record *r = &records[job];
-    if ((r->state != RUN && r->state != IDLE) || strcmp(r->token, op->claim.token) != 0) {
-        take_back_suspicion(r, op->claim.token);
+    struct record *r = &model.records[job];
+    if ((r->state != RUN && r->state != IDLE) || strcmp(r->token, token) != 0) {
+        take_back_suspicion(r, token);
         return false;
     }
-    if (r->state == RUN && op->kind == RELEASE_RETRY) {
+    if (r->state == RUN && kind == RELEASE_RETRY) {
         r->fails++;
         r->failed_once = true;
     }
@@ -160,7 +188,9 @@ static bool model_release(int job, const struct release_op *op)
 
 static bool model_renew(int job, const char *token)
 {
-    struct record *r = &records[job];
+    struct record *r = &model.records[job];
+    if (r->state == ABSENT)
+        return true;
     if (r->state == RUN && strcmp(r->token, token) == 0) {
         r->expired = false;
         return true;

@@ -14,7 +14,7 @@ static struct error error;
 static struct begin_op begin(struct redis_conn *conn, const struct session_store_conf *conf, const char *session,
                              const char *job)
 {
-    struct begin_op op = {.claim = {.session = session, .job_id = job}, .fingerprint = "fp", .origin = "jobs-0-1"};
+    struct begin_op op = {.claim = {.session = session, .job_id = job}, .fingerprint = "fp", .origin = "jobs-0-1", .crashes_max = INT64_MAX};
     session_store_token(op.claim.token);
     OK(session_store_begin(conn, conf, &op, 1, &error));
     cr_assert(op.error.class == ERROR_NONE, "%s", op.error.message);
@@ -157,6 +157,33 @@ Test(session_store, a_lease_that_ran_out_may_still_finish_until_someone_takes_it
     /* The robbed one lives: its crash is taken back. */
     cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "0");
     cr_expect(finish(conn, &b, second.claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
+    fixture_give(conn);
+}
+
+/* Two stand still, one after the other, and a third one answers; then they go on. */
+Test(session_store, whoever_was_robbed_and_lives_is_no_crash_whatever_came_after)
+{
+    struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1), c = fixture_conf("c", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op first = begin(conn, &a, "s", "j"), second = begin(conn, &b, "s", "j");
+    cr_assert(second.state == BEGIN_RUN && second.crashes == 1, "a has no heartbeat");
+    struct begin_op third = begin(conn, &c, "s", "j");
+    cr_assert(third.state == BEGIN_RUN && third.crashes == 2);
+    struct release_op release = {.claim = third.claim, .kind = RELEASE_RETRY};
+    OK(session_store_release(conn, &c, &release, 1, &error));
+    third = begin(conn, &c, "s", "j");
+    cr_assert(third.state == BEGIN_RUN && third.crashes == 2 && third.fails == 1);
+
+    struct renew_op renew = {.claim = first.claim, .lease_ms = 1000};
+    for (int times = 0; times < 2; times++) { /* a repeat takes back no more */
+        OK(session_store_renew(conn, &a, &renew, 1, &error));
+        cr_expect(!renew.held);
+        cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "1");
+    }
+    cr_assert(finish(conn, &c, third.claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
+    cr_expect(finish(conn, &b, second.claim, END_OK, "{\"job\":\"j\"}") == FINISH_LOST);
+    cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "0");
+    cr_expect(fixture_int("LLEN %s:{s}:history", fixture.prefix) == 1);
     fixture_give(conn);
 }
 
@@ -314,5 +341,26 @@ Test(session_store, a_key_of_another_type_fails_its_own_op_alone)
     cr_expect(ops[1].error.class == ERROR_PERMANENT);
     cr_expect_str_eq(ops[1].error.code, "redis_error");
     cr_expect(fixture_int("EXISTS %s:{bad}:job:j", fixture.prefix) == 0, "no claim is left behind");
+    fixture_give(conn);
+}
+
+Test(session_store, a_suspect_is_not_claimed_until_its_caller_is_ready_for_it)
+{
+    struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op first = begin(conn, &a, "s", "j"), second = begin(conn, &b, "s", "j"); /* neither has a heartbeat */
+    cr_assert(second.state == BEGIN_RUN && second.crashes == 1);
+    struct begin_op op = {.claim = {.session = "s", .job_id = "j"}, .fingerprint = "fp", .origin = "jobs-0-1"};
+    for (int times = 0; times < 2; times++) { /* asked again it is no crash more */
+        session_store_token(op.claim.token);
+        OK(session_store_begin(conn, &a, &op, 1, &error));
+        cr_expect(op.state == BEGIN_SUSPECT && op.crashes == 2, "state %d, %d crashes", op.state, (int)op.crashes);
+    }
+    struct release_op release = {.claim = second.claim, .kind = RELEASE_RETRY};
+    OK(session_store_release(conn, &b, &release, 1, &error));
+    cr_expect(!release.held && release.fails == 0, "it was robbed; and since it lives, it was no crash");
+    op = begin(conn, &a, "s", "j");
+    cr_expect(op.state == BEGIN_RUN && op.crashes == 1);
+    cr_expect(finish(conn, &a, first.claim, END_OK, "{}") == FINISH_LOST);
     fixture_give(conn);
 }

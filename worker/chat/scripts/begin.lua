@@ -1,9 +1,10 @@
 -- Claims a job, or says why not. Repeats safely under one token: the answer of a call may be lost.
 -- KEYS: job hash; with a session also its history (list) and its applied job ids (set).
 -- ARGV: token, fingerprint, origin, incarnation, instance ('' for none), its start, lease, job id,
---       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept.
+--       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept,
+--       with how many crashes on its record the caller would run it.
 -- -> {'run', epoch, fails, crashes, first failure, turns} | {'done', state, reply}
---    | {'busy', ms, incarnation} | {'conflict'}
+--    | {'busy', ms, incarnation} | {'suspect', crashes} | {'conflict'}
 local job = KEYS[1]
 local token, fingerprint, origin, incarnation, instance = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local started_ms, lease_ms, id, presumed_dead, keep_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
@@ -12,7 +13,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local r = redis.call('HMGET', job, 'state', 'token', 'epoch', 'fails', 'crashes', 'first_failed_ms',
-  'fingerprint', 'origin', 'holder', 'instance', 'started_ms', 'lease_until_ms')
+  'fingerprint', 'origin', 'holder', 'instance', 'started_ms', 'lease_until_ms', 'robbed')
 local state, holder_token, holder = r[1], r[2], r[9]
 local epoch, fails, crashes, first_failed_ms =
   tonumber(r[3] or 0), tonumber(r[4] or 0), tonumber(r[5] or 0), tonumber(r[6] or 0)
@@ -26,7 +27,9 @@ if state == 'ok' or (ended_badly and r[8] == origin) then
 end
 
 local repeated = state == 'run' and holder_token == token
-local robbed = ''
+-- The tokens that the crashes were counted for; one that comes back lives (see finish.lua).
+local robbed, lives = string.gsub(r[13] or '', token .. ' ', '', 1)
+crashes = math.max(crashes - lives, 0)
 if state == 'run' and not repeated then
   local left = tonumber(r[12]) - now
   -- One instance has one life at a time: its newer incarnation knows that the older one is gone.
@@ -35,9 +38,18 @@ if state == 'run' and not repeated then
     return {'busy', left, holder}
   end
   crashes = crashes + 1
-  robbed = holder_token
+  robbed = string.sub(robbed .. holder_token .. ' ', -132) -- four are enough
 elseif ended_badly then -- another origin: a replay starts afresh
-  fails, crashes, first_failed_ms = 0, 0, 0
+  fails, crashes, first_failed_ms, robbed = 0, 0, 0, ''
+end
+
+if not repeated and crashes > tonumber(ARGV[11]) then -- to run among few or alone: the caller comes again
+  if state == 'run' then
+    redis.call('HSET', job, 'state', 'idle', 'token', '')
+  end
+  redis.call('HSET', job, 'crashes', crashes, 'robbed', robbed)
+  redis.call('PEXPIRE', job, keep_ms)
+  return {'suspect', crashes}
 end
 
 -- Reads come before writes: a key of the wrong type must not leave a claim behind.

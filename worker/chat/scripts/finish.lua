@@ -11,8 +11,9 @@ local r = redis.call('HMGET', job, 'state', 'token', 'cancel', 'robbed', 'crashe
 local state = r[1]
 if state == 'idle' or (state and r[2] ~= token) then
   -- A holder that was robbed but lives is no suspect: what was taken for its crash is taken back.
-  if (state == 'run' or state == 'idle') and r[4] == token then
-    redis.call('HSET', job, 'robbed', '', 'crashes', math.max(tonumber(r[5]) - 1, 0))
+  local robbed, found = string.gsub(r[4] or '', token .. ' ', '', 1)
+  if found == 1 then
+    redis.call('HSET', job, 'robbed', robbed, 'crashes', math.max(tonumber(r[5]) - 1, 0))
   end
   return 'lost'
 end
@@ -48,7 +49,10 @@ redis.call('HSET', job, 'state', end_state, 'reply', reply)
 if not state then
   redis.call('HSET', job, 'token', token, 'epoch', ARGV[11], 'fingerprint', ARGV[5], 'origin', ARGV[6])
 end
-redis.call('HDEL', job, 'holder', 'instance', 'started_ms', 'lease_until_ms', 'robbed', 'cancel')
+redis.call('HDEL', job, 'holder', 'instance', 'started_ms', 'lease_until_ms', 'cancel')
+if r[4] == '' then
+  redis.call('HDEL', job, 'robbed')
+end
 if reply_ttl_s > 0 then
   redis.call('EXPIRE', job, reply_ttl_s)
 end

@@ -6,8 +6,9 @@ local r = redis.call('HMGET', job, 'state', 'token', 'fails', 'robbed', 'crashes
 local state, fails = r[1], tonumber(r[3] or 0)
 
 if (state ~= 'run' and state ~= 'idle') or r[2] ~= token then
-  if (state == 'run' or state == 'idle') and r[4] == token then -- robbed but alive: see finish.lua
-    redis.call('HSET', job, 'robbed', '', 'crashes', math.max(tonumber(r[5]) - 1, 0))
+  local robbed, found = string.gsub(r[4] or '', token .. ' ', '', 1) -- robbed but alive: see finish.lua
+  if found == 1 then
+    redis.call('HSET', job, 'robbed', robbed, 'crashes', math.max(tonumber(r[5]) - 1, 0))
   end
   return {0, fails}
 end

@@ -1,0 +1,34 @@
+/* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
+ *   grant  a grant is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
+ *   call   a wait for an answer never ends, whatever its time-out
+ * What a test can't bring about from outside. */
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int is_broken(const char *what)
+{
+    const char *broken = getenv("CHAT_TEST_BREAK");
+    return broken != NULL && strcmp(broken, what) == 0;
+}
+
+rd_kafka_error_t *rd_kafka_incremental_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *partitions)
+{
+    rd_kafka_error_t *(*real)(rd_kafka_t *, const rd_kafka_topic_partition_list_t *);
+    if (is_broken("grant"))
+        return NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_incremental_assign");
+    return real(rk, partitions);
+}
+
+CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[], unsigned int count, int timeout_ms, int *ret)
+{
+    CURLMcode (*real)(CURLM *, struct curl_waitfd[], unsigned int, int, int *);
+    while (is_broken("call"))
+        pause();
+    *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_poll");
+    return real(multi, extra, count, timeout_ms, ret);
+}

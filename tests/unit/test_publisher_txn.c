@@ -1,0 +1,452 @@
+/* Exactly-once's publisher against a cluster in memory that can be told to refuse: aborts, retries, the end of it all; and
+ * what may enter a transaction. (The cluster hides nothing of what is aborted: tests/integration/test_exactly_once.py
+ * shows what readers see.) The test plays intake and completion. */
+#include <criterion/criterion.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "completion/kept_ends.h"
+#include "completion/publisher.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/weather.h"
+#include "ops/metrics.h"
+
+#define ADD_PARTITIONS_TO_TXN 24 /* https://kafka.apache.org/protocol#protocol_api_keys */
+#define END_TXN 26
+#define TXN_OFFSET_COMMIT 28
+#define LIMIT_MS 30000
+
+static struct task *end_of(struct partition *partition, int64_t offset)
+{
+    struct record record = {.topic = xstrdup(partition->topic), .partition = partition->id, .offset = offset, .timestamp_ms = -1,
+                            .key = xstrdup("key"), .key_size = 3, .value = xstrdup("{}"), .value_size = 2};
+    struct task *task = task_create(&record, partition);
+    task->job.id = xasprintf("job-%lld", (long long)offset);
+    task->reply = xasprintf("%lld", (long long)offset);
+    task->reply_owed = true;
+    return task;
+}
+
+/* ---- what may enter ---- */
+
+static bool is_any(const struct kept *kept)
+{
+    (void)kept;
+    return true;
+}
+
+/* 1 for each that is admitted, in order. */
+static const char *admitted(struct kept_ends *ends, size_t room, bool sealed)
+{
+    static char text[64];
+    kept_ends_admit(ends, room, sealed, 1000);
+    for (size_t i = 0; i < ends->count; i++)
+        text[i] = ends->items[i].admitted ? '1' : '0';
+    text[ends->count] = '\0';
+    return text;
+}
+
+static struct partition *received(int from, int to)
+{
+    struct partition *partition = partition_create("chat.jobs", 0, 1);
+    for (int64_t offset = from; offset < to; offset++)
+        (void)partition_receive(partition, offset, -1);
+    return partition;
+}
+
+static void keep(struct kept_ends *ends, struct partition *partition, int64_t offset)
+{
+    kept_ends_add(ends, (struct kept){.task = end_of(partition, offset)});
+}
+
+Test(kept_ends, enter_in_order_as_there_is_room_and_a_refused_one_by_itself)
+{
+    struct partition *partition = received(0, 5);
+    struct kept_ends ends = {0};
+    for (int64_t offset = 0; offset < 5; offset++)
+        keep(&ends, partition, offset);
+    cr_expect_str_eq(admitted(&ends, 9, false), "11111");
+    cr_expect_str_eq(admitted(&ends, 2, false), "11000");
+    ends.items[2].alone = true;
+    cr_expect_str_eq(admitted(&ends, 9, false), "11000", "first those before it");
+    ends.items[0].not_before_ms = ends.items[1].not_before_ms = 2000;
+    cr_expect_str_eq(admitted(&ends, 9, false), "00100", "by itself, and those behind it wait");
+    ends.items[2].inside = true;
+    cr_expect_str_eq(admitted(&ends, 9, true), "00000");
+    ends.items[2].inside = false;
+    ends.items[2].not_before_ms = 2000;
+    cr_expect_str_eq(admitted(&ends, 9, false), "00011", "what waits aside holds nobody");
+    kept_ends_remove(&ends, is_any);
+    kept_ends_finish(&ends);
+    partition_unref(partition);
+}
+
+/* Offset 0 stays pending; every other of the rest ends. */
+Test(kept_ends, what_a_commit_cannot_tell_of_waits_and_all_at_once_may_fit)
+{
+    enum { RECORDS = 400 };
+    struct partition *partition = received(0, RECORDS);
+    struct kept_ends ends = {0};
+    struct partitions none = {0};
+    struct shares shares;
+    partition->metadata_max = 64;
+    for (int64_t offset = RECORDS - 1; offset > 0; offset -= 2)
+        keep(&ends, partition, offset);
+    kept_ends_admit(&ends, RECORDS, false, 0);
+    for (size_t i = 0; i < ends.count; i++)
+        ends.items[i].inside = ends.items[i].admitted;
+    cr_assert_not(shares_make(&ends, &none, &shares), "they outgrow it, which nobody knew before");
+    shares_finish(&shares);
+    cr_assert(atomic_load(&partition->set_is_full));
+
+    for (size_t i = 0; i < ends.count; i++)
+        ends.items[i].inside = false;
+    kept_ends_admit(&ends, RECORDS, false, 0);
+    int64_t highest_in = -1, lowest_out = RECORDS;
+    for (size_t i = 0; i < ends.count; i++) {
+        int64_t offset = ends.items[i].task->record.offset;
+        ends.items[i].inside = ends.items[i].admitted;
+        if (ends.items[i].admitted && offset > highest_in)
+            highest_in = offset;
+        if (!ends.items[i].admitted && offset < lowest_out)
+            lowest_out = offset;
+    }
+    cr_expect_gt(highest_in, 0, "some fit");
+    cr_expect_lt(highest_in, lowest_out, "by rising offset: no lane is turned around");
+    cr_assert(shares_make(&ends, &none, &shares));
+    cr_expect_eq(shares.items[0].offset, 0);
+    cr_expect_leq(strlen(shares.items[0].metadata), 64);
+    shares_finish(&shares);
+
+    for (int64_t offset = RECORDS - 2; offset >= 0; offset -= 2)
+        keep(&ends, partition, offset);
+    kept_ends_admit(&ends, 1, false, 0);
+    for (size_t i = 0; i < ends.count; i++)
+        cr_assert(ends.items[i].inside || ends.items[i].admitted, "all of it is one run, whatever room there is");
+    kept_ends_remove(&ends, is_any);
+    kept_ends_finish(&ends);
+    partition_unref(partition);
+}
+
+/* ---- against the cluster ---- */
+
+struct world {
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    rd_kafka_t *consumer; /* a member of the group, for the membership */
+    struct settings *settings;
+    struct service service;
+    struct publisher *publisher;
+    struct partition *partition;
+};
+
+static bool is_member(struct world *world)
+{
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(world->consumer, 10);
+    if (message != NULL)
+        rd_kafka_message_destroy(message);
+    rd_kafka_topic_partition_list_t *list = NULL;
+    bool member = rd_kafka_assignment(world->consumer, &list) == 0 && list->cnt > 0;
+    rd_kafka_topic_partition_list_destroy(list);
+    return member;
+}
+
+static bool comes_true(bool (*check)(struct world *), struct world *world)
+{
+    for (int64_t until = clock_mono_ms() + LIMIT_MS; clock_mono_ms() < until; poll(NULL, 0, 10))
+        if (check(world))
+            return true;
+    return false;
+}
+
+static void begin_world_where(struct world *world, bool letters_are_refused)
+{
+    static const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
+                                            "worker.delivery=exactly-once", "kafka.topic.metadata.propagation.max.ms=1", NULL};
+    struct settings_sources sources = {.overrides = overrides};
+    struct error err = {0};
+    char why[256];
+    *world = (struct world){0};
+    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
+    log_configure(LOG_ERROR, LOG_LOGFMT);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
+    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    world->cluster = rd_kafka_handle_mock_cluster(world->host);
+    rd_kafka_mock_topic_create(world->cluster, "chat.jobs", 1, 1);
+    rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
+    rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
+    if (letters_are_refused)
+        rd_kafka_mock_topic_set_error(world->cluster, "chat.dead", RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
+    const char *bootstrap = rd_kafka_mock_cluster_bootstraps(world->cluster);
+    world->service.settings = world->settings;
+    cr_assert_eq(publisher_create(&world->service, bootstrap, NULL, &world->publisher, &err), STATUS_OK, "%s", err.message);
+    conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "group.id", world->settings->kafka.group_id, why, sizeof why);
+    rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why);
+    world->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_poll_set_consumer(world->consumer);
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, "chat.jobs", RD_KAFKA_PARTITION_UA);
+    cr_assert_eq(rd_kafka_subscribe(world->consumer, topics), 0);
+    rd_kafka_topic_partition_list_destroy(topics);
+    cr_assert(comes_true(is_member, world));
+    publisher_follow(world->publisher, world->consumer);
+    world->partition = received(0, 10);
+}
+
+static void begin_world(struct world *world)
+{
+    begin_world_where(world, false);
+}
+
+static void end_world(struct world *world)
+{
+    publisher_close(world->publisher);
+    publisher_destroy(world->publisher);
+    partition_unref(world->partition);
+    rd_kafka_destroy(world->consumer);
+    rd_kafka_destroy(world->host);
+    settings_destroy(world->settings);
+    cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
+}
+
+static void put(struct world *world, int64_t offset)
+{
+    struct task *task = end_of(world->partition, offset);
+    publisher_put(world->publisher, task);
+    task_unref(task);
+}
+
+static int64_t committable(struct world *world)
+{
+    return offset_tracker_committable(&world->partition->tracker); /* nobody else looks: all is settled */
+}
+
+static bool nothing_is_pending(struct world *world) { return publisher_pending(world->publisher) == 0; }
+static bool has_failed(struct world *world)
+{
+    struct error err;
+    return publisher_failed(world->publisher, &err);
+}
+
+/* The values on the replies topic, from offset `from` on. */
+static void expect_replies(struct world *world, int64_t from, const char *const *values, int count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "chat.replies", 0)->offset = from;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "group.id", "look", NULL, 0);
+    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, 0);
+    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
+    cr_assert_eq(rd_kafka_assign(reader, list), 0);
+    int64_t until = clock_mono_ms() + LIMIT_MS;
+    for (int i = 0; i < count && clock_mono_ms() < until;) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, 100);
+        if (message == NULL)
+            continue;
+        if (message->err == 0) {
+            cr_expect(message->len == strlen(values[i]) && memcmp(message->payload, values[i], message->len) == 0, "%d: %.*s", i, (int)message->len, (char *)message->payload);
+            i++;
+        }
+        rd_kafka_message_destroy(message);
+    }
+    cr_assert_lt(clock_mono_ms(), until);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(reader);
+}
+
+Test(publisher_txn, ends_are_done_when_their_transaction_is, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    for (int64_t offset = 0; offset < 5; offset++)
+        put(&world, offset);
+    cr_expect_eq(committable(&world), 0);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_expect_eq(committable(&world), 5);
+    cr_expect_eq(metric_get(METRIC_transactions_committed_total), 1);
+    cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
+    cr_expect_not(partition_has_news(world.partition), "the offset is committed, too");
+    end_world(&world);
+}
+
+Test(publisher_txn, what_is_aborted_goes_again_in_the_same_order_and_is_done_once, .timeout = 120)
+{
+    struct world world;
+    static const char *const values[] = {"0", "1", "2", "3", "4"};
+    begin_world(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, TXN_OFFSET_COMMIT, 2, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+    for (int64_t offset = 0; offset < 5; offset++)
+        put(&world, offset);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 2);
+    cr_expect_eq(metric_get(METRIC_transactions_committed_total), 1);
+    cr_expect_eq(committable(&world), 5);
+    int64_t low, high;
+    cr_assert_eq(rd_kafka_query_watermark_offsets(world.host, "chat.replies", 0, &low, &high, LIMIT_MS), 0);
+    expect_replies(&world, high - 5, values, 5);
+    end_world(&world);
+}
+
+Test(publisher_txn, what_can_be_tried_again_is_not_aborted, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, ADD_PARTITIONS_TO_TXN, 1, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 2, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 1200); /* longer than one call waits: it is made again */
+    put(&world, 0);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 0);
+    cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
+    cr_expect_eq(committable(&world), 1);
+    end_world(&world);
+}
+
+Test(publisher_txn, a_partition_that_went_takes_its_ends_with_it, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    struct partition *other = partition_create("chat.jobs", 0, 2);
+    (void)partition_receive(other, 0, -1);
+    put(&world, 0);
+    put(&world, 1);
+    struct task *task = end_of(other, 0);
+    publisher_put(world.publisher, task);
+    task_unref(task);
+    partition_revoke(world.partition);
+    publisher_revoked(world.publisher);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_expect_eq(committable(&world), 0, "not ours to say any more");
+    cr_expect_eq(offset_tracker_committable(&other->tracker), 1);
+    partition_unref(other);
+    end_world(&world);
+}
+
+Test(publisher_txn, a_fenced_one_says_so_and_drops_what_it_has, .timeout = 120)
+{
+    struct world world;
+    struct error err = {0};
+    begin_world(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_PRODUCER_FENCED);
+    put(&world, 0);
+    cr_expect_not(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_assert(comes_true(has_failed, &world));
+    cr_assert(comes_true(nothing_is_pending, &world));
+    cr_expect(publisher_failed(world.publisher, &err) && err.class == ERROR_RETRIABLE && strcmp(err.code, "_FENCED") == 0, "%s %s", err.code, err.message);
+    put(&world, 1); /* late: not taken */
+    cr_expect_eq(publisher_pending(world.publisher), 0);
+    cr_expect_eq(committable(&world), 0);
+    end_world(&world);
+}
+
+Test(publisher_txn, offsets_go_without_a_reply_when_nothing_else_does, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    cr_assert(partition_has_news(world.partition));
+    publisher_offer(world.publisher, world.partition);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_expect_not(partition_has_news(world.partition));
+    cr_expect_eq(metric_get(METRIC_transactions_committed_total), 1);
+    end_world(&world);
+}
+
+static bool has_backed_off(struct world *world)
+{
+    (void)world;
+    return metric_get(METRIC_transactions_aborted_total) == 7; /* the next one waits more than a second */
+}
+
+/* A rebalance while it backs off, and nothing left to commit: else the revoke would wait for its own limit. */
+Test(publisher_txn, a_commit_of_nothing_is_made_when_the_backoff_ends, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, TXN_OFFSET_COMMIT, 7, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+                                      RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+                                      RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
+    put(&world, 0);
+    publisher_poll(world.publisher, 0);
+    cr_assert(comes_true(has_backed_off, &world));
+    partition_revoke(world.partition);
+    publisher_revoked(world.publisher);
+    cr_assert(comes_true(nothing_is_pending, &world));
+    cr_expect(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    end_world(&world);
+}
+
+static bool intake_is_closed(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_CLOSED; }
+static bool intake_is_free(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_FREE; }
+
+/* The new owner's breaker, not ours, hears of the topic from now on. */
+Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_more, .timeout = 120)
+{
+    struct world world;
+    begin_world_where(&world, true);
+    struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    world.service.weather = weather_create(world.settings, dispatcher);
+    for (int64_t offset = 0; offset < 5; offset++) {
+        struct task *task = end_of(world.partition, offset);
+        task->dead_letter_owed = true;
+        publisher_put(world.publisher, task);
+        task_unref(task);
+    }
+    publisher_poll(world.publisher, 0);
+    cr_assert(comes_true(intake_is_closed, &world));
+    partition_revoke(world.partition);
+    publisher_revoked(world.publisher);
+    cr_assert(comes_true(nothing_is_pending, &world));
+    cr_expect(comes_true(intake_is_free, &world));
+    end_world(&world);
+    weather_destroy(world.service.weather);
+    dispatcher_destroy(dispatcher);
+}
+
+static struct partition *other_partition;
+static bool other_is_done(struct world *world)
+{
+    (void)world;
+    return atomic_load(&other_partition->references) == 1 && !partition_has_news(other_partition);
+}
+
+/* Each is tried again in a transaction of its own, which is aborted: all of the time, were there no bound. */
+Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 120)
+{
+    enum { LETTERS = 40 };
+    struct world world;
+    begin_world_where(&world, true);
+    struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    world.service.weather = weather_create(world.settings, dispatcher);
+    partition_unref(world.partition);
+    world.partition = received(0, LETTERS);
+    for (int64_t offset = 0; offset < LETTERS; offset++) {
+        struct task *task = end_of(world.partition, offset);
+        task->dead_letter_owed = true;
+        publisher_put(world.publisher, task);
+        task_unref(task);
+    }
+    publisher_poll(world.publisher, 0);
+    cr_assert(comes_true(intake_is_closed, &world));
+    other_partition = partition_create("chat.jobs", 0, 2);
+    for (int64_t offset = 0; offset < 3; offset++) {
+        (void)partition_receive(other_partition, offset, -1);
+        struct task *task = end_of(other_partition, offset);
+        publisher_put(world.publisher, task);
+        task_unref(task);
+        publisher_poll(world.publisher, 0);
+        cr_assert(comes_true(other_is_done, &world), "%d", (int)offset);
+    }
+    partition_revoke(world.partition);
+    publisher_revoked(world.publisher);
+    partition_unref(other_partition);
+    end_world(&world);
+    weather_destroy(world.service.weather);
+    dispatcher_destroy(dispatcher);
+}

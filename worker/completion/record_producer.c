@@ -1,0 +1,209 @@
+#include "completion/record_producer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "intake/kafka_conf.h"
+#include "wire/dead_letter.h"
+#include "wire/reply_route.h"
+
+#define FULL_QUEUE_POLL_MS 50
+#define PREPARE_MS 5000
+/* In transactions: lingering is for what isn't grouped already; and a transaction that follows at once on another is told
+ * to try again until that one's markers are written, which takes less than the default's 100 ms. */
+#define LINGER_MS "2"
+#define RETRY_BACKOFF_MS "20"
+
+struct record_producer {
+    rd_kafka_t *client;
+    rd_kafka_topic_t *topics[2]; /* held only so that their metadata stays known */
+    const struct settings *settings;
+    record_report *report;
+    void *report_arg;
+};
+
+/* A record's opaque is its task, with the lowest bit saying which of the two records it is. */
+static void *tag(struct task *task, bool is_dead_letter)
+{
+    return (void *)((uintptr_t)task | (uintptr_t)is_dead_letter);
+}
+
+static enum error_class class_of(rd_kafka_resp_err_t err)
+{
+    switch (err) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        return ERROR_PERMANENT;
+    default:
+        return ERROR_RETRIABLE;
+    }
+}
+
+static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)rk;
+    struct record_producer *producer = opaque;
+    bool is_dead_letter = (uintptr_t)message->_private & 1;
+    struct task *task = (struct task *)((uintptr_t)message->_private & ~(uintptr_t)1);
+    struct error err = {0};
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        error_set(&err, class_of(message->err), rd_kafka_err2name(message->err), "%s", rd_kafka_err2str(message->err));
+    producer->report(task, is_dead_letter, message->err ? &err : NULL, producer->report_arg);
+    task_unref(task);
+}
+
+/* librdkafka looks a topic up on the first record, on a timer of a second: the first reply would wait for it. A
+ * look-up that fails here is made again then. */
+static void prepare_topics(struct record_producer *producer)
+{
+    const char *names[] = {producer->settings->worker.replies_topic, producer->settings->worker.dead_topic};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct rd_kafka_metadata *metadata = NULL;
+        producer->topics[i] = rd_kafka_topic_new(producer->client, names[i], NULL);
+        if (producer->topics[i] != NULL &&
+            rd_kafka_metadata(producer->client, 0, producer->topics[i], &metadata, PREPARE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_metadata_destroy(metadata);
+    }
+}
+
+static bool is_given(const struct settings *settings, const char *name, const char *alias)
+{
+    return settings_kafka_property(settings, name) != NULL || settings_kafka_property(settings, alias) != NULL;
+}
+
+/* message.timeout.ms no longer than the transaction's: a record that can't be sent ends with its transaction. */
+static enum status make_transactional(const struct settings *settings, rd_kafka_conf_t *conf, const char *id, struct error *err)
+{
+    char why[256] = "", timeout_ms[32];
+    size_t size = sizeof timeout_ms;
+    bool keep_timeout = is_given(settings, "message.timeout.ms", "delivery.timeout.ms");
+    bool keep_backoff = is_given(settings, "retry.backoff.ms", "retry.backoff.ms");
+    bool keep_linger = is_given(settings, "linger.ms", "queue.buffering.max.ms");
+    if (rd_kafka_conf_set(conf, "transactional.id", id, why, sizeof why) == RD_KAFKA_CONF_OK &&
+        rd_kafka_conf_get(conf, "transaction.timeout.ms", timeout_ms, &size) == RD_KAFKA_CONF_OK &&
+        (keep_timeout || rd_kafka_conf_set(conf, "message.timeout.ms", timeout_ms, why, sizeof why) == RD_KAFKA_CONF_OK) &&
+        (keep_backoff || rd_kafka_conf_set(conf, "retry.backoff.ms", RETRY_BACKOFF_MS, why, sizeof why) == RD_KAFKA_CONF_OK) &&
+        (keep_linger || rd_kafka_conf_set(conf, "linger.ms", LINGER_MS, why, sizeof why) == RD_KAFKA_CONF_OK))
+        return STATUS_OK;
+    return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer, transactions: %s", why);
+}
+
+enum status record_producer_create(const struct settings *settings, const char *bootstrap, const char *transactional_id,
+                                   record_report *report, void *arg, struct record_producer **ret, struct error *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    char why[256];
+    if (kafka_conf_make(settings, bootstrap, RD_KAFKA_PRODUCER, &conf, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (transactional_id != NULL && make_transactional(settings, conf, transactional_id, err) != STATUS_OK) {
+        rd_kafka_conf_destroy(conf);
+        return STATUS_FAILED;
+    }
+    struct record_producer *producer = xcalloc(1, sizeof *producer);
+    *producer = (struct record_producer){.settings = settings, .report = report, .report_arg = arg};
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    rd_kafka_conf_set_opaque(conf, producer);
+    producer->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (producer->client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        free(producer);
+        return error_set(err, transactional_id ? ERROR_PERMANENT : ERROR_FATAL, "kafka_conf", "kafka producer: %s", why);
+    }
+    prepare_topics(producer);
+    *ret = producer;
+    return STATUS_OK;
+}
+
+void record_producer_destroy(struct record_producer *producer)
+{
+    if (producer == NULL)
+        return;
+    /* What is still queued ends with a report each, so that no task leaks. */
+    rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(producer->client, 1000);
+    for (size_t i = 0; i < sizeof producer->topics / sizeof *producer->topics; i++)
+        if (producer->topics[i] != NULL)
+            rd_kafka_topic_destroy(producer->topics[i]);
+    rd_kafka_destroy(producer->client);
+    free(producer);
+}
+
+static rd_kafka_headers_t *to_kafka(const struct headers *headers)
+{
+    rd_kafka_headers_t *out = rd_kafka_headers_new(headers->count);
+    for (size_t i = 0; i < headers->count; i++)
+        rd_kafka_header_add(out, headers->items[i].name, -1, headers->items[i].value, (ssize_t)headers->items[i].size);
+    return out;
+}
+
+static enum status produce(struct record_producer *producer, struct task *task, bool is_dead_letter, const char *topic,
+                           const void *value, size_t size, const struct headers *headers, struct error *err)
+{
+    rd_kafka_headers_t *kafka_headers = to_kafka(headers);
+    for (;;) {
+        rd_kafka_resp_err_t rc = rd_kafka_producev(
+            producer->client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(task->record.key, task->record.key_size),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(tag(task, is_dead_letter)), RD_KAFKA_V_END);
+        if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            task_ref(task);
+            return STATUS_OK;
+        }
+        if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            rd_kafka_headers_destroy(kafka_headers);
+            return error_set(err, class_of(rc), rd_kafka_err2name(rc), "%s: %s", topic, rd_kafka_err2str(rc));
+        }
+        rd_kafka_poll(producer->client, FULL_QUEUE_POLL_MS);
+    }
+}
+
+enum status record_producer_reply(struct record_producer *producer, struct task *task, const char *value, struct error *err)
+{
+    struct reply_route route = {0};
+    bool refused = false;
+    reply_route(&task->record, &task->job, producer->settings->worker.replies_topic,
+                (const char *const *)producer->settings->worker.reply_topics_allowed, &route, &refused);
+    if (refused)
+        log_warn("reply_topic_refused", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
+                 F_INT("offset", task->record.offset));
+    const char *topic = task->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
+    enum status status = produce(producer, task, false, topic, value, strlen(value), &route.headers, err);
+    headers_finish(&route.headers);
+    return status;
+}
+
+enum status record_producer_dead_letter(struct record_producer *producer, struct task *task, bool omit_value, struct error *err)
+{
+    struct headers headers = {0};
+    int64_t now = clock_wall_ms();
+    struct dead_letter_cause cause = {.group = producer->settings->kafka.group_id,
+                                      .error = &task->error,
+                                      .attempts = task_attempts(task),
+                                      .first_failed_at_ms = task->begin.first_failed_ms ? task->begin.first_failed_ms : now,
+                                      .last_failed_at_ms = now};
+    dead_letter_headers(&task->record, &cause, &headers);
+    if (omit_value)
+        dead_letter_mark_omitted(&headers, task->record.value_size);
+    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic,
+                                 omit_value ? NULL : task->record.value, omit_value ? 0 : task->record.value_size,
+                                 &headers, err);
+    headers_finish(&headers);
+    return status;
+}
+
+rd_kafka_t *record_producer_client(struct record_producer *producer)
+{
+    return producer->client;
+}

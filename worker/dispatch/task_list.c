@@ -1,0 +1,49 @@
+#include "dispatch/task_list.h"
+
+#include <stddef.h>
+
+void task_list_push(struct task_list *list, struct task *task)
+{
+    task->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = task;
+    list->last = task;
+    list->count++;
+}
+
+void task_list_push_front(struct task_list *list, struct task *task)
+{
+    task->next = list->first;
+    list->first = task;
+    if (list->last == NULL)
+        list->last = task;
+    list->count++;
+}
+
+struct task *task_list_pop(struct task_list *list)
+{
+    struct task *task = list->first;
+    if (task == NULL)
+        return NULL;
+    list->first = task->next;
+    if (list->first == NULL)
+        list->last = NULL;
+    list->count--;
+    task->next = NULL;
+    return task;
+}
+
+void task_list_extract(struct task_list *from, const struct partition *partition, struct task_list *to)
+{
+    struct task_list kept = {0};
+    for (struct task *task; (task = task_list_pop(from)) != NULL;)
+        task_list_push(partition == NULL || task->partition == partition ? to : &kept, task);
+    *from = kept;
+}
+
+const struct task *task_list_find(const struct task_list *list, const struct partition *partition, int64_t offset)
+{
+    for (const struct task *task = list->first; task != NULL; task = task->next)
+        if (task->partition == partition && task->record.offset == offset)
+            return task;
+    return NULL;
+}

@@ -1,0 +1,46 @@
+/* What the dependencies allow: the breakers of each provider, of Redis and of the dead-letter topic, and what follows
+ * from them. An outage doesn't turn into dead letters: while every provider is away, or Redis, few jobs start or
+ * none, what failed for it waits without losing an attempt, and the intake takes no more: lag grows instead.
+ * While the dead-letter topic refuses, the intake alone is closed.
+ *
+ *   journey, begin, completion ──failed, succeeded──▶ breakers ──permits──▶ dispatcher
+ *                                timekeeper ──tick──▶          ──intake──▶ intake (reads it as it polls)
+ *
+ * Any thread; a mutex held briefly, and none at all while all is well. Its lock comes before the dispatcher's. */
+#ifndef CHAT_DISPATCH_WEATHER_H
+#define CHAT_DISPATCH_WEATHER_H
+
+#include <stdbool.h>
+
+#include "base/settings.h"
+#include "dispatch/task.h"
+
+struct dispatcher;
+struct weather;
+
+enum { WEATHER_REDIS, WEATHER_DEAD_TOPIC, WEATHER_PROVIDER /* + its index */ };
+
+struct weather *weather_create(const struct settings *settings, struct dispatcher *dispatcher);
+void weather_destroy(struct weather *weather); /* NULL is fine */
+
+/* What came of asking a dependency for this task. True: it is away, so that the failure is no fault of the job's;
+ * false also while it recovers, since it answers others. */
+bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why);
+void weather_succeeded(struct weather *weather, int dependency);
+bool weather_is_open(struct weather *weather, int dependency); /* nothing is to be asked of it */
+/* No failure is remembered of anything. */
+bool weather_is_calm(const struct weather *weather);
+/* Half-opens what is due. Timekeeper; false: all is well. */
+bool weather_tick(struct weather *weather);
+
+enum weather_intake {
+    INTAKE_FREE,
+    INTAKE_ONE,   /* what is parked was probed in vain, or nothing is: one job more, from one partition */
+    INTAKE_CLOSED
+};
+/* jobs_alive: how many are in memory. */
+enum weather_intake weather_intake(struct weather *weather, int64_t jobs_alive);
+/* A record came in. */
+void weather_let_in(struct weather *weather);
+
+#endif

@@ -1,0 +1,192 @@
+#include "intake/group_watch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+
+#define ANSWER_MS 2000
+
+struct group_watch {
+    rd_kafka_t *consumer;
+    char *group_id;
+    int64_t interval_ms;
+    pthread_t thread;
+
+    struct mutex lock; /* guards the rest */
+    struct cond wake;
+    bool stopping;
+    uint64_t number;
+    int64_t answers_since_ms; /* without a failure between; -1: the last time it didn't */
+    rd_kafka_topic_partition_list_t *owned;
+};
+
+/* ---- decoding ---- */
+
+struct reader {
+    const unsigned char *at;
+    size_t left;
+    bool failed;
+};
+
+static uint32_t number(struct reader *reader, size_t bytes)
+{
+    uint32_t value = 0;
+    if (reader->failed || reader->left < bytes) {
+        reader->failed = true;
+        return 0;
+    }
+    for (size_t i = 0; i < bytes; i++)
+        value = value << 8 | reader->at[i];
+    reader->at += bytes;
+    reader->left -= bytes;
+    return value;
+}
+
+static void topic(struct reader *reader, rd_kafka_topic_partition_list_t *list)
+{
+    char name[256];
+    size_t length = number(reader, 2);
+    if (reader->failed || length >= sizeof name || length > reader->left) {
+        reader->failed = true;
+        return;
+    }
+    memcpy(name, reader->at, length);
+    name[length] = '\0';
+    reader->at += length;
+    reader->left -= length;
+    for (uint32_t count = number(reader, 4); count > 0 && !reader->failed; count--) {
+        uint32_t id = number(reader, 4);
+        if (!reader->failed)
+            rd_kafka_topic_partition_list_add(list, name, (int32_t)id);
+    }
+}
+
+rd_kafka_topic_partition_list_t *group_assignment_decode(const void *bytes, size_t size)
+{
+    struct reader reader = {.at = bytes, .left = size};
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(0);
+    number(&reader, 2); /* what later versions add comes behind */
+    for (uint32_t count = number(&reader, 4); count > 0 && !reader.failed; count--)
+        topic(&reader, list);
+    if (!reader.failed)
+        return list;
+    rd_kafka_topic_partition_list_destroy(list);
+    return NULL;
+}
+
+/* ---- asking ---- */
+
+static rd_kafka_topic_partition_list_t *find_us(struct group_watch *watch, const struct rd_kafka_group_list *groups)
+{
+    rd_kafka_topic_partition_list_t *owned = NULL;
+    char *self = rd_kafka_memberid(watch->consumer);
+    for (int g = 0; self != NULL && owned == NULL && g < groups->group_cnt; g++)
+        for (int m = 0; owned == NULL && m < groups->groups[g].member_cnt; m++) {
+            const struct rd_kafka_group_member_info *member = &groups->groups[g].members[m];
+            if (strcmp(member->member_id, self) == 0)
+                owned = group_assignment_decode(member->member_assignment, member->member_assignment_size > 0 ? (size_t)member->member_assignment_size : 0);
+        }
+    if (self != NULL)
+        rd_kafka_mem_free(watch->consumer, self);
+    return owned;
+}
+
+static void ask(struct group_watch *watch)
+{
+    const struct rd_kafka_group_list *groups = NULL;
+    bool answered = rd_kafka_list_groups(watch->consumer, watch->group_id, &groups, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_t *owned = answered ? find_us(watch, groups) : NULL;
+    if (groups != NULL)
+        rd_kafka_group_list_destroy(groups);
+    mutex_lock(&watch->lock);
+    if (watch->owned != NULL)
+        rd_kafka_topic_partition_list_destroy(watch->owned);
+    watch->owned = owned;
+    watch->number++;
+    if (!answered)
+        watch->answers_since_ms = -1;
+    else if (watch->answers_since_ms < 0)
+        watch->answers_since_ms = clock_mono_ms();
+    mutex_unlock(&watch->lock);
+}
+
+static void *group_main(void *arg)
+{
+    struct group_watch *watch = arg;
+    pthread_setname_np(pthread_self(), "chat-group");
+    for (;;) {
+        int64_t until = clock_mono_ms() + watch->interval_ms;
+        mutex_lock(&watch->lock);
+        while (!watch->stopping && cond_wait_until(&watch->wake, &watch->lock, until))
+            ;
+        bool stopping = watch->stopping;
+        mutex_unlock(&watch->lock);
+        if (stopping)
+            return NULL;
+        ask(watch);
+    }
+}
+
+static void finish(struct group_watch *watch)
+{
+    if (watch->owned != NULL)
+        rd_kafka_topic_partition_list_destroy(watch->owned);
+    cond_destroy(&watch->wake);
+    mutex_destroy(&watch->lock);
+    free(watch->group_id);
+    free(watch);
+}
+
+struct group_watch *group_watch_create(rd_kafka_t *consumer, const char *group_id, int64_t interval_ms)
+{
+    struct group_watch *watch = xcalloc(1, sizeof *watch);
+    watch->consumer = consumer;
+    watch->group_id = xstrdup(group_id);
+    watch->interval_ms = interval_ms;
+    watch->answers_since_ms = -1;
+    mutex_init(&watch->lock);
+    cond_init(&watch->wake);
+    if (pthread_create(&watch->thread, NULL, group_main, watch) == 0)
+        return watch;
+    finish(watch);
+    return NULL;
+}
+
+void group_watch_destroy(struct group_watch *watch)
+{
+    if (watch == NULL)
+        return;
+    mutex_lock(&watch->lock);
+    watch->stopping = true;
+    cond_signal(&watch->wake);
+    mutex_unlock(&watch->lock);
+    pthread_join(watch->thread, NULL);
+    finish(watch);
+}
+
+rd_kafka_topic_partition_list_t *group_watch_owned(struct group_watch *watch, uint64_t *ret_number)
+{
+    *ret_number = 0;
+    if (watch == NULL)
+        return NULL;
+    mutex_lock(&watch->lock);
+    *ret_number = watch->number;
+    rd_kafka_topic_partition_list_t *owned = watch->owned != NULL ? rd_kafka_topic_partition_list_copy(watch->owned) : NULL;
+    mutex_unlock(&watch->lock);
+    return owned;
+}
+
+int64_t group_watch_answers_ms(struct group_watch *watch, int64_t now_ms)
+{
+    if (watch == NULL)
+        return 0;
+    mutex_lock(&watch->lock);
+    int64_t answers_ms = watch->answers_since_ms < 0 ? 0 : now_ms - watch->answers_since_ms;
+    mutex_unlock(&watch->lock);
+    return answers_ms;
+}
