@@ -42,6 +42,14 @@ class Place:
         """What the broker says of the group."""
         return self.kafka.admin.describe_consumer_groups([self.prefix])[self.prefix].result(10)
 
+    def ends(self, topic: str) -> int:
+        """The high watermarks of a topic's partitions, summed: records, aborted ones, markers."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "look", "log_level": 0, "isolation.level": "read_uncommitted"})
+        try:
+            return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions)
+        finally:
+            consumer.close()
+
     def lag(self) -> int:
         """Records the group hasn't committed."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "enable.auto.commit": False, "log_level": 0})

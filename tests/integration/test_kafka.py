@@ -1,10 +1,14 @@
 """What only a real broker shows: groups, limits, transactions."""
 import json
 import signal
+import socket
+import threading
 from collections import Counter
 
+import pytest
 from confluent_kafka import Consumer
-from parts import job_of, wait_until
+from conftest import Place
+from parts import free_port, job_of, wait_until
 
 
 def test_a_session_keeps_its_order(stage, place, redis_io):
@@ -127,6 +131,75 @@ def test_a_second_term_in_the_middle_loses_nothing(stage, place, redis_io):
     assert sim.stats()["requests"] == len(jobs) + 3, "only what was running is asked again"
 
 
+def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(stage, place):
+    """librdkafka keeps a pause over revoke and grant; the worker must not."""
+    redis, sim, settings = stage.redis(), stage.simulator(), {**place.settings, "kafka.heartbeat.interval.ms": "500"}
+    first = stage.worker(redis, sim, name="first", **settings)
+    first.signal(signal.SIGTSTP)
+    wait_until(lambda: first.metric("partitions_paused") == 4, "all paused")
+    second = stage.worker(redis, sim, name="second", **settings)
+    first.wait_event("kafka_revoked", partitions=2)
+    first.signal(signal.SIGCONT)
+    wait_until(lambda: first.metric("partitions_paused") == 0 and second.metric("partitions_assigned") == 2, "the rest resumed, the others away")
+    second.signal(signal.SIGTERM)
+    assert second.wait() == 0
+    wait_until(lambda: first.metric("partitions_assigned") == 4, "all back")
+    for n in range(40):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    assert len({r.partition() for r in place.topics.all(place.topics.jobs)}) == 4
+    place.topics.replies(40)
+    wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+class Swallower:
+    """A way to a broker on which requests of one kind never arrive."""
+
+    def __init__(self, port: int, api_key: int):
+        self.port, self.api_key, self.swallowed = port, api_key, threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            broker = socket.create_connection(("127.0.0.1", self.port))
+            threading.Thread(target=self.requests, args=(client, broker), daemon=True).start()
+            threading.Thread(target=self.answers, args=(broker, client), daemon=True).start()
+
+    def requests(self, client, broker):
+        source = client.makefile("rb")
+        while (size := source.read(4)) and (body := source.read(int.from_bytes(size, "big"))):
+            if int.from_bytes(body[:2], "big") == self.api_key:
+                self.swallowed.set()
+            else:
+                broker.sendall(size + body)
+        broker.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def answers(broker, client):
+        while part := broker.recv(65536):
+            client.sendall(part)
+        client.close()
+
+
+def test_a_worker_that_is_told_to_end_while_it_joins_ends_in_order(stage):
+    """librdkafka before 2.3.0 aborts where such a consumer is destroyed."""
+    port, direct = free_port(), free_port()
+    front = Swallower(port, api_key=14)  # SyncGroup: joined, and never given anything
+    broker = stage.kafka(bootstrap=f"127.0.0.1:{direct}", **{
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},DIRECT://127.0.0.1:{direct},CONTROLLER://127.0.0.1:{(controller := free_port())}",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}", "inter.broker.listener.name": "DIRECT",
+        "advertised.listeners": f"PLAINTEXT://{front.address},DIRECT://127.0.0.1:{direct}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT"})
+    broker.create_topics("chat.jobs", "chat.replies", "chat.dead")
+    worker = stage.worker(stage.redis(), stage.simulator(), bootstrap=front.address, ready=False)
+    assert front.swallowed.wait(30)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0, worker.text()[-1000:]
+    assert worker.events("kafka_assigned") == []
+
+
 def test_of_two_workers_with_one_instance_id_the_older_is_fenced(stage, place):
     redis, sim = stage.redis(), stage.simulator("--latency", "1000")
     settings = {**place.settings, "kafka.group.instance.id": "the-one", "kafka.heartbeat.interval.ms": "500", "worker.threads": "4"}
@@ -196,9 +269,95 @@ def test_ten_megabytes_are_a_dead_letter_and_the_neighbours_are_answered(stage, 
     assert worker.get("/healthz")[0] == 200
 
 
+def test_one_reply_too_large_for_its_topic_costs_its_batch_nothing(stage, place):
+    """The broker refuses the whole batch; only the culprit becomes an error, and each session's replies keep their order."""
+    place.topics.replies_topic = f"{place.prefix}.small"
+    place.kafka.create_topics(place.topics.replies_topic, partitions=1, **{"max.message.bytes": "2000"})
+    wait_until(lambda: place.kafka.admin.list_topics(place.topics.replies_topic, 10).topics[place.topics.replies_topic].error is None, "the topic")
+    sim = stage.simulator()
+    worker = stage.worker(stage.redis(), sim, **{**place.settings, "worker.replies_topic": place.topics.replies_topic, "worker.threads": "128", "kafka.linger.ms": "1000"})
+    sim.signal(signal.SIGSTOP)
+    sent = {"large": "s"}
+    place.topics.send({"id": "large", "message": "x" * 5000}, key="s")
+    for n in range(100):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n % 80}")
+        sent[f"j{n}"] = f"s{n % 80}"
+    place.topics.send({"id": "after", "message": "a"}, key="s")
+    sent["after"] = "s"
+    wait_until(lambda: worker.metric("jobs_alive") == 102, "all held by the model")
+    sim.signal(signal.SIGCONT)
+    place.topics.replies(102)
+    wait_until(lambda: place.lag() == 0 and worker.metric("jobs_alive") == 0, "everything committed")
+
+    records = place.topics.all(place.topics.replies_topic)
+    assert [job_of(r) for r in records if json.loads(r.value())["status"] != "ok"] == ["large"] and len(records) == 102
+    for session in set(sent.values()):
+        assert [job_of(r) for r in records if r.key() == session.encode()] == [job for job, s in sent.items() if s == session]
+    (letter,) = place.topics.all(place.topics.dead)
+    assert json.loads(letter.value())["id"] == "large" and dict(letter.headers())["chat.error.code"] == b"reply_refused"
+    assert worker.metric("publish_failures_total") == 1 and worker.events("batch_refused")
+    place.topics.send({"id": "later", "message": "b"}, key="s")
+    assert place.topics.replies(103)["later"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_a_reply_whose_own_topic_is_missing_goes_to_the_usual_one(stage, place, delivery):
+    """It is allowed, but nobody made it: the answer is paid, so it is worth having where replies usually go."""
+    worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{
+        "worker.delivery": delivery, "worker.reply_topics_allowed": "nobody.made.this", "kafka.topic.metadata.propagation.max.ms": "500",
+        "kafka.topic.metadata.refresh.interval.ms": "300"})
+    for n in range(3):
+        place.topics.send({"id": f"own{n}", "message": "hi"}, key="s", headers=[("kafka_replyTopic", b"nobody.made.this")])
+    place.topics.send({"id": "usual", "message": "hi"}, key="s")
+    assert {r["status"] for r in place.topics.replies(4).values()} == {"ok"}
+    wait_until(lambda: place.lag() == 0 and worker.metric("jobs_alive") == 0, "everything committed")
+    assert {e["job"] for e in worker.events("reply_topic_unusable", level="warn")} == {"own0", "own1", "own2"}
+    assert worker.metric("publish_failures_total") == 0 and place.topics.all(place.topics.dead) == []
+
+
 def test_a_topic_that_is_missing_is_named(stage, place):
     settings = {**place.settings, "worker.jobs_topic": "nobody.made.this"}
     worker = stage.worker(stage.redis(), stage.simulator(), ready=False, **settings)
     assert worker.wait() == 69
     (line,) = [line for line in worker.text().splitlines() if line.startswith("chat-worker:")]
     assert "nobody.made.this" in line and place.kafka.bootstrap in line
+
+
+def test_a_broker_that_allows_little_metadata_holds_the_intake_and_loses_nothing(stage):
+    """Every other of 400 jobs is slow: more than 70 characters can tell. Less and less is said until the broker takes it."""
+    place = Place(stage.kafka(**{"offset.metadata.max.bytes": "70"}), "little", partitions=1)
+    sim = stage.simulator()
+    worker = stage.worker(stage.redis(), sim, **place.settings, **{"worker.threads": "256"})
+    for n in range(400):
+        slow = "[[fault:slow ms=6000]] " if n % 2 == 0 else ""
+        place.topics.producer.produce(place.topics.jobs, value=json.dumps({"id": f"j{n}", "message": slow + "hi"}), key=f"s{n}")
+    assert place.topics.producer.flush(30) == 0
+    (refused, *_) = worker.wait_event("commit_refused")
+    assert "metadata" in refused["error"].lower()
+    worker.wait_event("completed_set_full", partition="0")
+    wait_until(lambda: worker.metric("partitions_paused") == worker.metric("partitions_set_full") == 1, "the intake held")
+    for n in range(20):
+        place.topics.send({"id": f"late{n}", "message": "hi"}, key=f"s{n}")
+    assert {r["status"] for r in place.topics.replies(420).values()} == {"ok"}
+    worker.wait_event("completed_set_fits", partition="0")
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert sim.stats()["requests"] == 420
+
+
+def test_what_runs_when_a_partition_goes_may_end_where_it_runs(stage, place, redis_io):
+    """Else its answer is stored, and the new owner publishes it: paid once too, but later."""
+    redis, sim = stage.redis(), stage.simulator("--latency", "600")
+    settings = {**place.settings, "worker.redis_io": redis_io, "worker.revoke_drain_ms": "20000"}
+    first = stage.worker(redis, sim, name="first", **settings)
+    sim.signal(signal.SIGSTOP)
+    for n in range(16):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    wait_until(lambda: first.metric("threads_busy") == 16, "all under way")
+    second = stage.worker(redis, sim, name="second", ready=False, **settings)
+    wait_until(lambda: first.metric("rebalances_total") >= 2, "the first one told that two partitions go")
+    sim.signal(signal.SIGCONT)
+    second.wait_event("kafka_assigned", partitions="2")
+    assert {r["status"] for r in place.topics.replies(16).values()} == {"ok"}
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert first.metric("jobs_ok_total") == 16 and second.metric("jobs_received_total") == 0
+    assert len(place.topics.all(place.topics.replies_topic)) == 16

@@ -1,4 +1,5 @@
 """What is too large: jobs for the buffer, a reply for Kafka, a prompt for the model."""
+import signal
 import subprocess
 
 from parts import Topics, wait_until
@@ -6,15 +7,21 @@ from parts import Topics, wait_until
 BUFFER = 65536  # the least that worker.buffered_bytes_max takes
 
 
+def all_paused(worker):
+    return worker.metric("partitions_paused") == worker.metric("partitions_assigned") > 0
+
+
 def test_the_intake_pauses_by_bytes_and_goes_on(stage):
-    redis, sim = stage.redis(), stage.simulator("--latency", "200")
+    redis, sim = stage.redis(), stage.simulator()
     worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(BUFFER), "worker.threads": "2"})
     topics = Topics(worker.bootstrap)
     jobs = [f"j{n}" for n in range(20)]
+    sim.signal(signal.SIGSTOP)  # no job ends
     for job in jobs:
         topics.send({"id": job, "message": "x" * 10000}, key=job)
-    wait_until(lambda: worker.metric("partitions_paused") == worker.metric("partitions_assigned") > 0, "a pause of every partition")
-    assert BUFFER <= worker.metric("jobs_alive_bytes") < 2 * BUFFER, "the tenth job isn't in memory yet"
+    wait_until(lambda: all_paused(worker), "a pause of every partition")
+    assert BUFFER <= worker.metric("jobs_alive_bytes") < BUFFER + 20000, "the ninth job isn't in memory yet"
+    sim.signal(signal.SIGCONT)
     replies = topics.replies(len(jobs))
     assert {r["status"] for r in replies.values()} == {"ok"}
     wait_until(lambda: worker.metric("partitions_paused") == 0, "all partitions resumed")
@@ -22,12 +29,17 @@ def test_the_intake_pauses_by_bytes_and_goes_on(stage):
 
 
 def test_a_job_larger_than_the_whole_buffer_is_let_in_alone(stage):
-    worker = stage.worker(stage.redis(), stage.simulator("--latency", "50"), **{"worker.buffered_bytes_max": str(BUFFER)})
+    redis, sim = stage.redis(), stage.simulator("--latency", "300")
+    worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(BUFFER)})
     topics = Topics(worker.bootstrap)
-    for n in range(4):
-        topics.send({"id": f"large{n}", "message": "x" * 2 * BUFFER}, key=f"large{n}")
-        topics.send({"id": f"small{n}", "message": "hi"}, key=f"small{n}")
-    assert {r["status"] for r in topics.replies(8).values()} == {"ok"}
+    sim.signal(signal.SIGSTOP)
+    topics.send({"id": "large", "message": "x" * 2 * BUFFER}, key="a")
+    wait_until(lambda: all_paused(worker), "a pause of every partition")
+    assert worker.metric("jobs_alive_bytes") > 2 * BUFFER
+    topics.send({"id": "small", "message": "hi"}, key="b")
+    sim.signal(signal.SIGCONT)
+    assert {r["status"] for r in topics.replies(2).values()} == {"ok"}
+    assert sim.stats()["in_flight_max"] == 1, "the small one came in when the large one was gone"
 
 
 def test_a_reply_too_large_for_kafka_becomes_an_error_reply_and_a_dead_letter(stage, redis_io):

@@ -1,7 +1,10 @@
 """Signals, drains, start-up errors: what an operator meets."""
 import signal
+import socket
 import subprocess
+import threading
 
+import parts
 from parts import BIN, Topics, wait_until
 
 
@@ -134,6 +137,55 @@ def test_kafka_that_is_not_there_is_69(stage):
     assert worker.wait() == 69
     (line,) = complaints(worker)
     assert "127.0.0.1:9" in line and "bootstrap.servers" in line
+
+
+class HeldFront:
+    """A way to a broker that accepts at once and lets nothing through until it is opened."""
+
+    def __init__(self, bootstrap):
+        host, port = bootstrap.rsplit(":", 1)
+        self.broker, self.asked, self.opened = (host, int(port)), threading.Event(), threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.bootstrap = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            self.asked.set()
+            threading.Thread(target=self.carry, args=(client,), daemon=True).start()
+
+    def carry(self, client):
+        self.opened.wait()
+        broker = socket.create_connection(self.broker)
+        threading.Thread(target=self.pump, args=(broker, client), daemon=True).start()
+        self.pump(client, broker)
+
+    @staticmethod
+    def pump(source, sink):
+        try:
+            while part := source.recv(65536):
+                sink.sendall(part)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_redis_that_goes_away_while_kafka_is_waited_for_is_waited_for_too(stage):
+    """Each was there when it was looked at, never both at once: startup_wait_ms covers that."""
+    host = stage.worker(stage.redis(), Nobody, name="host")
+    (stage.folder / "late").mkdir()
+    redis, front = parts.Redis(stage.folder / "late"), HeldFront(host.bootstrap)
+    stage.started.append(redis)
+    worker = start(stage, redis.url, name="late", bootstrap=front.bootstrap, **{"worker.startup_wait_ms": "60000"})
+    assert front.asked.wait(30), "Redis answered, Kafka is asked"
+    redis.signal(signal.SIGTERM)
+    redis.wait()
+    front.opened.set()
+    (waits, *_) = worker.wait_event("startup_waits")
+    assert waits["code"] == "redis_connect"
+    redis.again()
+    worker.wait_event("worker_started")
 
 
 def test_an_admin_port_that_is_taken_is_said(stage):

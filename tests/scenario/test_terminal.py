@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from parts import BIN, LIMIT_S
+from parts import BIN, LIMIT_S, wait_until
 
 
 class Terminal:
@@ -46,7 +46,7 @@ class Terminal:
 
 @pytest.fixture
 def worker(stage):
-    worker = stage.worker(stage.redis(), stage.simulator())
+    worker = stage.worker(stage.redis(), stage.simulator(), **{"worker.drain_timeout_ms": "100"})
     worker.sim = stage.started[1]
     return worker
 
@@ -72,6 +72,25 @@ def test_ctrl_c_ends_a_chat(worker):
     terminal.read_until("you> ")
     terminal.type("\x03")
     assert terminal.end() == 0, "at the prompt nothing is left undone"
+
+
+def test_ctrl_c_ends_a_chat_that_waits_for_an_answer(worker):
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    terminal.type("[[fault:stall]] hello\n")
+    wait_until(lambda: worker.sim.stats()["in_flight"] == 1, "the question at the model")
+    terminal.type("\x03")
+    terminal.read_until(r"interrupted; job \S+ may still be answered on chat.replies")
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_ends_a_submit_and_says_what_was_sent(worker):
+    terminal = Terminal(worker, "submit", "--text", "--file", "-")
+    terminal.type("hello\n")
+    terminal.read_until(r"hello\r\n[0-9A-Z]{26}\r\n")
+    terminal.type("\x03")
+    terminal.read_until("interrupted; 1 records were sent, 1 acknowledged")
+    assert terminal.end() == 1
 
 
 def records(folder, count):

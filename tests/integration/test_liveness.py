@@ -1,0 +1,77 @@
+"""A worker that owns partitions and doesn't move says so at /healthz; one that waits for an outage to end doesn't."""
+import signal
+import time
+
+import pytest
+from parts import BIN, wait_until
+from conftest import Place
+
+BOUND_S = CALL_S = 1
+SETTINGS = {"worker.stuck_after_ms": "1000", "llm.deadline_ms": "1000", "retry.backoff_ms": "50", "retry.backoff_max_ms": "400"}
+
+
+def broken(what):
+    return {"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": what}
+
+
+def unhealthy(worker):
+    status, text = worker.get("/healthz")
+    return text if status == 503 else None
+
+
+def test_a_grant_that_is_never_fetched_fails_the_liveness_check(stage, place):
+    """The member is in the group, and the group counts on it; only the broker's word shows that it reads nothing."""
+    worker = stage.worker(stage.redis(), stage.simulator(), env=broken("grant"), **place.settings, **SETTINGS)
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    text = wait_until(lambda: unhealthy(worker), "an unhealthy worker")
+    assert text.startswith("not consumed: ") and place.topics.jobs in text
+    worker.wait_event("liveness_failed")
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+
+
+def test_a_call_that_never_ends_fails_the_liveness_check_and_is_named(stage, place):
+    worker = stage.worker(stage.redis(), stage.simulator("--latency", "100"), env=broken("call"), **place.settings, **SETTINGS)
+    place.topics.send({"id": "the-culprit", "message": "hi"}, key="s")
+    text = wait_until(lambda: unhealthy(worker), "an unhealthy worker")
+    assert text.startswith("stuck: ") and place.topics.jobs in text and "job the-culprit runs" in text
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+
+
+def stays_healthy(worker):
+    """For three bounds, each with the time that a call may take: that nothing happens can only be seen over time."""
+    until = time.monotonic() + 3 * (BOUND_S + CALL_S)
+    while time.monotonic() < until:
+        assert worker.get("/healthz") == (200, "ok\n")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("away", ["provider", "redis", "broker"])
+def test_an_outage_never_fails_the_liveness_check(stage, kafka, redis_io, away):
+    if away == "broker":  # not the one that the other tests share
+        kafka = stage.kafka()
+    place = Place(kafka, f"away-{away}")
+    redis, sim = stage.redis(), stage.simulator("--latency", "300")
+    worker = stage.worker(redis, sim, **place.settings, **SETTINGS, **{"worker.redis_io": redis_io})
+    for n in range(20):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    wait_until(lambda: sim.stats()["in_flight"] > 0, "jobs under way")
+    if away == "provider":
+        sim.faults("503")
+    elif away == "redis":
+        redis.end()
+    else:
+        kafka.signal(signal.SIGTERM)
+        kafka.wait()
+    stays_healthy(worker)
+    if away == "provider":
+        sim.faults("")
+    elif away == "redis":
+        stage.redis()
+    else:
+        kafka.again()
+        wait_until(kafka.answers, "the broker", 90)
+    place.topics.replies(20)
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert worker.get("/healthz")[0] == 200 and worker.events("liveness_failed") == []
