@@ -1,11 +1,8 @@
-/* The intake thread: polls Kafka for ever (also while paused and while draining), turns records into tasks,
- * pauses what has enough in memory, and commits what is done. The rebalance callback runs in it, so that
- * assignments need no lock. It never waits for Redis or an LLM.
+/* The intake thread: polls Kafka for ever (also while paused and while draining) and turns records into tasks. The
+ * rebalance callback runs in it, so that what it owns (grants.h) needs no lock. It never waits for Redis or an LLM.
  *
- * Commits: on a timer, one outstanding at a time and none while it joins a generation, and on revoke and close before
- * the partitions go. A refused commit is not recorded; the next one says it again, in the same generation. With
- * exactly-once it commits nothing: at the same times it tells the publisher what there is to say (completion/publisher.h),
- * and a grant waits until what was committed with its partitions is stable. */
+ * Between polls it pauses what has enough in memory (pausing.h), commits what is done (committer.h) and looks whether all
+ * that is owned moves (liveness.h). A grant begins with what was committed for it (set_restore.h). */
 #ifndef CHAT_INTAKE_INTAKE_H
 #define CHAT_INTAKE_INTAKE_H
 

@@ -120,11 +120,11 @@ static int64_t unmoved_ms(struct partition *partition, int64_t now_ms, bool held
     return head < 0 ? 0 : now_ms - partition->head_since_ms;
 }
 
-static bool find_stuck(struct liveness *liveness, struct partition *const *partitions, size_t count, bool held, int64_t now_ms, char *why, size_t size)
+static bool find_stuck(struct liveness *liveness, const struct grants *grants, bool held, int64_t now_ms, char *why, size_t size)
 {
     int64_t call_ms = liveness->service->settings->llm.deadline_ms;
-    for (size_t i = 0; i < count; i++) {
-        struct partition *partition = partitions[i];
+    for (size_t i = 0; i < grants->count; i++) {
+        struct partition *partition = grants->partitions[i];
         struct liveness_view view = {.unmoved_ms = unmoved_ms(partition, now_ms, held), .broker_answers_ms = group_watch_answers_ms(liveness->watch, now_ms)};
         if (view.unmoved_ms < liveness->bound_ms)
             continue;
@@ -151,7 +151,7 @@ static void set_verdict(struct liveness *liveness, const char *why)
         log_info("liveness_restored");
 }
 
-void liveness_look(struct liveness *liveness, struct partition *const *partitions, size_t count, bool held)
+void liveness_look(struct liveness *liveness, const struct grants *grants, bool held)
 {
     int64_t now_ms = clock_mono_ms();
     if (now_ms < liveness->next_ms)
@@ -163,7 +163,7 @@ void liveness_look(struct liveness *liveness, struct partition *const *partition
         snprintf(why, sizeof why, "not consumed: the group counts on us for %s, and the client doesn't fetch it, for %lld s", liveness->unassigned,
                  (long long)(now_ms - liveness->unassigned_since_ms) / 1000);
     else
-        (void)find_stuck(liveness, partitions, count, held || !weather_is_calm(liveness->service->weather), now_ms, why, sizeof why);
+        (void)find_stuck(liveness, grants, held || !weather_is_calm(liveness->service->weather), now_ms, why, sizeof why);
     set_verdict(liveness, why);
 }
 

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "dispatch/task.h"
-#include "intake/partition.h"
+#include "intake/grants.h"
 #include "service.h"
 
 /* ---- the rules ---- */
@@ -47,8 +47,8 @@ struct liveness;
 
 struct liveness *liveness_create(const struct service *service, rd_kafka_t *consumer);
 void liveness_destroy(struct liveness *liveness); /* before the consumer; NULL is fine */
-/* partitions: as granted. held: nothing is taken on purpose. */
-void liveness_look(struct liveness *liveness, struct partition *const *partitions, size_t count, bool held);
+/* held: nothing is taken on purpose. */
+void liveness_look(struct liveness *liveness, const struct grants *grants, bool held);
 /* True: *why says which partition, and what of it. */
 bool liveness_failed(struct liveness *liveness, char *why, size_t size);
 

@@ -1,0 +1,33 @@
+/* Commits what is done: on a timer, one commit outstanding at a time and none while the member joins a generation, and
+ * before partitions go. A refused commit is not recorded; the next one says it again, in the same generation. With
+ * exactly-once it commits nothing: at the same times it tells the publisher what there is to say (completion/publisher.h).
+ *
+ * Intake thread only, but for *joining. */
+#ifndef CHAT_INTAKE_COMMITTER_H
+#define CHAT_INTAKE_COMMITTER_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "intake/grants.h"
+#include "service.h"
+
+struct committer;
+
+/* joining: set while commits rest for a JoinGroup (join_watch.h). Keeps all it is given. */
+struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, atomic_bool *joining);
+void committer_destroy(struct committer *committer); /* before the consumer; NULL is fine */
+
+/* Blocks never. */
+void committer_look(struct committer *committer);
+/* Before partitions go (NULL: all): waits for the commit under way, then says the last word for them. Blocks some seconds
+ * at most. */
+void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only);
+/* From a revoke to the next assign nothing is committed: librdkafka stamps the generation when a commit is sent. */
+void committer_rest(struct committer *committer, bool rests);
+/* The member will join again. From here on, not from when its JoinGroup is seen: a commit in between would stand behind
+ * that. Were none to come, commits would rest for a while. */
+void committer_expect_join(struct committer *committer);
+
+#endif

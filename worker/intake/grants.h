@@ -1,0 +1,19 @@
+/* The partitions that this member owns now, each as one grant (partition.h). Intake thread only; blocks never. */
+#ifndef CHAT_INTAKE_GRANTS_H
+#define CHAT_INTAKE_GRANTS_H
+
+#include "intake/partition.h"
+
+struct grants {
+    struct partition **partitions; /* in no order; a reference on each */
+    size_t count;
+    uint64_t generation; /* of the last grant */
+};
+
+struct partition *grants_find(const struct grants *grants, const char *topic, int32_t id); /* NULL: not ours */
+/* Does nothing for one that is ours already. */
+void grants_add(struct grants *grants, const char *topic, int32_t id);
+void grants_forget(struct grants *grants, struct partition *partition);
+void grants_finish(struct grants *grants);
+
+#endif
