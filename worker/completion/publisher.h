@@ -86,9 +86,11 @@ enum status publisher_plain_create(const struct service *service, const char *bo
 enum status publisher_txn_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
                                  struct error *err) MUST_CHECK;
 
-/* Kafka won't take a record of task as it is: says so, and changes the task so that what it owes now may be taken: a
- * reply whose own topic (kafka_replyTopic) is missing or forbidden goes to replies_topic, any other refused reply becomes a small error reply and a dead letter (the job stays ok in Redis, since it was paid), a dead letter
- * that is too large goes without its value. False: there is no other form; try again later. */
+/* Kafka won't take a record of task as it is: says so, and changes the task so that what it owes now may be taken.
+ * - A reply whose own topic (kafka_replyTopic) is missing or forbidden goes to replies_topic.
+ * - Any other refused reply becomes a small error reply and a dead letter; in Redis the job stays ok, since it was paid.
+ * - A dead letter that is too large goes without its value.
+ * False: there is no other form; try again later. */
 bool publisher_replace_refused(struct task *task, bool is_dead_letter, const struct error *err);
 
 #endif
