@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -484,6 +483,7 @@ def collect(folder: Path, config: dict) -> None:
     """Reads topics, offsets and Redis into the folder's files."""
     import redis
     from confluent_kafka import Consumer, TopicPartition
+    from parts import wait_until
 
     common = {"bootstrap.servers": config["bootstrap"], "enable.auto.commit": False, "log_level": 0}
 
@@ -491,12 +491,10 @@ def collect(folder: Path, config: dict) -> None:
         """What a transaction that nobody ended hides is shown, or gone, once the broker has ended it."""
         consumers = [Consumer({**common, "group.id": "chaos-check", "isolation.level": level}) for level in ("read_committed", "read_uncommitted")]
         try:
-            until = time.monotonic() + limit_s
             for partition in consumers[0].list_topics(topic, 30).topics[topic].partitions:
                 place = TopicPartition(topic, partition)
-                while len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) > 1:
-                    assert time.monotonic() < until, f"{topic} {partition}: a transaction stays open"
-                    time.sleep(0.2)
+                wait_until(lambda place=place: len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) == 1,
+                           f"the end of the transaction that is open in {topic} {partition}", limit_s, 0.2)
         finally:
             for consumer in consumers:
                 consumer.close()

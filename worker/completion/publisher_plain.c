@@ -12,49 +12,42 @@
 #include "base/clock.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
+#include "dispatch/task_list.h"
 #include "dispatch/weather.h"
 
 #define REPUBLISH_MS 1000
 #define ALONE_MS 20 /* how long the completion thread stays with those that go alone before it looks at new ends */
-
-/* First in, first out, linked by next; holds references. A task is in one of its publisher's lists at most: task->held. */
-struct queue {
-    struct task *first, *last;
-};
 
 struct publisher_plain {
     struct publisher base;
     const struct service *service;
     struct record_producer *producer;
     atomic_bool ending;
-    struct queue held;    /* those that Kafka refused in every form, until republish_ms */
-    struct queue alone;   /* those that it refused in company */
-    struct queue waiting; /* those that were put since then */
-    struct task *lone;    /* the one of `alone` that is under way; its record holds it */
+    /* A task is in one of them at most (task->held); they hold references. */
+    struct task_list held;    /* those that Kafka refused in every form, until republish_ms */
+    struct task_list alone;   /* those that it refused in company */
+    struct task_list waiting; /* those that were put since then */
+    struct task *lone;        /* the one of `alone` that is under way; its record holds it */
 };
 
-static void queue_push(struct queue *queue, struct task *task)
+static void keep(struct task_list *list, struct task *task)
 {
     task->held = true;
-    task->next = NULL;
-    *(queue->first ? &queue->last->next : &queue->first) = task_ref(task);
-    queue->last = task;
+    task_list_push(list, task_ref(task));
 }
 
-/* Its reference goes to the caller; NULL: empty. */
-static struct task *queue_pop(struct queue *queue)
+/* The first, whose reference goes to the caller; NULL: empty. */
+static struct task *take(struct task_list *list)
 {
-    struct task *task = queue->first;
-    if (task != NULL) {
-        queue->first = task->next;
+    struct task *task = task_list_pop(list);
+    if (task != NULL)
         task->held = false;
-    }
     return task;
 }
 
-static void queue_clear(struct queue *queue)
+static void drop_all(struct task_list *list)
 {
-    for (struct task *task; (task = queue_pop(queue)) != NULL;)
+    for (struct task *task; (task = take(list)) != NULL;)
         task_unref(task);
 }
 
@@ -70,7 +63,7 @@ static void hold(struct publisher_plain *p, struct task *task)
     if (task->held || has_failed(p)) /* its other half was refused, too */
         return;
     task->republish_ms = clock_mono_ms() + REPUBLISH_MS;
-    queue_push(&p->held, task);
+    keep(&p->held, task);
 }
 
 static void acknowledged(struct task *task)
@@ -92,7 +85,7 @@ static void set_apart(struct publisher_plain *p, struct task *task, bool is_dead
         log_warn("batch_refused", F_STR("record", is_dead_letter ? "dead_letter" : "reply"), F_STR("job", task->job.id), F_STR("code", err->code),
                  F_STR("error", "its records go one by one; its topic's max.message.bytes should be at least kafka.message.max.bytes"));
     if (!task->held)
-        queue_push(&p->alone, task);
+        keep(&p->alone, task);
 }
 
 /* What has no other form is held and tried again, and with it the commit. */
@@ -146,7 +139,7 @@ static void publish(struct publisher_plain *p, struct task *task)
     if (task->held)
         return; /* its turn comes */
     if (task != p->lone && (p->lone != NULL || p->alone.first != NULL))
-        queue_push(&p->waiting, task);
+        keep(&p->waiting, task);
     else
         send_owed(p, task);
 }
@@ -179,7 +172,7 @@ static void republish_held(struct publisher_plain *p)
 {
     int64_t now = clock_mono_ms();
     while (p->held.first != NULL && p->held.first->republish_ms <= now) {
-        struct task *task = queue_pop(&p->held);
+        struct task *task = take(&p->held);
         publish(p, task);
         task_unref(task);
     }
@@ -187,7 +180,7 @@ static void republish_held(struct publisher_plain *p)
 
 static void send_alone(struct publisher_plain *p)
 {
-    struct task *task = queue_pop(&p->alone);
+    struct task *task = take(&p->alone);
     p->lone = task;
     send_owed(p, task);
     if (task->publish_pending == 0) /* held */
@@ -208,7 +201,7 @@ static void serve_apart(struct publisher_plain *p)
         send_alone(p);
     }
     while (p->lone == NULL && p->alone.first == NULL && p->waiting.first != NULL) {
-        struct task *task = queue_pop(&p->waiting);
+        struct task *task = take(&p->waiting);
         publish(p, task);
         task_unref(task);
     }
@@ -251,9 +244,9 @@ static bool plain_wants_poll(struct publisher *publisher)
 static void plain_close(struct publisher *publisher)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
-    queue_clear(&p->held);
-    queue_clear(&p->alone);
-    queue_clear(&p->waiting);
+    drop_all(&p->held);
+    drop_all(&p->alone);
+    drop_all(&p->waiting);
 }
 
 static void plain_end_soon(struct publisher *publisher)

@@ -154,16 +154,6 @@ void weather_succeeded(struct weather *weather, int dependency)
     mutex_unlock(&weather->lock);
 }
 
-bool weather_is_open(struct weather *weather, int dependency)
-{
-    if (atomic_load_explicit(&weather->calm, memory_order_relaxed))
-        return false;
-    mutex_lock(&weather->lock);
-    bool open = weather->breakers[dependency].state == BREAKER_OPEN;
-    mutex_unlock(&weather->lock);
-    return open;
-}
-
 bool weather_is_calm(const struct weather *weather)
 {
     return atomic_load_explicit(&weather->calm, memory_order_relaxed);

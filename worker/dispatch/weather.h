@@ -27,7 +27,6 @@ void weather_destroy(struct weather *weather); /* NULL is fine */
  * false also while it recovers, since it answers others. */
 bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why);
 void weather_succeeded(struct weather *weather, int dependency);
-bool weather_is_open(struct weather *weather, int dependency); /* nothing is to be asked of it */
 /* No failure is remembered of anything. */
 bool weather_is_calm(const struct weather *weather);
 /* Half-opens what is due. Timekeeper; false: all is well. */
