@@ -162,7 +162,7 @@ static bool told_again(void)
 struct process {
     struct service service;
     struct kafka_embedded *embedded;
-    struct intake *intake;
+    struct intake *_Atomic intake; /* NULL until it has started; the admin thread asks */
     struct admin_server *admin;
     pthread_t begin_thread, timekeeper;
     bool begin_started, timekeeper_started;
@@ -279,7 +279,11 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
-    return intake_start(service, bootstrap_of(process), &process->intake, err);
+    struct intake *intake;
+    if (intake_start(service, bootstrap_of(process), &intake, err) != STATUS_OK)
+        return STATUS_FAILED;
+    process->intake = intake;
+    return STATUS_OK;
 }
 
 /* Undoes make_parts and start, as far as they came. */

@@ -186,7 +186,7 @@ transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 message.max.bytes=20971520
 """ + "".join(f"{key}={value}\n" for key, value in server.items()))
-        java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        self.java = java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
                 "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", os.environ["CHAT_KAFKA_JARS"] + "/*"]
         subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -199,6 +199,11 @@ message.max.bytes=20971520
             return len(self.admin.list_topics(timeout=2).brokers) == 1
         except Exception:  # noqa: BLE001  not there yet
             return False
+
+    def set_quota(self, client_id: str, **bytes_a_second: int) -> None:
+        """producer_byte_rate, consumer_byte_rate: beyond them the broker answers late."""
+        subprocess.run([*self.java, "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter", "--entity-type", "clients", "--entity-name", client_id,
+                        "--add-config", ",".join(f"{name}={rate}" for name, rate in bytes_a_second.items())], check=True, stdout=subprocess.DEVNULL)
 
     def create_topics(self, *names: str, partitions: int = 4, **config: str) -> None:
         made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ops/metrics.h"
 
 struct pair {
     const char *name, *value;
@@ -56,6 +57,13 @@ void kafka_conf_log(rd_kafka_conf_t *conf)
     rd_kafka_conf_set_log_cb(conf, log_line);
 }
 
+/* From a poll. A broker that enforces a quota answers late; that is all there is to it, but whoever looks for the time wants to know. */
+static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque)
+{
+    (void)rk, (void)broker, (void)broker_id, (void)opaque;
+    METRIC_ADD(kafka_throttled_ms_total, throttle_ms);
+}
+
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
     char why[256];
@@ -87,6 +95,7 @@ enum status kafka_conf_make(const struct settings *settings, const char *bootstr
     if (type == RD_KAFKA_CONSUMER && set(conf, "group.id", settings->kafka.group_id, err) != STATUS_OK)
         goto failed;
     kafka_conf_log(conf);
+    rd_kafka_conf_set_throttle_cb(conf, count_throttle);
     *ret = conf;
     return STATUS_OK;
 failed:

@@ -31,6 +31,7 @@
     M(breakers_open,                 "gauge",   "Breakers that are open or half open: lag grows meanwhile.") \
     M(commits_total,                 "counter", "Offset commits that the broker accepted.")               \
     M(commit_failures_total,         "counter", "Offset commits that the broker refused.")                \
+    M(kafka_throttled_ms_total,      "counter", "Milliseconds by which brokers delayed answers for a quota.") \
     M(transactions_committed_total,  "counter", "Transactions committed (exactly-once).")                 \
     M(transactions_aborted_total,    "counter", "Transactions aborted; what they held goes into another (exactly-once).") \
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
