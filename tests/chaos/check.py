@@ -373,9 +373,12 @@ class Explanations:
         return None, f"{facts}; nothing explains it. Signals {life.signals}, ended {life.ended_ms} with {life.status}; faults near: {near}; {call.user} logged: {lines}"
 
     def cut(self, life: Life, call: Call, lines: list) -> tuple[str | None, str]:
-        """The way back from the provider was cut or stalled while the answer was on it."""
+        """The way to the provider was cut or stalled while the answer was on it; or while the question was: then the time-out
+        ends it, and what reached the provider late (libcurl asks anew where a connection died unanswered) was in vain."""
+        waits = [(when_ms(line), int(found.group(1))) for line in lines if (found := re.search(r"no answer within (\d+) ms", line))]
+        began = min([call.start_ms, *(when - wait for when, wait in waits)])
         for fault in self.evidence.faults:
-            if fault.hits("llm", life.slot) and fault.do != "llm_outage" and fault.meets(call.start_ms, call.end_ms + CLOSE_MS):
+            if fault.hits("llm", life.slot) and fault.do != "llm_outage" and fault.meets(began, call.end_ms + CLOSE_MS):
                 if any(f"event={event} " in line for line in lines for event in ("reply_enqueued", "claim_lost")):
                     break  # it did get its answer
                 said = next((line for line in lines if "event=job_retry " in line or "event=job_waits " in line), "")
@@ -426,6 +429,11 @@ def stalls(life: Life) -> list[tuple[int, int]]:
     return found
 
 
+def when_ms(line: str) -> float:
+    """Of a log line."""
+    return datetime.fromisoformat(line[len("ts="):].split(" ", 1)[0].replace("Z", "+00:00")).timestamp() * 1000
+
+
 class LogLines:
     """A worker's log, by job."""
 
@@ -433,9 +441,8 @@ class LogLines:
         self.by_job = defaultdict(list)
         for line in text.splitlines():
             job = re.search(r" job=(\S+)", line)
-            when = re.match(r"ts=(\S+)", line)
-            if job and when:
-                self.by_job[job.group(1)].append((datetime.fromisoformat(when.group(1).replace("Z", "+00:00")).timestamp() * 1000, line))
+            if job and line.startswith("ts="):
+                self.by_job[job.group(1)].append((when_ms(line), line))
 
     def of_job(self, job: str, from_ms: float, to_ms: float) -> list[str]:
         return [line for when, line in self.by_job.get(job, []) if from_ms <= when <= to_ms]

@@ -458,6 +458,12 @@ def a_cut(run):
     run.faults.append(Fault("llm_reset", START + 40050, START + 40400, "all"))
 
 
+def a_time_out_that_a_stall_used_up(run):
+    asked_again(run, 40500, "w1-1")
+    run.faults.append(Fault("llm_stall", START + 36500, START + 39700, "all"))
+    run.logs["w1-1"] += line(START + 40150, "job_retry", job="j4", code="timeout", error='"provider main: no answer within 4000 ms"')
+
+
 def redis_away(run):
     asked_again(run, 44000)
     run.faults.append(Fault("redis_stall", START + 40050, START + 43550, 1))
@@ -467,7 +473,8 @@ def redis_away(run):
 @pytest.mark.parametrize("harm, cause", [
     (a_kill, "killed between answer and finish"), (a_kill_while_redis_is_away, "killed while Redis was away"),
     (a_second_term, "ended at once by a second TERM between answer and finish"), (a_drain_that_ran_out, "drain ran out between answer and finish"),
-    (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"), (redis_away, "Redis away beyond the lease")])
+    (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"),
+    (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease")])
 def test_what_is_paid_twice_has_its_cause(run, harm, cause):
     harm(run)
     report = check.judge(run)

@@ -73,6 +73,19 @@ def test_a_claim_that_redis_forgot_is_made_anew(place, redis_io):
     assert place.job("j")["fails"] == "0" and place.job("j")["crashes"] == "0"
 
 
+def test_a_claim_that_is_lost_before_the_call_costs_no_call(place):
+    """Begun and renewed, but the only thread is busy: when its turn comes it is begun anew, not asked in vain."""
+    worker = place.worker(**{"worker.threads": "1"})
+    place.topics.send({"id": "first", "message": "[[fault:slow ms=3500 times=1]] hi"}, key="s")
+    wait_until(lambda: place.sim.stats()["in_flight"] == 1, "the call")
+    place.topics.send({"id": "j", "message": "hi"}, key="t")
+    wait_until(lambda: place.job("j", "t").get("state") == "run", "its claim")
+    place.redis.client.hset("chat:{t}:job:j", "state", "idle")
+    assert {r["status"] for r in place.topics.replies(2).values()} == {"ok"}
+    worker.wait_event("claim_lost", job="j")
+    assert place.sim.stats()["requests"] == 2 and place.history("t") == ["j"]
+
+
 def test_a_dead_one_that_comes_again_runs_again_and_an_ok_one_does_not(place, redis_io):
     """The same job once more, from another place in the topic: what a replay sends."""
     worker = place.worker(**{"worker.redis_io": redis_io})

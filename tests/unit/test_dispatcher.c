@@ -275,6 +275,11 @@ Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini 
     cr_assert_eq(renewals[0].task, kept);
     task_unref(renewals[0].task);
     cr_assert(held_claims_find(claims, partition, kept->record.offset, job, sizeof job));
+    cr_assert_not(held_claims_lose(claims, kept, "another's"));
+    cr_assert_not(held_claims_lose(claims, ended, ended->begin.claim.token));
+    cr_assert_not(atomic_load(&kept->claim_lost) || atomic_load(&ended->claim_lost));
+    cr_assert(held_claims_lose(claims, kept, kept->begin.claim.token));
+    cr_assert(atomic_load(&kept->claim_lost));
     cr_assert_str_eq(job, "j");
     cr_assert_not(held_claims_find(claims, partition, ended->record.offset, job, sizeof job));
     held_claims_remove(claims, kept);

@@ -79,7 +79,9 @@ void journey_run(const struct service *service, struct task **owned, struct llm_
         session_begin(service, &task, 1);
     }
 
-    if (task->outcome == OUTCOME_NONE) {
+    if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
+        session_claim_lost(task);
+    } else if (task->outcome == OUTCOME_NONE) {
         struct llm_answer answer = {0};
         int64_t asked_us = clock_mono_us();
         task->error = (struct error){0};

@@ -37,8 +37,8 @@ static void renew(const struct service *service)
         redis_pool_give(service->redis, &conn, !told);
     }
     for (size_t i = 0; i < n; i++) {
-        if (told && ops[i].error.class == ERROR_NONE && !ops[i].held)
-            engine_claim_lost(service->engine, renewals[i].task, renewals[i].claim.token);
+        if (told && ops[i].error.class == ERROR_NONE && !ops[i].held && held_claims_lose(service->claims, renewals[i].task, renewals[i].claim.token))
+            engine_cancel(service->engine, renewals[i].task);
         task_unref(renewals[i].task);
     }
     if (!told) {

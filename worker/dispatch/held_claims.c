@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -77,6 +78,17 @@ size_t held_claims_take_due(struct held_claims *claims, struct renewal *renewals
     }
     mutex_unlock(&claims->lock);
     return n;
+}
+
+/* A token changes only while its task isn't in here. */
+bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token)
+{
+    mutex_lock(&claims->lock);
+    bool held = task->claimed && strcmp(task->begin.claim.token, token) == 0;
+    if (held)
+        atomic_store(&task->claim_lost, true);
+    mutex_unlock(&claims->lock);
+    return held;
 }
 
 bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size)

@@ -26,6 +26,9 @@ struct renewal {
 /* Up to max claims due for renewal, each with a reference, and due again a third of the lease later. */
 size_t held_claims_take_due(struct held_claims *claims, struct renewal *renewals, size_t max);
 
+/* Another holds this claim of the task now, says Redis: sets task->claim_lost. False: it isn't held here any more. */
+bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token);
+
 /* Does the job of this partition and offset hold one? *job gets its id. Looks through all: for what is stuck only. */
 bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size);
 

@@ -19,8 +19,8 @@ typedef int engine_thread_create(pthread_t *thread, const pthread_attr_t *attr, 
 enum status engine_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err) MUST_CHECK;
 /* Ends every running call within milliseconds; each job comes back as cancelled. Any thread. */
 void engine_cancel_all(struct engine *engine);
-/* The claim of task, begun under token, was lost: notes it there and cuts the call, if it still runs. Any thread. */
-void engine_claim_lost(struct engine *engine, struct task *task, const char *token);
+/* The same for the call of this task, if one runs. Any thread. */
+void engine_cancel(struct engine *engine, const struct task *task);
 /* How many threads have a job. Any thread. */
 int engine_busy(struct engine *engine);
 /* One log line a busy thread: its name, job, place, and for how long. Any thread. */

@@ -113,16 +113,14 @@ void engine_cancel_all(struct engine *engine)
     }
 }
 
-void engine_claim_lost(struct engine *engine, struct task *task, const char *token)
+void engine_cancel(struct engine *engine, const struct task *task)
 {
     for (int i = 0; i < engine->count; i++) {
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);
-        bool same = worker->task == task && strcmp(task->begin.claim.token, token) == 0;
-        if (same) {
-            atomic_store(&task->claim_lost, true);
+        bool same = worker->task == task;
+        if (same)
             llm_cancel_fire(worker->cancel);
-        }
         mutex_unlock(&worker->lock);
         if (same)
             return;
