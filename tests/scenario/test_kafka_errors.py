@@ -240,6 +240,19 @@ def test_a_kafka_that_is_slow_is_waited_for(place):
     place.check()
 
 
+def test_a_worker_told_to_end_while_kafka_says_nothing_ends_all_the_same(place):
+    """Neither its last commit nor its leaving is answered; librdkafka would wait a minute for the one and for ever for the other."""
+    place.start(**{"worker.commit_interval_ms": "60000"})
+    place.send(5)
+    place.topics.replies(5)
+    wait_until(lambda: place.worker.metric("jobs_alive") == 0, "acknowledged")
+    place.kafka.signal(signal.SIGSTOP)
+    place.worker.signal(signal.SIGTERM)
+    assert place.worker.wait(60) == 0
+    assert place.worker.events("group_not_left", level="warn")
+    place.kafka.signal(signal.SIGCONT)
+
+
 def test_requests_that_time_out_are_made_again(place):
     """Three answers of each kind come later than the worker waits for them."""
     place.start(**{"kafka.socket.timeout.ms": "1000", "kafka.session.timeout.ms": "6000"})

@@ -131,6 +131,22 @@ static void serve_commit_answers(struct committer *committer, int timeout_ms)
     rd_kafka_event_destroy(event);
 }
 
+static void commit(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
+{
+    rd_kafka_topic_partition_list_t *list = committable(committer, only);
+    if (list->cnt > 0)
+        committer->under_way =
+            rd_kafka_commit_queue(committer->consumer, list, committer->answers, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* librdkafka's own waiting commit has no bound but the request's, a minute. */
+static void wait_for_answer(struct committer *committer, int64_t until_ms)
+{
+    while (committer->under_way && clock_mono_ms() < until_ms)
+        serve_commit_answers(committer, ANSWER_MS);
+}
+
 /* With exactly-once the publisher commits: it is told of what has something new to say. */
 static void offer(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
 {
@@ -158,11 +174,7 @@ void committer_look(struct committer *committer)
         offer(committer, NULL);
         return;
     }
-    rd_kafka_topic_partition_list_t *list = committable(committer, NULL);
-    if (list->cnt > 0)
-        committer->under_way =
-            rd_kafka_commit_queue(committer->consumer, list, committer->answers, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_topic_partition_list_destroy(list);
+    commit(committer, NULL);
 }
 
 void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
@@ -174,10 +186,7 @@ void committer_now(struct committer *committer, const rd_kafka_topic_partition_l
             log_warn("transaction_left_open", F_STR("hint", "what it holds of the partitions that go is aborted, and answered from the store by their new owner"));
         return;
     }
-    while (committer->under_way && clock_mono_ms() < until)
-        serve_commit_answers(committer, ANSWER_MS);
-    rd_kafka_topic_partition_list_t *list = committable(committer, only);
-    if (list->cnt > 0)
-        note_commit(committer, rd_kafka_commit(committer->consumer, list, 0), list);
-    rd_kafka_topic_partition_list_destroy(list);
+    wait_for_answer(committer, until);
+    commit(committer, only);
+    wait_for_answer(committer, until);
 }

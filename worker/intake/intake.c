@@ -28,6 +28,7 @@
 #define PAUSE_CHECK_EVERY 64 /* records */
 #define LOOK_EVERY_MS 20
 #define REVOKE_LOOK_MS 5
+#define LEAVE_MS 15000
 
 struct intake {
     const struct service *service;
@@ -45,6 +46,7 @@ struct intake {
     /* Intake thread only. */
     struct grants grants;
     bool must_rejoin; /* the last grant's offsets are unknown */
+    bool left;        /* the group, in order; read once the thread has ended */
 };
 
 /* ---- rebalances ---- */
@@ -248,10 +250,27 @@ static void rejoin(struct intake *intake)
     }
 }
 
+/* librdkafka's own close has no bound, and now and then, told in the middle of a rebalance, no end. Without an answer the
+ * group gives our partitions to others when the session has run out. */
 static void leave(struct intake *intake)
 {
     committer_now(intake->committer, NULL);
-    rd_kafka_consumer_close(intake->consumer); /* runs the rebalance callback for what is left */
+    int64_t until = clock_mono_ms() + LEAVE_MS;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(intake->consumer);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->consumer, queue);
+    while (error == NULL && !rd_kafka_consumer_closed(intake->consumer) && clock_mono_ms() < until) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, POLL_MS);
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) /* of what is left */
+            rebalance(intake->consumer, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), intake);
+        rd_kafka_event_destroy(event);
+    }
+    intake->left = rd_kafka_consumer_closed(intake->consumer);
+    if (!intake->left)
+        log_warn("group_not_left", F_STR("error", error != NULL ? rd_kafka_error_string(error) : "no answer"),
+                 F_STR("hint", "others get its partitions when its session has run out"));
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    rd_kafka_queue_destroy(queue);
 }
 
 static void *intake_main(void *arg)
@@ -342,10 +361,10 @@ bool intake_failed(struct intake *intake, struct error *ret)
 }
 
 /* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined the group but was never given anything (its
- * #4381). Closed it is already; the rest is left to the process's end, which comes next. */
+ * #4381), and any waits for one that doesn't close. The rest is left to the process's end, which comes next. */
 static bool must_not_be_destroyed(const struct intake *intake)
 {
-    return !atomic_load(&intake->joined) && rd_kafka_version() < 0x020300ff;
+    return !intake->left || (!atomic_load(&intake->joined) && rd_kafka_version() < 0x020300ff);
 }
 
 void intake_stop(struct intake *intake)
