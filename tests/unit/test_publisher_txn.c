@@ -385,6 +385,19 @@ Test(publisher_txn, a_commit_of_nothing_is_made_when_the_backoff_ends, .timeout 
 static bool intake_is_closed(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_CLOSED; }
 static bool intake_is_free(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_FREE; }
 
+/* Until the topic's breaker has opened. */
+static void put_letters(struct world *world, int64_t count)
+{
+    for (int64_t offset = 0; offset < count; offset++) {
+        struct task *task = end_of(world->partition, offset);
+        task->dead_letter_owed = true;
+        publisher_put(world->publisher, task);
+        task_unref(task);
+    }
+    publisher_poll(world->publisher, 0);
+    cr_assert(comes_true(intake_is_closed, world));
+}
+
 /* The new owner's breaker, not ours, hears of the topic from now on. */
 Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_more, .timeout = 120)
 {
@@ -392,14 +405,7 @@ Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_mo
     begin_world_where(&world, true);
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     world.service.weather = weather_create(world.settings, dispatcher);
-    for (int64_t offset = 0; offset < 5; offset++) {
-        struct task *task = end_of(world.partition, offset);
-        task->dead_letter_owed = true;
-        publisher_put(world.publisher, task);
-        task_unref(task);
-    }
-    publisher_poll(world.publisher, 0);
-    cr_assert(comes_true(intake_is_closed, &world));
+    put_letters(&world, 5);
     partition_revoke(world.partition);
     publisher_revoked(world.publisher);
     cr_assert(comes_true(nothing_is_pending, &world));
@@ -426,14 +432,7 @@ Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 1
     world.service.weather = weather_create(world.settings, dispatcher);
     partition_unref(world.partition);
     world.partition = received(0, LETTERS);
-    for (int64_t offset = 0; offset < LETTERS; offset++) {
-        struct task *task = end_of(world.partition, offset);
-        task->dead_letter_owed = true;
-        publisher_put(world.publisher, task);
-        task_unref(task);
-    }
-    publisher_poll(world.publisher, 0);
-    cr_assert(comes_true(intake_is_closed, &world));
+    put_letters(&world, LETTERS);
     other_partition = partition_create("chat.jobs", 0, 2);
     for (int64_t offset = 0; offset < 3; offset++) {
         (void)partition_receive(other_partition, offset, -1);
