@@ -1,0 +1,54 @@
+/* What goes into transactions, and what follows when one can't be committed. A round takes the ends that came, in the order
+ * of put, and carries the open transaction as far as it goes:
+ *
+ *     kept ─admit─▶ produce … ─▶ membership ─▶ are all grants still ours? ─▶ send offsets ─▶ commit ─▶ merge into the trackers
+ *      ▲                            └── abortable error: abort, back off, all of it again in the same order
+ *      └──────────────────────────────────────────┘
+ *
+ * Why a result of a revoked partition can't set the new owner back. The group's metadata (member and generation) is taken
+ * first, then each grant in the transaction is looked at: one that isn't revoked then was ours when the metadata was
+ * taken. Whatever moves the partition later makes another generation, of which the broker refuses our offsets
+ * (KIP-447); and once it has taken them, the new owner's read of committed offsets waits for our end. Taken when the
+ * transaction begins, the metadata would be refused after every rebalance that leaves our partitions in place, and in
+ * every cooperative revoke, since the callback comes when we are in the next generation already.
+ *
+ * One thread's (chat-txn, publisher_txn.c), but for txn_rounds_follow. Its parts: transaction.h makes the calls, kept_ends.h
+ * decides what may enter and what is committed. */
+#ifndef CHAT_COMPLETION_TXN_ROUNDS_H
+#define CHAT_COMPLETION_TXN_ROUNDS_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "completion/kept_ends.h"
+#include "service.h"
+
+struct txn_rounds;
+
+/* Blocks as transaction_start does. time_is_up(arg): asked while a call is made again and again; what is open is left then. */
+enum status txn_rounds_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
+                              void *arg, bool (*give_up)(void), struct txn_rounds **ret, struct error *err) MUST_CHECK;
+void txn_rounds_destroy(struct txn_rounds *rounds); /* NULL is fine */
+
+/* Takes what both hold, and leaves them empty. Blocks on nothing. */
+void txn_rounds_take(struct txn_rounds *rounds, struct kept_ends *incoming, struct partitions *offered);
+
+struct round {
+    size_t gone;           /* ends that were committed or dropped */
+    bool again;            /* there is more to do at once */
+    bool made;             /* all that may be committed is */
+    struct error failure;  /* FATAL: no round will succeed; else NONE */
+};
+
+/* commit_now: somebody waits for a commit. Blocks as long as Kafka takes. */
+struct round txn_rounds_run(struct txn_rounds *rounds, bool commit_now);
+/* Before this a round for commit_now does nothing (it backs off); clock_mono_ms. */
+int64_t txn_rounds_not_before_ms(const struct txn_rounds *rounds);
+/* When a round has something to do even if nothing comes: clock_mono_ms; -1: never. */
+int64_t txn_rounds_next_ms(const struct txn_rounds *rounds);
+/* At the thread's end: aborts what is open, unless abandon (no call would succeed), and drops the rest. Returns how many ends went. */
+size_t txn_rounds_end(struct txn_rounds *rounds, bool abandon);
+
+/* The consumer whose group fences the offsets; NULL: it is about to go. Any thread. */
+void txn_rounds_follow(struct txn_rounds *rounds, rd_kafka_t *consumer);
+
+#endif
