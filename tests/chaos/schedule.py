@@ -10,6 +10,8 @@ SLOTS = 5          # places for workers, each with its own ways to Redis and the
 AT_START = (0, 1, 2)
 SESSIONS = 200
 ZIPF = 0.8         # the first session has about a tenth of the jobs
+ZIPF_LONG, LONG_MINUTES = 0.6, 3  # a twentieth: with its failures the first session has more to do than one job after
+                                  # another allows, which a short load leaves as a backlog and a long one never works off
 JOBS_A_SECOND = 30
 CALM_START_S, CALM_END_S = 4.0, 8.0  # before the first fault, and after the last begins: something to compare with
 
@@ -94,7 +96,7 @@ MARKER = "QUAGGA-9f41"  # in every message: must not be in a log
 def jobs(seed: int, minutes: float) -> list[dict]:
     """In order of their intended send time: {"t", "kind", "key" (None: none), "value": the job}."""
     rng = Random(f"jobs-{seed}")
-    weights = [1 / (rank + 1) ** ZIPF for rank in range(SESSIONS)]
+    weights = [1 / (rank + 1) ** (ZIPF if minutes < LONG_MINUTES else ZIPF_LONG) for rank in range(SESSIONS)]
     kinds, shares = list(KINDS), [KINDS[kind][0] for kind in KINDS]
     found = []
     for n in range(int(minutes * 60 * JOBS_A_SECOND)):
