@@ -27,6 +27,7 @@
 #include "intake/kafka_embedded.h"
 #include "intake/kafka_probe.h"
 #include "ops/admin_server.h"
+#include "ops/crash_notes.h"
 #include "ops/metrics.h"
 #include "ops/shutdown.h"
 #include "ops/startup.h"
@@ -309,6 +310,7 @@ static void take_apart(struct process *process)
     kafka_embedded_stop(process->embedded);
     llm_client_destroy(service->llm);
     redis_pool_destroy(service->redis);
+    crash_notes_close(service->notes);
 }
 
 /* Until told to end (true) or the intake fails (false, *err). */
@@ -343,7 +345,8 @@ static int run(const struct settings *settings)
     startup_tune_malloc();
     log_configure(settings->log.level, settings->log.format);
     settings_warnings(settings, warn, NULL);
-    if (make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {
+    if (crash_notes_open(settings->worker.crash_file, &process.service.notes, &err) != STATUS_OK ||
+        make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {
         take_apart(&process);
         return complain(&err);
     }

@@ -11,6 +11,7 @@ struct dispatcher;
 struct held_claims;
 struct weather;
 struct completion;
+struct crash_notes;
 struct publisher;
 struct engine;
 
@@ -25,6 +26,7 @@ struct service {
     struct publisher *publisher;
     struct completion *completion;
     struct engine *engine;
+    struct crash_notes *notes; /* NULL: none are taken */
 };
 
 #endif

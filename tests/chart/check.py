@@ -103,8 +103,10 @@ def assertions(case, path):
     equal("secret files", {k: v for k, v in settings.items() if k.endswith("_file") and v.startswith(SECRETS)},
           {k: f"{SECRETS}/{v}" for k, v in want["files"].items()})
     equal("secret volume", [v["secret"]["secretName"] for v in pod["volumes"] if v["name"] == "secrets"], [want["secret"]])
-    equal("mounts", {m["name"]: (m["mountPath"], m["readOnly"]) for m in container["volumeMounts"] if m["name"] != "ca"},
-          {"config": (CONFIG, True), "secrets": (SECRETS, True)})
+    equal("mounts", {m["name"]: (m["mountPath"], m.get("readOnly", False)) for m in container["volumeMounts"] if m["name"] != "ca"},
+          {"config": (CONFIG, True), "secrets": (SECRETS, True), "state": ("/var/lib/chat-worker", False)})
+    equal("notes of crashes outlive the container", (settings["worker.crash_file"], [v.get("emptyDir") for v in pod["volumes"] if v["name"] == "state"]),
+          ("/var/lib/chat-worker/crashes", [{"sizeLimit": "1Mi"}]))
     secret = kinds.get("Secret")
     equal("secret's keys", secret and {k: base64.b64decode(v).decode() for k, v in secret["data"].items()}, want["keys"])
     outside = json.dumps({k: v for k, v in kinds.items() if k != "Secret"})

@@ -2,7 +2,7 @@
 import json
 import signal
 
-from parts import job_of, wait_until
+from parts import BIN, job_of, wait_until
 
 CRASHES = 5
 
@@ -56,3 +56,31 @@ def test_many_violent_ends_make_no_innocent_a_dead_letter(stage, place):
     assert {r["status"] for r in place.topics.replies(16).values()} == {"ok"}
     assert worker.metric("job_suspects_total") > 0
     wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+def test_a_record_that_kills_the_decoder_is_a_dead_letter_after_two_crashes(stage, place, tmp_path):
+    """It has no claim that could tell: the crash file does, and nobody else is blamed."""
+    redis, sim = stage.redis(), stage.simulator()
+    settings = {**place.settings, "worker.crash_file": str(tmp_path / "crashes"), "kafka.group.instance.id": "pod-0"}
+    env = {"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": "decode"}
+    jobs = [f"j{n}" for n in range(30)]
+    jobs.insert(10, "poison")
+    for job in jobs:
+        message = "DECODER-POISON" if job == "poison" else "hi"
+        place.topics.producer.produce(place.topics.jobs, value=json.dumps({"id": job, "message": message}), key=job)
+    assert place.topics.producer.flush(30) == 0
+    for life in (1, 2):
+        worker = stage.worker(redis, sim, name=f"life-{life}", ready=False, env=env, **settings)
+        assert worker.wait() == -signal.SIGILL
+    worker = stage.worker(redis, sim, name="last-life", env=env, **settings)
+    replies = place.topics.replies(31)
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    errors = {job: reply for job, reply in replies.items() if reply["status"] != "ok"}
+    assert [reply["error"]["code"] for reply in errors.values()] == ["crashed_decoding"]
+    assert set(replies) - set(errors) == set(jobs) - {"poison"}
+    (letter,) = place.topics.all(place.topics.dead)
+    headers = dict(letter.headers())
+    assert json.loads(letter.value())["id"] == "poison" and headers["chat.error.class"] == b"permanent"
+    (noted,) = worker.events("crashed_before")
+    assert (noted["doing"], noted["times"]) == ("decoding", "2")
+    assert (noted["partition"], noted["offset"]) == tuple(headers[f"__dlq.errors.{name}"].decode() for name in ("partition", "offset"))

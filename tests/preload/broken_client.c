@@ -1,9 +1,11 @@
 /* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
  *   grant  a grant is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
+ *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <jansson.h>
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,16 @@ rd_kafka_error_t *rd_kafka_incremental_assign(rd_kafka_t *rk, const rd_kafka_top
         return NULL;
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_incremental_assign");
     return real(rk, partitions);
+}
+
+json_t *json_loadb(const char *buffer, size_t size, size_t flags, json_error_t *error)
+{
+    static const char poison[] = "DECODER-POISON";
+    json_t *(*real)(const char *, size_t, size_t, json_error_t *);
+    if (is_broken("decode") && memmem(buffer, size, poison, sizeof poison - 1) != NULL)
+        __builtin_trap();
+    *(void **)&real = dlsym(RTLD_NEXT, "json_loadb");
+    return real(buffer, size, flags, error);
 }
 
 CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[], unsigned int count, int timeout_ms, int *ret)

@@ -63,6 +63,7 @@ struct settings {
         int64_t commit_interval_ms;
         int64_t stuck_after_ms;
         int64_t gather_ms; /* how long finishes may wait for company */
+        char *crash_file;  /* NULL: none */
     } worker;
     struct {
         char *url;

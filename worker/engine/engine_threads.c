@@ -10,6 +10,7 @@
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
 #include "engine/thread_memory.h"
+#include "ops/crash_notes.h"
 #include "ops/metrics.h"
 
 /* Address space, of which a thread touches what it uses (about 30 KiB): room for OpenSSL's handshakes. */
@@ -52,7 +53,9 @@ static void *worker_main(void *arg)
     for (struct task *task; (task = dispatcher_take(service->dispatcher, worker->index)) != NULL;) {
         const struct task *mine = task_ref(task); /* a report may read it until set_task(NULL) */
         set_task(worker, mine);
+        crash_notes_doing(DOING_JOURNEY, &mine->record);
         journey_run(service, &task, worker->cancel);
+        crash_notes_doing(DOING_NOTHING, NULL);
         set_task(worker, NULL);
         task_unref((struct task *)(uintptr_t)mine);
         dispatcher_taken_done(service->dispatcher);

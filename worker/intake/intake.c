@@ -22,6 +22,7 @@
 #include "intake/liveness.h"
 #include "intake/pausing.h"
 #include "intake/set_restore.h"
+#include "ops/crash_notes.h"
 #include "ops/metrics.h"
 
 #define POLL_MS 100
@@ -174,6 +175,16 @@ static int32_t leader_epoch(const rd_kafka_message_t *message)
 #endif
 }
 
+static enum status decode(const struct service *service, struct task *task, const struct job_limits *limits)
+{
+    if (crash_notes_decoding(service->notes, &task->record) >= CRASHES_DECODING_MAX)
+        return error_set(&task->error, ERROR_PERMANENT, "crashed_decoding", "the worker died %d times while it read this record", CRASHES_DECODING_MAX);
+    crash_notes_doing(DOING_DECODING, &task->record);
+    enum status status = job_decode(&task->record, limits, &task->job, &task->error);
+    crash_notes_doing(DOING_NOTHING, NULL);
+    return status;
+}
+
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
     struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
@@ -191,7 +202,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     struct job_limits limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
                                 .depth_max = JOB_DEPTH_MAX,
                                 .models_allowed = (const char *const *)settings->llm.models_allowed};
-    if (job_decode(&task->record, &limits, &task->job, &task->error) == STATUS_OK) {
+    if (decode(intake->service, task, &limits) == STATUS_OK) {
         dispatcher_add(intake->service->dispatcher, task);
         return;
     }
