@@ -3,8 +3,8 @@
 #define CHAT_SERVICE_H
 
 #include "base/settings.h"
-#include "chat/llm_client.h"
-#include "chat/redis_pool.h"
+#include "llm/llm_client.h"
+#include "redis/redis_pool.h"
 #include "chat/session_store.h"
 
 struct dispatcher;

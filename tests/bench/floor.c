@@ -20,7 +20,7 @@
 
 #include "base/alloc.h"
 #include "chat/session_store.h"
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 
 #define REDIS_CONNECTIONS 16
 #define QUEUE_MAX 8192

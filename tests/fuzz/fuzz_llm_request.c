@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "chat/llm_codec.h"
+#include "llm/llm_codec.h"
 #include "wire/job.h"
 
 #define TURNS_MAX 20

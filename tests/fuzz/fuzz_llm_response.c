@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "chat/llm_codec.h"
-#include "chat/retry_policy.h"
+#include "llm/llm_codec.h"
+#include "llm/retry_policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

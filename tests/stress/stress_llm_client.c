@@ -15,7 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "chat/llm_client.h"
+#include "llm/llm_client.h"
 
 #define STACK_BYTES ((size_t)64 * 1024)
 #define BODY "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "chat/llm_client.h"
+#include "llm/llm_client.h"
 
 #define GIVE_UP_MS 5000 /* a test that waits so long has failed */
 #define BODY "{\"model\":\"m\",\"messages\":[]}"

@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 #include "chat/history.h"
-#include "chat/llm_codec.h"
+#include "llm/llm_codec.h"
 
 static struct provider_settings provider = {.name = "main", .model = "small"};
 

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "chat/redis_connect.h"
-#include "chat/redis_url.h"
+#include "redis/redis_connect.h"
+#include "redis/redis_url.h"
 
 static const struct {
     const char *text;

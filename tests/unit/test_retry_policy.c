@@ -1,6 +1,6 @@
 #include <criterion/criterion.h>
 
-#include "chat/retry_policy.h"
+#include "llm/retry_policy.h"
 
 #define NOW_MS 1445412420000 /* Wed, 21 Oct 2015 07:27:00 GMT */
 

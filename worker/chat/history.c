@@ -8,8 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "chat/json_text.h"
-#include "chat/llm_codec.h"
+#include "wire/json_text.h"
+#include "llm/llm_codec.h"
 
 #define PLAIN_MARK "{\"plain\":\""
 

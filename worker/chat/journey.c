@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "chat/llm_codec.h"
+#include "llm/llm_codec.h"
 #include "chat/session.h"
 #include "completion/completion.h"
 #include "completion/outcome.h"

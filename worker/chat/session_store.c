@@ -8,8 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "chat/redis_pool.h"
-#include "chat/redis_script.h"
+#include "redis/redis_pool.h"
+#include "redis/redis_script.h"
 #include "redis_scripts.h"
 
 #define HEARTBEAT_MS 10000

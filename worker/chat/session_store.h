@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-struct redis_conn; /* chat/redis_pool.h */
+struct redis_conn; /* redis/redis_pool.h */
 
 /* Who claims: the same for the whole process. */
 struct incarnation {

@@ -5,8 +5,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
-#include "chat/llm_codec.h"
-#include "chat/retry_policy.h"
+#include "llm/llm_codec.h"
+#include "llm/retry_policy.h"
 #include "ops/metrics.h"
 
 #define BUSY_WAIT_MS_MIN 50

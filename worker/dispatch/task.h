@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "chat/llm_client.h"
+#include "llm/llm_client.h"
 #include "chat/session_store.h"
 #include "dispatch/admission.h"
 #include "intake/partition.h"

@@ -3,7 +3,7 @@
 #ifndef CHAT_OPS_STARTUP_H
 #define CHAT_OPS_STARTUP_H
 
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 #include "chat/session_store.h"
 #include "base/settings.h"
 

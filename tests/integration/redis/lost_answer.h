@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 
 struct caught {
     char bytes[16384];

@@ -6,7 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <stdint.h>
 
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 #include "chat/session_store.h"
 
 struct redis_fixture {

@@ -1,8 +1,8 @@
 /* A Redis URL as its parts: pure.
  *   redis://[[user][:password]@]host[:port][/db]   rediss:// the same over TLS   unix://[user:password@]/path[?db=N]
  * User, password, host and path are percent-decoded; an IPv6 host stands in brackets. */
-#ifndef CHAT_CHAT_REDIS_URL_H
-#define CHAT_CHAT_REDIS_URL_H
+#ifndef CHAT_REDIS_REDIS_URL_H
+#define CHAT_REDIS_REDIS_URL_H
 
 #include <stdbool.h>
 

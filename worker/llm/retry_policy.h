@@ -1,6 +1,6 @@
 /* When to try again: pure. Source of the header rules: openai-python 3.3 `_base_client.py`. */
-#ifndef CHAT_CHAT_RETRY_POLICY_H
-#define CHAT_CHAT_RETRY_POLICY_H
+#ifndef CHAT_LLM_RETRY_POLICY_H
+#define CHAT_LLM_RETRY_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>

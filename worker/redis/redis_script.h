@@ -1,13 +1,13 @@
 /* Many calls of one Lua script in one pipeline: the plumbing below session_store.c, which knows what the
  * scripts mean. Appends all, reads all, reloads the script once when Redis has lost it. */
-#ifndef CHAT_CHAT_REDIS_SCRIPT_H
-#define CHAT_CHAT_REDIS_SCRIPT_H
+#ifndef CHAT_REDIS_REDIS_SCRIPT_H
+#define CHAT_REDIS_REDIS_SCRIPT_H
 
 #include <hiredis/hiredis.h>
 #include <stdint.h>
 
 #include "base/error.h"
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 
 /* One command's arguments. Strings are borrowed until the command is appended (hiredis copies it then);
  * keys and numbers live here. Reused from command to command. */

@@ -1,4 +1,4 @@
-#include "chat/llm_slot.h"
+#include "llm/llm_slot.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "chat/tls_trust.h"
+#include "llm/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */

@@ -1,8 +1,8 @@
 /* A bounded pool of Redis connections: a Redis call takes microseconds, an LLM call seconds, so that 16
  * connections serve a thousand threads. hiredis, blocking. A connection is dropped after any error
  * (a late answer would be taken for the next command's), and made anew with AUTH and SELECT. */
-#ifndef CHAT_CHAT_REDIS_POOL_H
-#define CHAT_CHAT_REDIS_POOL_H
+#ifndef CHAT_REDIS_REDIS_POOL_H
+#define CHAT_REDIS_REDIS_POOL_H
 
 #include <hiredis/hiredis.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "chat/llm_codec.h"
+#include "llm/llm_codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "chat/history.h"
-#include "chat/json_text.h"
+#include "wire/json_text.h"
 #include "wire/json_member.h"
 
 /* ---- the request ---- */

@@ -3,8 +3,8 @@
  * Thread: the engine's, or a test's. Blocks until the answer, an error, a time-out or a cancel. Makes no
  * retry of its own: there is one retry loop, and it is the dispatcher's. libcurl handles are borrowed from
  * a last-in-first-out pool, so that hot connections are used again and idle ones age out. */
-#ifndef CHAT_CHAT_LLM_CLIENT_H
-#define CHAT_CHAT_LLM_CLIENT_H
+#ifndef CHAT_LLM_LLM_CLIENT_H
+#define CHAT_LLM_LLM_CLIENT_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "chat/tls_trust.h"
+#include "llm/tls_trust.h"
 
 #include <openssl/ssl.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "chat/retry_policy.h"
+#include "llm/retry_policy.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "chat/llm_client.h"
+#include "llm/llm_client.h"
 
 #include <curl/curl.h>
 #include <limits.h>
@@ -9,9 +9,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "chat/llm_codec.h"
-#include "chat/llm_slot.h"
-#include "chat/retry_policy.h"
+#include "llm/llm_codec.h"
+#include "llm/llm_slot.h"
+#include "llm/retry_policy.h"
 
 struct llm_client {
     struct llm_slot_pool *pool;

@@ -5,8 +5,8 @@
  * body. A multi of its own is what lets another thread end the call at once (curl_easy_perform looks up only
  * once a second). Each slot keeps one connection: connections can't be shared across threads, the DNS cache
  * and TLS sessions are. Any thread; a lent slot is the borrower's alone. */
-#ifndef CHAT_CHAT_LLM_SLOT_H
-#define CHAT_CHAT_LLM_SLOT_H
+#ifndef CHAT_LLM_LLM_SLOT_H
+#define CHAT_LLM_LLM_SLOT_H
 
 #include <curl/curl.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* JSON from outside (a provider's answer, a history element) on a thread with a small stack. jansson
  * recurses up to 2,048 levels, which a 64 KiB stack doesn't hold: depth is checked before parsing. Pure. */
-#ifndef CHAT_CHAT_JSON_TEXT_H
-#define CHAT_CHAT_JSON_TEXT_H
+#ifndef CHAT_WIRE_JSON_TEXT_H
+#define CHAT_WIRE_JSON_TEXT_H
 
 #include <jansson.h>
 #include <stddef.h>

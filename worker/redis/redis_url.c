@@ -1,4 +1,4 @@
-#include "chat/redis_url.h"
+#include "redis/redis_url.h"
 
 #include <stdlib.h>
 #include <string.h>

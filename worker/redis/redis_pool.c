@@ -1,4 +1,4 @@
-#include "chat/redis_pool.h"
+#include "redis/redis_pool.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "chat/redis_connect.h"
+#include "redis/redis_connect.h"
 
 struct redis_pool {
     struct redis_url url; /* read-only */

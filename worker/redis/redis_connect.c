@@ -1,4 +1,4 @@
-#include "chat/redis_connect.h"
+#include "redis/redis_connect.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "chat/redis_script.h"
+#include "redis/redis_script.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "chat/redis_connect.h"
+#include "redis/redis_connect.h"
 
 static void args_bytes(struct redis_args *args, const char *bytes, size_t size)
 {

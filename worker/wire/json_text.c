@@ -1,4 +1,4 @@
-#include "chat/json_text.h"
+#include "wire/json_text.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

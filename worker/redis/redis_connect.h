@@ -1,12 +1,12 @@
 /* One new Redis connection, ready for commands: TCP, TLS or unix socket, AUTH, SELECT. */
-#ifndef CHAT_CHAT_REDIS_CONNECT_H
-#define CHAT_CHAT_REDIS_CONNECT_H
+#ifndef CHAT_REDIS_REDIS_CONNECT_H
+#define CHAT_REDIS_REDIS_CONNECT_H
 
 #include <hiredis/hiredis.h>
 #include <stdint.h>
 
 #include "base/error.h"
-#include "chat/redis_url.h"
+#include "redis/redis_url.h"
 
 /* Can this build speak what url asks for? FAILED: rediss:// without TLS in hiredis. */
 enum status redis_connect_supported(const struct redis_url *url, struct error *err) MUST_CHECK;

@@ -1,9 +1,9 @@
 /* The OpenAI dialect as pure functions: a request's body from settings, history and job; an answer or an
  * error from a response's body. Any thread. */
-#ifndef CHAT_CHAT_LLM_CODEC_H
-#define CHAT_CHAT_LLM_CODEC_H
+#ifndef CHAT_LLM_LLM_CODEC_H
+#define CHAT_LLM_LLM_CODEC_H
 
-#include "chat/llm_client.h"
+#include "llm/llm_client.h"
 #include "wire/job.h"
 
 struct llm_request_parts {
