@@ -246,6 +246,7 @@ static enum status make_parts(struct process *process, const struct settings *se
         return STATUS_FAILED;
     if (is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
         return STATUS_FAILED;
+    service->health = provider_health_create(settings);
     return STATUS_OK;
 }
 
@@ -308,6 +309,7 @@ static void take_apart(struct process *process)
     held_claims_destroy(service->claims);
     dispatcher_destroy(service->dispatcher);
     kafka_embedded_stop(process->embedded);
+    provider_health_destroy(service->health);
     llm_client_destroy(service->llm);
     redis_pool_destroy(service->redis);
     crash_notes_close(service->notes);

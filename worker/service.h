@@ -4,6 +4,7 @@
 
 #include "base/settings.h"
 #include "llm/llm_client.h"
+#include "llm/provider_health.h"
 #include "redis/redis_pool.h"
 #include "chat/session_store.h"
 
@@ -20,6 +21,7 @@ struct service {
     struct session_store_conf store;
     struct redis_pool *redis;
     struct llm_client *llm;
+    struct provider_health *health;
     struct dispatcher *dispatcher;
     struct held_claims *claims;
     struct weather *weather;

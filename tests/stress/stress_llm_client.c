@@ -15,7 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "llm/llm_client.h"
+#include "../lib/ask_one.h"
 
 #define STACK_BYTES ((size_t)64 * 1024)
 #define BODY "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
@@ -34,12 +34,14 @@
 #define ROOM_FOR_SANITIZER ((size_t)0)
 #endif
 
-struct asker {
+struct caller {
     pthread_t thread;
-    struct llm_cancel *cancel;
+    struct http_cancel *cancel;
 };
 
+static struct settings settings;
 static struct llm_client *client;
+static struct provider_health *health;
 static struct provider_settings provider;
 static int listener, calls_each = 200;
 static atomic_int busy, answered, refused, lost, cancelled, wrong;
@@ -109,14 +111,14 @@ static void *accept_all(void *arg)
 
 static void *ask_all(void *arg)
 {
-    struct asker *asker = arg;
+    struct caller *caller = arg;
     for (int i = 0; i < calls_each; i++) {
         struct llm_answer got = {0};
         struct llm_failure failure;
         struct error err = {0};
-        llm_cancel_reset(asker->cancel);
-        enum status rc = llm_client_ask(client, &provider, BODY, clock_mono_ms() + 60000, asker->cancel, &got,
-                                        &failure, &err);
+        http_cancel_reset(caller->cancel);
+        struct asker asker = {&settings, client, health, caller->cancel, BODY};
+        enum status rc = ask_one(&asker, clock_mono_ms() + 60000, &got, &failure, &err);
         if (rc == STATUS_OK && got.message != NULL)
             answered++;
         else if (err.class == ERROR_UNAVAILABLE && failure.http_status == 503)
@@ -154,34 +156,38 @@ int main(int argc, char **argv)
     snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", ntohs(address.sin_port));
     provider = (struct provider_settings){.name = name, .url = url, .attempt_timeout_ms = 60000,
                                           .connect_timeout_ms = 30000};
-    struct settings settings = {.providers = &provider, .provider_count = 1};
+    settings.providers = &provider;
+    settings.provider_count = settings.asked_count = 1;
+    settings.worker.threads = 1;
     settings.llm.response_bytes_max = 65536;
     struct error err = {0};
     if (llm_client_create(&settings, &client, &err) != STATUS_OK)
         return 2;
+    health = provider_health_create(&settings);
 
     pthread_t acceptor = start(accept_all, NULL);
-    struct asker *askers = xcalloc((size_t)thread_count, sizeof *askers);
+    struct caller *callers = xcalloc((size_t)thread_count, sizeof *callers);
     busy = thread_count;
     for (int i = 0; i < thread_count; i++) {
-        askers[i].cancel = llm_cancel_create();
-        askers[i].thread = start(ask_all, &askers[i]);
+        callers[i].cancel = http_cancel_create();
+        callers[i].thread = start(ask_all, &callers[i]);
     }
     /* Some cancels meet a call in its middle, some one that just began or ended, some none. */
     unsigned seed = 1;
     while (busy > 0) {
-        llm_cancel_fire(askers[rand_r(&seed) % thread_count].cancel);
+        http_cancel_fire(callers[rand_r(&seed) % thread_count].cancel);
         usleep(200); /* a pace: nothing is waited for */
     }
     for (int i = 0; i < thread_count; i++) {
-        pthread_join(askers[i].thread, NULL);
-        llm_cancel_destroy(askers[i].cancel);
+        pthread_join(callers[i].thread, NULL);
+        http_cancel_destroy(callers[i].cancel);
     }
+    provider_health_destroy(health);
     llm_client_destroy(client);
     shutdown(listener, SHUT_RDWR);
     pthread_join(acceptor, NULL);
     close(listener);
-    free(askers);
+    free(callers);
     printf("answered %d, refused %d, lost %d, cancelled %d, wrong %d\n", answered, refused, lost, cancelled, wrong);
     return wrong == 0 && answered > 0 && refused > 0 && lost > 0 && cancelled > 0 ? 0 : 1;
 }

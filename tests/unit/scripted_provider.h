@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "llm/llm_client.h"
+#include "../lib/ask_one.h"
 
 #define GIVE_UP_MS 5000 /* a test that waits so long has failed */
 #define BODY "{\"model\":\"m\",\"messages\":[]}"
@@ -36,7 +36,8 @@ struct world {
     struct provider_settings provider;
     struct settings settings;
     struct llm_client *client;
-    struct llm_cancel *cancel;
+    struct provider_health *health;
+    struct http_cancel *cancel;
     struct llm_answer answer;
     struct llm_failure failure;
     struct error err;
@@ -126,10 +127,12 @@ static void begin(struct world *w, script *plays, const char *scheme)
     w->provider = (struct provider_settings){.name = name, .url = w->url, .api_key = key, .auth = AUTH_BEARER,
                                              .attempt_timeout_ms = 60000, .connect_timeout_ms = GIVE_UP_MS};
     w->settings.providers = &w->provider;
-    w->settings.provider_count = 1;
+    w->settings.provider_count = w->settings.asked_count = 1;
+    w->settings.worker.threads = 1;
     w->settings.llm.response_bytes_max = 1024;
     cr_assert_eq(llm_client_create(&w->settings, &w->client, &w->err), STATUS_OK, "%s", w->err.message);
-    w->cancel = llm_cancel_create();
+    w->health = provider_health_create(&w->settings);
+    w->cancel = http_cancel_create();
     if (plays != NULL)
         pthread_create(&w->thread, NULL, play, w);
 }
@@ -140,7 +143,8 @@ static void end(struct world *w)
     llm_client_destroy(w->client); /* closes idle connections, which scripts may wait for */
     if (w->script != NULL)
         pthread_join(w->thread, NULL);
-    llm_cancel_destroy(w->cancel);
+    provider_health_destroy(w->health);
+    http_cancel_destroy(w->cancel);
     close(w->listener);
     cr_expect_null(strstr(w->err.message, "secret"), "%s", w->err.message);
 }
@@ -149,8 +153,8 @@ static enum status ask_within(struct world *w, int64_t ms)
 {
     llm_answer_finish(&w->answer);
     w->err = (struct error){0};
-    return llm_client_ask(w->client, &w->provider, BODY, clock_mono_ms() + ms, w->cancel, &w->answer, &w->failure,
-                          &w->err);
+    struct asker asker = {&w->settings, w->client, w->health, w->cancel, BODY};
+    return ask_one(&asker, clock_mono_ms() + ms, &w->answer, &w->failure, &w->err);
 }
 
 static void expect_failure(struct world *w, int64_t within_ms, enum error_class class, const char *code)

@@ -236,7 +236,7 @@ static void *fire_when_asked(void *arg)
     struct world *w = arg;
     await(w);
     fired_us = clock_mono_us();
-    llm_cancel_fire(w->cancel);
+    http_cancel_fire(w->cancel);
     return NULL;
 }
 
@@ -252,7 +252,7 @@ Test(llm_client, ends_a_call_at_once_when_cancelled)
     cr_expect_lt(took_us, 250000, "%lld us: not one of curl's 1 s slices", (long long)took_us);
 
     expect_failure(&w, 60000, ERROR_CANCELLED, "cancelled"); /* still fired: the next call too */
-    llm_cancel_reset(w.cancel);
+    http_cancel_reset(w.cancel);
     cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
     end(&w);
     cr_expect(w.saw_close);

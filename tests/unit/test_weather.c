@@ -118,3 +118,35 @@ Test(weather, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .ini
     cr_assert_eq(weather_intake(weather, 5), INTAKE_FREE);
     cr_assert_eq(metric_get(METRIC_breakers_open), 0);
 }
+
+static struct task *job(const char *session)
+{
+    struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
+    struct task *task = task_create(&record, partition);
+    task->job.session = xstrdup(session);
+    return task;
+}
+
+/* Or jobs that always fail, the last that are left, would keep the breaker open and wait for ever. */
+Test(weather, a_job_that_fails_before_and_after_others_were_answered_is_at_fault, .init = setup, .fini = teardown)
+{
+    struct error why = {.class = ERROR_RETRIABLE};
+    struct task *poison = job("poison"), *unlucky = job("unlucky");
+    cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why));
+    for (int session = 0; session < 3; session++)
+        cr_expect_not(fails(WEATHER_PROVIDER, session));
+    cr_expect(weather_failed(weather, WEATHER_PROVIDER, unlucky, &why), "five sessions: an outage");
+    half_opens();
+    cr_expect(weather_failed(weather, WEATHER_PROVIDER, poison, &why), "again, and nobody was answered between: the outage goes on");
+    half_opens();
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    opens(WEATHER_PROVIDER);
+    for (int i = 0; i < 3; i++)
+        cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why), "%d: it loses an attempt, whatever the breaker says", i);
+    half_opens();
+    cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why));
+    cr_expect_eq(metric_get(METRIC_breakers_open), 1, "as a probe it proves nothing");
+    cr_expect_not(weather_tick(weather) == false, "still half open, for another probe");
+    task_unref(poison);
+    task_unref(unlucky);
+}

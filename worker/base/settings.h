@@ -14,6 +14,7 @@
 enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
+enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
 /* A librdkafka property, passed on as it is. */
@@ -33,6 +34,8 @@ struct provider_settings {
     char *params; /* JSON object text, or NULL */
 };
 
+#define PROVIDERS_MAX 8
+#define HEDGE_AUTO (-1)
 #define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms says otherwise */
 
 struct settings {
@@ -77,14 +80,19 @@ struct settings {
     } redis;
     struct {
         char **providers; /* names in order, NULL-terminated */
+        enum strategy strategy;
+        int64_t hedge_after_ms;  /* HEDGE_AUTO: at the live p95 */
+        char *overflow_provider; /* names; NULL: none */
+        char *filter_provider;
         int64_t deadline_ms;
         char *system_prompt;     /* NULL: none */
         char **models_allowed;   /* NULL-terminated */
         int64_t history_bytes_max;
         int64_t response_bytes_max;
     } llm;
-    struct provider_settings *providers; /* one each [provider.NAME] */
+    struct provider_settings *providers; /* one each [provider.NAME]: those of llm.providers in their order, then others */
     size_t provider_count;
+    size_t asked_count; /* of llm.providers */
     struct {
         int64_t attempts_max;
         int64_t backoff_ms;
@@ -125,7 +133,5 @@ void settings_print_example(FILE *out);
 /* The value given for a librdkafka property that is passed on as it is, or NULL. */
 const char *settings_kafka_property(const struct settings *settings, const char *name);
 
-/* The provider that llm.providers names at index, or NULL. */
-const struct provider_settings *settings_provider(const struct settings *settings, size_t index);
 
 #endif

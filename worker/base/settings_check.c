@@ -56,15 +56,50 @@ static enum status check_provider(struct provider_settings *provider, const stru
     return check_params(provider, settings_entries_where(entries, section, "params"), err);
 }
 
+static struct provider_settings *find_provider(struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->provider_count; i++)
+        if (strcmp(settings->providers[i].name, name) == 0)
+            return &settings->providers[i];
+    return NULL;
+}
+
+/* Brings those that llm.providers names to the front, in its order: an index says then who is asked, and when. */
+static enum status order_providers(struct settings *settings, const char *where, struct error *err)
+{
+    for (size_t i = 0; settings->llm.providers[i] != NULL; i++) {
+        const char *name = settings->llm.providers[i];
+        struct provider_settings *found = find_provider(settings, name);
+        if (found == NULL)
+            return REFUSE(err, "%s: llm.providers: there is no section [provider.%s]; add it with url and model", where, name);
+        if (found < settings->providers + i)
+            return REFUSE(err, "%s: llm.providers: names %s twice", where, name);
+        struct provider_settings other = settings->providers[i];
+        settings->providers[i] = *found;
+        *found = other;
+        settings->asked_count = i + 1;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_fallback(struct settings *settings, const char *key, const char *name, const struct settings_entries *entries, struct error *err)
+{
+    if (name == NULL || find_provider(settings, name) != NULL)
+        return STATUS_OK;
+    return REFUSE(err, "%s: llm.%s: there is no section [provider.%s]; add it with url and model", settings_entries_where(entries, "llm", key), key, name);
+}
+
 static enum status check_providers(struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     const char *where = settings_entries_where(entries, "llm", "providers");
     if (settings->llm.providers[0] == NULL)
         return REFUSE(err, "%s: llm.providers: names no provider", where);
-    if (settings->llm.providers[1] != NULL)
-        return REFUSE(err, "%s: llm.providers: names more than one; this version asks one provider", where);
-    if (settings_provider(settings, 0) == NULL)
-        return REFUSE(err, "%s: llm.providers: there is no section [provider.%s]; add it with url and model", where, settings->llm.providers[0]);
+    if (settings->provider_count > PROVIDERS_MAX)
+        return REFUSE(err, "%s: [provider.NAME]: there are %zu sections, at most %d are possible", where, settings->provider_count, PROVIDERS_MAX);
+    if (order_providers(settings, where, err) != STATUS_OK ||
+        check_fallback(settings, "overflow_provider", settings->llm.overflow_provider, entries, err) != STATUS_OK ||
+        check_fallback(settings, "filter_provider", settings->llm.filter_provider, entries, err) != STATUS_OK)
+        return STATUS_FAILED;
     for (size_t i = 0; i < settings->provider_count; i++)
         if (check_provider(&settings->providers[i], entries, err) != STATUS_OK)
             return STATUS_FAILED;
@@ -175,13 +210,22 @@ static bool is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", 9) == 0;
 }
 
+static bool is_asked(const struct settings *settings, const struct provider_settings *provider)
+{
+    const char *const fallbacks[] = {settings->llm.overflow_provider, settings->llm.filter_provider};
+    bool asked = provider < settings->providers + settings->asked_count;
+    for (size_t i = 0; i < sizeof fallbacks / sizeof *fallbacks; i++)
+        asked = asked || (fallbacks[i] != NULL && strcmp(fallbacks[i], provider->name) == 0);
+    return asked;
+}
+
 static void warn_of_provider(const struct settings *settings, const struct provider_settings *provider, void (*warn)(const char *, void *), void *arg)
 {
-    AUTO_FREE char *unused = xasprintf("[provider.%s] isn't named in llm.providers and is not asked", provider->name);
+    AUTO_FREE char *unused = xasprintf("[provider.%s] is named neither in llm.providers nor as a fallback, and is not asked", provider->name);
     AUTO_FREE char *late = xasprintf("provider.%s.attempt_timeout_ms is above llm.deadline_ms: the deadline cuts the attempt", provider->name);
     AUTO_FREE char *connect = xasprintf("provider.%s.connect_timeout_ms is above attempt_timeout_ms: the attempt ends first", provider->name);
     AUTO_FREE char *clear = xasprintf("provider.%s.api_key goes to a http:// address: it crosses the network unencrypted", provider->name);
-    if (provider != settings_provider(settings, 0)) {
+    if (!is_asked(settings, provider)) {
         warn(unused, arg);
         return;
     }
@@ -205,6 +249,8 @@ void settings_warnings(const struct settings *settings, void (*warn)(const char 
         warn("redis.reply_ttl_s is below llm.deadline_ms: a redelivered job may be paid twice", arg);
     if (settings->retry.backoff_ms > settings->retry.backoff_max_ms)
         warn("retry.backoff_ms is above retry.backoff_max_ms: every wait is up to the latter", arg);
+    if (settings->llm.strategy != STRATEGY_SEQUENTIAL && settings->asked_count == 1)
+        warn("llm.strategy: with one provider in llm.providers there is nobody to hedge or race with", arg);
     for (size_t i = 0; i < settings->provider_count; i++)
         warn_of_provider(settings, &settings->providers[i], warn, arg);
 }

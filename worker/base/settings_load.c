@@ -46,10 +46,15 @@ static enum status store_int(const struct setting *setting, void *field, const c
 {
     char *end = NULL;
     errno = 0;
+    if (setting->word != NULL && strcmp(value, setting->word) == 0) {
+        *(int64_t *)field = -1;
+        return STATUS_OK;
+    }
     long long number = strtoll(value, &end, 10);
     if (*value == '\0' || *end != '\0' || errno != 0 || number < setting->min || number > setting->max)
-        return REFUSE(err, "%s: %s.%s: \"%.40s\" is no whole number from %lld to %lld%s%s", where, section, setting->key, value,
-                      (long long)setting->min, (long long)setting->max, *setting->unit ? " " : "", setting->unit);
+        return REFUSE(err, "%s: %s.%s: \"%.40s\" is no whole number from %lld to %lld%s%s%s%s", where, section, setting->key, value,
+                      (long long)setting->min, (long long)setting->max, *setting->unit ? " " : "", setting->unit, setting->word ? " nor " : "",
+                      setting->word ? setting->word : "");
     *(int64_t *)field = number;
     return STATUS_OK;
 }
@@ -342,15 +347,4 @@ void settings_destroy(struct settings *settings)
     free(settings->kafka.group_id);
     free(settings->kafka.group_instance_id);
     free(settings);
-}
-
-const struct provider_settings *settings_provider(const struct settings *settings, size_t index)
-{
-    for (size_t i = 0; i <= index; i++)
-        if (settings->llm.providers[i] == NULL)
-            return NULL;
-    for (size_t i = 0; i < settings->provider_count; i++)
-        if (strcmp(settings->providers[i].name, settings->llm.providers[index]) == 0)
-            return &settings->providers[i];
-    return NULL;
 }

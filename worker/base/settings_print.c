@@ -41,7 +41,10 @@ static void print_value(const struct setting *setting, const void *base, FILE *o
     const void *field = (const char *)base + setting->at;
     switch (setting->type) {
     case SETTING_INT:
-        fprintf(out, "%" PRId64, *(const int64_t *)field);
+        if (setting->word != NULL && *(const int64_t *)field == -1)
+            fputs(setting->word, out);
+        else
+            fprintf(out, "%" PRId64, *(const int64_t *)field);
         break;
     case SETTING_CHOICE:
         fputs(setting->choices[*(const int *)field], out);
@@ -100,6 +103,8 @@ static void print_valid(const struct setting *setting, FILE *out)
     switch (setting->type) {
     case SETTING_INT:
         fprintf(out, "%" PRId64 " to %" PRId64 "%s%s", setting->min, setting->max, *setting->unit ? " " : "", setting->unit);
+        if (setting->word != NULL)
+            fprintf(out, ", or %s", setting->word);
         break;
     case SETTING_CHOICE:
         for (size_t i = 0; setting->choices[i] != NULL; i++)

@@ -6,6 +6,7 @@
 #define IN(member) offsetof(struct settings, member)
 #define OF(member) offsetof(struct provider_settings, member)
 #define INT(s, k, where, low, high, u, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .initial = d, .prose = p}
+#define INT_OR(s, k, where, low, high, u, w, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .word = w, .initial = d, .prose = p}
 #define TEXT(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .prose = p}
 #define ADDRESS(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .address = true, .prose = p}
 #define NEEDED(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .prose = p}
@@ -18,7 +19,7 @@ static const char *const engines[] = {"threads", NULL};
 static const char *const orderings[] = {"key", "partition", "none", NULL};
 static const char *const deliveries[] = {"at-least-once", "exactly-once", NULL};
 static const char *const redis_ios[] = {"batched", "per-thread", NULL};
-static const char *const strategies[] = {"sequential", NULL};
+static const char *const strategies[] = {"sequential", "hedge", "race", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"logfmt", "json", NULL};
@@ -56,8 +57,11 @@ const struct setting settings_table[] = {
     INT("redis", "session_ttl_s", IN(redis.session_ttl_s), 60, YEAR_S, "s", "604800", "A session's history is forgotten so long after its last turn."),
     INT("redis", "reply_ttl_s", IN(redis.reply_ttl_s), 60, YEAR_S, "s", "86400", "How long a reply is kept, so that a redelivered job isn't paid twice."),
     INT("redis", "lease_ms", IN(redis.lease_ms), 3000, 600000, "ms", "30000", "A claim ends so long after its last renewal; it is renewed every third of it."),
-    LIST("llm", "providers", IN(llm.providers), "main", "Names of the [provider.NAME] sections to ask, in order. This version asks one."),
-    CHOICE("llm", "strategy", NO_FIELD, strategies, "sequential", "How several providers are asked."),
+    LIST("llm", "providers", IN(llm.providers), "main", "Names of the [provider.NAME] sections to ask, by preference, separated by commas."),
+    CHOICE("llm", "strategy", IN(llm.strategy), strategies, "sequential", "How several providers are asked. sequential: the next when one fails or times out. race: all at once, the first good answer wins. hedge: the next also when no answer came for hedge_after_ms, within a budget of extra calls (20 % of the questions and 10 a second; none while many fail). Losers are cut short."),
+    INT_OR("llm", "hedge_after_ms", IN(llm.hedge_after_ms), 1, HOUR_MS, "ms", "auto", "auto", "hedge: how long one provider has before the next is asked too. auto: until the 95th percentile of its latest times to the first token (1,000 ms while too few are known)."),
+    TEXT("llm", "overflow_provider", IN(llm.overflow_provider), NULL, "Who is asked when a conversation is too long for a provider's context even without its older half: the name of a [provider.NAME] section."),
+    TEXT("llm", "filter_provider", IN(llm.filter_provider), NULL, "Who is asked when a provider's content filter refuses: the name of a [provider.NAME] section."),
     INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp."),
     SECRET("llm", "system_prompt", IN(llm.system_prompt), NULL, "Leads each request unless the job brings its own system message; never stored."),
     LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),

@@ -13,6 +13,7 @@ struct setting {
     enum setting_type type;
     size_t at; /* offset in struct settings, or struct provider_settings; NO_FIELD: only its choices count */
     int64_t min, max;           /* SETTING_INT */
+    const char *word;           /* SETTING_INT: stands for -1, beside the numbers; NULL: none does */
     const char *const *choices; /* SETTING_CHOICE: NULL-terminated; the index is the value of an int-sized enum */
     const char *unit;           /* "ms", "bytes", ...; "" none */
     const char *initial;        /* NULL: none */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "llm/llm_ask.h"
 #include "llm/llm_codec.h"
 #include "chat/session.h"
 #include "completion/completion.h"
@@ -12,62 +13,110 @@
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
-static char *request_of(const struct service *service, const struct task *task, const struct provider_settings *provider,
-                        size_t first_turn)
+struct request_parts {
+    const struct service *service;
+    const struct task *task;
+};
+
+static char *request_of(const struct provider_settings *provider, size_t skipped, void *arg)
 {
+    const struct request_parts *from = arg;
+    const struct task *task = from->task;
     struct llm_request_parts parts = {.provider = provider,
-                                      .system_prompt = service->settings->llm.system_prompt,
-                                      .turns = task->begin.turns + first_turn,
-                                      .turn_count = task->begin.turn_count - first_turn,
-                                      .history_bytes_max = service->settings->llm.history_bytes_max,
+                                      .system_prompt = from->service->settings->llm.system_prompt,
+                                      .turns = task->begin.turns + skipped,
+                                      .turn_count = task->begin.turn_count - skipped,
+                                      .history_bytes_max = from->service->settings->llm.history_bytes_max,
                                       .job = &task->job};
     return llm_request_encode(&parts);
 }
 
-/* Asks once; a context overflow is asked once more without the older half of the turns: the same attempt,
- * since it failed on our length, not on its merits. */
-static enum status llm_ask(const struct service *service, struct task *task, struct llm_cancel *cancel,
-                           struct llm_answer *answer)
+/* Whom to ask, by preference: those of llm.providers that may have one more call and can answer in time. *ret_slow: there
+ * are some, but none is quick enough. */
+static size_t choose_providers(const struct service *service, int64_t left_ms, size_t candidates[PROVIDERS_MAX], bool *ret_slow)
 {
-    const struct provider_settings *provider = settings_provider(service->settings, 0);
-    int64_t until = task_until_ms(task, service->settings->llm.deadline_ms, clock_mono_ms(), clock_wall_ms());
-    task->provider = provider->name;
-    enum status status = STATUS_FAILED;
-    for (size_t cut = 0, round = 0; round < 2; round++) {
-        AUTO_FREE char *body = request_of(service, task, provider, cut);
-        METRIC_INC(llm_calls_total);
-        status = llm_client_ask(service->llm, provider, body, until, cancel, answer, &task->failure, &task->error);
-        if (status == STATUS_OK || !task->failure.context_overflow || task->begin.turn_count < 2)
-            break;
-        cut = (task->begin.turn_count + 1) / 2;
+    size_t count = 0, slow = 0;
+    for (size_t i = 0; i < service->settings->asked_count; i++) {
+        size_t permits = weather_permits(service->weather, i);
+        if (permits != SIZE_MAX && provider_health_inflight(service->health, i) >= permits)
+            continue;
+        if (provider_health_too_slow(service->health, i, left_ms))
+            slow++;
+        else
+            candidates[count++] = i;
     }
-    if (status != STATUS_OK)
-        METRIC_INC(llm_call_failures_total);
-    return status;
+    *ret_slow = count == 0 && slow > 0;
+    if (count == 0) /* taken by others since the dispatcher let this job go */
+        candidates[count++] = 0;
+    return count;
 }
 
 /* Does this failure speak against the provider, not the job? A time-out does, unless the job brought a shorter time. */
-static bool is_outage(const struct task *task)
+static bool is_outage(const struct task *task, const struct llm_tried *tried)
 {
-    int status = task->failure.http_status;
+    int status = tried->failure.http_status;
     if (status < 300) /* no answer, or none that can be read */
-        return task->error.class == ERROR_UNAVAILABLE ||
-               (task->error.class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(task->error.code, "timeout") != 0));
-    return task->failure.billing || status >= 500 || status == 401 || status == 402 || status == 403 || status == 404 || status == 408 || status == 429;
+        return tried->error.class == ERROR_UNAVAILABLE ||
+               (tried->error.class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(tried->error.code, "timeout") != 0));
+    return tried->failure.billing || status >= 500 || status == 401 || status == 402 || status == 403 || status == 404 || status == 408 || status == 429;
 }
 
-/* Tells the weather how the provider did. A refusal of the job's own shows that it is there. */
-static void judge(const struct service *service, struct task *task, enum status status)
+/* Tells the weather how each provider did. A refusal of the job's own shows that it is there. True: all that failed are away. */
+static bool judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
 {
-    if (status == STATUS_FAILED && task->error.class == ERROR_CANCELLED)
-        return;
-    if (status == STATUS_FAILED && is_outage(task))
-        task->in_outage = weather_failed(service->weather, WEATHER_PROVIDER, task, &task->error);
-    else
-        weather_succeeded(service->weather, WEATHER_PROVIDER);
+    bool all_away = true;
+    for (size_t i = 0; i < outcome->tried_count; i++) {
+        const struct llm_tried *tried = &outcome->tried[i];
+        int dependency = WEATHER_PROVIDER + (int)tried->provider;
+        if (tried->end == TRIED_DROPPED)
+            continue;
+        if (tried->end == TRIED_FAILED && is_outage(task, tried)) {
+            all_away = weather_failed(service->weather, dependency, task, &tried->error) && all_away;
+        } else {
+            weather_succeeded(service->weather, dependency);
+            all_away = false;
+        }
+    }
+    if (outcome->limit_changed)
+        for (size_t i = 0; i < outcome->tried_count; i++)
+            weather_limit(service->weather, outcome->tried[i].provider, provider_health_limit(service->health, outcome->tried[i].provider));
+    return all_away;
 }
 
-void journey_run(const struct service *service, struct task **owned, struct llm_cancel *cancel)
+static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, struct llm_answer *answer)
+{
+    int64_t now_ms = clock_mono_ms();
+    size_t candidates[PROVIDERS_MAX];
+    bool slow;
+    struct request_parts parts = {service, task};
+    struct llm_question question = {.settings = service->settings,
+                                    .client = service->llm,
+                                    .health = service->health,
+                                    .cancel = cancel,
+                                    .candidates = candidates,
+                                    .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
+                                    .turns = task->begin.turn_count,
+                                    .encode = request_of,
+                                    .arg = &parts};
+    question.count = choose_providers(service, question.until_ms - now_ms, candidates, &slow);
+    task->provider = service->settings->providers[candidates[0]].name;
+    task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    if (slow)
+        return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left",
+                         (long long)(question.until_ms - now_ms));
+    struct llm_outcome outcome;
+    enum status status = llm_ask(&question, answer, &outcome, &task->error);
+    bool all_away = judge(service, task, &outcome);
+    if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
+        const struct llm_tried *told = &outcome.tried[outcome.told];
+        task->provider = service->settings->providers[told->provider].name;
+        task->failure = told->failure;
+    }
+    task->in_outage = status == STATUS_FAILED && task->error.class != ERROR_CANCELLED && all_away;
+    return status;
+}
+
+void journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)
 {
     struct task *task = steal_ptr(owned);
     bool per_thread = service->settings->worker.redis_io == REDIS_IO_PER_THREAD;
@@ -85,9 +134,8 @@ void journey_run(const struct service *service, struct task **owned, struct llm_
         struct llm_answer answer = {0};
         int64_t asked_us = clock_mono_us();
         task->error = (struct error){0};
-        enum status status = llm_ask(service, task, cancel, &answer);
+        enum status status = ask(service, task, cancel, &answer);
         task->llm_ms = (clock_mono_us() - asked_us) / 1000;
-        judge(service, task, status);
         if (status == STATUS_OK)
             outcome_answered(service, task, &answer);
         else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))

@@ -12,6 +12,6 @@
 #include "service.h"
 
 /* Pool thread. Runs the task to its outcome and hands it over; *task is NULL then. */
-void journey_run(const struct service *service, struct task **task, struct llm_cancel *cancel);
+void journey_run(const struct service *service, struct task **task, struct http_cancel *cancel);
 
 #endif

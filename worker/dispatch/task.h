@@ -70,6 +70,9 @@ struct task {
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
+    int failed_at;        /* weather's, as the next two: the dependency that the last failure was of, from 1; 0: none yet */
+    uint64_t failed_after; /* how many successes of others it knew then */
+    bool at_fault;        /* others were answered between two of its failures: no outage explains them */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool settled;         /* Redis has been told */

@@ -17,34 +17,37 @@
  * the kind that always fails. */
 #define PROBES_PARKED_MAX 8
 
-#define PROVIDERS_ASKED 1 /* the journey asks the first of llm.providers */
-
 struct weather {
     const struct settings *settings;
     struct dispatcher *dispatcher;
     atomic_bool calm; /* every breaker is closed and remembers no failure */
+    atomic_bool limited; /* a provider may have so many calls in flight */
     struct mutex lock; /* guards the rest */
     size_t permits;    /* as the dispatcher was told */
     int let_in;        /* failed probes when a job was last let in through a closed intake; -1: none was */
+    size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
     size_t count;
     struct breaker breakers[];
 };
 
 struct weather *weather_create(const struct settings *settings, struct dispatcher *dispatcher)
 {
-    size_t count = WEATHER_PROVIDER + PROVIDERS_ASKED;
+    size_t count = WEATHER_PROVIDER + settings->provider_count;
     struct weather *weather = xcalloc(1, sizeof *weather + count * sizeof weather->breakers[0]);
     weather->settings = settings;
     weather->dispatcher = dispatcher;
     weather->count = count;
     weather->permits = BREAKER_PERMITS_ALL;
     weather->let_in = -1;
+    for (size_t i = 0; i < PROVIDERS_MAX; i++)
+        weather->limits[i] = SIZE_MAX;
     atomic_init(&weather->calm, true);
     mutex_init(&weather->lock);
     for (size_t i = 0; i < count; i++)
         weather->breakers[i] = (struct breaker){.pause_min_ms = settings->retry.backoff_ms,
                                                 .pause_max_ms = settings->retry.backoff_max_ms,
-                                                .threads = (size_t)settings->worker.threads};
+                                                .threads = (size_t)settings->worker.threads,
+                                                .by_rate = i >= WEATHER_PROVIDER && settings->asked_count > 1};
     /* It bounds the intake alone, and letters are few: the first that is taken closes it. */
     weather->breakers[WEATHER_DEAD_TOPIC].threads = 1;
     return weather;
@@ -60,12 +63,18 @@ void weather_destroy(struct weather *weather)
 
 /* ---- what follows from the breakers; locked ---- */
 
-/* A job can run while one provider is there. */
+static size_t permits_of_locked(const struct weather *weather, size_t provider)
+{
+    size_t permits = breaker_permits(&weather->breakers[WEATHER_PROVIDER + provider]);
+    return weather->limits[provider] < permits ? weather->limits[provider] : permits;
+}
+
+/* A job can run while one provider of llm.providers is there. */
 static size_t provider_permits_locked(const struct weather *weather)
 {
     size_t most = 0;
-    for (size_t i = WEATHER_PROVIDER; i < weather->count; i++) {
-        size_t permits = breaker_permits(&weather->breakers[i]);
+    for (size_t i = 0; i < weather->settings->asked_count; i++) {
+        size_t permits = permits_of_locked(weather, i);
         if (permits == BREAKER_PERMITS_ALL)
             return permits;
         most += permits;
@@ -100,7 +109,7 @@ static void name_of(const struct weather *weather, int dependency, char *name, s
     else if (dependency == WEATHER_DEAD_TOPIC)
         snprintf(name, size, "dead_topic");
     else
-        snprintf(name, size, "provider.%s", settings_provider(weather->settings, (size_t)dependency - WEATHER_PROVIDER)->name);
+        snprintf(name, size, "provider.%s", weather->settings->providers[dependency - WEATHER_PROVIDER].name);
 }
 
 static void note_locked(struct weather *weather, int dependency, const struct error *why)
@@ -128,10 +137,24 @@ static uint64_t who_of(const struct task *task)
     return XXH3_64bits(name, strlen(name));
 }
 
-bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why)
+/* Has it failed here before, and was anybody answered since? */
+static void look_for_fault_locked(const struct breaker *breaker, int dependency, struct task *task)
+{
+    task->at_fault = task->at_fault || (task->failed_at == dependency + 1 && task->failed_after != breaker->successes);
+    task->failed_at = dependency + 1;
+    task->failed_after = breaker->successes;
+}
+
+bool weather_failed(struct weather *weather, int dependency, struct task *task, const struct error *why)
 {
     struct breaker *breaker = &weather->breakers[dependency];
     mutex_lock(&weather->lock);
+    if (dependency >= WEATHER_PROVIDER)
+        look_for_fault_locked(breaker, dependency, task);
+    if (dependency >= WEATHER_PROVIDER && task->at_fault) {
+        mutex_unlock(&weather->lock);
+        return false;
+    }
     if (breaker_failed(breaker, who_of(task), clock_mono_ms())) {
         if (breaker->failed_probes == 0)
             weather->let_in = -1; /* its probes are counted from the start */
@@ -152,6 +175,28 @@ void weather_succeeded(struct weather *weather, int dependency)
         note_locked(weather, dependency, NULL);
     follow_locked(weather);
     mutex_unlock(&weather->lock);
+}
+
+void weather_limit(struct weather *weather, size_t provider, size_t limit)
+{
+    mutex_lock(&weather->lock);
+    bool limited = false;
+    weather->limits[provider] = limit;
+    for (size_t i = 0; i < weather->settings->provider_count; i++)
+        limited = limited || weather->limits[i] != SIZE_MAX;
+    atomic_store(&weather->limited, limited);
+    follow_locked(weather);
+    mutex_unlock(&weather->lock);
+}
+
+size_t weather_permits(struct weather *weather, size_t provider)
+{
+    if (atomic_load_explicit(&weather->calm, memory_order_relaxed) && !atomic_load_explicit(&weather->limited, memory_order_relaxed))
+        return SIZE_MAX;
+    mutex_lock(&weather->lock);
+    size_t permits = permits_of_locked(weather, provider);
+    mutex_unlock(&weather->lock);
+    return permits;
 }
 
 bool weather_is_calm(const struct weather *weather)

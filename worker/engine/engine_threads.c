@@ -20,7 +20,7 @@ struct worker {
     struct engine *engine;
     int index;
     pthread_t thread;
-    struct llm_cancel *cancel;
+    struct http_cancel *cancel;
     struct mutex lock;       /* guards the two below, so that a report reads a whole job */
     const struct task *task; /* NULL: waits for one */
     int64_t since_ms;
@@ -38,7 +38,7 @@ static void set_task(struct worker *worker, const struct task *task)
     worker->task = task;
     worker->since_ms = clock_mono_ms();
     if (task != NULL)
-        llm_cancel_reset(worker->cancel);
+        http_cancel_reset(worker->cancel);
     mutex_unlock(&worker->lock);
 }
 
@@ -65,7 +65,7 @@ static void *worker_main(void *arg)
 
 static void worker_finish(struct worker *worker)
 {
-    llm_cancel_destroy(worker->cancel);
+    http_cancel_destroy(worker->cancel);
     mutex_destroy(&worker->lock);
 }
 
@@ -83,7 +83,7 @@ enum status engine_start(const struct service *service, engine_thread_create *cr
         struct worker *worker = &engine->workers[engine->count];
         worker->engine = engine;
         worker->index = engine->count;
-        worker->cancel = llm_cancel_create();
+        worker->cancel = http_cancel_create();
         mutex_init(&worker->lock);
         rc = (create ? create : pthread_create)(&worker->thread, &attr, worker_main, worker);
         if (rc != 0) {
@@ -111,7 +111,7 @@ void engine_cancel_all(struct engine *engine)
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL)
-            llm_cancel_fire(worker->cancel);
+            http_cancel_fire(worker->cancel);
         mutex_unlock(&worker->lock);
     }
 }
@@ -123,7 +123,7 @@ void engine_cancel(struct engine *engine, const struct task *task)
         mutex_lock(&worker->lock);
         bool same = worker->task == task;
         if (same)
-            llm_cancel_fire(worker->cancel);
+            http_cancel_fire(worker->cancel);
         mutex_unlock(&worker->lock);
         if (same)
             return;

@@ -1,126 +1,37 @@
 #include "llm/llm_client.h"
 
-#include <curl/curl.h>
-#include <limits.h>
-#include <stdatomic.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/mutex.h"
 #include "llm/llm_codec.h"
-#include "llm/llm_slot.h"
 #include "llm/retry_policy.h"
 
 struct llm_client {
-    struct llm_slot_pool *pool;
+    const struct settings *settings;
+    struct http_pool *pool;
 };
 
-/* ---- cancelling ---- */
+/* ---- what a call has come to ---- */
 
-struct llm_cancel {
-    atomic_bool fired;
-    struct mutex mutex;
-    CURLM *multi; /* of the running call, or NULL; guarded by mutex, so that it can't vanish under a wake-up */
-};
-
-struct llm_cancel *llm_cancel_create(void)
+static enum status fail_timeout(const struct http_call *call, struct error *err)
 {
-    struct llm_cancel *cancel = xcalloc(1, sizeof *cancel);
-    mutex_init(&cancel->mutex);
-    return cancel;
-}
-
-void llm_cancel_destroy(struct llm_cancel *cancel)
-{
-    if (cancel == NULL)
-        return;
-    mutex_destroy(&cancel->mutex);
-    free(cancel);
-}
-
-void llm_cancel_reset(struct llm_cancel *cancel)
-{
-    atomic_store(&cancel->fired, false);
-}
-
-void llm_cancel_fire(struct llm_cancel *cancel)
-{
-    /* The flag before the look for a call: whoever attaches later sees it before it waits. */
-    atomic_store(&cancel->fired, true);
-    mutex_lock(&cancel->mutex);
-    if (cancel->multi != NULL)
-        curl_multi_wakeup(cancel->multi);
-    mutex_unlock(&cancel->mutex);
-}
-
-static void cancel_attach(struct llm_cancel *cancel, CURLM *multi)
-{
-    if (cancel == NULL)
-        return;
-    mutex_lock(&cancel->mutex);
-    cancel->multi = multi;
-    mutex_unlock(&cancel->mutex);
-}
-
-static bool is_fired(struct llm_cancel *cancel)
-{
-    return cancel != NULL && atomic_load(&cancel->fired);
-}
-
-/* ---- one transfer ---- */
-
-enum end { END_CURL /* curl's code says how */, END_TIMEOUT, END_CANCEL, END_BROKEN /* curl itself failed */ };
-
-/* Waits for the transfer, asleep until something happens: no time slices. */
-static enum end transfer(struct llm_slot *slot, int64_t until_ms, struct llm_cancel *cancel, CURLcode *ret_code)
-{
-    for (;;) {
-        int running = 0;
-        if (is_fired(cancel))
-            return END_CANCEL;
-        if (curl_multi_perform(slot->multi, &running) != CURLM_OK)
-            return END_BROKEN;
-        if (running == 0)
-            break;
-        int64_t left_ms = until_ms - clock_mono_ms();
-        if (left_ms <= 0)
-            return END_TIMEOUT;
-        if (curl_multi_poll(slot->multi, NULL, 0, left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL) != CURLM_OK)
-            return END_BROKEN;
-    }
-    int left = 0;
-    const CURLMsg *message = curl_multi_info_read(slot->multi, &left);
-    if (message == NULL || message->msg != CURLMSG_DONE)
-        return END_BROKEN;
-    *ret_code = message->data.result;
-    return END_CURL;
-}
-
-static bool was_sent(const struct llm_slot *slot)
-{
-    curl_off_t sent_us = 0;
-    curl_easy_getinfo(slot->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
-    return sent_us > 0;
-}
-
-static enum status fail_timeout(struct llm_slot *slot, int64_t spent_ms, struct error *err)
-{
+    long long spent_ms = (long long)(clock_mono_ms() - call->started_ms);
     /* Nothing was sent: the provider had no chance, and the job loses no attempt. */
-    if (!was_sent(slot))
-        return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection within %lld ms",
-                         (long long)spent_ms);
-    return error_set(err, ERROR_RETRIABLE, "timeout", "no answer within %lld ms", (long long)spent_ms);
+    if (!http_call_was_sent(call))
+        return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection within %lld ms", spent_ms);
+    return error_set(err, ERROR_RETRIABLE, "timeout", "no answer within %lld ms", spent_ms);
 }
 
-static enum status fail_curl(const struct llm_slot *slot, CURLcode code, struct error *err)
+static enum status fail_curl(const struct http_call *call, struct error *err)
 {
-    const char *problem = slot->problem[0] != '\0' ? slot->problem : curl_easy_strerror(code);
-    if (slot->body_too_large)
+    const char *problem = call->problem[0] != '\0' ? call->problem : curl_easy_strerror(call->code);
+    if (call->body_too_large)
         return error_set(err, ERROR_PERMANENT, "response_too_large",
-                         "the answer is larger than llm.response_bytes_max (%zu bytes)", slot->body_bytes_max);
-    switch (code) {
+                         "the answer is larger than llm.response_bytes_max (%zu bytes)", call->body_bytes_max);
+    switch (call->code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return error_set(err, ERROR_UNAVAILABLE, "dns_failed", "%s", problem);
@@ -156,39 +67,125 @@ static void heed_should_retry(const struct llm_failure *failure, struct error *e
         err->class = ERROR_RETRIABLE;
 }
 
-static enum status read_outcome(struct llm_slot *slot, CURLcode code, struct llm_answer *ret_answer,
-                                struct llm_failure *failure, struct error *err)
+static const char *or_null(const char *header)
 {
-    long status = 0;
-    curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
-    failure->http_status = (int)status;
-    if (status >= 300) { /* a refusal, even where its body was too long or cut off */
-        failure->retry_after_ms = retry_after_parse(slot->retry_after_ms[0] != '\0' ? slot->retry_after_ms : NULL,
-                                                    slot->retry_after[0] != '\0' ? slot->retry_after : NULL,
-                                                    clock_wall_ms());
-        failure->should_retry = slot->should_retry;
-        llm_error_classify((int)status, slot->body, code == CURLE_OK ? slot->body_size : 0, failure, err);
+    return header[0] != '\0' ? header : NULL;
+}
+
+static enum status read_outcome(const struct http_call *call, struct llm_answer *ret_answer, struct llm_failure *failure, struct error *err)
+{
+    if (call->end == HTTP_TIMED_OUT)
+        return fail_timeout(call, err);
+    failure->http_status = http_call_status(call);
+    if (failure->http_status >= 300) { /* a refusal, even where its body was too long or cut off */
+        failure->retry_after_ms = retry_after_parse(or_null(call->retry_after_ms), or_null(call->retry_after), clock_wall_ms());
+        failure->should_retry = call->should_retry;
+        llm_error_classify(failure->http_status, call->body, call->code == CURLE_OK ? call->body_size : 0, failure, err);
         heed_should_retry(failure, err);
         return STATUS_FAILED;
     }
-    if (code != CURLE_OK)
-        return fail_curl(slot, code, err);
-    return llm_response_decode(slot->body, slot->body_size, ret_answer, failure, err);
+    if (call->code != CURLE_OK)
+        return fail_curl(call, err);
+    return llm_response_decode(call->body, call->body_size, ret_answer, failure, err);
+}
+
+/* ---- a talk ---- */
+
+enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_talk *ret, struct error *err)
+{
+    ret->client = client;
+    ret->cancel = cancel;
+    ret->seat = NULL;
+    return http_pool_take(client->pool, &ret->seat, err);
+}
+
+void llm_talk_end(struct llm_talk *talk)
+{
+    if (talk->seat != NULL)
+        http_pool_give(talk->client->pool, &talk->seat);
+}
+
+static enum status name_provider(const struct llm_talk *talk, size_t provider, const struct error *why, struct error *err)
+{
+    return error_set(err, why->class, why->code, "provider %s: %s", talk->client->settings->providers[provider].name, why->message);
+}
+
+enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, struct error *err)
+{
+    struct error why = {0};
+    int64_t patience_ms = clock_mono_ms() + talk->client->settings->providers[provider].attempt_timeout_ms;
+    talk->requests[provider] = (struct http_request){.body = body, .until_ms = until_ms < patience_ms ? until_ms : patience_ms};
+    if (http_call_start(talk->seat, provider, &talk->requests[provider], &why) != STATUS_OK)
+        return name_provider(talk, provider, &why, err);
+    return STATUS_OK;
+}
+
+enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider)
+{
+    return http_seat_wait(talk->seat, until_ms, talk->cancel, ret_provider);
+}
+
+enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure, struct error *err)
+{
+    struct error why = {0};
+    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    enum status status = read_outcome(http_seat_call(talk->seat, provider), ret_answer, ret_failure, &why);
+    http_call_end(talk->seat, provider);
+    return status == STATUS_OK ? status : name_provider(talk, provider, &why, err);
+}
+
+void llm_talk_drop(struct llm_talk *talk, size_t provider)
+{
+    http_call_end(talk->seat, provider);
 }
 
 /* ---- the client ---- */
 
+/* What a provider's target is made of, until the pool has copied it. */
+struct target_texts {
+    char *url, *auth;
+    const char *headers[4];
+};
+
+static enum status target_of(const struct settings *settings, const struct provider_settings *provider, struct target_texts *texts,
+                             struct http_target *ret, struct error *err)
+{
+    for (const char *c = provider->api_key; c != NULL && *c != '\0'; c++)
+        if (iscntrl((unsigned char)*c)) /* would end the header and begin another */
+            return error_set(err, ERROR_PERMANENT, "bad_api_key", "provider %s: api_key holds a control character", provider->name);
+    texts->url = xasprintf("%s/chat/completions", provider->url);
+    texts->headers[0] = "Content-Type: application/json";
+    texts->headers[1] = "Accept: application/json";
+    if (provider->api_key != NULL && provider->auth != AUTH_NONE)
+        texts->headers[2] = texts->auth =
+            xasprintf(provider->auth == AUTH_BEARER ? "Authorization: Bearer %s" : "api-key: %s", provider->api_key);
+    *ret = (struct http_target){.url = texts->url,
+                                .headers = texts->headers,
+                                .connect_timeout_ms = provider->connect_timeout_ms,
+                                .response_bytes_max = (size_t)settings->llm.response_bytes_max};
+    return STATUS_OK;
+}
+
 enum status llm_client_create(const struct settings *settings, struct llm_client **ret, struct error *err)
 {
+    struct http_target targets[PROVIDERS_MAX];
+    struct target_texts texts[PROVIDERS_MAX] = {0};
+    struct http_pool *pool = NULL;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < settings->provider_count && status == STATUS_OK; i++)
+        status = target_of(settings, &settings->providers[i], &texts[i], &targets[i], err);
+    /* A seat for each thread, so that a first wave finds them made. */
+    if (status == STATUS_OK)
+        status = http_pool_create(targets, settings->provider_count, (size_t)settings->worker.threads, &pool, err);
+    for (size_t i = 0; i < settings->provider_count; i++) {
+        free(texts[i].url);
+        free(texts[i].auth);
+    }
+    if (status != STATUS_OK)
+        return status;
     struct llm_client *client = xcalloc(1, sizeof *client);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        free(client);
-        return error_set(err, ERROR_FATAL, "curl_failed", "libcurl can't start");
-    }
-    if (llm_slot_pool_create(settings, &client->pool, err) != STATUS_OK) {
-        llm_client_destroy(client);
-        return STATUS_FAILED;
-    }
+    client->settings = settings;
+    client->pool = pool;
     *ret = client;
     return STATUS_OK;
 }
@@ -197,67 +194,8 @@ void llm_client_destroy(struct llm_client *client)
 {
     if (client == NULL)
         return;
-    llm_slot_pool_destroy(client->pool);
-    curl_global_cleanup();
+    http_pool_destroy(client->pool);
     free(client);
-}
-
-static enum status ask(struct llm_slot *slot, const char *body, int64_t started_ms, int64_t until_ms,
-                       struct llm_cancel *cancel, struct llm_answer *ret_answer, struct llm_failure *failure,
-                       bool *ret_broken, struct error *err)
-{
-    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-    /* Not read from a callback: curl must be able to send it again on a fresh connection. */
-    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, body);
-    if (curl_multi_add_handle(slot->multi, slot->easy) != CURLM_OK) {
-        *ret_broken = true;
-        return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
-    }
-    CURLcode code = CURLE_OK;
-    cancel_attach(cancel, slot->multi);
-    enum end end = transfer(slot, until_ms, cancel, &code);
-    cancel_attach(cancel, NULL);
-
-    enum status rc = STATUS_FAILED;
-    switch (end) {
-    case END_CURL: rc = read_outcome(slot, code, ret_answer, failure, err); break;
-    case END_TIMEOUT: rc = fail_timeout(slot, clock_mono_ms() - started_ms, err); break;
-    case END_CANCEL: rc = error_set(err, ERROR_CANCELLED, "cancelled", "cut short"); break;
-    case END_BROKEN:
-        *ret_broken = true;
-        rc = error_set(err, ERROR_RETRIABLE, "connection_lost", "libcurl can't go on with the call");
-    }
-    /* In the middle of a transfer this closes the connection: the provider stops generating. */
-    curl_multi_remove_handle(slot->multi, slot->easy);
-    return rc;
-}
-
-enum status llm_client_ask(struct llm_client *client, const struct provider_settings *provider, const char *body,
-                           int64_t until_ms, struct llm_cancel *cancel, struct llm_answer *ret_answer,
-                           struct llm_failure *ret_failure, struct error *err)
-{
-    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
-    struct error why = {0};
-    struct llm_slot *slot = NULL;
-    bool broken = false;
-    int64_t now_ms = clock_mono_ms();
-    if (until_ms - now_ms > provider->attempt_timeout_ms)
-        until_ms = now_ms + provider->attempt_timeout_ms;
-
-    enum status rc;
-    if (is_fired(cancel))
-        rc = error_set(&why, ERROR_CANCELLED, "cancelled", "cut short");
-    else if (until_ms <= now_ms)
-        rc = error_set(&why, ERROR_RETRIABLE, "timeout", "no time left to ask");
-    else
-        rc = llm_slot_take(client->pool, provider, &slot, &why);
-    if (rc == STATUS_OK) {
-        rc = ask(slot, body, now_ms, until_ms, cancel, ret_answer, ret_failure, &broken, &why);
-        llm_slot_give(client->pool, &slot, broken);
-    }
-    if (rc != STATUS_OK)
-        error_set(err, why.class, why.code, "provider %s: %s", provider->name, why.message);
-    return rc;
 }
 
 void llm_answer_finish(struct llm_answer *answer)

@@ -1,8 +1,10 @@
-/* One question to one OpenAI-compatible provider: a blocking HTTP call that can be cut short.
+/* Questions to OpenAI-compatible providers: HTTP calls that a thread begins, blocks for, and may cut short.
  *
- * Thread: the engine's, or a test's. Blocks until the answer, an error, a time-out or a cancel. Makes no
- * retry of its own: there is one retry loop, and it is the dispatcher's. libcurl handles are borrowed from
- * a last-in-first-out pool, so that hot connections are used again and idle ones age out. */
+ * A *talk* is one question with its calls, one to each provider at most, and one wait for whichever ends first; who is
+ * asked, and when, is llm_ask.h's to decide. Thread: the engine's, or a test's. Makes no retry of its own: there is one retry
+ * loop, and it is the dispatcher's.
+ *
+ *   llm_talk_begin ─▶ llm_talk_ask (provider 0) … ─▶ llm_talk_wait ─▶ llm_talk_read ─▶ … ─▶ llm_talk_end (cuts what still runs) */
 #ifndef CHAT_LLM_LLM_CLIENT_H
 #define CHAT_LLM_LLM_CLIENT_H
 
@@ -13,18 +15,10 @@
 
 #include "base/error.h"
 #include "base/settings.h"
+#include "http/http_pool.h"
 #include "wire/reply.h"
 
 struct llm_client;
-
-/* Lets another thread end a call. One a worker thread, reused for each job. */
-struct llm_cancel;
-struct llm_cancel *llm_cancel_create(void);
-void llm_cancel_destroy(struct llm_cancel *cancel); /* no call under way; NULL is fine */
-/* Arms it for the next call: forgets an earlier fire. */
-void llm_cancel_reset(struct llm_cancel *cancel);
-/* Any thread: ends the running call within milliseconds, or the next one at once. */
-void llm_cancel_fire(struct llm_cancel *cancel);
 
 struct llm_answer {
     json_t *message; /* owned: the assistant's message, as it came */
@@ -50,17 +44,36 @@ struct llm_failure {
 enum status llm_client_create(const struct settings *settings, struct llm_client **ret, struct error *err) MUST_CHECK;
 void llm_client_destroy(struct llm_client *client); /* no call under way; NULL is fine */
 
-/* POSTs body (JSON, the caller's until the call returns) to provider's chat/completions. provider: one of the
- * settings the client was created with. until_ms: clock_mono_ms by which it must have ended (the smaller of
- * this and the provider's attempt_timeout_ms counts). cancel may be NULL. *ret_answer is set on OK only, for
- * llm_answer_finish; *ret_failure always. On FAILED *err names the provider, and is classed by what happened:
+/* ---- a talk ---- */
+
+struct llm_talk {
+    struct llm_client *client;
+    struct http_seat *seat;
+    struct http_cancel *cancel; /* borrowed; NULL: none */
+    struct http_request requests[PROVIDERS_MAX];
+};
+
+/* FAILED: unavailable `no_resources`. */
+enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_talk *ret, struct error *err) MUST_CHECK;
+void llm_talk_end(struct llm_talk *talk);
+
+/* Begins to POST body (JSON, the caller's until the call was read or dropped) to a provider's chat/completions. provider: its
+ * index in settings.providers. until_ms: clock_mono_ms by which the call must have ended (the smaller of this and the
+ * provider's attempt_timeout_ms counts). FAILED: unavailable. */
+enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, struct error *err) MUST_CHECK;
+/* Blocks until a call ends (*ret_provider's), until_ms comes, or the talk is cancelled or broken. */
+enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider);
+/* What the call that ended has come to. *ret_answer is set on OK only, for llm_answer_finish; *ret_failure always. On
+ * FAILED *err names the provider, and is classed by what happened:
  *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources; 503, 529
  *   retriable    timeout, connection_lost, invalid_response; 408, 409, 424, 429, 5xx
  *   permanent    response_too_large, bad_url; billing, other 4xx, 3xx (code: the provider's, or http_STATUS)
- *   cancelled    cancelled */
-enum status llm_client_ask(struct llm_client *client, const struct provider_settings *provider, const char *body,
-                           int64_t until_ms, struct llm_cancel *cancel, struct llm_answer *ret_answer,
-                           struct llm_failure *ret_failure, struct error *err) MUST_CHECK;
+ * The provider may be asked again then. */
+enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
+                          struct error *err) MUST_CHECK;
+/* Cuts a call short: its connection closes, and the provider stops generating. */
+void llm_talk_drop(struct llm_talk *talk, size_t provider);
+
 void llm_answer_finish(struct llm_answer *answer); /* all-zero is fine */
 
 #endif

@@ -23,6 +23,11 @@
     M(claims_lost_total,             "counter", "Answers thrown away: another worker held the claim.")    \
     M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
     M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
+    M(llm_hedges_total,              "counter", "Extra questions sent because the first was slow or failed (hedge).") \
+    M(llm_hedges_denied_total,       "counter", "Extra questions that the budget didn't allow.")          \
+    M(llm_fallbacks_total,           "counter", "Questions sent to overflow_provider or filter_provider.") \
+    M(llm_calls_dropped_total,       "counter", "Questions cut short: another provider was faster, or the job was cancelled.") \
+    M(llm_calls_dropped_request_bytes_total, "counter", "Bytes of their requests, which may have been paid for in vain.") \
     M(llm_prompt_tokens_total,       "counter", "Prompt tokens, where the provider said.")                \
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \

@@ -1,4 +1,4 @@
-#include "llm/tls_trust.h"
+#include "http/tls_trust.h"
 
 #include <openssl/ssl.h>
 #include <stdlib.h>

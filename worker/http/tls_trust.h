@@ -1,8 +1,8 @@
-/* The certificates that providers are checked against, read once and shared by every connection. Left to itself
+/* The certificates that servers are checked against, read once and shared by every connection. Left to itself
  * libcurl reads the whole bundle for each connection: most of a megabyte and tens of milliseconds a time.
  * Which ones: OpenSSL's default file and folder; SSL_CERT_FILE and SSL_CERT_DIR in the environment name others. */
-#ifndef CHAT_LLM_TLS_TRUST_H
-#define CHAT_LLM_TLS_TRUST_H
+#ifndef CHAT_HTTP_TLS_TRUST_H
+#define CHAT_HTTP_TLS_TRUST_H
 
 #include <curl/curl.h>
 

@@ -1,0 +1,38 @@
+/* One question to one provider, as the worker asks it: for tests that play the provider. */
+#ifndef CHAT_TESTS_ASK_ONE_H
+#define CHAT_TESTS_ASK_ONE_H
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "llm/llm_ask.h"
+
+struct asker {
+    const struct settings *settings; /* of one provider */
+    struct llm_client *client;
+    struct provider_health *health;
+    struct http_cancel *cancel;
+    const char *body;
+};
+
+static inline char *ask_one_body(const struct provider_settings *provider, size_t skipped, void *arg)
+{
+    (void)provider;
+    (void)skipped;
+    return xstrdup(arg);
+}
+
+static inline enum status ask_one(const struct asker *asker, int64_t until_ms, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
+                                  struct error *err)
+{
+    static const size_t first = 0;
+    struct llm_outcome outcome;
+    struct llm_question question = {.settings = asker->settings, .client = asker->client, .health = asker->health, .cancel = asker->cancel,
+                                    .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body,
+                                    .arg = (void *)(uintptr_t)asker->body};
+    enum status status = llm_ask(&question, ret_answer, &outcome, err);
+    *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.told].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    return status;
+}
+
+#endif

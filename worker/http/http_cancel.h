@@ -1,0 +1,23 @@
+/* Lets another thread end the calls that a thread waits for (http_seat.h). One a worker thread, reused for each job. */
+#ifndef CHAT_HTTP_HTTP_CANCEL_H
+#define CHAT_HTTP_HTTP_CANCEL_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+struct http_cancel;
+
+struct http_cancel *http_cancel_create(void);
+void http_cancel_destroy(struct http_cancel *cancel); /* nobody waits with it; NULL is fine */
+/* Arms it for the next job: forgets an earlier fire. */
+void http_cancel_reset(struct http_cancel *cancel);
+/* Any thread: ends the running calls within milliseconds, or the next ones at once. */
+void http_cancel_fire(struct http_cancel *cancel);
+
+/* ---- http_seat's ---- */
+
+bool http_cancel_is_fired(struct http_cancel *cancel); /* NULL: never */
+/* From now on a fire wakes this multi; NULL: none. */
+void http_cancel_attach(struct http_cancel *cancel, CURLM *multi); /* NULL cancel: nothing */
+
+#endif

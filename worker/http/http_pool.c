@@ -1,0 +1,186 @@
+#include "http/http_pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "http/tls_trust.h"
+
+#define IDLE_MS_MAX 60000
+#define AGED_OUT_AT_ONCE 4 /* seats one give may close: a call shouldn't pay for a thousand */
+
+struct http_pool {
+    struct http_world world;
+    struct mutex share_mutexes[CURL_LOCK_DATA_LAST];
+    struct mutex mutex; /* guards the stack */
+    struct http_seat *hottest, *coldest;
+};
+
+/* ---- lending ---- */
+
+static void unlink_seat(struct http_pool *pool, struct http_seat *seat)
+{
+    *(seat->hotter != NULL ? &seat->hotter->colder : &pool->hottest) = seat->colder;
+    *(seat->colder != NULL ? &seat->colder->hotter : &pool->coldest) = seat->hotter;
+    seat->hotter = seat->colder = NULL;
+}
+
+static void push_hottest(struct http_pool *pool, struct http_seat *seat)
+{
+    seat->hotter = NULL;
+    seat->colder = pool->hottest;
+    *(seat->colder != NULL ? &seat->colder->hotter : &pool->coldest) = seat;
+    pool->hottest = seat;
+}
+
+static enum status no_resources(struct error *err)
+{
+    return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no descriptors left for another call: raise the limit of open files (ulimit -n)");
+}
+
+enum status http_pool_take(struct http_pool *pool, struct http_seat **ret, struct error *err)
+{
+    mutex_lock(&pool->mutex);
+    struct http_seat *seat = pool->hottest;
+    if (seat != NULL)
+        unlink_seat(pool, seat);
+    mutex_unlock(&pool->mutex);
+    if (seat == NULL)
+        seat = http_seat_create(&pool->world);
+    if (seat == NULL)
+        return no_resources(err);
+    *ret = seat;
+    return STATUS_OK;
+}
+
+void http_pool_give(struct http_pool *pool, struct http_seat **given)
+{
+    struct http_seat *seat = steal_ptr(given);
+    for (size_t i = 0; i < seat->count; i++)
+        http_call_end(seat, i);
+    if (seat->broken) {
+        http_seat_destroy(seat);
+        return;
+    }
+    struct http_seat *aged[AGED_OUT_AT_ONCE];
+    size_t aged_count = 0;
+    seat->idle_since_ms = clock_mono_ms();
+    int64_t oldest_ms = seat->idle_since_ms - IDLE_MS_MAX;
+    mutex_lock(&pool->mutex);
+    push_hottest(pool, seat);
+    while (aged_count < AGED_OUT_AT_ONCE && pool->coldest != NULL && pool->coldest->idle_since_ms < oldest_ms) {
+        aged[aged_count++] = pool->coldest;
+        unlink_seat(pool, pool->coldest);
+    }
+    mutex_unlock(&pool->mutex);
+    while (aged_count > 0)
+        http_seat_destroy(aged[--aged_count]);
+}
+
+/* Taking a curl lock and giving it back are two calls: beyond what the analysis follows. */
+static void share_lock(CURL *easy, curl_lock_data data, curl_lock_access access, void *arg) TSA(no_thread_safety_analysis)
+{
+    (void)easy;
+    (void)access;
+    mutex_lock(&((struct http_pool *)arg)->share_mutexes[data]);
+}
+
+static void share_unlock(CURL *easy, curl_lock_data data, void *arg) TSA(no_thread_safety_analysis)
+{
+    (void)easy;
+    mutex_unlock(&((struct http_pool *)arg)->share_mutexes[data]);
+}
+
+/* ---- the pool ---- */
+
+static void add_header(struct curl_slist **headers, const char *text)
+{
+    struct curl_slist *longer = curl_slist_append(*headers, text);
+    if (longer == NULL)
+        abort();
+    *headers = longer;
+}
+
+static void target_init(struct http_place *target, const struct http_target *from)
+{
+    *target = (struct http_place){.url = from->url != NULL ? xstrdup(from->url) : NULL,
+                              .connect_timeout_ms = from->connect_timeout_ms,
+                              .response_bytes_max = from->response_bytes_max};
+    for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
+        add_header(&target->headers, *header);
+    add_header(&target->headers, "Expect:"); /* saves a round trip before a long body */
+}
+
+/* So that a first wave of calls has only its connections to make. */
+static void prepare_seats(struct http_pool *pool, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct http_seat *seat = http_seat_create(&pool->world);
+        if (seat == NULL) /* no descriptors: the calls themselves will say so */
+            break;
+        seat->idle_since_ms = clock_mono_ms();
+        mutex_lock(&pool->mutex);
+        push_hottest(pool, seat);
+        mutex_unlock(&pool->mutex);
+    }
+}
+
+static bool is_https(const struct http_target *target)
+{
+    return target->url == NULL || strncasecmp(target->url, "https:", 6) == 0;
+}
+
+enum status http_pool_create(const struct http_target *targets, size_t count, size_t seats_prepared, struct http_pool **ret, struct error *err)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return error_set(err, ERROR_FATAL, "curl_failed", "libcurl can't start");
+    struct http_pool *pool = xcalloc(1, sizeof *pool);
+    mutex_init(&pool->mutex);
+    for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
+        mutex_init(&pool->share_mutexes[i]);
+    pool->world.count = count;
+    pool->world.places = xcalloc(count, sizeof *pool->world.places);
+    pool->world.share = curl_share_init();
+    if (pool->world.share == NULL)
+        abort(); /* memory */
+    curl_share_setopt(pool->world.share, CURLSHOPT_USERDATA, pool);
+    curl_share_setopt(pool->world.share, CURLSHOPT_LOCKFUNC, share_lock);
+    curl_share_setopt(pool->world.share, CURLSHOPT_UNLOCKFUNC, share_unlock);
+    curl_share_setopt(pool->world.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    curl_share_setopt(pool->world.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    for (size_t i = 0; i < count; i++) {
+        target_init(&pool->world.places[i], &targets[i]);
+        if (is_https(&targets[i]) && pool->world.trust == NULL && (pool->world.trust = tls_trust_create()) == NULL)
+            abort(); /* memory */
+    }
+    prepare_seats(pool, seats_prepared);
+    *ret = pool;
+    return STATUS_OK;
+}
+
+void http_pool_destroy(struct http_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    struct http_seat *seat;
+    while ((seat = pool->hottest) != NULL) {
+        unlink_seat(pool, seat);
+        http_seat_destroy(seat);
+    }
+    for (size_t i = 0; i < pool->world.count; i++) {
+        curl_slist_free_all(pool->world.places[i].headers);
+        free(pool->world.places[i].url);
+    }
+    free(pool->world.places);
+    curl_share_cleanup(pool->world.share);
+    tls_trust_destroy(pool->world.trust);
+    for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
+        mutex_destroy(&pool->share_mutexes[i]);
+    mutex_destroy(&pool->mutex);
+    free(pool);
+    curl_global_cleanup();
+}

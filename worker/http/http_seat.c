@@ -1,0 +1,345 @@
+#include "http/http_seat.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http/tls_trust.h"
+
+#define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
+#define RECEIVE_BUFFER_BYTES 4096L
+#define UPLOAD_BUFFER_BYTES 16384L  /* curl's least; used by bodies over 64 KiB and by TLS */
+#define ERROR_BODY_BYTES_MAX 65536U /* enough to class an error; the rest isn't worth waiting for */
+#define KEEPALIVE_S 60L             /* a NAT forgets a silent connection; answers may take minutes */
+
+/* ---- curl's callbacks: run on the thread of the call ---- */
+
+int http_call_status(const struct http_call *call)
+{
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+static bool is_good(const struct http_call *call)
+{
+    int status = http_call_status(call);
+    return status >= 200 && status <= 299;
+}
+
+/* Makes room for more bytes; false: that would pass the limit. */
+static bool body_reserve(struct http_call *call, size_t more)
+{
+    size_t bytes_max = !is_good(call) && call->body_bytes_max > ERROR_BODY_BYTES_MAX ? ERROR_BODY_BYTES_MAX : call->body_bytes_max;
+    if (more > bytes_max || call->body_size > bytes_max - more)
+        return false;
+    size_t needed = call->body_size + more;
+    if (call->body == NULL) {
+        curl_off_t length = -1;
+        curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        if (length > (curl_off_t)bytes_max)
+            return false;
+        if (length > (curl_off_t)needed)
+            needed = (size_t)length; /* announced: one allocation for the whole */
+    } else if (needed > call->body_capacity && needed < call->body_capacity * 2) {
+        needed = call->body_capacity * 2;
+    }
+    if (needed > call->body_capacity) {
+        call->body = xrealloc(call->body, needed);
+        call->body_capacity = needed;
+    }
+    return true;
+}
+
+static size_t on_body(char *data, size_t unit, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    size_t size = unit * count;
+    if (call->is_event_stream && call->request->sink != NULL && is_good(call))
+        return call->request->sink(call, data, size, call->request->sink_arg) ? size : CURL_WRITEFUNC_ERROR;
+    if (!body_reserve(call, size)) {
+        call->body_too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (size > 0)
+        memcpy(call->body + call->body_size, data, size);
+    call->body_size += size;
+    return size;
+}
+
+/* name's value, trimmed, into out when the line is that header; a value too long is cut off. */
+static bool header_value(const char *line, size_t size, const char *name, char *out, size_t out_size)
+{
+    size_t name_size = strlen(name);
+    if (size <= name_size || line[name_size] != ':' || strncasecmp(line, name, name_size) != 0)
+        return false;
+    const char *value = line + name_size + 1;
+    size_t length = size - name_size - 1;
+    while (length > 0 && isspace((unsigned char)*value)) {
+        value++;
+        length--;
+    }
+    while (length > 0 && isspace((unsigned char)value[length - 1]))
+        length--;
+    if (length >= out_size)
+        return false;
+    memcpy(out, value, length);
+    out[length] = '\0';
+    return true;
+}
+
+static bool is_event_stream(const char *line, size_t size)
+{
+    static const char type[] = "text/event-stream";
+    char value[64];
+    return header_value(line, size, "content-type", value, sizeof value) && strncasecmp(value, type, sizeof type - 1) == 0;
+}
+
+static size_t on_header(char *line, size_t unit, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    size_t size = unit * count;
+    char first = size > 0 ? (char)(line[0] | 0x20) : '\0';
+    if (first == 'r') {
+        if (!header_value(line, size, "retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
+            header_value(line, size, "retry-after", call->retry_after, sizeof call->retry_after);
+    } else if (first == 'x') {
+        char word[8];
+        if (header_value(line, size, "x-should-retry", word, sizeof word))
+            call->should_retry = strcasecmp(word, "true") == 0 ? 1 : strcasecmp(word, "false") == 0 ? 0 : -1;
+    } else if (first == 'c' && call->request->sink != NULL && is_event_stream(line, size)) {
+        call->is_event_stream = true;
+    }
+    return size;
+}
+
+/* ---- seats ---- */
+
+void http_seat_destroy(struct http_seat *seat)
+{
+    if (seat == NULL)
+        return;
+    for (size_t i = 0; i < seat->count; i++) {
+        curl_easy_cleanup(seat->calls[i].easy);
+        free(seat->calls[i].body);
+    }
+    curl_multi_cleanup(seat->multi);
+    free(seat);
+}
+
+static void set_options(struct http_call *call, const struct http_world *world, const struct http_place *target)
+{
+    CURL *easy = call->easy;
+    if (target->url != NULL)
+        curl_easy_setopt(easy, CURLOPT_URL, target->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_VERSION);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    /* One call a connection: HTTP/2 would only add its windows and frames. */
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+    curl_easy_setopt(easy, CURLOPT_SHARE, world->share);
+    if (world->trust != NULL)
+        tls_trust_use(world->trust, easy);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, CONNECTION_IDLE_S_MAX);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* A call that ends while a name is being resolved doesn't wait for the resolver's thread. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->problem);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+}
+
+static bool prepare_call(struct http_seat *seat, size_t target)
+{
+    struct http_call *call = &seat->calls[target];
+    if (call->easy == NULL && (call->easy = curl_easy_init()) != NULL)
+        set_options(call, seat->world, &seat->world->places[target]);
+    return call->easy != NULL;
+}
+
+struct http_seat *http_seat_create(const struct http_world *world)
+{
+    struct http_seat *seat = xcalloc(1, sizeof *seat + world->count * sizeof seat->calls[0]);
+    seat->world = world;
+    seat->count = world->count;
+    seat->multi = curl_multi_init();
+    for (size_t i = 0; i < world->count; i++)
+        seat->calls[i].body_bytes_max = world->places[i].response_bytes_max;
+    /* Out of descriptors, a multi comes without its wake-up pair, and a wait on it could not be ended: try it. The byte
+     * it leaves costs the first call one turn of its loop. */
+    if (seat->multi == NULL || curl_multi_wakeup(seat->multi) != CURLM_OK || !prepare_call(seat, 0)) {
+        http_seat_destroy(seat);
+        return NULL;
+    }
+    curl_multi_setopt(seat->multi, CURLMOPT_MAXCONNECTS, (long)world->count);
+    return seat;
+}
+
+/* ---- calls ---- */
+
+struct http_call *http_seat_call(struct http_seat *seat, size_t target)
+{
+    return &seat->calls[target];
+}
+
+enum status http_call_start(struct http_seat *seat, size_t target, const struct http_request *request, struct error *err)
+{
+    struct http_call *call = &seat->calls[target];
+    assert(target < seat->count && call->request == NULL);
+    if (!prepare_call(seat, target))
+        return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no memory for another call");
+    call->request = request;
+    call->end = HTTP_RUNNING;
+    call->body_size = call->body_capacity = 0;
+    call->body_too_large = call->is_event_stream = false;
+    call->retry_after_ms[0] = call->retry_after[0] = call->problem[0] = '\0';
+    call->should_retry = -1;
+    call->started_ms = clock_mono_ms();
+    call->progress_ms = call->first_progress_ms = 0;
+    if (request->url != NULL)
+        curl_easy_setopt(call->easy, CURLOPT_URL, request->url);
+    if (request->body != NULL) {
+        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->body));
+        /* Not read from a callback: curl must be able to send it again on a fresh connection. */
+        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, request->body);
+    } else {
+        curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
+    }
+    if (curl_multi_add_handle(seat->multi, call->easy) != CURLM_OK) {
+        call->request = NULL;
+        seat->broken = true;
+        return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
+    }
+    seat->running++;
+    return STATUS_OK;
+}
+
+void http_call_progress(struct http_call *call)
+{
+    call->progress_ms = clock_mono_ms();
+    if (call->first_progress_ms == 0)
+        call->first_progress_ms = call->progress_ms;
+}
+
+bool http_call_was_sent(const struct http_call *call)
+{
+    curl_off_t sent_us = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+    return sent_us > 0;
+}
+
+void http_call_end(struct http_seat *seat, size_t target)
+{
+    struct http_call *call = &seat->calls[target];
+    if (call->request == NULL)
+        return;
+    if (call->end == HTTP_RUNNING)
+        seat->running--;
+    curl_multi_remove_handle(seat->multi, call->easy);
+    call->request = NULL;
+    free(steal_ptr(&call->body));
+}
+
+/* ---- waiting ---- */
+
+/* When this call's own patience ends. */
+static int64_t limit_of(const struct http_call *call)
+{
+    const struct http_request *request = call->request;
+    int64_t limit = request->until_ms;
+    if (request->sink == NULL)
+        return limit;
+    int64_t quiet = call->progress_ms == 0 ? request->first_ms : request->idle_ms;
+    int64_t since = call->progress_ms == 0 ? call->started_ms : call->progress_ms;
+    return quiet > 0 && since + quiet < limit ? since + quiet : limit;
+}
+
+static bool take_message(struct http_seat *seat, size_t *ret_target)
+{
+    int left = 0;
+    const CURLMsg *message = curl_multi_info_read(seat->multi, &left);
+    if (message == NULL || message->msg != CURLMSG_DONE)
+        return false;
+    struct http_call *call = NULL;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+    call->end = HTTP_DONE;
+    call->code = message->data.result;
+    seat->running--;
+    *ret_target = (size_t)(call - seat->calls);
+    return true;
+}
+
+/* The first whose time is up; else *ret_next is when that will be. */
+static bool take_timeout(struct http_seat *seat, int64_t now_ms, size_t *ret_target, int64_t *ret_next_ms)
+{
+    for (size_t i = 0; i < seat->count; i++) {
+        struct http_call *call = &seat->calls[i];
+        if (call->request == NULL || call->end != HTTP_RUNNING)
+            continue;
+        int64_t limit_ms = limit_of(call);
+        if (limit_ms <= now_ms) {
+            call->end = HTTP_TIMED_OUT;
+            seat->running--;
+            *ret_target = i;
+            return true;
+        }
+        if (limit_ms < *ret_next_ms)
+            *ret_next_ms = limit_ms;
+    }
+    return false;
+}
+
+static enum http_event wait_for_one(struct http_seat *seat, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target)
+{
+    for (;;) {
+        int running = 0;
+        if (http_cancel_is_fired(cancel))
+            return HTTP_CANCELLED;
+        if (take_message(seat, ret_target)) /* another that ended in the same turn */
+            return HTTP_ENDED;
+        if (curl_multi_perform(seat->multi, &running) != CURLM_OK)
+            break;
+        if (running < seat->running && take_message(seat, ret_target))
+            return HTTP_ENDED;
+        int64_t now_ms = clock_mono_ms();
+        int64_t next_ms = until_ms;
+        if (take_timeout(seat, now_ms, ret_target, &next_ms))
+            return HTTP_ENDED;
+        int64_t left_ms = next_ms - now_ms;
+        if (left_ms <= 0)
+            return HTTP_TIME;
+        if (curl_multi_poll(seat->multi, NULL, 0, left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL) != CURLM_OK)
+            break;
+    }
+    seat->broken = true;
+    return HTTP_BROKEN;
+}
+
+enum http_event http_seat_wait(struct http_seat *seat, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target)
+{
+    http_cancel_attach(cancel, seat->multi);
+    enum http_event event = wait_for_one(seat, until_ms, cancel, ret_target);
+    http_cancel_attach(cancel, NULL);
+    return event;
+}

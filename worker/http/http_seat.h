@@ -1,0 +1,122 @@
+/* A seat is what one thread needs to have HTTP calls under way, one to each target at most, and to block until the first of
+ * them ends: straight-line code that waits for several servers at once.
+ *
+ *   http_pool_take ─▶ http_call_start (target 0), (target 2) … ─▶ http_seat_wait ─▶ read http_call ─▶ http_call_end ─▶ http_pool_give
+ *
+ * Targets (providers, context sources) are named by their index, fixed when the pool is made (http_pool.h). A seat keeps one
+ * connection a target: connections can't be shared across threads, the DNS cache and TLS sessions are. A curl multi handle
+ * of its own is what lets another thread end the wait at once (curl_easy_perform looks up only once a second).
+ *
+ * Thread: the borrower's alone. Makes no retry, and judges no status. The process ignores SIGPIPE. */
+#ifndef CHAT_HTTP_HTTP_SEAT_H
+#define CHAT_HTTP_HTTP_SEAT_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "http/http_cancel.h"
+
+struct tls_trust;
+struct http_seat;
+struct http_call;
+
+/* Takes what arrives of a 2xx text/event-stream, in pieces of any size; false: end the call (code is CURLE_WRITE_ERROR). Runs on
+ * the thread of http_seat_wait. What counts as progress is for it to say: http_call_progress. */
+typedef bool http_sink(struct http_call *call, const char *data, size_t size, void *arg);
+
+struct http_request {
+    const char *url;  /* NULL: the target's */
+    const char *body; /* POSTed, the caller's until the call has ended; NULL: GET */
+    int64_t until_ms; /* clock_mono_ms by which it must have ended */
+    int64_t first_ms, idle_ms; /* with a sink: until the first progress, and between two; 0: unbounded */
+    http_sink *sink;  /* NULL: the body is kept whole, whatever its type */
+    void *sink_arg;
+};
+
+enum http_end {
+    HTTP_RUNNING,
+    HTTP_DONE,     /* code says how */
+    HTTP_TIMED_OUT /* by until_ms, first_ms or idle_ms */
+};
+
+/* One call, and in the end its response; valid from http_call_start to http_call_end. */
+struct http_call {
+    CURL *easy;
+    const struct http_request *request; /* NULL: none is under way */
+    enum http_end end;
+    CURLcode code;
+    int64_t started_ms; /* clock_mono_ms */
+    int64_t progress_ms; /* the last progress; 0: none yet */
+    int64_t first_progress_ms;
+    char *body; /* NULL until data arrives: thousands of calls wait without it */
+    size_t body_size;
+    size_t body_capacity;
+    size_t body_bytes_max;
+    bool body_too_large;
+    bool is_event_stream;
+    char retry_after_ms[32]; /* header values; empty: absent */
+    char retry_after[48];
+    int should_retry;              /* 0, 1; -1: the header is absent */
+    char problem[CURL_ERROR_SIZE]; /* curl's words; empty: none */
+};
+
+/* Begins; nothing is sent before http_seat_wait. request stays the caller's, until http_call_end. FAILED: unavailable `no_resources`. */
+enum status http_call_start(struct http_seat *seat, size_t target, const struct http_request *request, struct error *err) MUST_CHECK;
+
+enum http_event {
+    HTTP_ENDED,    /* *ret_target's call; it is told once */
+    HTTP_TIME,     /* until_ms came */
+    HTTP_CANCELLED,
+    HTTP_BROKEN    /* libcurl can't go on: the seat's calls are lost, give it back */
+};
+
+/* Blocks until a call of the seat ends, asleep until something happens: no time slices. cancel may be NULL. */
+enum http_event http_seat_wait(struct http_seat *seat, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target);
+
+struct http_call *http_seat_call(struct http_seat *seat, size_t target);
+/* The response's status; 0: none came. */
+int http_call_status(const struct http_call *call);
+/* Was any of the request sent? Without, the server had no chance. */
+bool http_call_was_sent(const struct http_call *call);
+/* What the sink took counts: the idle time begins anew. */
+void http_call_progress(struct http_call *call);
+/* Frees the response. In the middle of a call it closes the connection: the server stops its work. Nothing if none was started. */
+void http_call_end(struct http_seat *seat, size_t target);
+
+/* ---- http_pool's ---- */
+
+/* Where a call goes. */
+struct http_place {
+    char *url; /* NULL: each call brings its own */
+    struct curl_slist *headers;
+    int64_t connect_timeout_ms; /* with DNS and TLS */
+    size_t response_bytes_max;
+};
+
+/* What all seats share. */
+struct http_world {
+    struct http_place *places;
+    size_t count;
+    CURLSH *share;
+    struct tls_trust *trust; /* NULL: nothing is asked over https */
+};
+
+struct http_seat {
+    const struct http_world *world;
+    CURLM *multi;
+    int running;
+    bool broken;
+    struct http_seat *hotter; /* the pool's, while idle */
+    struct http_seat *colder;
+    int64_t idle_since_ms;
+    size_t count;
+    struct http_call calls[]; /* by target; a handle is made when it is first used, target 0's at once */
+};
+
+struct http_seat *http_seat_create(const struct http_world *world); /* NULL: no descriptors */
+void http_seat_destroy(struct http_seat *seat); /* NULL is fine */
+
+#endif

@@ -1,0 +1,28 @@
+/* How many extra calls a worker may make: two limits, both of which must agree. Pure; its owner locks and brings the time.
+ *
+ * - The retry budget of Finagle: each call deposits a fifth of an extra one, and ten a second come by themselves; what is
+ *   saved up is bounded by ten seconds' worth.
+ * - The throttle of gRFC A6: HEDGE_TOKENS tokens, a failure takes one, a success gives a tenth back; at half or less
+ *   there are no extra calls: a provider in trouble isn't asked twice. */
+#ifndef CHAT_LLM_HEDGE_BUDGET_H
+#define CHAT_LLM_HEDGE_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HEDGE_TOKENS 10.0
+
+struct hedge_budget {
+    double extra;  /* calls that may be made */
+    double tokens; /* of the throttle */
+    int64_t at_ms; /* when `extra` was last counted up */
+};
+
+void hedge_budget_init(struct hedge_budget *budget, int64_t now_ms);
+/* A question is asked, by a first call. */
+void hedge_budget_called(struct hedge_budget *budget, int64_t now_ms);
+void hedge_budget_ended(struct hedge_budget *budget, bool good);
+/* True takes one. */
+bool hedge_budget_take(struct hedge_budget *budget, int64_t now_ms);
+
+#endif

@@ -1,0 +1,266 @@
+#include "llm/llm_ask.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "llm/call_policy.h"
+#include "ops/metrics.h"
+
+#define NOBODY SIZE_MAX
+#define HEDGE_UNKNOWN_MS 1000 /* auto: while too few answers are known */
+
+/* One provider's part in a question. */
+struct asked {
+    bool running, was_asked;
+    bool shortened; /* its history was cut already */
+    char *body;     /* owned; lives as long as the call */
+    uint32_t began_under;
+    int64_t started_ms;
+};
+
+struct asking {
+    const struct llm_question *question;
+    struct llm_talk talk;
+    struct call_policy policy;
+    struct asked asked[PROVIDERS_MAX]; /* by index of settings.providers */
+    struct llm_outcome *outcome;
+    struct llm_answer *answer;
+    struct error *err;
+};
+
+/* ---- one call's begin and end ---- */
+
+static struct llm_tried *note(struct asking *a, size_t provider)
+{
+    struct llm_outcome *outcome = a->outcome;
+    struct llm_tried *tried = &outcome->tried[outcome->tried_count < TRIED_MAX ? outcome->tried_count++ : TRIED_MAX - 1];
+    *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    return tried;
+}
+
+static enum status start(struct asking *a, size_t provider, size_t skipped, bool extra)
+{
+    const struct llm_question *question = a->question;
+    struct asked *asked = &a->asked[provider];
+    struct error why = {0};
+    free(asked->body);
+    asked->body = question->encode(&question->settings->providers[provider], skipped, question->arg);
+    asked->started_ms = clock_mono_ms();
+    METRIC_INC(llm_calls_total);
+    if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, &why) != STATUS_OK) {
+        METRIC_INC(llm_call_failures_total);
+        struct llm_tried *tried = note(a, provider);
+        tried->end = TRIED_FAILED;
+        tried->error = why;
+        return STATUS_FAILED;
+    }
+    asked->running = asked->was_asked = true;
+    asked->began_under = provider_health_started(question->health, provider, extra);
+    return STATUS_OK;
+}
+
+static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t tokens)
+{
+    int64_t took_ms = clock_mono_ms() - a->asked[provider].started_ms;
+    a->asked[provider].running = false;
+    a->outcome->limit_changed |=
+        provider_health_ended(a->question->health, provider, a->asked[provider].began_under, end, took_ms, took_ms, tokens);
+}
+
+/* What still runs is cut short: whoever generates for nobody stops. */
+static void drop_running(struct asking *a)
+{
+    for (size_t i = 0; i < a->question->settings->provider_count; i++) {
+        if (!a->asked[i].running)
+            continue;
+        llm_talk_drop(&a->talk, i);
+        tell_health(a, i, HEALTH_DROPPED, -1);
+        METRIC_INC(llm_calls_dropped_total);
+        METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->asked[i].body));
+        note(a, i)->end = TRIED_DROPPED;
+    }
+}
+
+/* ---- what an end means ---- */
+
+static bool is_about_the_provider(int status)
+{
+    return status == 401 || status == 402 || status == 403 || status == 404 || status == 405 || (status >= 300 && status < 400);
+}
+
+bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error *err)
+{
+    if (err->class == ERROR_CANCELLED || failure->context_overflow)
+        return true;
+    return err->class == ERROR_PERMANENT && !failure->billing && failure->http_status >= 400 && !is_about_the_provider(failure->http_status);
+}
+
+static bool is_filtered(const struct llm_answer *answer, const struct error *err)
+{
+    return err == NULL ? answer->finish_reason != NULL && strcmp(answer->finish_reason, "content_filter") == 0
+                       : strcmp(err->code, "content_filter") == 0;
+}
+
+/* The provider that a setting names for such a failure, unless it was asked. */
+static size_t fallback_of(const struct asking *a, const char *name)
+{
+    const struct settings *settings = a->question->settings;
+    for (size_t i = 0; name != NULL && i < settings->provider_count; i++)
+        if (strcmp(settings->providers[i].name, name) == 0)
+            return a->asked[i].was_asked ? NOBODY : i;
+    return NOBODY;
+}
+
+/* Stands in for the call that has just ended: to the policy that one goes on. */
+static bool goes_on(struct asking *a, size_t provider, const struct llm_failure *failure, const struct error *err, bool filtered)
+{
+    const struct llm_question *question = a->question;
+    struct asked *asked = &a->asked[provider];
+    if (err != NULL && failure->context_overflow && !asked->shortened && question->turns >= 2) {
+        asked->shortened = true;
+        return start(a, provider, (question->turns + 1) / 2, true) == STATUS_OK;
+    }
+    size_t other = NOBODY;
+    if (err != NULL && failure->context_overflow)
+        other = fallback_of(a, question->settings->llm.overflow_provider);
+    else if (filtered)
+        other = fallback_of(a, question->settings->llm.filter_provider);
+    if (other == NOBODY)
+        return false;
+    METRIC_INC(llm_fallbacks_total);
+    return start(a, other, 0, true) == STATUS_OK;
+}
+
+static void take_end(struct asking *a, size_t provider)
+{
+    struct llm_answer answer = {0};
+    struct error why = {0};
+    struct llm_tried *tried = note(a, provider);
+    enum status status = llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why);
+    if (status == STATUS_OK) {
+        tell_health(a, provider, HEALTH_GOOD, answer.usage.completion_tokens);
+        if (is_filtered(&answer, NULL) && goes_on(a, provider, &tried->failure, NULL, true)) {
+            tried->end = TRIED_FAILED;
+            error_set(&tried->error, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
+            llm_answer_finish(&answer);
+            return;
+        }
+        tried->end = TRIED_GOOD;
+        *a->answer = answer;
+        call_policy_ended(&a->policy, CALL_GOOD);
+        return;
+    }
+    METRIC_INC(llm_call_failures_total);
+    tell_health(a, provider, health_end_of(&tried->failure), -1);
+    tried->end = TRIED_FAILED;
+    tried->error = why;
+    if (!goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)))
+        call_policy_ended(&a->policy, llm_failure_is_fatal(&tried->failure, &why) ? CALL_FATAL : CALL_FAILED);
+}
+
+/* ---- the whole ---- */
+
+/* Which failure is the question's. One that counts as an attempt goes before one that doesn't, or a job that always fails
+ * at one provider would wait for ever for another; both before one that ends the job. A fatal one came last. */
+static size_t most_hopeful(const struct llm_outcome *outcome)
+{
+    static const int hope[] = {[ERROR_RETRIABLE] = 3, [ERROR_UNAVAILABLE] = 2, [ERROR_PERMANENT] = 1, [ERROR_FATAL] = 0};
+    size_t best = NOBODY;
+    for (size_t i = 0; i < outcome->tried_count; i++) {
+        const struct llm_tried *tried = &outcome->tried[i];
+        if (tried->end != TRIED_FAILED)
+            continue;
+        if (llm_failure_is_fatal(&tried->failure, &tried->error))
+            return i;
+        if (best == NOBODY || hope[tried->error.class] > hope[outcome->tried[best].error.class])
+            best = i;
+    }
+    return best;
+}
+
+static bool may_hedge(void *arg)
+{
+    struct asking *a = arg;
+    bool may = provider_health_may_hedge(a->question->health);
+    METRIC_ADD(llm_hedges_total, may);
+    METRIC_ADD(llm_hedges_denied_total, !may);
+    return may;
+}
+
+static enum status conclude(struct asking *a, enum http_event event)
+{
+    struct llm_outcome *outcome = a->outcome;
+    bool good = a->policy.won;
+    for (size_t i = 0; good && i < outcome->tried_count; i++)
+        if (outcome->tried[i].end == TRIED_GOOD)
+            outcome->told = i;
+    drop_running(a);
+    if (good)
+        return STATUS_OK;
+    const char *name = a->question->settings->providers[a->question->candidates[0]].name;
+    if (event == HTTP_CANCELLED)
+        return error_set(a->err, ERROR_CANCELLED, "cancelled", "provider %s: cut short", name);
+    if (event == HTTP_BROKEN)
+        return error_set(a->err, ERROR_RETRIABLE, "connection_lost", "provider %s: libcurl can't go on with the call", name);
+    outcome->told = most_hopeful(outcome);
+    *a->err = outcome->tried[outcome->told].error;
+    return STATUS_FAILED;
+}
+
+static enum status drive(struct asking *a)
+{
+    const struct llm_question *question = a->question;
+    size_t candidate = 0, provider = 0;
+    int64_t until_ms = 0;
+    for (bool first = true;; first = false) {
+        switch (call_policy_next(&a->policy, clock_mono_ms(), may_hedge, a, &candidate, &until_ms)) {
+        case CALL_START:
+            if (start(a, question->candidates[candidate], 0, !first) != STATUS_OK)
+                call_policy_ended(&a->policy, CALL_FAILED);
+            break;
+        case CALL_WAIT: {
+            enum http_event event = llm_talk_wait(&a->talk, until_ms, &provider);
+            if (event == HTTP_ENDED)
+                take_end(a, provider);
+            else if (event != HTTP_TIME)
+                return conclude(a, event);
+            break;
+        }
+        case CALL_WON:
+        case CALL_LOST: return conclude(a, HTTP_ENDED);
+        }
+    }
+}
+
+enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
+{
+    struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err};
+    const struct settings *settings = question->settings;
+    ret->tried_count = ret->told = 0;
+    ret->limit_changed = false;
+    if (question->until_ms <= clock_mono_ms()) {
+        note(&a, question->candidates[0])->end = TRIED_FAILED;
+        error_set(&ret->tried[0].error, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask",
+                  settings->providers[question->candidates[0]].name);
+        *err = ret->tried[0].error;
+        return STATUS_FAILED;
+    }
+    if (llm_talk_begin(question->client, question->cancel, &a.talk, err) != STATUS_OK) {
+        struct llm_tried *tried = note(&a, question->candidates[0]);
+        tried->end = TRIED_FAILED;
+        tried->error = *err;
+        return STATUS_FAILED;
+    }
+    int64_t hedge_after_ms = settings->llm.hedge_after_ms;
+    if (hedge_after_ms == HEDGE_AUTO)
+        hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
+    call_policy_init(&a.policy, settings->llm.strategy, question->count, hedge_after_ms);
+    enum status status = drive(&a);
+    llm_talk_end(&a.talk);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        free(a.asked[i].body);
+    return status;
+}

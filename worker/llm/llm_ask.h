@@ -1,0 +1,53 @@
+/* Asks one question: of several providers in a row, of all at once, or of a second when the first is slow, as llm.strategy
+ * says (call_policy.h). Straight-line code: the thread drives all the calls of its question and blocks until the first is
+ * good, or none can be any more. What a loser had under way is cut short.
+ *
+ * A conversation that is longer than the model's context is asked once more of the same provider without its older half,
+ * then of llm.overflow_provider; an answer that a content filter refused, of llm.filter_provider.
+ *
+ * Thread: the engine's. Makes no second attempt of what failed: that is the dispatcher's to do. */
+#ifndef CHAT_LLM_LLM_ASK_H
+#define CHAT_LLM_LLM_ASK_H
+
+#include "llm/llm_client.h"
+#include "llm/provider_health.h"
+
+struct llm_question {
+    const struct settings *settings;
+    struct llm_client *client;
+    struct provider_health *health;
+    struct http_cancel *cancel; /* NULL: none */
+    const size_t *candidates;   /* whom to ask, by preference: indices of settings.providers; at least one */
+    size_t count;
+    int64_t until_ms; /* clock_mono_ms by which it must have ended */
+    size_t turns;     /* of history */
+    /* The request's body without the first `skipped` turns; owned by the caller of encode. */
+    char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
+    void *arg;
+};
+
+/* How one call ended. */
+struct llm_tried {
+    size_t provider;
+    enum { TRIED_GOOD, TRIED_FAILED, TRIED_DROPPED /* cut short: another was faster, or all was cancelled */ } end;
+    struct error error; /* FAILED */
+    struct llm_failure failure;
+};
+
+#define TRIED_MAX (2 * PROVIDERS_MAX)
+
+struct llm_outcome {
+    struct llm_tried tried[TRIED_MAX]; /* in the order of their ends */
+    size_t tried_count;
+    size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
+    bool limit_changed; /* of a provider's calls in flight */
+};
+
+/* OK: *ret_answer is the caller's. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin. */
+enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err) MUST_CHECK;
+
+/* Is the question itself refused, so that no other provider would take it? The rest is the provider's: its load, its key, its account,
+ * its models. Pure. */
+bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error *err);
+
+#endif
