@@ -334,6 +334,11 @@ class Topics:
         records = self._read(self.replies_topic, lambda found: len({job_of(r) for r in found}) >= count, f"replies to {count} jobs", None, limit_s)
         return {job_of(r): json.loads(r.value()) for r in records}
 
+    def reply_of(self, job: str, limit_s: float = LIMIT_S) -> dict:
+        """The reply to one job."""
+        records = self._read(self.replies_topic, lambda found: any(job_of(r) == job for r in found), f"a reply to {job}", None, limit_s)
+        return next(json.loads(r.value()) for r in records if job_of(r) == job)
+
     def _consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"look-{uuid.uuid4()}", "enable.auto.commit": False,
                          "auto.offset.reset": "earliest", "log_level": 0, "fetch.wait.max.ms": 50})

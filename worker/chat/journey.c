@@ -77,9 +77,8 @@ static bool judge(const struct service *service, struct task *task, const struct
             all_away = false;
         }
     }
-    if (outcome->limit_changed)
-        for (size_t i = 0; i < outcome->tried_count; i++)
-            weather_limit(service->weather, outcome->tried[i].provider, provider_health_limit(service->health, outcome->tried[i].provider));
+    for (size_t i = 0; outcome->limit_changed && i < outcome->tried_count; i++)
+        weather_limit(service->weather, outcome->tried[i].provider, provider_health_limit(service->health, outcome->tried[i].provider));
     return all_away;
 }
 

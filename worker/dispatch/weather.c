@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mutex.h"
 #include "dispatch/breaker.h"
 #include "dispatch/dispatcher.h"
@@ -181,6 +182,9 @@ void weather_limit(struct weather *weather, size_t provider, size_t limit)
 {
     mutex_lock(&weather->lock);
     bool limited = false;
+    if (limit < weather->limits[provider])
+        log_info("inflight_limited", F_STR("provider", weather->settings->providers[provider].name), F_INT("limit", limit),
+                 F_STR("hint", "it is overloaded: fewer questions are under way at once, until it answers well"));
     weather->limits[provider] = limit;
     for (size_t i = 0; i < weather->settings->provider_count; i++)
         limited = limited || weather->limits[i] != SIZE_MAX;

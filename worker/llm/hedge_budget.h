@@ -2,7 +2,7 @@
  *
  * - The retry budget of Finagle: each call deposits a fifth of an extra one, and ten a second come by themselves; what is
  *   saved up is bounded by ten seconds' worth.
- * - The throttle of gRFC A6: HEDGE_TOKENS tokens, a failure takes one, a success gives a tenth back; at half or less
+ * - The throttle of gRFC A6: ten tokens, a failure takes one, a success gives a tenth back; at half or less
  *   there are no extra calls: a provider in trouble isn't asked twice. */
 #ifndef CHAT_LLM_HEDGE_BUDGET_H
 #define CHAT_LLM_HEDGE_BUDGET_H
@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HEDGE_TOKENS 10.0
+#define HEDGE_TOKENS 100 /* tenths */
 
 struct hedge_budget {
-    double extra;  /* calls that may be made */
-    double tokens; /* of the throttle */
+    int64_t extra;  /* thousandths of calls that may be made */
+    int64_t tokens; /* tenths, of the throttle */
     int64_t at_ms; /* when `extra` was last counted up */
 };
 

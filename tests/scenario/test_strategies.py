@@ -1,0 +1,186 @@
+"""Several providers: in a row, as a race, or hedged; what a loser had under way ends at the provider, too."""
+import json
+
+import pytest
+from parts import Topics, wait_until
+
+
+class Two:
+    """A worker that asks `main`, then `spare`; each is a simulator of its own."""
+
+    def __init__(self, stage, main, spare, **settings):
+        self.main, self.spare = stage.simulator(*main), stage.simulator(*spare)
+        pairs = {"llm.providers": "main,spare", "provider.spare.url": self.spare.url, "provider.spare.model": "spare"}
+        self.worker = stage.worker(stage.redis(), self.main, **{**pairs, **settings})
+        self.topics = Topics(self.worker.bootstrap)
+
+    def ask(self, message="hi", job="j", session="s", **fields):
+        self.topics.send({"id": job, "message": message, **fields}, key=session)
+        return self.topics.reply_of(job)
+
+    def seen(self):
+        return self.main.stats()["requests"], self.spare.stats()["requests"]
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "401", "404", "billing", "reset", "not-json", "503", "stall"])
+def test_sequential_asks_the_next_when_one_fails(stage, redis_io, fault):
+    """Whatever is the provider's own trouble: its load, its key, its account, its time. The job loses no attempt."""
+    two = Two(stage, [], [], **{"worker.redis_io": redis_io, "provider.main.attempt_timeout_ms": "500"})
+    two.main.faults(fault)
+    reply = two.ask()
+    assert (reply["status"], reply["provider"], reply["attempts"]) == ("ok", "spare", 1)
+    assert two.main.stats()["requests"] >= 1 and two.spare.stats()["requests"] == 1
+
+
+def test_sequential_asks_nobody_else_while_the_first_is_well(stage):
+    two = Two(stage, [], [])
+    assert two.ask()["provider"] == "main" and two.seen() == (1, 0)
+
+
+@pytest.mark.parametrize("strategy", ["sequential", "hedge", "race"])
+def test_a_question_that_is_refused_for_itself_is_asked_once(stage, strategy):
+    two = Two(stage, ["--faults", "400"], ["--latency", "3000"], **{"llm.strategy": strategy, "llm.hedge_after_ms": "5000"})
+    reply = two.ask()
+    assert reply["status"] == "error" and reply["error"]["provider"] == "main" and reply["attempts"] == 1
+    assert two.spare.stats()["answered"] == 0
+
+
+def test_when_all_fail_the_job_is_tried_again_and_then_dead(stage):
+    two = Two(stage, ["--faults", "401"], ["--faults", "500"], **{"retry.attempts_max": "2"})
+    reply = two.ask()
+    assert reply["status"] == "error" and reply["attempts"] == 2 and two.seen() == (2, 2)
+    assert reply["error"]["provider"] == "spare" and reply["error"]["retriable"] is True, "the failure that leaves most hope"
+
+
+def test_in_a_race_the_first_good_answer_wins_and_the_loser_is_cut_short(stage, redis_io):
+    two = Two(stage, ["--latency", "20000"], ["--latency", "50"], **{"llm.strategy": "race", "worker.redis_io": redis_io})
+    reply = two.ask()
+    assert (reply["status"], reply["provider"]) == ("ok", "spare") and reply["timing_ms"]["llm"] < 10000
+    wait_until(lambda: two.main.stats()["aborted_by_client"] == 1, "the loser's connection closed")
+    assert two.main.stats()["in_flight"] == 0
+    wait_until(lambda: two.worker.metric("llm_calls_dropped_total") == 1, "what it may have cost is counted")
+    assert two.worker.metric("llm_calls_dropped_request_bytes_total") > 20
+
+
+def test_in_a_race_an_error_never_wins_while_another_may_succeed(stage):
+    two = Two(stage, ["--faults", "500"], ["--latency", "300"], **{"llm.strategy": "race"})
+    reply = two.ask()
+    assert (reply["status"], reply["provider"], reply["attempts"]) == ("ok", "spare", 1)
+
+
+def test_a_hedge_asks_the_second_when_the_first_is_slow(stage, redis_io):
+    two = Two(stage, ["--latency", "20000"], [], **{"llm.strategy": "hedge", "llm.hedge_after_ms": "100", "worker.redis_io": redis_io})
+    reply = two.ask()
+    assert (reply["status"], reply["provider"]) == ("ok", "spare")
+    wait_until(lambda: two.main.stats()["aborted_by_client"] == 1, "the loser's connection closed")
+    assert two.worker.metric("llm_hedges_total") == 1
+
+
+def test_a_hedge_asks_nobody_else_when_the_first_is_quick(stage):
+    two = Two(stage, [], [], **{"llm.strategy": "hedge", "llm.hedge_after_ms": "5000"})
+    assert two.ask()["provider"] == "main" and two.seen() == (1, 0) and two.worker.metric("llm_hedges_total") == 0
+
+
+def test_a_hedge_asks_the_second_at_once_when_the_first_fails(stage):
+    two = Two(stage, ["--faults", "500"], [], **{"llm.strategy": "hedge", "llm.hedge_after_ms": "30000"})
+    reply = two.ask()
+    assert reply["provider"] == "spare" and reply["timing_ms"]["llm"] < 20000
+
+
+def test_the_hedge_has_a_budget(stage):
+    """All answers are slow: what the budget allows is asked twice, the rest waits for the first."""
+    two = Two(stage, ["--latency", "600"], ["--latency", "600"], **{"llm.strategy": "hedge", "llm.hedge_after_ms": "50", "worker.threads": "64"})
+    for n in range(64):
+        two.topics.producer.produce(two.topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
+    assert two.topics.producer.flush(30) == 0
+    assert {r["status"] for r in two.topics.replies(64).values()} == {"ok"}
+    hedges, denied = two.worker.metric("llm_hedges_total"), two.worker.metric("llm_hedges_denied_total")
+    assert hedges + denied >= 60 and denied > 0
+    assert hedges <= 10 + 64 / 5 + 10 * 5, "a second's worth, a fifth, and ten a second"
+    assert two.spare.stats()["requests"] == hedges
+
+
+def test_a_provider_that_is_away_is_left_out_and_asked_again_when_it_is_back(stage):
+    two = Two(stage, ["--faults", "500"], [], **{"retry.backoff_ms": "200", "retry.backoff_max_ms": "1000"})
+    for n in range(20):
+        assert two.ask(job=f"j{n}", session=f"s{n}")["provider"] == "spare"
+    two.worker.wait_event("breaker_opened", dependency="provider.main")
+    assert two.main.stats()["requests"] < 20, "not asked while it is away"
+    assert two.worker.metric("partitions_paused") == 0, "the other answers: the intake stays open"
+    two.main.faults("")
+    number = iter(range(100, 1000))
+
+    def comes_back():
+        n = next(number)
+        return two.ask(job=f"j{n}", session=f"s{n}")["provider"] == "main"
+
+    wait_until(comes_back, "main asked again")
+
+
+def test_a_provider_that_fails_every_second_call_is_left_out(stage):
+    """By its rate of errors: there are never five failures in a row."""
+    two = Two(stage, ["--faults", "500 match=odd"], [], **{"retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000"})
+    for n in range(40):
+        assert two.ask("odd" if n % 2 else "even", job=f"j{n}", session=f"s{n}")["status"] == "ok"
+    two.worker.wait_event("breaker_opened", dependency="provider.main")
+
+
+def test_while_all_are_away_lag_grows_and_jobs_live(stage, redis_io):
+    two = Two(stage, ["--faults", "500"], ["--faults", "503"], **{"retry.backoff_max_ms": "400", "retry.attempts_max": "3", "worker.redis_io": redis_io})
+    for n in range(40):
+        two.topics.producer.produce(two.topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
+    assert two.topics.producer.flush(30) == 0
+    for name in ("main", "spare"):
+        two.worker.wait_event("breaker_opened", dependency=f"provider.{name}")
+    wait_until(lambda: two.worker.metric("partitions_paused") == two.worker.metric("partitions_assigned") > 0, "the intake closed")
+    two.spare.faults("")
+    replies = two.topics.replies(40)
+    assert {r["status"] for r in replies.values()} == {"ok"}
+
+
+def test_a_conversation_too_long_for_one_is_answered_by_the_overflow_provider(stage):
+    two = Two(stage, ["--ctx", "20"], [], **{"llm.providers": "main", "llm.overflow_provider": "spare"})
+    reply = two.ask(" ".join(["word"] * 50))
+    assert (reply["status"], reply["provider"], reply["attempts"]) == ("ok", "spare", 1)
+    assert two.worker.metric("llm_fallbacks_total") == 1
+    assert two.ask("short", job="k", session="another")["provider"] == "main"
+
+
+@pytest.mark.parametrize("fault", ["filter", "400 code=content_filter"])
+def test_what_a_filter_refuses_is_answered_by_the_filter_provider(stage, fault):
+    two = Two(stage, ["--faults", fault], [], **{"llm.providers": "main", "llm.filter_provider": "spare"})
+    reply = two.ask()
+    assert (reply["status"], reply["provider"], reply["finish_reason"]) == ("ok", "spare", "stop")
+
+
+def test_without_a_filter_provider_the_filters_word_is_in_the_reply(stage):
+    two = Two(stage, ["--faults", "filter"], [])
+    reply = two.ask()
+    assert (reply["provider"], reply["finish_reason"]) == ("main", "content_filter")
+
+
+def test_a_call_that_cannot_finish_in_time_is_not_started(stage):
+    two = Two(stage, ["--latency", "400"], ["--latency", "400"])
+    for n in range(24):
+        two.topics.producer.produce(two.topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
+    assert two.topics.producer.flush(30) == 0
+    two.topics.replies(24)
+    asked = two.seen()
+    reply = two.ask(job="late", session="late", deadline_ms=250)
+    assert reply["status"] == "error" and reply["error"]["code"] in ("deadline_exceeded", "timeout")
+    main, spare = two.seen()
+    assert main == asked[0], "main is known to take longer"
+    assert spare <= asked[1] + 1, "of spare nothing is known"
+
+
+def test_an_overloaded_provider_is_asked_less(stage):
+    """Each third call is refused for load: fewer are under way at once, and all end well."""
+    redis, sim = stage.redis(), stage.simulator("--latency", "100", "--faults", "429 rate=0.3")
+    worker = stage.worker(redis, sim, **{"worker.threads": "32", "retry.attempts_max": "20", "retry.backoff_max_ms": "200"})
+    topics = Topics(worker.bootstrap)
+    for n in range(300):
+        topics.producer.produce(topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
+    assert topics.producer.flush(30) == 0
+    assert {r["status"] for r in topics.replies(300).values()} == {"ok"}
+    limits = [int(event["limit"]) for event in worker.events("inflight_limited", provider="main")]
+    assert limits and min(limits) < 28, limits
