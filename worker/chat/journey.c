@@ -10,6 +10,7 @@
 #include "chat/session.h"
 #include "completion/completion.h"
 #include "completion/outcome.h"
+#include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
@@ -129,6 +130,8 @@ void journey_run(const struct service *service, struct task **owned, struct http
 
     if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
         session_claim_lost(task);
+    } else if (task->outcome == OUTCOME_NONE && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
+        session_claim_ran_out(task);
     } else if (task->outcome == OUTCOME_NONE) {
         struct llm_answer answer = {0};
         int64_t asked_us = clock_mono_us();
