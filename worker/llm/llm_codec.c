@@ -281,6 +281,24 @@ static int status_of(const struct provider_error *said)
     return 500;
 }
 
+bool llm_is_error_in_200(const json_t *root)
+{
+    if (json_is_array(root))
+        root = json_array_get(root, 0);
+    const json_t *error = json_object_get(root, "error");
+    const char *object = text_at(root, "object");
+    return json_is_object(error) || json_is_string(error) || (object != NULL && strcmp(object, "error") == 0);
+}
+
+enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err)
+{
+    struct provider_error said;
+    struct error why = {0};
+    read_error(root, &said);
+    classify(status_of(&said), &said, failure, &why);
+    return error_set(err, why.class, why.code, "an error inside an HTTP 200, as of %s", why.message);
+}
+
 /* ---- the answer ---- */
 
 static int64_t tokens_at(const json_t *usage, const char *name)
@@ -295,33 +313,31 @@ static char *copy_at(const json_t *object, const char *name)
     return text != NULL ? xstrdup(text) : NULL;
 }
 
+struct usage llm_usage_read(const json_t *usage)
+{
+    return (struct usage){.prompt_tokens = tokens_at(usage, "prompt_tokens"),
+                          .completion_tokens = tokens_at(usage, "completion_tokens"),
+                          .total_tokens = tokens_at(usage, "total_tokens")};
+}
+
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
     AUTO_JSON json_t *root = json_text_load(body, size);
     if (root == NULL)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
-    const json_t *error = json_object_get(json_is_array(root) ? json_array_get(root, 0) : root, "error");
-    if (json_is_object(error) || json_is_string(error)) {
-        struct provider_error said;
-        read_error(root, &said);
-        classify(status_of(&said), &said, failure, err);
-        return error_set(err, err != NULL ? err->class : ERROR_RETRIABLE, err != NULL ? err->code : "",
-                         "an error inside an HTTP 200, as of %s", err != NULL ? err->message : "");
-    }
+    if (llm_is_error_in_200(root))
+        return llm_error_in_200(root, failure, err);
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     json_t *message = json_object_get(choice, "message");
     if (!json_is_object(message))
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
                          choice == NULL ? "choices" : "message");
-    const json_t *usage = json_object_get(root, "usage");
     *ret = (struct llm_answer){
         .message = json_incref(message),
         .finish_reason = copy_at(choice, "finish_reason"),
         .model = copy_at(root, "model"),
-        .usage = {.prompt_tokens = tokens_at(usage, "prompt_tokens"),
-                  .completion_tokens = tokens_at(usage, "completion_tokens"),
-                  .total_tokens = tokens_at(usage, "total_tokens")},
+        .usage = llm_usage_read(json_object_get(root, "usage")),
     };
     return STATUS_OK;
 }

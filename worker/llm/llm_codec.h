@@ -3,6 +3,10 @@
 #ifndef CHAT_LLM_LLM_CODEC_H
 #define CHAT_LLM_LLM_CODEC_H
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "llm/llm_client.h"
 #include "wire/job.h"
 
@@ -38,5 +42,15 @@ enum status llm_response_decode(const char *body, size_t size, struct llm_answer
  * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
  * code, no content. failure may be NULL. */
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err);
+
+/* Whether JSON that came with a 200, a body or an event of a stream, is an error: an `error` object or text (also in
+ * Gemini's array), or vLLM's "object":"error". root may be NULL. */
+bool llm_is_error_in_200(const json_t *root) MUST_CHECK;
+/* Classes such an error by the status that its code or type would have had (500 where they say nothing); root may be
+ * NULL, for one that is no JSON. Otherwise as llm_error_classify. Returns FAILED. */
+enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err);
+
+/* Reads the `usage` of an answer or a chunk; what isn't said is -1. */
+struct usage llm_usage_read(const json_t *usage);
 
 #endif
