@@ -12,6 +12,15 @@
 #include "llm/llm_client.h"
 #include "llm/provider_health.h"
 
+/* A piece of an answer that is being written. The pieces of one `try` are one answer, from its beginning; when another
+ * provider takes over (the first broke off, or another was faster), a new try begins, and what came before is void. */
+struct llm_piece {
+    int64_t try; /* from 0 */
+    const char *text, *reasoning; /* lent; NULL: none */
+    size_t text_size, reasoning_size;
+    bool final; /* the answer is whole: no piece follows */
+};
+
 struct llm_question {
     const struct settings *settings;
     struct llm_client *client;
@@ -21,6 +30,8 @@ struct llm_question {
     size_t count;
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
     size_t turns;     /* of history */
+    bool stream; /* hand out the answer as it comes: the encoded body asks for it */
+    void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
     void *arg;

@@ -111,6 +111,8 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     put_messages(out, parts);
     fputc(']', out);
     put_rest(out, parts->provider, parts->job->params);
+    if (parts->stream)
+        fputs(parts->provider->stream_usage == STREAM_USAGE_ASKED ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : ",\"stream\":true", out);
     fputc('}', out);
     if (fclose(out) != 0)
         abort();
