@@ -30,6 +30,7 @@ struct provider_settings {
     char *url; /* base, ends in …/v1, no trailing slash */
     char *model;
     char *api_key; /* NULL: none */
+    char *api_version; /* NULL: none */
     enum auth auth;
     int64_t attempt_timeout_ms;
     int64_t connect_timeout_ms;

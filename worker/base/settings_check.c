@@ -53,6 +53,9 @@ static enum status check_provider(struct provider_settings *provider, const stru
         provider->url[n - 1] = '\0';
     if (has_control(provider->api_key))
         return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    if (provider->api_version != NULL && strspn(provider->api_version, plain) != strlen(provider->api_version))
+        return REFUSE(err, "%s: %s.api_version: holds something else than letters, digits and - . _ ~", settings_entries_where(entries, section, "api_version"), section);
     return check_params(provider, settings_entries_where(entries, section, "params"), err);
 }
 

@@ -75,6 +75,7 @@ const struct setting settings_table[] = {
     NEEDED("provider", "model", OF(model), "The model to ask for."),
     SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
     CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),
+    TEXT("provider", "api_version", OF(api_version), NULL, "Azure OpenAI: sent as ?api-version=. The url is then https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT, and auth is api-key."),
     INT("provider", "attempt_timeout_ms", OF(attempt_timeout_ms), 10, 24 * HOUR_MS, "ms", "30000", "One attempt, from connecting to the last byte."),
     INT("provider", "connect_timeout_ms", OF(connect_timeout_ms), 10, 60000, "ms", "3000", "Connecting, with DNS and TLS."),
     INT("provider", "first_token_timeout_ms", OF(first_token_timeout_ms), 0, 24 * HOUR_MS, "ms", "0", "Of a streamed answer: how long its first token may take. 0: as long as the attempt. Comments don't count."),

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "chat/history.h"
 #include "llm/llm_ask.h"
 #include "llm/llm_codec.h"
 #include "chat/session.h"
@@ -34,6 +35,12 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
                                       .job = &task->job,
                                       .stream = from->stream};
     return llm_request_encode(&parts);
+}
+
+static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes, void *arg)
+{
+    const struct begin_op *begin = &((const struct request_parts *)arg)->task->begin;
+    return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
 }
 
 static void send_piece(const struct llm_piece *piece, void *arg)
@@ -124,10 +131,10 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
-                                    .turns = task->begin.turn_count,
                                     .stream = parts.stream,
                                     .on_piece = send_piece,
                                     .encode = request_of,
+                                    .skip = turns_to_skip,
                                     .arg = &parts};
     question.count = choose_providers(service, question.until_ms - now_ms, candidates, &slow);
     task->provider = service->settings->providers[candidates[0]].name;

@@ -168,9 +168,11 @@ static bool goes_on(struct asking *a, size_t provider, const struct llm_failure 
 {
     const struct llm_question *question = a->question;
     struct asked *asked = &a->asked[provider];
-    if (err != NULL && failure->context_overflow && !asked->shortened && question->turns >= 2) {
+    if (err != NULL && failure->context_overflow && !asked->shortened) {
+        size_t skipped = question->skip(failure, strlen(asked->body), question->arg);
         asked->shortened = true;
-        return start(a, provider, (question->turns + 1) / 2, true) == STATUS_OK;
+        if (skipped > 0)
+            return start(a, provider, skipped, true) == STATUS_OK;
     }
     size_t other = NOBODY;
     if (err != NULL && failure->context_overflow)

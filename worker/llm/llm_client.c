@@ -260,7 +260,8 @@ static enum status target_of(const struct settings *settings, const struct provi
     for (const char *c = provider->api_key; c != NULL && *c != '\0'; c++)
         if (iscntrl((unsigned char)*c)) /* would end the header and begin another */
             return error_set(err, ERROR_PERMANENT, "bad_api_key", "provider %s: api_key holds a control character", provider->name);
-    texts->url = xasprintf("%s/chat/completions", provider->url);
+    texts->url = xasprintf("%s/chat/completions%s%s", provider->url, provider->api_version != NULL ? "?api-version=" : "",
+                           provider->api_version != NULL ? provider->api_version : "");
     texts->headers[0] = "Content-Type: application/json";
     texts->headers[1] = "Accept: application/json, text/event-stream";
     if (provider->api_key != NULL && provider->auth != AUTH_NONE)

@@ -36,6 +36,7 @@ struct llm_failure {
     int64_t retry_after_ms;
     int should_retry;
     bool context_overflow;
+    int64_t n_ctx, n_prompt; /* with context_overflow: the server's limit and what was sent, in tokens; 0: it didn't say */
     bool billing; /* the account can't pay: no other job fares better */
 };
 

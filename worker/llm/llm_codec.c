@@ -127,6 +127,7 @@ struct provider_error {
     const char *type;
     const char *message;
     int status; /* an integer code between 400 and 599, else 0 */
+    int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
 
 static const char *text_at(const json_t *object, const char *name)
@@ -145,6 +146,8 @@ static void read_error_object(const json_t *object, struct provider_error *ret)
     if (ret->type == NULL)
         ret->type = text_at(object, "status"); /* Gemini: "RESOURCE_EXHAUSTED" */
     ret->message = text_at(object, "message");
+    ret->n_ctx = json_integer_value(json_object_get(object, "n_ctx"));
+    ret->n_prompt = json_integer_value(json_object_get(object, "n_prompt_tokens"));
 }
 
 static void read_error(const json_t *root, struct provider_error *ret)
@@ -242,6 +245,8 @@ static void classify(int status, const struct provider_error *said, struct llm_f
     bool billing = !overflow && is_billing(said);
     if (failure != NULL) {
         failure->context_overflow = overflow;
+        failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
+        failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
         failure->billing = billing;
     }
     if (overflow)
