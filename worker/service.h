@@ -14,12 +14,14 @@ struct weather;
 struct completion;
 struct crash_notes;
 struct publisher;
+struct http_pool;
 struct engine;
 
 struct service {
     const struct settings *settings;
     struct session_store_conf store;
     struct redis_pool *redis;
+    struct http_pool *http; /* every call goes through it: to providers and context sources */
     struct llm_client *llm;
     struct provider_health *health;
     struct dispatcher *dispatcher;

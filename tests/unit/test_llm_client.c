@@ -264,10 +264,10 @@ Test(llm_client, refuses_a_key_that_would_break_the_header)
     static char name[] = "main", url[] = "http://127.0.0.1:1/v1", key[] = "sk-secret\nX-Evil: 1";
     struct provider_settings provider = {.name = name, .url = url, .api_key = key};
     struct settings settings = {.providers = &provider, .provider_count = 1};
-    struct llm_client *client = NULL;
+    struct http_pool *pool = NULL;
     struct error err = {0};
-    cr_expect_eq(llm_client_create(&settings, &client, &err), STATUS_FAILED);
+    cr_expect_eq(http_targets_pool(&settings, &pool, &err), STATUS_FAILED);
     cr_expect_str_eq(err.code, "bad_api_key");
-    cr_expect_null(client);
+    cr_expect_null(pool);
     cr_expect_null(strstr(err.message, "secret"));
 }
