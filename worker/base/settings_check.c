@@ -155,6 +155,13 @@ static enum status check_context(const struct context_settings *context, const s
     return check_context_url(context->url, section, settings_entries_where(entries, section, "url"), err);
 }
 
+/* Bytes that can't stand in a request. */
+static enum status check_utf8(const char *text, const char *key, const struct settings_entries *entries, struct error *err)
+{
+    AUTO_JSON json_t *checked = text != NULL ? json_string(text) : json_null();
+    return checked != NULL ? STATUS_OK : REFUSE(err, "%s: llm.%s: is not UTF-8", settings_entries_where(entries, "llm", key), key);
+}
+
 /* A name that nothing fills in would go to the model as it stands. */
 static enum status check_context_prompt(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
@@ -175,6 +182,9 @@ static enum status check_contexts(struct settings *settings, const struct settin
     const char *where = settings_entries_where(entries, "llm", "contexts");
     if (settings->context_count > CONTEXTS_MAX)
         return REFUSE(err, "%s: [context.NAME]: there are %zu sections, at most %d are possible", where, settings->context_count, CONTEXTS_MAX);
+    if (check_utf8(settings->llm.system_prompt, "system_prompt", entries, err) != STATUS_OK ||
+        check_utf8(settings->llm.context_prompt, "context_prompt", entries, err) != STATUS_OK)
+        return STATUS_FAILED;
     if (order_named(CONTEXT, settings, settings->llm.contexts, "contexts", "url", where, &settings->fetched_count, err) != STATUS_OK)
         return STATUS_FAILED;
     for (size_t i = 0; i < settings->context_count; i++)
