@@ -15,6 +15,7 @@ struct completion;
 struct crash_notes;
 struct publisher;
 struct http_pool;
+struct delta_publisher;
 struct engine;
 
 struct service {
@@ -28,6 +29,7 @@ struct service {
     struct held_claims *claims;
     struct weather *weather;
     struct publisher *publisher;
+    struct delta_publisher *deltas;
     struct completion *completion;
     struct engine *engine;
     struct crash_notes *notes; /* NULL: none are taken */

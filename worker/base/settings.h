@@ -18,6 +18,8 @@ enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
 enum context_fetch { CONTEXT_TOGETHER, CONTEXT_IN_TURN };
 enum context_kind { CONTEXT_TEXT, CONTEXT_MODERATION };
 enum context_need { CONTEXT_OPTIONAL, CONTEXT_REQUIRED };
+enum stream { STREAM_ASKED, STREAM_ALWAYS, STREAM_NEVER };
+enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
 /* A librdkafka property, passed on as it is. */
@@ -32,9 +34,12 @@ struct provider_settings {
     char *url; /* base, ends in …/v1, no trailing slash */
     char *model;
     char *api_key; /* NULL: none */
+    char *api_version; /* NULL: none */
     enum auth auth;
     int64_t attempt_timeout_ms;
     int64_t connect_timeout_ms;
+    int64_t first_token_timeout_ms, idle_timeout_ms; /* of streams; 0: none */
+    enum stream_usage stream_usage;
     char *params; /* JSON object text, or NULL */
 };
 
@@ -67,6 +72,7 @@ struct settings {
         char *jobs_topic;
         char *replies_topic;
         char *dead_topic;
+        char *deltas_topic;
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;
         enum delivery delivery;
@@ -97,6 +103,7 @@ struct settings {
     struct {
         char **providers; /* names in order, NULL-terminated */
         enum strategy strategy;
+        enum stream stream;
         int64_t hedge_after_ms;  /* HEDGE_AUTO: at the live p95 */
         char *overflow_provider; /* names; NULL: none */
         char *filter_provider;

@@ -9,6 +9,9 @@ static enum status fail_timeout(const struct http_call *call, struct error *err)
     /* Nothing was sent: the server had no chance, and the job loses no attempt. */
     if (!http_call_was_sent(call))
         return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection within %lld ms", spent_ms);
+    if (call->progress_ms != 0)
+        return error_set(err, ERROR_RETRIABLE, "timeout", "the stream broke off: no token for %lld ms, %lld ms after the question",
+                         (long long)(clock_mono_ms() - call->progress_ms), spent_ms);
     return error_set(err, ERROR_RETRIABLE, "timeout", "no answer within %lld ms", spent_ms);
 }
 

@@ -31,9 +31,10 @@ static enum status provider_target(const struct settings *settings, const struct
                                    struct http_target *ret, struct error *err)
 {
     const char *key = provider->auth != AUTH_NONE ? provider->api_key : NULL;
-    texts->url = xasprintf("%s/chat/completions", provider->url);
+    texts->url = xasprintf("%s/chat/completions%s%s", provider->url, provider->api_version != NULL ? "?api-version=" : "",
+                           provider->api_version != NULL ? provider->api_version : "");
     texts->headers[0] = "Content-Type: application/json";
-    texts->headers[1] = "Accept: application/json";
+    texts->headers[1] = "Accept: application/json, text/event-stream";
     *ret = (struct http_target){.url = texts->url,
                                 .headers = texts->headers,
                                 .connect_timeout_ms = provider->connect_timeout_ms,

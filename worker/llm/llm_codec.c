@@ -137,6 +137,8 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     put_messages(out, parts);
     fputc(']', out);
     put_rest(out, parts->provider, parts->job->params);
+    if (parts->stream)
+        fputs(parts->provider->stream_usage == STREAM_USAGE_ASKED ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : ",\"stream\":true", out);
     fputc('}', out);
     if (fclose(out) != 0)
         abort();
@@ -151,6 +153,7 @@ struct provider_error {
     const char *type;
     const char *message;
     int status; /* an integer code between 400 and 599, else 0 */
+    int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
 
 static const char *text_at(const json_t *object, const char *name)
@@ -169,6 +172,8 @@ static void read_error_object(const json_t *object, struct provider_error *ret)
     if (ret->type == NULL)
         ret->type = text_at(object, "status"); /* Gemini: "RESOURCE_EXHAUSTED" */
     ret->message = text_at(object, "message");
+    ret->n_ctx = json_integer_value(json_object_get(object, "n_ctx"));
+    ret->n_prompt = json_integer_value(json_object_get(object, "n_prompt_tokens"));
 }
 
 static void read_error(const json_t *root, struct provider_error *ret)
@@ -257,6 +262,8 @@ static void classify(int status, const struct provider_error *said, struct llm_f
     bool billing = !overflow && is_billing(said);
     if (failure != NULL) {
         failure->context_overflow = overflow;
+        failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
+        failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
         failure->billing = billing;
     }
     if (overflow)

@@ -18,6 +18,7 @@ struct llm_request_parts {
     size_t turn_count;
     int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
     const struct job *job;
+    bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out */
 };
 
 /* The body: model, messages (system, context, history, new), provider params merged, then the job's. Elements of
