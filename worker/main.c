@@ -27,6 +27,7 @@
 #include "intake/kafka_conf.h"
 #include "intake/kafka_embedded.h"
 #include "intake/kafka_probe.h"
+#include "llm/http_targets.h"
 #include "ops/admin_server.h"
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
@@ -243,8 +244,9 @@ static enum status make_parts(struct process *process, const struct settings *se
     name_incarnation(&service->store.self, settings);
     if (startup_raise_file_limit(settings->worker.threads, err) != STATUS_OK ||
         redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
-        llm_client_create(settings, &service->llm, err) != STATUS_OK)
+        http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
+    service->llm = llm_client_create(settings, service->http);
     if (is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
         return STATUS_FAILED;
     service->health = provider_health_create(settings);
@@ -314,6 +316,7 @@ static void take_apart(struct process *process)
     kafka_embedded_stop(process->embedded);
     provider_health_destroy(service->health);
     llm_client_destroy(service->llm);
+    http_pool_destroy(service->http);
     redis_pool_destroy(service->redis);
     crash_notes_close(service->notes);
 }

@@ -14,6 +14,7 @@ struct weather;
 struct completion;
 struct crash_notes;
 struct publisher;
+struct http_pool;
 struct delta_publisher;
 struct engine;
 
@@ -21,6 +22,7 @@ struct service {
     const struct settings *settings;
     struct session_store_conf store;
     struct redis_pool *redis;
+    struct http_pool *http; /* every call goes through it: to providers and context sources */
     struct llm_client *llm;
     struct provider_health *health;
     struct dispatcher *dispatcher;

@@ -36,8 +36,8 @@ EXPECTED = {
              "scrape": (None, "9464", "/own"), "strategy": {"type": "Recreate"},
              "env": ["CHATW__LLM__MODELS_ALLOWED", "FROM_SECRET"], "secret": "answers",
              "files": {"redis.url_file": "redis-url", "kafka.sasl.password_file": "kafka-sasl.password",
-                       "provider.second-one.api_key_file": "api-key-second-one"},
-             "keys": {"redis-url": "redis://user:redis-s3cret@redis:6379/2", "kafka-sasl.password": "kafka-s3cret;#=", "api-key-second-one": "llm-s3cret"}},
+                       "provider.second-one.api_key_file": "api-key-second-one", "context.profile.api_key_file": "context-key-profile"},
+             "keys": {"redis-url": "redis://user:redis-s3cret@redis:6379/2", "kafka-sasl.password": "kafka-s3cret;#=", "api-key-second-one": "llm-s3cret", "context-key-profile": "profile-s3cret"}},
     "existing": {"kinds": {"ConfigMap", "Deployment"}, "grace": 75, "startup_s": 660, "pdb": None,
                  "image": "registry.test/chat-worker@sha256:" + "0123456789" * 6 + "0123", "replicas": 1, "account": "default",
                  "scrape": ("true", "9464", "/metrics"),
@@ -117,6 +117,9 @@ def assertions(case, path):
                                              "worker.reply_topics_allowed", "worker.gather_ms", "provider.second-one.params")],
               ["17179869184", "true", "a.one,a.two", "0", '{"max_tokens":10000000,"stop":["<a&b>"],"temperature":0.2}'])
         equal("system prompt", kinds["ConfigMap"]["data"]["system-prompt"], 'Be brief.\n  Be kind: "always" {{ not a template }}; and # so on.\n')
+        equal("contexts", [settings[k] for k in ("llm.contexts", "context.profile.url", "context.profile.required", "context.rules.kind")],
+              ["profile,rules", "https://p.test/v1/{user}?s={session}", "true", "moderation"])
+        equal("context prompt", kinds["ConfigMap"]["data"]["context-prompt"], "Who:\n{profile}\n")
         equal("placement", [k in pod for k in ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName")], [True] * 5)
         equal("spread constraints select the pods", [c["labelSelector"]["matchLabels"] for c in pod["topologySpreadConstraints"]],
               [deployment["selector"]["matchLabels"], {"own": "one"}])
@@ -151,7 +154,8 @@ def settings(schema):
     """Of "  [section]" and "    key = default  (A to B unit | text | list | one, two)"."""
     schema = json.loads(pathlib.Path(schema).read_text())["properties"]
     sections = {name: schema[name]["properties"] for name in ("worker", "redis", "llm", "retry", "log")}
-    sections["provider.NAME"] = next(iter(schema["providers"]["patternProperties"].values()))["properties"]
+    for kind in ("provider", "context"):
+        sections[f"{kind}.NAME"] = next(iter(schema[f"{kind}s"]["patternProperties"].values()))["properties"]
     section, seen, wrong = "", set(), []
     for line in sys.stdin.read().splitlines():
         if found := re.fullmatch(r"  \[(\S+)\].*", line):

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "llm/http_targets.h"
 #include "../lib/ask_one.h"
 
 #define STACK_BYTES ((size_t)64 * 1024)
@@ -161,8 +162,10 @@ int main(int argc, char **argv)
     settings.worker.threads = 1;
     settings.llm.response_bytes_max = 65536;
     struct error err = {0};
-    if (llm_client_create(&settings, &client, &err) != STATUS_OK)
+    struct http_pool *pool = NULL;
+    if (http_targets_pool(&settings, &pool, &err) != STATUS_OK)
         return 2;
+    client = llm_client_create(&settings, pool);
     health = provider_health_create(&settings);
 
     pthread_t acceptor = start(accept_all, NULL);
@@ -184,6 +187,7 @@ int main(int argc, char **argv)
     }
     provider_health_destroy(health);
     llm_client_destroy(client);
+    http_pool_destroy(pool);
     shutdown(listener, SHUT_RDWR);
     pthread_join(acceptor, NULL);
     close(listener);

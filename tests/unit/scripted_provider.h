@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "llm/http_targets.h"
 #include "../lib/ask_one.h"
 
 #define GIVE_UP_MS 5000 /* a test that waits so long has failed */
@@ -35,6 +36,7 @@ struct world {
     char url[64];
     struct provider_settings provider;
     struct settings settings;
+    struct http_pool *pool;
     struct llm_client *client;
     struct provider_health *health;
     struct http_cancel *cancel;
@@ -130,7 +132,8 @@ static void begin(struct world *w, script *plays, const char *scheme)
     w->settings.provider_count = w->settings.asked_count = 1;
     w->settings.worker.threads = 1;
     w->settings.llm.response_bytes_max = 1024;
-    cr_assert_eq(llm_client_create(&w->settings, &w->client, &w->err), STATUS_OK, "%s", w->err.message);
+    cr_assert_eq(http_targets_pool(&w->settings, &w->pool, &w->err), STATUS_OK, "%s", w->err.message);
+    w->client = llm_client_create(&w->settings, w->pool);
     w->health = provider_health_create(&w->settings);
     w->cancel = http_cancel_create();
     if (plays != NULL)
@@ -140,7 +143,8 @@ static void begin(struct world *w, script *plays, const char *scheme)
 static void end(struct world *w)
 {
     llm_answer_finish(&w->answer);
-    llm_client_destroy(w->client); /* closes idle connections, which scripts may wait for */
+    llm_client_destroy(w->client);
+    http_pool_destroy(w->pool); /* closes idle connections, which scripts may wait for */
     if (w->script != NULL)
         pthread_join(w->thread, NULL);
     provider_health_destroy(w->health);

@@ -264,11 +264,11 @@ Test(llm_client, refuses_a_key_that_would_break_the_header)
     static char name[] = "main", url[] = "http://127.0.0.1:1/v1", key[] = "sk-secret\nX-Evil: 1";
     struct provider_settings provider = {.name = name, .url = url, .api_key = key};
     struct settings settings = {.providers = &provider, .provider_count = 1};
-    struct llm_client *client = NULL;
+    struct http_pool *pool = NULL;
     struct error err = {0};
-    cr_expect_eq(llm_client_create(&settings, &client, &err), STATUS_FAILED);
+    cr_expect_eq(http_targets_pool(&settings, &pool, &err), STATUS_FAILED);
     cr_expect_str_eq(err.code, "bad_api_key");
-    cr_expect_null(client);
+    cr_expect_null(pool);
     cr_expect_null(strstr(err.message, "secret"));
 }
 
@@ -286,9 +286,11 @@ Test(llm_client, names_the_version_of_an_api_and_sends_its_key_as_asked)
     static char version[] = "2024-10-21";
     begin(&w, answers_once, "http");
     llm_client_destroy(w.client);
+    http_pool_destroy(w.pool);
     w.provider.api_version = version;
     w.provider.auth = AUTH_API_KEY;
-    cr_assert_eq(llm_client_create(&w.settings, &w.client, &w.err), STATUS_OK);
+    cr_assert_eq(http_targets_pool(&w.settings, &w.pool, &w.err), STATUS_OK);
+    w.client = llm_client_create(&w.settings, w.pool);
     cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
     end(&w);
     cr_expect_eq(strncmp(w.request, "POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1\r\n", 59), 0, "%s", w.request);

@@ -19,6 +19,7 @@ struct given {
     const char *messages; /* the job's, without brackets; NULL: USER("now") */
     const char *params;
     const char *system_prompt;
+    const char *context;
     const char *turns[6]; /* up to the first NULL */
     int64_t bytes_max;    /* 0: no limit */
 };
@@ -34,6 +35,7 @@ static char *encode_text(struct given given)
     struct job job = {.id = id, .messages = messages, .params = params};
     struct llm_request_parts parts = {.provider = &provider,
                                       .system_prompt = given.system_prompt,
+                                      .context = given.context,
                                       .turns = (char **)given.turns,
                                       .history_bytes_max = given.bytes_max ? given.bytes_max : 1 << 20,
                                       .job = &job};
@@ -97,6 +99,24 @@ Test(request, is_led_by_the_system_prompt_unless_the_job_brings_one)
                     .turns = {TURN("1", USER("a") "," SAID("b"))});
     EXPECT_MESSAGES(SYSTEM("own") "," USER("a") "," SAID("b") "," USER("now"), .system_prompt = "p",
                     .messages = SYSTEM("own") "," USER("now"), .turns = {TURN("1", USER("a") "," SAID("b"))});
+}
+
+Test(request, has_the_context_in_the_last_system_message_before_the_history)
+{
+    static const char *const turn = TURN("1", USER("a") "," SAID("b"));
+#define HISTORY USER("a") "," SAID("b") ","
+    EXPECT_MESSAGES(SYSTEM("c") "," HISTORY USER("now"), .context = "c", .turns = {turn});
+    EXPECT_MESSAGES(SYSTEM("p\\n\\nc") "," HISTORY USER("now"), .system_prompt = "p", .context = "c", .turns = {turn});
+    EXPECT_MESSAGES(SYSTEM("own\\n\\nc") "," HISTORY USER("now"), .system_prompt = "p", .context = "c", .messages = SYSTEM("own") "," USER("now"), .turns = {turn});
+    EXPECT_MESSAGES(SYSTEM("one") "," SYSTEM("two\\n\\nc") "," HISTORY USER("now"), .context = "c", .messages = SYSTEM("one") "," SYSTEM("two") "," USER("now"),
+                    .turns = {turn});
+    EXPECT_MESSAGES(SYSTEM("c") "," HISTORY USER("x") "," SYSTEM("late") "," USER("now"), .system_prompt = "p", .context = "c",
+                    .messages = USER("x") "," SYSTEM("late") "," USER("now"), .turns = {turn});
+    EXPECT_MESSAGES("{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"own\"}]}," SYSTEM("c") "," USER("now"), .context = "c",
+                    .messages = "{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"own\"}]}," USER("now"));
+    EXPECT_MESSAGES("{\"role\":\"developer\",\"name\":\"n\",\"content\":\"own\\n\\nc\"}," USER("now"), .context = "c",
+                    .messages = "{\"role\":\"developer\",\"name\":\"n\",\"content\":\"own\"}," USER("now"));
+    EXPECT_MESSAGES(SYSTEM("\\\"\\\\\\n\\t\xc3\xa9\\u001B") "," USER("now"), .context = "\"\\\n\t\xc3\xa9\x1b");
 }
 
 Test(history, is_cut_at_the_jobs_own_turn)

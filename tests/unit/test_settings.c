@@ -37,6 +37,16 @@ static void must_refuse(const char *file, char *const *environment, const char *
     cr_assert(strstr(err.message, a) && strstr(err.message, b), "\"%s\" has no \"%s\" and \"%s\"", err.message, a, b);
 }
 
+static char *print(const struct settings *settings)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    settings_print(settings, out);
+    fclose(out);
+    return text;
+}
+
 Test(settings, defaults_stand_and_the_last_source_wins)
 {
     char *path = write_file("[kafka]\nbootstrap.servers=f:1\nlinger.ms = 3\n[worker]\nthreads = 7\n; a comment\n[provider.main]\nurl=http://h/v1/\nmodel=m\n");
@@ -105,6 +115,18 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"kafka.group.id=", "kafka.group.id", "empty"},
                 {"kafka.enable.auto.offset.store=true", "-X kafka.enable.auto.offset.store", "false"},
                 {"llm.providers=", "llm.providers", "no provider"},
+                {"llm.contexts=profile", "-X llm.contexts", "[context.profile]; add it with url"},
+                {"llm.system_prompt=\xff", "-X llm.system_prompt", "UTF-8"},
+                {"llm.context_prompt=\xff", "-X llm.context_prompt", "UTF-8"},
+                {"llm.context_fetch=both", "llm.context_fetch", "together, in-turn"},
+                {"llm.context_prompt=Known: {profile}", "-X llm.context_prompt", "{profile} names none of llm.contexts"},
+                {"context.profile.timeout_ms=9", "-X context.profile.timeout_ms", "10 to"},
+                {"context.profile.timout_ms=99", "timout_ms", "do you mean timeout_ms?"},
+                {"context.profile.kind=image", "context.profile.kind", "text, moderation"},
+                {"context.profile.required=yes", "context.profile.required", "false, true"},
+                {"contxt.profile.byte_max=9", "contxt", "unknown"},
+                {"context.profile.required=true", "context.profile.url", "needed"},
+                {"context.profile=x", "-X context.profile", "section.key=value"},
                 {"threads", "-X threads", "section.key=value"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *overrides[] = {BASE, rows[i].override, NULL};
@@ -112,6 +134,57 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
     }
     must_refuse(NULL, NULL, NULL, "kafka.bootstrap.servers", "needed");
     must_refuse("/nowhere.ini", NULL, NULL, "/nowhere.ini", "read");
+}
+
+#define PROFILE "context.profile.url=https://me:sesame@h/p/{user}?s={session}&j={job}"
+
+Test(settings, contexts_stand_in_the_order_they_are_fetched_in)
+{
+    const char *overrides[] = {BASE, "context.spare.url=http://s", "context.rules.url=http://r", "context.rules.kind=moderation", "context.rules.required=true", PROFILE,
+                               "context.profile.api_key=sesame", "llm.contexts=profile, rules", "llm.context_prompt=Known: {profile} {\"a\": 1}", NULL};
+    char *environment[] = {"CHATW__CONTEXT__PROFILE__TIMEOUT_MS=50", NULL};
+    struct settings *settings = must_load(NULL, environment, overrides);
+    cr_assert_eq(settings->context_count, 3);
+    cr_assert_eq(settings->fetched_count, 2);
+    cr_assert_str_eq(settings->contexts[0].name, "profile");
+    cr_assert_str_eq(settings->contexts[1].name, "rules");
+    cr_assert_eq(settings->contexts[0].timeout_ms, 50);
+    cr_assert_eq(settings->contexts[0].bytes_max, 16384);
+    cr_assert_eq(settings->contexts[0].required, CONTEXT_OPTIONAL);
+    cr_assert_eq(settings->contexts[1].required, CONTEXT_REQUIRED);
+    cr_assert_eq(settings->contexts[1].kind, CONTEXT_MODERATION);
+    cr_assert_eq(settings->contexts[1].timeout_ms, 2000);
+    cr_assert_eq(settings->llm.context_fetch, CONTEXT_TOGETHER);
+    AUTO_FREE char *text = print(settings);
+    cr_assert(strstr(text, "[context.profile]\nurl = https://me:***@h/p/{user}?s={session}&j={job}\n"), "%s", text);
+    cr_assert(strstr(text, "[context.spare]"));
+    cr_assert(strstr(text, "contexts = profile,rules"));
+    cr_assert(strstr(text, "required = true"));
+    cr_assert_null(strstr(text, "sesame"));
+    settings_destroy(settings);
+}
+
+Test(settings, what_a_context_can_not_be_is_refused)
+{
+    static const struct {
+        const char *override, *a, *b;
+    } rows[] = {{"context.profile.url=ftp://h", "-X context.profile.url", "http"},
+                {"context.profile.url=http://{user}.h/p", "context.profile.url", "only behind the host"},
+                {"context.profile.url=http://h:{job}/p", "context.profile.url", "only behind the host"},
+                {"context.profile.url=http:///p", "context.profile.url", "host"},
+                {"context.profile.url=http://h/a b", "context.profile.url", "spaces"},
+                {"context.profile.url=http://h/p#{user}", "context.profile.url", "#"},
+                {"context.profile.url=http://h/{tenant}", "context.profile.url", "{tenant}"},
+                {"context.profile.url=http://h/{user", "context.profile.url", "filled in"},
+                {"context.profile.api_key=a\nb", "context.profile.api_key", "line break"},
+                {"context.my profile.url=http://h", "[context.my profile]", "context_prompt"},
+                {"llm.contexts=profile,profile", "llm.contexts", "profile twice"},
+                {"llm.context_prompt={rules}", "llm.context_prompt", "{rules}"},
+                {"llm.context_prompt={profil}", "llm.context_prompt", "{profil}"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *overrides[] = {BASE, PROFILE, "context.rules.url=http://r", "context.rules.kind=moderation", "llm.contexts=profile,rules", rows[i].override, NULL};
+        must_refuse(NULL, NULL, overrides, rows[i].a, rows[i].b);
+    }
 }
 
 Test(settings, what_would_undo_exactly_once_is_refused)
@@ -208,6 +281,7 @@ Test(settings, an_unknown_variable_of_ours_is_refused_and_others_are_ignored)
     } rows[] = {{"CHATW__WORKER__THREDS=8", "threads"},
                 {"CHATW__WORKER=8", "CHATW__SECTION__KEY"},
                 {"CHATW__PROVIDER__URL=8", "CHATW__PROVIDER__NAME__KEY"},
+                {"CHATW__CONTEXT__URL=8", "CHATW__CONTEXT__NAME__KEY"},
                 {"CHATW__NOWHERE__AT_ALL=8", "unknown"},
                 {"CHATW__WORKER__THREADS=", "whole number"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -270,16 +344,6 @@ Test(settings, a_secret_and_its_twin_in_one_source_are_refused_and_a_later_sourc
     }
 }
 
-static char *print(const struct settings *settings)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    settings_print(settings, out);
-    fclose(out);
-    return text;
-}
-
 Test(settings, secrets_come_from_files_and_are_masked_when_printed)
 {
     char *key = write_file("sk-secret\r\n");
@@ -335,7 +399,7 @@ static void collect(const char *message, void *arg)
 
 Test(settings, what_is_valid_but_unwise_is_warned_of)
 {
-    char all[2000] = "";
+    char all[4000] = "";
     const char *plain[] = {BASE, NULL};
     struct settings *settings = must_load(NULL, NULL, plain);
     settings_warnings(settings, collect, all);
@@ -344,11 +408,14 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
 
     const char *unwise[] = {BASE, "kafka.bootstrap.servers=embedded", "worker.drain_timeout_ms=1000", "redis.lease_ms=3000", "retry.backoff_ms=31000",
                             "redis.reply_ttl_s=60", "llm.deadline_ms=61000", "provider.main.attempt_timeout_ms=70000", "provider.main.api_key=k",
-                            "provider.spare.url=http://h", "provider.spare.model=m", NULL};
+                            "provider.spare.url=http://h", "provider.spare.model=m",
+                            "llm.contexts=profile", "llm.context_prompt=none", "context.profile.url=http://h", "context.profile.api_key=k",
+                            "context.profile.timeout_ms=61000", "context.spare.url=http://h", NULL};
     settings = must_load(NULL, NULL, unwise);
     settings_warnings(settings, collect, all);
     static const char *const expected[] = {"embedded", "drain_timeout_ms", "lease_ms", "backoff_max_ms", "reply_ttl_s", "main.attempt_timeout_ms", "unencrypted",
-                                           "[provider.spare]"};
+                                           "[provider.spare]", "[context.spare]", "context.profile is fetched for nothing", "context.profile.timeout_ms",
+                                           "context.profile.api_key goes"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         cr_assert(strstr(all, expected[i]), "no warning of %s in:\n%s", expected[i], all);
     settings_destroy(settings);
@@ -385,7 +452,7 @@ Test(settings, help_describes_every_section)
     FILE *out = open_memstream(&text, &size);
     settings_print_help(out);
     fclose(out);
-    static const char *const expected[] = {"[kafka]", "[worker]", "[redis]", "[llm]", "[provider.NAME]", "[retry]", "[admin]", "[log]", "1 to 5000"};
+    static const char *const expected[] = {"[kafka]", "[worker]", "[redis]", "[llm]", "[provider.NAME]", "[context.NAME]", "[retry]", "[admin]", "[log]", "1 to 5000"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         cr_assert(strstr(text, expected[i]), "help has no %s", expected[i]);
 }

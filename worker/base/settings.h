@@ -15,6 +15,9 @@ enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
 enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
+enum context_fetch { CONTEXT_TOGETHER, CONTEXT_IN_TURN };
+enum context_kind { CONTEXT_TEXT, CONTEXT_MODERATION };
+enum context_need { CONTEXT_OPTIONAL, CONTEXT_REQUIRED };
 enum stream { STREAM_ASKED, STREAM_ALWAYS, STREAM_NEVER };
 enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
@@ -25,6 +28,7 @@ struct kafka_property {
     char *value;
 };
 
+/* One each [provider.NAME]. */
 struct provider_settings {
     char *name;
     char *url; /* base, ends in …/v1, no trailing slash */
@@ -39,7 +43,19 @@ struct provider_settings {
     char *params; /* JSON object text, or NULL */
 };
 
+/* One each [context.NAME]: where a text for the prompt, or a verdict on the job, is fetched. */
+struct context_settings {
+    char *name;
+    char *url; /* with {session}, {user}, {job} behind the host */
+    enum context_kind kind;
+    enum context_need required;
+    int64_t timeout_ms;
+    int64_t bytes_max;
+    char *api_key; /* NULL: none */
+};
+
 #define PROVIDERS_MAX 8
+#define CONTEXTS_MAX 16
 #define HEDGE_AUTO (-1)
 #define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms says otherwise */
 
@@ -93,6 +109,9 @@ struct settings {
         char *filter_provider;
         int64_t deadline_ms;
         char *system_prompt;     /* NULL: none */
+        char **contexts;         /* names in order, NULL-terminated */
+        enum context_fetch context_fetch;
+        char *context_prompt;    /* with {NAME} for the text of each; NULL: one below the other */
         char **models_allowed;   /* NULL-terminated */
         int64_t history_bytes_max;
         int64_t response_bytes_max;
@@ -100,6 +119,9 @@ struct settings {
     struct provider_settings *providers; /* one each [provider.NAME]: those of llm.providers in their order, then others */
     size_t provider_count;
     size_t asked_count; /* of llm.providers */
+    struct context_settings *contexts; /* one each [context.NAME]: those of llm.contexts in their order, then others */
+    size_t context_count;
+    size_t fetched_count; /* of llm.contexts */
     struct {
         int64_t attempts_max;
         int64_t backoff_ms;

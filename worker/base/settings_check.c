@@ -6,8 +6,47 @@
 #include "base/cleanup.h"
 #include "base/settings_source.h"
 #include "base/settings_table.h"
+#include "base/template.h"
+
+/* ---- named sections ---- */
+
+static bool find_named(const struct named_sections *named, const struct settings *settings, const char *name, size_t *ret)
+{
+    for (*ret = 0; *ret < named_sections_size(named, settings); (*ret)++)
+        if (strcmp(named_sections_name(named, settings, *ret), name) == 0)
+            return true;
+    return false;
+}
+
+static void swap_items(char *a, char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char byte = a[i];
+        a[i] = b[i];
+        b[i] = byte;
+    }
+}
+
+/* Brings those that llm.KEY names to the front, in its order: an index says then who is asked, and when. */
+static enum status order_named(const struct named_sections *named, struct settings *settings, char *const *names, const char *key, const char *what,
+                               const char *where, size_t *ret_count, struct error *err)
+{
+    for (*ret_count = 0; names[*ret_count] != NULL; (*ret_count)++) {
+        size_t found, place = *ret_count;
+        if (!find_named(named, settings, names[place], &found))
+            return REFUSE(err, "%s: llm.%s: there is no section [%s.%s]; add it with %s", where, key, named->section, names[place], what);
+        if (found < place)
+            return REFUSE(err, "%s: llm.%s: names %s twice", where, key, names[place]);
+        if (found != place)
+            swap_items(named_sections_item(named, settings, place), named_sections_item(named, settings, found), named->item_size);
+    }
+    return STATUS_OK;
+}
 
 /* ---- providers ---- */
+
+#define PROVIDER (&named_sections[0])
+#define CONTEXT (&named_sections[1])
 
 static enum status check_params(const struct provider_settings *provider, const char *where, struct error *err)
 {
@@ -59,35 +98,10 @@ static enum status check_provider(struct provider_settings *provider, const stru
     return check_params(provider, settings_entries_where(entries, section, "params"), err);
 }
 
-static struct provider_settings *find_provider(struct settings *settings, const char *name)
-{
-    for (size_t i = 0; i < settings->provider_count; i++)
-        if (strcmp(settings->providers[i].name, name) == 0)
-            return &settings->providers[i];
-    return NULL;
-}
-
-/* Brings those that llm.providers names to the front, in its order: an index says then who is asked, and when. */
-static enum status order_providers(struct settings *settings, const char *where, struct error *err)
-{
-    for (size_t i = 0; settings->llm.providers[i] != NULL; i++) {
-        const char *name = settings->llm.providers[i];
-        struct provider_settings *found = find_provider(settings, name);
-        if (found == NULL)
-            return REFUSE(err, "%s: llm.providers: there is no section [provider.%s]; add it with url and model", where, name);
-        if (found < settings->providers + i)
-            return REFUSE(err, "%s: llm.providers: names %s twice", where, name);
-        struct provider_settings other = settings->providers[i];
-        settings->providers[i] = *found;
-        *found = other;
-        settings->asked_count = i + 1;
-    }
-    return STATUS_OK;
-}
-
 static enum status check_fallback(struct settings *settings, const char *key, const char *name, const struct settings_entries *entries, struct error *err)
 {
-    if (name == NULL || find_provider(settings, name) != NULL)
+    size_t found;
+    if (name == NULL || find_named(PROVIDER, settings, name, &found))
         return STATUS_OK;
     return REFUSE(err, "%s: llm.%s: there is no section [provider.%s]; add it with url and model", settings_entries_where(entries, "llm", key), key, name);
 }
@@ -99,7 +113,7 @@ static enum status check_providers(struct settings *settings, const struct setti
         return REFUSE(err, "%s: llm.providers: names no provider", where);
     if (settings->provider_count > PROVIDERS_MAX)
         return REFUSE(err, "%s: [provider.NAME]: there are %zu sections, at most %d are possible", where, settings->provider_count, PROVIDERS_MAX);
-    if (order_providers(settings, where, err) != STATUS_OK ||
+    if (order_named(PROVIDER, settings, settings->llm.providers, "providers", "url and model", where, &settings->asked_count, err) != STATUS_OK ||
         check_fallback(settings, "overflow_provider", settings->llm.overflow_provider, entries, err) != STATUS_OK ||
         check_fallback(settings, "filter_provider", settings->llm.filter_provider, entries, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -109,6 +123,79 @@ static enum status check_providers(struct settings *settings, const struct setti
     return STATUS_OK;
 }
 
+/* ---- contexts ---- */
+
+/* A placeholder within the host would let a job say where its texts come from. */
+static enum status check_context_url(const char *url, const char *section, const char *where, struct error *err)
+{
+    static const char *const names[] = {"session", "user", "job"};
+    const char *host = after_scheme(url);
+    if (host == NULL)
+        return REFUSE(err, "%s: %s.url: begins with neither http:// nor https://", where, section);
+    const char *at = host + strcspn(host, "/?");
+    if (at == host || has_control(host) || strpbrk(host, " #") != NULL || memchr(host, '{', (size_t)(at - host)) != NULL)
+        return REFUSE(err, "%s: %s.url: must be http(s)://host[:port][/path][?query], without spaces and #, and placeholders only behind the host", where, section);
+    for (struct template_part part; template_next(&at, &part);) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            known = known || template_part_is(&part, names[i]);
+        if (part.is_name ? !known : memchr(part.text, '{', part.size) != NULL || memchr(part.text, '}', part.size) != NULL)
+            return REFUSE(err, "%s: %s.url: {%.*s} can't be filled in; there are {session}, {user} and {job}", where, section,
+                          part.is_name ? (int)part.size : 0, part.text);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_context(const struct context_settings *context, const struct settings_entries *entries, struct error *err)
+{
+    AUTO_FREE char *section = xasprintf("context.%s", context->name);
+    if (context->url == NULL)
+        return REFUSE(err, "%s.url: is needed; give it in [%s], by variable or -X", section, section);
+    if (!template_is_name(context->name))
+        return REFUSE(err, "%s: [%s]: the name can't stand in llm.context_prompt; use a-z A-Z 0-9 . _ -", settings_entries_where(entries, section, "url"), section);
+    if (has_control(context->api_key))
+        return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
+    return check_context_url(context->url, section, settings_entries_where(entries, section, "url"), err);
+}
+
+/* Bytes that can't stand in a request. */
+static enum status check_utf8(const char *text, const char *key, const struct settings_entries *entries, struct error *err)
+{
+    AUTO_JSON json_t *checked = text != NULL ? json_string(text) : json_null();
+    return checked != NULL ? STATUS_OK : REFUSE(err, "%s: llm.%s: is not UTF-8", settings_entries_where(entries, "llm", key), key);
+}
+
+/* A name that nothing fills in would go to the model as it stands. */
+static enum status check_context_prompt(const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *at = settings->llm.context_prompt;
+    for (struct template_part part; at != NULL && template_next(&at, &part);) {
+        bool known = !part.is_name;
+        for (size_t i = 0; !known && i < settings->fetched_count; i++)
+            known = settings->contexts[i].kind == CONTEXT_TEXT && template_part_is(&part, settings->contexts[i].name);
+        if (!known)
+            return REFUSE(err, "%s: llm.context_prompt: {%.*s} names none of llm.contexts that brings a text", settings_entries_where(entries, "llm", "context_prompt"),
+                          part.size > 40 ? 40 : (int)part.size, part.text);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_contexts(struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *where = settings_entries_where(entries, "llm", "contexts");
+    if (settings->context_count > CONTEXTS_MAX)
+        return REFUSE(err, "%s: [context.NAME]: there are %zu sections, at most %d are possible", where, settings->context_count, CONTEXTS_MAX);
+    if (check_utf8(settings->llm.system_prompt, "system_prompt", entries, err) != STATUS_OK ||
+        check_utf8(settings->llm.context_prompt, "context_prompt", entries, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (order_named(CONTEXT, settings, settings->llm.contexts, "contexts", "url", where, &settings->fetched_count, err) != STATUS_OK)
+        return STATUS_FAILED;
+    for (size_t i = 0; i < settings->context_count; i++)
+        if (check_context(&settings->contexts[i], entries, err) != STATUS_OK)
+            return STATUS_FAILED;
+    return check_context_prompt(settings, entries, err);
+}
+
 /* ---- the rest ---- */
 
 /* What has a default has it because the worker can't do without: giving it empty is a mistake. */
@@ -116,7 +203,7 @@ static enum status check_not_empty(const struct settings *settings, const struct
 {
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        if (setting->type != SETTING_TEXT || setting->initial == NULL || setting_is_provider(setting))
+        if (setting->type != SETTING_TEXT || setting->initial == NULL || named_sections_of(setting))
             continue;
         if (*(char *const *)((const char *)settings + setting->at) == NULL)
             return REFUSE(err, "%s: %s.%s: can't be empty; leave it out for %s", settings_entries_where(entries, setting->section, setting->key),
@@ -208,7 +295,7 @@ enum status settings_check(struct settings *settings, const struct settings_entr
     if (check_not_empty(settings, entries, err) != STATUS_OK || check_topics(settings, entries, err) != STATUS_OK ||
         check_delivery(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
-    return check_providers(settings, entries, err);
+    return check_providers(settings, entries, err) == STATUS_OK ? check_contexts(settings, entries, err) : STATUS_FAILED;
 }
 
 /* ---- warnings ---- */
@@ -245,6 +332,34 @@ static void warn_of_provider(const struct settings *settings, const struct provi
         warn(clear, arg);
 }
 
+static bool prompt_names(const struct settings *settings, const char *name)
+{
+    const char *at = settings->llm.context_prompt;
+    bool found = at == NULL;
+    for (struct template_part part; !found && template_next(&at, &part);)
+        found = template_part_is(&part, name);
+    return found;
+}
+
+static void warn_of_context(const struct settings *settings, size_t index, void (*warn)(const char *, void *), void *arg)
+{
+    const struct context_settings *context = &settings->contexts[index];
+    AUTO_FREE char *unused = xasprintf("[context.%s] is not named in llm.contexts, and is not fetched", context->name);
+    AUTO_FREE char *unsaid = xasprintf("context.%s is fetched for nothing: llm.context_prompt doesn't name it", context->name);
+    AUTO_FREE char *late = xasprintf("context.%s.timeout_ms is not below llm.deadline_ms: it may leave no time for the question", context->name);
+    AUTO_FREE char *clear = xasprintf("context.%s.api_key goes to a http:// address: it crosses the network unencrypted", context->name);
+    if (index >= settings->fetched_count) {
+        warn(unused, arg);
+        return;
+    }
+    if (context->kind == CONTEXT_TEXT && !prompt_names(settings, context->name))
+        warn(unsaid, arg);
+    if (context->timeout_ms >= settings->llm.deadline_ms)
+        warn(late, arg);
+    if (context->api_key != NULL && strncmp(context->url, "http://", 7) == 0 && !is_loopback(context->url + 7))
+        warn(clear, arg);
+}
+
 void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg)
 {
     if (strcmp(settings->kafka.bootstrap_servers, "embedded") == 0)
@@ -261,4 +376,6 @@ void settings_warnings(const struct settings *settings, void (*warn)(const char 
         warn("llm.strategy: with one provider in llm.providers there is nobody to hedge or race with", arg);
     for (size_t i = 0; i < settings->provider_count; i++)
         warn_of_provider(settings, &settings->providers[i], warn, arg);
+    for (size_t i = 0; i < settings->context_count; i++)
+        warn_of_context(settings, i, warn, arg);
 }

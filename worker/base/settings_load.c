@@ -97,29 +97,28 @@ static enum status store(const struct setting *setting, void *base, const char *
     return STATUS_OK;
 }
 
-static enum status set_defaults(void *base, bool provider, struct error *err)
+/* named: those of such a section; NULL: those of the sections that are there once. */
+static enum status set_defaults(void *base, const struct named_sections *named, struct error *err)
 {
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        if (setting->initial != NULL && setting_is_provider(setting) == provider &&
+        if (setting->initial != NULL && named_sections_of(setting) == named &&
             store(setting, base, setting->section, setting->initial, "default", err) != STATUS_OK)
             return STATUS_FAILED;
     }
     return STATUS_OK;
 }
 
-/* A provider is there, with its defaults, once anything is said of it. *ret is good until the next call. */
-static enum status provider_of(struct settings *settings, const char *name, struct provider_settings **ret, struct error *err)
+/* A named section is there, with its defaults, once anything is said of it. *ret is good until the next call. */
+static enum status item_of(const struct named_sections *named, struct settings *settings, const char *name, void **ret, struct error *err)
 {
-    for (size_t i = 0; i < settings->provider_count; i++)
-        if (strcmp(settings->providers[i].name, name) == 0) {
-            *ret = &settings->providers[i];
+    for (size_t i = 0; i < named_sections_size(named, settings); i++)
+        if (strcmp(named_sections_name(named, settings, i), name) == 0) {
+            *ret = named_sections_item(named, settings, i);
             return STATUS_OK;
         }
-    settings->providers = xrealloc(settings->providers, (settings->provider_count + 1) * sizeof *settings->providers);
-    *ret = &settings->providers[settings->provider_count++];
-    **ret = (struct provider_settings){.name = xstrdup(name)};
-    return set_defaults(*ret, true, err);
+    *ret = named_sections_add(named, settings, name);
+    return set_defaults(*ret, named, err);
 }
 
 /* ---- [kafka] ---- */
@@ -253,12 +252,12 @@ static enum status set(struct settings *settings, const struct settings_entry *e
     const struct setting *setting = setting_find(entry->section, key);
     if (setting == NULL)
         return refuse_unknown(entry, err);
-    if (!setting_is_provider(setting))
-        return store(setting, settings, entry->section, value, entry->where, err);
-    struct provider_settings *provider = NULL;
-    if (provider_of(settings, entry->section + strlen("provider."), &provider, err) != STATUS_OK)
+    const char *name = NULL;
+    const struct named_sections *named = named_sections_find(entry->section, &name);
+    void *base = settings;
+    if (named != NULL && item_of(named, settings, name, &base, err) != STATUS_OK)
         return STATUS_FAILED;
-    return store(setting, provider, entry->section, value, entry->where, err);
+    return store(setting, base, entry->section, value, entry->where, err);
 }
 
 /* In one source, which of the two would count is a guess that may end at the wrong account: refused. A later
@@ -301,7 +300,7 @@ enum status settings_load(const struct settings_sources *sources, struct setting
         return STATUS_FAILED;
     struct settings *settings = xcalloc(1, sizeof *settings);
     settings->kafka.group_id = xstrdup("chat-worker");
-    enum status status = set_defaults(settings, false, err);
+    enum status status = set_defaults(settings, NULL, err);
     for (size_t i = 0; i < entries.count && status == STATUS_OK; i++)
         status = apply(settings, &entries, &entries.items[i], err);
     if (status == STATUS_OK)
@@ -315,11 +314,11 @@ enum status settings_load(const struct settings_sources *sources, struct setting
     return STATUS_OK;
 }
 
-static void finish_fields(void *base, bool provider)
+static void finish_fields(void *base, const struct named_sections *named)
 {
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        if (setting_is_provider(setting) != provider || setting->at == NO_FIELD)
+        if (named_sections_of(setting) != named || setting->at == NO_FIELD)
             continue;
         if (setting->type == SETTING_TEXT)
             free(*(char **)((char *)base + setting->at));
@@ -332,12 +331,12 @@ void settings_destroy(struct settings *settings)
 {
     if (settings == NULL)
         return;
-    finish_fields(settings, false);
-    for (size_t i = 0; i < settings->provider_count; i++) {
-        finish_fields(&settings->providers[i], true);
-        free(settings->providers[i].name);
+    finish_fields(settings, NULL);
+    for (size_t n = 0; n < named_sections_count; n++) {
+        for (size_t i = 0; i < named_sections_size(&named_sections[n], settings); i++)
+            finish_fields(named_sections_item(&named_sections[n], settings, i), &named_sections[n]);
+        named_sections_free(&named_sections[n], settings);
     }
-    free(settings->providers);
     for (size_t i = 0; i < settings->kafka.property_count; i++) {
         free(settings->kafka.properties[i].name);
         free(settings->kafka.properties[i].value);

@@ -86,13 +86,13 @@ void settings_print(const struct settings *settings, FILE *out)
     for (size_t i = 0; i < settings_table_count; i++) {
         if (!begins_section(i))
             continue;
-        if (!setting_is_provider(&settings_table[i])) {
-            print_section(settings_table[i].section, settings_table[i].section, settings, out);
-            continue;
-        }
-        for (size_t j = 0; j < settings->provider_count; j++) {
-            AUTO_FREE char *title = xasprintf("provider.%s", settings->providers[j].name);
-            print_section("provider", title, &settings->providers[j], out);
+        const char *section = settings_table[i].section;
+        const struct named_sections *named = named_sections_of(&settings_table[i]);
+        if (named == NULL)
+            print_section(section, section, settings, out);
+        for (size_t j = 0; named != NULL && j < named_sections_size(named, settings); j++) {
+            AUTO_FREE char *title = xasprintf("%s.%s", section, named_sections_name(named, settings, j));
+            print_section(section, title, named_sections_item(named, settings, j), out);
         }
     }
 }
@@ -119,9 +119,10 @@ static void print_valid(const struct setting *setting, FILE *out)
     }
 }
 
-static const char *title_of(const struct setting *setting)
+/* Behind the section's name, where several of its kind have one of their own. */
+static const char *name_behind(const struct setting *setting)
 {
-    return setting_is_provider(setting) ? "provider.NAME" : setting->section;
+    return named_sections_of(setting) ? ".NAME" : "";
 }
 
 void settings_print_help(FILE *out)
@@ -130,7 +131,7 @@ void settings_print_help(FILE *out)
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
         if (begins_section(i))
-            fprintf(out, "  [%s]\n", title_of(setting));
+            fprintf(out, "  [%s%s]\n", setting->section, name_behind(setting));
         fprintf(out, "    %s = %s  (", setting->key, setting->initial ? setting->initial : "");
         print_valid(setting, out);
         fprintf(out, "%s)\n        %s\n", setting->required ? "; needed" : "", setting->prose);
@@ -159,7 +160,7 @@ void settings_print_markdown(FILE *out)
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
         if (begins_section(i))
-            fprintf(out, "\n## [%s]\n\n| setting | default | valid | meaning |\n| --- | --- | --- | --- |\n", title_of(setting));
+            fprintf(out, "\n## [%s%s]\n\n| setting | default | valid | meaning |\n| --- | --- | --- | --- |\n", setting->section, name_behind(setting));
         fprintf(out, "| `%s` | %s%s%s | ", setting->key, setting->initial && *setting->initial ? "`" : "",
                 setting->initial ? setting->initial : setting->required ? "needed" : "", setting->initial && *setting->initial ? "`" : "");
         print_valid(setting, out);
@@ -172,15 +173,11 @@ void settings_print_example(FILE *out)
     fputs("# chat-worker's settings. What is commented out stands at its default.\n\n[kafka]\nbootstrap.servers = localhost:9092\n", out);
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        bool provider = setting_is_provider(setting);
+        const struct named_sections *named = named_sections_of(setting);
+        const char *value = setting->example ? setting->example : setting->initial;
         if (begins_section(i))
-            fprintf(out, "\n[%s]\n", provider ? "provider.main" : setting->section);
+            fprintf(out, "\n[%s%s%s]\n", setting->section, named ? "." : "", named ? named->example : "");
         fprintf(out, "; %s\n", setting->prose);
-        if (provider && strcmp(setting->key, "url") == 0)
-            fputs("url = http://localhost:8080/v1\n", out);
-        else if (provider && strcmp(setting->key, "model") == 0)
-            fputs("model = my-model\n", out);
-        else
-            fprintf(out, ";%s = %s\n", setting->key, setting->initial ? setting->initial : "");
+        fprintf(out, "%s%s = %s\n", named && named->needed && setting->required ? "" : ";", setting->key, value ? value : "");
     }
 }

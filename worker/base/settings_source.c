@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/settings_table.h"
 
 /* inih's limits as Debian builds it: a line buffer of 200 with its line end and NUL, and 49 bytes of a section's
  * name. Beyond them it splits or cuts without a word, so that our reader looks first. */
@@ -144,13 +145,21 @@ static bool names_section(const char *lower, const char *section)
     return *lower == *section;
 }
 
-static char *provider_section(const struct settings_entries *entries, const char *name)
+static char *named_section(const struct settings_entries *entries, const char *kind, const char *name)
 {
-    AUTO_FREE char *section = xasprintf("provider.%s", name);
+    AUTO_FREE char *section = xasprintf("%s.%s", kind, name);
     for (size_t i = entries->count; i > 0; i--)
         if (names_section(section, entries->items[i - 1].section))
             return xstrdup(entries->items[i - 1].section);
     return steal_ptr(&section);
+}
+
+static bool is_named_kind(const char *section)
+{
+    for (size_t i = 0; i < named_sections_count; i++)
+        if (strcmp(section, named_sections[i].section) == 0)
+            return true;
+    return false;
 }
 
 /* CHATW__SECTION__KEY; CHATW__PROVIDER__NAME__KEY; in [kafka] a single _ stands for a dot. */
@@ -168,12 +177,12 @@ static enum status collect_variable(struct settings_entries *entries, const char
     *key = '\0';
     key += 2;
     AUTO_FREE char *section = NULL;
-    if (strcmp(lower, "provider") == 0) {
+    if (is_named_kind(lower)) {
         char *after = strstr(key, "__");
         if (after == NULL)
-            return REFUSE(err, "%s: is no CHATW__PROVIDER__NAME__KEY", name);
+            return REFUSE(err, "%s: is no %.*s__NAME__KEY", name, (int)(key - 2 - lower) + (int)strlen(VARIABLE_PREFIX), name);
         *after = '\0';
-        section = provider_section(entries, key);
+        section = named_section(entries, lower, key);
         key = after + 2;
     } else {
         section = xstrdup(lower);
@@ -197,8 +206,9 @@ static enum status collect_override(struct settings_entries *entries, const char
     size_t name_length = strcspn(override, "=");
     AUTO_FREE char *name = xmemdup0(override, name_length);
     char *dot = strchr(name, '.');
+    const char *named;
     /* The section [provider.NAME] has a dot of its own, and NAME may have more; keys have none. */
-    if (dot != NULL && strncmp(name, "provider.", 9) == 0)
+    if (dot != NULL && named_sections_find(name, &named) != NULL)
         dot = strrchr(name, '.') == dot ? NULL : strrchr(name, '.');
     if (override[name_length] == '\0' || dot == NULL)
         return REFUSE(err, "-X %.80s: is no section.key=value", name);

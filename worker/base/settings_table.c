@@ -1,15 +1,19 @@
 #include "base/settings_table.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/alloc.h"
 
 #define IN(member) offsetof(struct settings, member)
 #define OF(member) offsetof(struct provider_settings, member)
+#define BY(member) offsetof(struct context_settings, member)
 #define INT(s, k, where, low, high, u, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .initial = d, .prose = p}
 #define INT_OR(s, k, where, low, high, u, w, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .word = w, .initial = d, .prose = p}
 #define TEXT(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .prose = p}
-#define ADDRESS(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .address = true, .prose = p}
-#define NEEDED(s, k, where, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .required = true, .prose = p}
+#define ADDRESS(s, k, where, e, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .example = e, .required = true, .address = true, .prose = p}
+#define NEEDED(s, k, where, e, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .example = e, .required = true, .prose = p}
 #define SECRET(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .prose = p}
 #define SECRET_ADDRESS(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .address = true, .prose = p}
 #define LIST(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_LIST, .at = where, .unit = "", .initial = d, .prose = p}
@@ -20,6 +24,9 @@ static const char *const orderings[] = {"key", "partition", "none", NULL};
 static const char *const deliveries[] = {"at-least-once", "exactly-once", NULL};
 static const char *const redis_ios[] = {"batched", "per-thread", NULL};
 static const char *const strategies[] = {"sequential", "hedge", "race", NULL};
+static const char *const context_fetches[] = {"together", "in-turn", NULL};
+static const char *const context_kinds[] = {"text", "moderation", NULL};
+static const char *const truths[] = {"false", "true", NULL};
 static const char *const streams[] = {"asked", "always", "never", NULL};
 static const char *const stream_usages[] = {"asked", "left-out", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
@@ -68,11 +75,14 @@ const struct setting settings_table[] = {
     TEXT("llm", "filter_provider", IN(llm.filter_provider), NULL, "Who is asked when a provider's content filter refuses: the name of a [provider.NAME] section."),
     INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp."),
     SECRET("llm", "system_prompt", IN(llm.system_prompt), NULL, "Leads each request unless the job brings its own system message; never stored."),
+    LIST("llm", "contexts", IN(llm.contexts), "", "Names of the [context.NAME] sections to fetch before each question, separated by commas. What they bring goes into the request as a system message, and is never stored."),
+    CHOICE("llm", "context_fetch", IN(llm.context_fetch), context_fetches, "together", "How several contexts are fetched: together, side by side, as long as the slowest takes; or in-turn, one after the other, as long as all take."),
+    SECRET("llm", "context_prompt", IN(llm.context_prompt), NULL, "The system message, with {NAME} where the text of that context goes (nothing where there is none). Not given: each text that came, below a line with its name. It follows system_prompt, or the job's own system message, in the same message."),
     LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),
     INT("llm", "history_bytes_max", IN(llm.history_bytes_max), 0, 104857600, "bytes", "262144", "History sent with a question; the oldest whole turns are left out beyond it."),
     INT("llm", "response_bytes_max", IN(llm.response_bytes_max), 1024, 104857600, "bytes", "4194304", "A longer response is refused."),
-    ADDRESS("provider", "url", OF(url), "Base address of an OpenAI-compatible API, as https://host/v1. Its certificate is checked against the system's authorities, or those in the file SSL_CERT_FILE (environment) names."),
-    NEEDED("provider", "model", OF(model), "The model to ask for."),
+    ADDRESS("provider", "url", OF(url), "http://localhost:8080/v1", "Base address of an OpenAI-compatible API, as https://host/v1. Its certificate is checked against the system's authorities, or those in the file SSL_CERT_FILE (environment) names."),
+    NEEDED("provider", "model", OF(model), "my-model", "The model to ask for."),
     SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
     CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),
     TEXT("provider", "api_version", OF(api_version), NULL, "Azure OpenAI: sent as ?api-version=. The url is then https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT, and auth is api-key."),
@@ -82,6 +92,12 @@ const struct setting settings_table[] = {
     INT("provider", "idle_timeout_ms", OF(idle_timeout_ms), 0, 24 * HOUR_MS, "ms", "15000", "Of a streamed answer: how long it may pause between two tokens. 0: as long as the attempt. Comments don't count."),
     CHOICE("provider", "stream_usage", OF(stream_usage), stream_usages, "asked", "Of a streamed answer: is its usage asked for (stream_options)? Leave it out for a server that refuses the member; usage is unknown then."),
     TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
+    ADDRESS("context", "url", BY(url), "http://localhost:8081/profiles/{user}?session={session}", "Where it is fetched (GET). {session}, {user} (the job's metadata.user, where that is a string) and {job} are filled in, percent-encoded; only behind the host. Redirects aren't followed."),
+    CHOICE("context", "kind", BY(kind), context_kinds, "text", "text: the answer goes into the prompt; it must be UTF-8. moderation: the answer is a verdict, {\"allowed\":false} or {\"results\":[{\"flagged\":true}]} for a refusal, which ends the job as moderation_refused."),
+    CHOICE("context", "required", BY(required), truths, "false", "Whether a job can't do without. false: one that can't be had is left out and the question is asked, for a moderation too. true: the job fails, and is tried again as after a provider's failure."),
+    INT("context", "timeout_ms", BY(timeout_ms), 10, HOUR_MS, "ms", "2000", "From connecting to the last byte; less where the job has less left."),
+    INT("context", "bytes_max", BY(bytes_max), 1, 16777216, "bytes", "16384", "A longer answer is left out whole, as one that failed."),
+    SECRET("context", "api_key", BY(api_key), NULL, "Sent as Authorization: Bearer; none: no header is sent."),
     INT("retry", "attempts_max", IN(retry.attempts_max), 1, 100, "attempts", "5", "Classified failures after which a job is a dead letter. Nobody there to ask counts as no attempt."),
     INT("retry", "backoff_ms", IN(retry.backoff_ms), 1, 60000, "ms", "500", "The first wait is up to this, the next up to twice as much, and so on (full jitter), unless the provider says how long."),
     INT("retry", "backoff_max_ms", IN(retry.backoff_max_ms), 1, HOUR_MS, "ms", "30000", "No wait is longer."),
@@ -99,16 +115,92 @@ bool kafka_property_is_secret(const char *name)
            strstr(name, "key.pem") != NULL || strcmp(name, "sasl.oauthbearer.config") == 0;
 }
 
-bool setting_is_provider(const struct setting *setting)
+/* ---- named sections ---- */
+
+#define NAMED(s, e, n, items, number) {.section = s, .example = e, .needed = n, .items_at = IN(items), .count_at = IN(number), .item_size = sizeof *((struct settings *)0)->items}
+
+const struct named_sections named_sections[] = {
+    NAMED("provider", "main", true, providers, provider_count),
+    NAMED("context", "profile", false, contexts, context_count),
+};
+const size_t named_sections_count = sizeof named_sections / sizeof *named_sections;
+
+_Static_assert(offsetof(struct provider_settings, name) == 0 && offsetof(struct context_settings, name) == 0, "an item begins with its name");
+
+const struct named_sections *named_sections_of(const struct setting *setting)
 {
-    return strcmp(setting->section, "provider") == 0;
+    for (size_t i = 0; i < named_sections_count; i++)
+        if (strcmp(setting->section, named_sections[i].section) == 0)
+            return &named_sections[i];
+    return NULL;
 }
+
+const struct named_sections *named_sections_find(const char *section, const char **ret_name)
+{
+    for (size_t i = 0; i < named_sections_count; i++) {
+        size_t length = strlen(named_sections[i].section);
+        if (strncmp(section, named_sections[i].section, length) == 0 && section[length] == '.' && section[length + 1] != '\0') {
+            *ret_name = section + length + 1;
+            return &named_sections[i];
+        }
+    }
+    return NULL;
+}
+
+/* Through copies: to C the arrays' pointers are of different types. */
+static char *items_of(const struct named_sections *named, const struct settings *settings)
+{
+    char *items;
+    memcpy(&items, (const char *)settings + named->items_at, sizeof items);
+    return items;
+}
+
+static void set_items(const struct named_sections *named, struct settings *settings, char *items, size_t count)
+{
+    memcpy((char *)settings + named->items_at, &items, sizeof items);
+    memcpy((char *)settings + named->count_at, &count, sizeof count);
+}
+
+size_t named_sections_size(const struct named_sections *named, const struct settings *settings)
+{
+    return *(const size_t *)(const void *)((const char *)settings + named->count_at);
+}
+
+void *named_sections_item(const struct named_sections *named, const struct settings *settings, size_t index)
+{
+    return items_of(named, settings) + index * named->item_size;
+}
+
+const char *named_sections_name(const struct named_sections *named, const struct settings *settings, size_t index)
+{
+    return *(char *const *)named_sections_item(named, settings, index);
+}
+
+void *named_sections_add(const struct named_sections *named, struct settings *settings, const char *name)
+{
+    size_t count = named_sections_size(named, settings);
+    set_items(named, settings, xrealloc(items_of(named, settings), (count + 1) * named->item_size), count + 1);
+    char *item = named_sections_item(named, settings, count);
+    memset(item, 0, named->item_size);
+    *(char **)(void *)item = xstrdup(name);
+    return item;
+}
+
+void named_sections_free(const struct named_sections *named, struct settings *settings)
+{
+    for (size_t i = 0; i < named_sections_size(named, settings); i++)
+        free(*(char **)named_sections_item(named, settings, i));
+    free(items_of(named, settings));
+    set_items(named, settings, NULL, 0);
+}
+
+/* ---- looking up ---- */
 
 static bool section_is(const char *section, const struct setting *setting)
 {
-    if (setting_is_provider(setting))
-        return strncmp(section, "provider.", 9) == 0 && section[9] != '\0';
-    return strcmp(section, setting->section) == 0;
+    const char *name;
+    const struct named_sections *named = named_sections_of(setting);
+    return named != NULL ? named_sections_find(section, &name) == named : strcmp(section, setting->section) == 0;
 }
 
 const struct setting *setting_find(const char *section, const char *key)
@@ -174,7 +266,7 @@ bool setting_nearest(const char *section, const char *key, char *ret, size_t siz
             if (section_is(section, setting))
                 snprintf(ret, size, "%s", known);
             else
-                snprintf(ret, size, "%s.%s", setting_is_provider(setting) ? "provider.NAME" : setting->section, known);
+                snprintf(ret, size, "%s%s.%s", setting->section, named_sections_of(setting) ? ".NAME" : "", known);
         }
     }
     if (!found && distance(section, "kafka") <= 2) {

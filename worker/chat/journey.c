@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "chat/history.h"
+#include "llm/context_fetch.h"
 #include "llm/llm_ask.h"
 #include "llm/llm_codec.h"
 #include "chat/session.h"
@@ -19,6 +20,7 @@
 struct request_parts {
     const struct service *service;
     const struct task *task;
+    const char *context; /* NULL: none */
     bool stream;
     int64_t seq, try; /* of the pieces */
 };
@@ -29,6 +31,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
     const struct task *task = from->task;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
+                                      .context = from->context,
                                       .turns = task->begin.turns + skipped,
                                       .turn_count = task->begin.turn_count - skipped,
                                       .history_bytes_max = from->service->settings->llm.history_bytes_max,
@@ -119,12 +122,12 @@ static bool judge(const struct service *service, struct task *task, const struct
     return all_away;
 }
 
-static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, struct llm_answer *answer)
+static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct llm_answer *answer)
 {
     int64_t now_ms = clock_mono_ms();
     size_t candidates[PROVIDERS_MAX];
     bool slow;
-    struct request_parts parts = {.service = service, .task = task, .stream = is_streamed(service, task), .try = -1};
+    struct request_parts parts = {.service = service, .task = task, .context = context, .stream = is_streamed(service, task), .try = -1};
     struct llm_question question = {.settings = service->settings,
                                     .client = service->llm,
                                     .health = service->health,
@@ -154,6 +157,51 @@ static enum status ask(const struct service *service, struct task *task, struct 
     return status;
 }
 
+/* What goes before the question: *ret_context, the caller's, or NULL. Nothing configured, nothing done. */
+static enum status fetch_context(const struct service *service, struct task *task, struct http_cancel *cancel, char **ret_context)
+{
+    const struct settings *settings = service->settings;
+    if (settings->fetched_count == 0)
+        return STATUS_OK;
+    int64_t began_us = clock_mono_us();
+    struct context_question question = {.settings = settings,
+                                        .pool = service->http,
+                                        .cancel = cancel,
+                                        .job = &task->job,
+                                        .until_ms = task_until_ms(task, settings->llm.deadline_ms, clock_mono_ms(), clock_wall_ms())};
+    task->provider = NULL; /* none was asked yet */
+    task->in_outage = false;
+    task->llm_ms = 0;
+    enum status status = context_fetch(&question, ret_context, &task->failure, &task->error);
+    task->context_ms = (clock_mono_us() - began_us) / 1000;
+    return status;
+}
+
+/* The claim is held: from the job's context to what its answer means. */
+static void question_run(const struct service *service, struct task *task, struct http_cancel *cancel)
+{
+    struct llm_answer answer = {0};
+    AUTO_FREE char *context = NULL;
+    task->error = (struct error){0};
+    enum status status = fetch_context(service, task, cancel, &context);
+    if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
+        session_claim_ran_out(task);
+        return;
+    }
+    if (status == STATUS_OK) {
+        int64_t asked_us = clock_mono_us();
+        status = ask(service, task, cancel, context, &answer);
+        task->llm_ms = (clock_mono_us() - asked_us) / 1000;
+    }
+    if (status == STATUS_OK)
+        outcome_answered(service, task, &answer);
+    else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
+        session_claim_lost(task);
+    else
+        outcome_failed(service, task);
+    llm_answer_finish(&answer);
+}
+
 void journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)
 {
     struct task *task = steal_ptr(owned);
@@ -168,21 +216,8 @@ void journey_run(const struct service *service, struct task **owned, struct http
 
     if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
         session_claim_lost(task);
-    } else if (task->outcome == OUTCOME_NONE && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
-        session_claim_ran_out(task);
     } else if (task->outcome == OUTCOME_NONE) {
-        struct llm_answer answer = {0};
-        int64_t asked_us = clock_mono_us();
-        task->error = (struct error){0};
-        enum status status = ask(service, task, cancel, &answer);
-        task->llm_ms = (clock_mono_us() - asked_us) / 1000;
-        if (status == STATUS_OK)
-            outcome_answered(service, task, &answer);
-        else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
-            session_claim_lost(task);
-        else
-            outcome_failed(service, task);
-        llm_answer_finish(&answer);
+        question_run(service, task, cancel);
     }
 
     if (per_thread)

@@ -1,6 +1,6 @@
 /* The journey of one job, as a straight line of blocking calls:
  *
- *   session_begin (Redis) -> llm_ask (HTTP, seconds) -> hand over to completion (finish, publish)
+ *   session_begin (Redis) -> context_fetch, llm_ask (HTTP, seconds) -> hand over to completion (finish, publish)
  *
  * In the batched form session_begin was answered by the begin thread and completion does the finish, so
  * that the pool thread blocks on the LLM alone; in the per-thread form the thread makes its own Redis

@@ -24,6 +24,7 @@ static struct reply_timing timing(const struct task *task)
 {
     int64_t begun = task->begun_ms ? task->begun_ms : clock_mono_ms();
     return (struct reply_timing){.queued_ms = begun - task->received_ms,
+                                 .context_ms = task->context_ms,
                                  .llm_ms = task->llm_ms,
                                  .total_ms = clock_mono_ms() - task->received_ms};
 }

@@ -92,7 +92,8 @@ struct task {
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t begun_ms;
-    int64_t llm_ms; /* duration */
+    int64_t context_ms; /* durations */
+    int64_t llm_ms;
 };
 
 struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */

@@ -40,9 +40,8 @@ struct llm_failure {
     bool billing; /* the account can't pay: no other job fares better */
 };
 
-/* Once in the process, before threads; settings outlive the client. FAILED: permanent, an api_key that is
- * no header value. The process ignores SIGPIPE. */
-enum status llm_client_create(const struct settings *settings, struct llm_client **ret, struct error *err) MUST_CHECK;
+/* Once in the process, before threads; settings and pool (http_targets.h) outlive the client. */
+struct llm_client *llm_client_create(const struct settings *settings, struct http_pool *pool);
 void llm_client_destroy(struct llm_client *client); /* no call under way; NULL is fine */
 
 /* ---- a talk ---- */

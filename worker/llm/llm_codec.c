@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "chat/history.h"
+#include "llm/call_failure.h"
 #include "wire/json_text.h"
 #include "wire/json_member.h"
 
@@ -61,6 +62,32 @@ static void put_history(FILE *out, bool *behind, const struct llm_request_parts 
         put_json(out, behind, json_array_get(messages, i));
 }
 
+static void put_system(FILE *out, bool *behind, const char *content)
+{
+    AUTO_JSON json_t *system = json_pack("{s:s, s:s}", "role", "system", "content", content);
+    put_json(out, behind, system);
+}
+
+/* The job's own, or else the settings' (either may be NULL), with the context (may be NULL) as its end; an own one whose content
+ * isn't a text stays as it is, and the context is a message behind it. */
+static void put_last_system(FILE *out, bool *behind, json_t *own, const char *system_prompt, const char *context)
+{
+    const char *text = own != NULL ? json_string_value(json_object_get(own, "content")) : system_prompt;
+    if (context != NULL && text != NULL) {
+        AUTO_FREE char *joined = xasprintf("%s\n\n%s", text, context);
+        AUTO_JSON json_t *message = own != NULL ? json_copy(own) : json_pack("{s:s}", "role", "system");
+        json_object_set_new(message, "content", json_string(joined));
+        put_json(out, behind, message);
+        return;
+    }
+    if (own != NULL)
+        put_json(out, behind, own);
+    else if (system_prompt != NULL)
+        put_system(out, behind, system_prompt);
+    if (context != NULL)
+        put_system(out, behind, context);
+}
+
 static void put_messages(FILE *out, const struct llm_request_parts *parts)
 {
     const json_t *new_messages = parts->job->messages;
@@ -70,15 +97,14 @@ static void put_messages(FILE *out, const struct llm_request_parts *parts)
     for (size_t i = 0; i < count; i++)
         own_system = own_system || history_is_system(json_array_get(new_messages, i));
 
-    if (parts->system_prompt != NULL && !own_system) {
-        AUTO_JSON json_t *system = json_pack("{s:s, s:s}", "role", "system", "content", parts->system_prompt);
-        put_json(out, &behind, system);
-    }
-    /* Many chat templates take a system message in first place only: the job's leading ones go before the
-     * history. */
+    /* Many chat templates take a system message in first place only, and but one: the job's leading ones go before the
+     * history, and the context into the last message before it. */
     size_t leading = 0;
     while (leading < count && history_is_system(json_array_get(new_messages, leading)))
-        put_json(out, &behind, json_array_get(new_messages, leading++));
+        leading++;
+    for (size_t i = 0; i + 1 < leading; i++)
+        put_json(out, &behind, json_array_get(new_messages, i));
+    put_last_system(out, &behind, leading > 0 ? json_array_get(new_messages, leading - 1) : NULL, own_system ? NULL : parts->system_prompt, parts->context);
     put_history(out, &behind, parts);
     for (size_t i = leading; i < count; i++)
         put_json(out, &behind, json_array_get(new_messages, i));
@@ -207,15 +233,6 @@ static bool is_context_overflow(int status, const struct provider_error *said)
     return false;
 }
 
-static enum error_class class_of_status(int status)
-{
-    if (status == 503 || status == 529)
-        return ERROR_UNAVAILABLE;
-    if (status == 408 || status == 409 || status == 424 || status == 429 || status >= 500)
-        return ERROR_RETRIABLE;
-    return ERROR_PERMANENT;
-}
-
 static const char *remedy(int status)
 {
     switch (status) {
@@ -256,7 +273,7 @@ static void classify(int status, const struct provider_error *said, struct llm_f
         error_set(err, ERROR_PERMANENT, code, "HTTP %d, %s: the account can't pay, see the provider's billing page",
                   status, code);
     else
-        error_set(err, class_of_status(status), code, "HTTP %d, %s%s", status, code, remedy(status));
+        error_set(err, call_failure_class(status), code, "HTTP %d, %s%s", status, code, remedy(status));
 }
 
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err)

@@ -13,6 +13,7 @@
 struct llm_request_parts {
     const struct provider_settings *provider;
     const char *system_prompt; /* NULL: none; left out when the job brings its own system message */
+    const char *context;       /* goes behind the leading system messages, into the last of them; NULL: none */
     char **turns;              /* history elements {"job":ID,"messages":[…]}, oldest first */
     size_t turn_count;
     int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
@@ -20,7 +21,7 @@ struct llm_request_parts {
     bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out */
 };
 
-/* The body: model, messages (system, history, new), provider params merged, then the job's. Elements of
+/* The body: model, messages (system, context, history, new), provider params merged, then the job's. Elements of
  * the job itself and what follows it are cut (a job asked again after its turn was applied); leading ones
  * are dropped until one begins with `user`; a trailing unanswered tool_calls turn is left out unless the
  * new messages answer it; damaged elements are skipped. Owned by the caller. */

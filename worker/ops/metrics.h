@@ -21,6 +21,8 @@
     M(job_waits_total,               "counter", "Waits that count as no attempt: claim, provider or Redis away.") \
     M(job_suspects_total,            "counter", "Jobs found unreleased after crashes, to run among few or alone.") \
     M(claims_lost_total,             "counter", "Answers thrown away: another worker held the claim.")    \
+    M(context_fetches_total,         "counter", "Context sources asked.")                                  \
+    M(context_failures_total,        "counter", "Context sources that failed: left out, or the job failed with them.") \
     M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
     M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
     M(llm_hedges_total,              "counter", "Extra questions sent because the first was slow or failed (hedge).") \

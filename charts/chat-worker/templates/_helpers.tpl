@@ -53,6 +53,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $name, $provider := .Values.providers }}
 {{- with $provider.api_key }}{{ $_ := set $own (printf "api-key-%s" $name) . }}{{ end }}
 {{- end }}
+{{- range $name, $context := .Values.contexts }}
+{{- with $context.api_key }}{{ $_ := set $own (printf "context-key-%s" $name) . }}{{ end }}
+{{- end }}
 {{- range $name, $value := .Values.kafka.secrets }}{{ $_ := set $own (printf "kafka-%s" $name) $value }}{{ end }}
 {{- $all := $own }}
 {{- if .Values.existingSecret.name }}
@@ -65,6 +68,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (hasKey $all "redis-url") }}{{ fail "redis.url is needed, or the key redis-url in existingSecret.keys" }}{{ end }}
 {{- range $key, $_ := $all }}
 {{- if and (hasPrefix "api-key-" $key) (not (hasKey $.Values.providers (trimPrefix "api-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
+{{- if and (hasPrefix "context-key-" $key) (not (hasKey $.Values.contexts (trimPrefix "context-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such context" $key) }}{{ end }}
 {{- end }}
 {{- toJson $all }}
 {{- end }}
@@ -111,16 +115,22 @@ url_file = {{ $path }}/redis-url
 {{- range .Values.llm.providers }}
 {{- if not (hasKey $.Values.providers .) }}{{ fail (printf "llm.providers: %s is not among providers" .) }}{{ end }}
 {{- end }}
+{{- range .Values.llm.contexts }}
+{{- if not (hasKey $.Values.contexts .) }}{{ fail (printf "llm.contexts: %s is not among contexts" .) }}{{ end }}
+{{- end }}
 {{- range $key := list "overflow_provider" "filter_provider" }}
 {{- with index $.Values.llm $key }}
 {{- if not (hasKey $.Values.providers .) }}{{ fail (printf "llm.%s: %s is not among providers" $key .) }}{{ end }}
 {{- end }}
 {{- end }}
-{{- range $key, $value := omit .Values.llm "system_prompt" }}
+{{- range $key, $value := omit .Values.llm "system_prompt" "context_prompt" }}
 {{ include "chat-worker.line" (list "llm" $key $value) }}
 {{- end }}
 {{- with .Values.llm.system_prompt }}
 system_prompt_file = /etc/chat-worker/config/system-prompt
+{{- end }}
+{{- with .Values.llm.context_prompt }}
+context_prompt_file = /etc/chat-worker/config/context-prompt
 {{- end }}
 {{- range $name, $provider := .Values.providers }}
 
@@ -130,6 +140,16 @@ system_prompt_file = /etc/chat-worker/config/system-prompt
 {{- end }}
 {{- if hasKey $secrets (printf "api-key-%s" $name) }}
 api_key_file = {{ $path }}/api-key-{{ $name }}
+{{- end }}
+{{- end }}
+{{- range $name, $context := .Values.contexts }}
+
+[context.{{ $name }}]
+{{- range $key, $value := omit $context "api_key" }}
+{{ include "chat-worker.line" (list (printf "contexts.%s" $name) $key $value) }}
+{{- end }}
+{{- if hasKey $secrets (printf "context-key-%s" $name) }}
+api_key_file = {{ $path }}/context-key-{{ $name }}
 {{- end }}
 {{- end }}
 

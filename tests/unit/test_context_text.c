@@ -1,0 +1,133 @@
+/* Context sources as text: addresses, prompts and verdicts. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/template.h"
+#include "llm/context_text.h"
+
+Test(template, a_brace_that_is_not_around_a_name_is_text)
+{
+    const char *at = "{a}{ b}{}{\"x\":{y.z-1_}}{";
+    static const char *const want[] = {"name a", "text { b}{}{\"x\":", "name y.z-1_", "text }{"};
+    struct template_part part;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char got[64];
+        cr_assert(template_next(&at, &part));
+        snprintf(got, sizeof got, "%s %.*s", part.is_name ? "name" : "text", (int)part.size, part.text);
+        cr_expect_str_eq(got, want[i]);
+    }
+    cr_expect_not(template_next(&at, &part));
+    cr_expect(template_is_name("a-b.c_1"));
+    cr_expect_not(template_is_name(""));
+    cr_expect_not(template_is_name("a b"));
+    cr_expect_not(template_is_name("a}"));
+}
+
+Test(context_url, values_are_encoded_so_that_they_stay_values)
+{
+    static const struct {
+        const char *template, *session, *user, *want; /* NULL: refused */
+    } rows[] = {{"http://h/p", "s", "u", "http://h/p"},
+                {"http://h/p/{session}?u={user}&j={job}", "s-1", "me", "http://h/p/s-1?u=me&j=j_1"},
+                {"http://h/{session}/{session}", "a~b", "", "http://h/a~b/a~b"},
+                {"http://h/p?u={user}", "", "a b&c=d#e?f/g%h+i", "http://h/p?u=a%20b%26c%3Dd%23e%3Ff%2Fg%25h%2Bi"},
+                {"http://h/p?u={user}", "", "{session}", "http://h/p?u=%7Bsession%7D"},
+                {"http://h/p?u={user}", "", "\xc3\xa9\n\x7f", "http://h/p?u=%C3%A9%0A%7F"},
+                {"http://h/p?u={user}", "", "a\r\nHost: evil", "http://h/p?u=a%0D%0AHost%3A%20evil"},
+                {"http://h/p/{user}", "", "", "http://h/p/"},
+                {"http://h/p/{user}/x", "", "..", NULL},
+                {"http://h/p/{user}", "", ".", NULL},
+                {"http://h/{session}{user}/x", ".", ".", NULL},
+                {"http://h/p/{user}/x", "", "...", "http://h/p/.../x"},
+                {"http://h/p/{user}/x", "", "../..", "http://h/p/..%2F../x"},
+                {"http://h/p/v.{user}/x", "", ".", "http://h/p/v../x"},
+                {"http://h?u={user}", "", "..", "http://h?u=.."},
+                {"http://h/p?u={user}/../x", "", "..", "http://h/p?u=../../x"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct context_values values = {.session = rows[i].session, .user = rows[i].user, .job = "j_1"};
+        AUTO_FREE char *got = context_url_fill(rows[i].template, &values);
+        if (rows[i].want == NULL)
+            cr_expect_null(got, "%s with %s became %s", rows[i].template, rows[i].user, got);
+        else
+            cr_expect_str_eq(got != NULL ? got : "(refused)", rows[i].want);
+    }
+}
+
+Test(context_url, every_byte_but_the_unreserved_is_encoded)
+{
+    for (int c = 1; c < 256; c++) {
+        char value[] = {(char)c, '\0'}, want[32];
+        bool plain = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~", c) != NULL;
+        snprintf(want, sizeof want, plain ? "http://h/?%c" : "http://h/?%%%02X", c);
+        struct context_values values = {.session = value, .user = "", .job = ""};
+        AUTO_FREE char *got = context_url_fill("http://h/?{session}", &values);
+        cr_expect_str_eq(got, want);
+    }
+}
+
+Test(context_url, the_user_is_metadatas_where_that_is_a_text)
+{
+    static const struct {
+        const char *metadata, *want;
+    } rows[] = {{"{\"user\":\"u\\u00e9\"}", "u\xc3\xa9"}, {"{\"user\":7}", NULL}, {"{\"tenant\":\"a\"}", NULL}, {"\"user\"", NULL}, {"[1]", NULL}, {NULL, NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *got = context_user(rows[i].metadata);
+        cr_expect_str_eq(got != NULL ? got : "(none)", rows[i].want != NULL ? rows[i].want : "(none)", "%s", rows[i].metadata);
+    }
+}
+
+Test(context_prompt, each_text_goes_in_once)
+{
+    static const struct context_part parts[] = {{"a", "one"}, {"b", NULL}, {"c", "{a} \"three\""}, {"blank", " \n"}};
+    static const struct {
+        const char *template, *want; /* NULL: nothing to say */
+        size_t count;
+    } rows[] = {{NULL, "a:\none\n\nc:\n{a} \"three\"", 4},
+                {NULL, NULL, 0},
+                {"Known: {a}; {b}; {c}.", "Known: one; ; {a} \"three\".", 4},
+                {"{c}{c}", "{a} \"three\"{a} \"three\"", 4},
+                {"{\"json\":\"{a}\"}", "{\"json\":\"one\"}", 4},
+                {"{b}\n{blank}", NULL, 4},
+                {"no place", "no place", 4},
+                {"", NULL, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *got = context_prompt_fill(rows[i].template, parts, rows[i].count);
+        cr_expect_str_eq(got != NULL ? got : "(nothing)", rows[i].want != NULL ? rows[i].want : "(nothing)");
+    }
+}
+
+Test(context_prompt, only_whole_utf8_can_stand_in_it)
+{
+    cr_expect(context_text_is_valid("", 0));
+    cr_expect(context_text_is_valid("a\n\xf0\x9f\x8d\xb5", 6));
+    cr_expect_not(context_text_is_valid("a\xff", 2));
+    cr_expect_not(context_text_is_valid("a\xf0\x9f", 3), "cut within a letter");
+    cr_expect_not(context_text_is_valid("\xed\xa0\x80", 3), "half of a surrogate pair");
+    cr_expect_not(context_text_is_valid("a\0b", 3));
+}
+
+Test(context_verdict, is_read_from_both_shapes)
+{
+    static const struct {
+        const char *body;
+        enum context_verdict want;
+    } rows[] = {{"{\"allowed\":true}", CONTEXT_ALLOWED},
+                {"{\"allowed\":false,\"reason\":\"r\"}", CONTEXT_REFUSED},
+                {"{\"id\":\"m\",\"model\":\"x\",\"results\":[{\"flagged\":false,\"categories\":{\"violence\":false}}]}", CONTEXT_ALLOWED},
+                {"{\"results\":[{\"flagged\":false},{\"flagged\":true}]}", CONTEXT_REFUSED},
+                {"{\"allowed\":true,\"results\":[{\"flagged\":true}]}", CONTEXT_REFUSED},
+                {"{\"allowed\":false,\"results\":[{\"flagged\":false}]}", CONTEXT_REFUSED},
+                {"{\"results\":[]}", CONTEXT_UNREADABLE},
+                {"{\"results\":[{\"flagged\":true},{}]}", CONTEXT_UNREADABLE},
+                {"{\"results\":[{\"flagged\":\"no\"}]}", CONTEXT_UNREADABLE},
+                {"{\"allowed\":\"true\"}", CONTEXT_UNREADABLE},
+                {"{\"allowed\":null}", CONTEXT_UNREADABLE},
+                {"{}", CONTEXT_UNREADABLE},
+                {"true", CONTEXT_UNREADABLE},
+                {"[{\"flagged\":false}]", CONTEXT_UNREADABLE},
+                {"{\"allowed\":true", CONTEXT_UNREADABLE},
+                {"", CONTEXT_UNREADABLE}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cr_expect_eq(context_verdict_read(rows[i].body, strlen(rows[i].body)), rows[i].want, "%s", rows[i].body);
+}

@@ -1,0 +1,22 @@
+/* From how an HTTP call ended to the class of its failure: one rule for providers and context sources. Pure but for reading the
+ * call; the thread that made it. */
+#ifndef CHAT_LLM_CALL_FAILURE_H
+#define CHAT_LLM_CALL_FAILURE_H
+
+#include "http/http_seat.h"
+#include "llm/llm_client.h"
+
+/* A call that brought no status, or not the whole answer: unavailable where the server had no chance (no connection, no name, no
+ * TLS), permanent where it would be so again (bad_url, response_too_large, which names size_setting), else retriable. Returns
+ * FAILED. */
+enum status call_failure_unanswered(const struct http_call *call, const char *size_setting, struct error *err);
+
+/* Of a status from 300: 503 and 529 unavailable; 408, 409, 424, 429 and other 5xx retriable; the rest permanent. */
+enum error_class call_failure_class(int http_status);
+
+/* What a refusal's status and headers tell the retry rule. */
+void call_failure_read_headers(const struct http_call *call, struct llm_failure *ret);
+/* What the server said about trying again goes before what its status says. */
+void call_failure_heed(const struct llm_failure *failure, struct error *err);
+
+#endif

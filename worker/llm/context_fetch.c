@@ -1,0 +1,181 @@
+#include "llm/context_fetch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "llm/call_failure.h"
+#include "llm/context_text.h"
+#include "llm/http_targets.h"
+#include "ops/metrics.h"
+
+/* One source's call. */
+struct source {
+    struct http_request request;
+    char *url;  /* owned; lives as long as the call */
+    char *text; /* owned; NULL: it brought none */
+};
+
+struct fetching {
+    const struct context_question *question;
+    struct http_seat *seat;
+    struct source sources[CONTEXTS_MAX]; /* by index of settings.contexts */
+    size_t running;
+    struct llm_failure *failure;
+    struct error *err;
+};
+
+/* ---- one source's begin and end ---- */
+
+static enum status refuse(struct fetching *f, const char *name)
+{
+    return error_set(f->err, ERROR_PERMANENT, "moderation_refused", "context %s: refused the job", name);
+}
+
+/* Of one that isn't required only the log hears: OK. */
+static enum status take_failure(struct fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
+{
+    const struct context_settings *context = &f->question->settings->contexts[index];
+    METRIC_INC(context_failures_total);
+    log_warn("context_failed", F_STR("context", context->name), F_STR("code", why->code), F_STR("job", f->question->job->id),
+             F_STR("required", context->required == CONTEXT_REQUIRED ? "true" : "false"));
+    if (context->required == CONTEXT_OPTIONAL)
+        return STATUS_OK;
+    *f->failure = *failure;
+    return error_set(f->err, why->class, why->code, "context %s: %s", context->name, why->message);
+}
+
+static enum status start(struct fetching *f, size_t index, const struct context_values *values)
+{
+    const struct context_question *question = f->question;
+    const struct context_settings *context = &question->settings->contexts[index];
+    struct source *source = &f->sources[index];
+    struct llm_failure failure = {.retry_after_ms = -1, .should_retry = -1};
+    struct error why = {0};
+    int64_t patience_ms = clock_mono_ms() + context->timeout_ms;
+    METRIC_INC(context_fetches_total);
+    source->url = context_url_fill(context->url, values);
+    source->request = (struct http_request){.url = source->url, .until_ms = question->until_ms < patience_ms ? question->until_ms : patience_ms};
+    enum status status = STATUS_FAILED;
+    if (source->url == NULL)
+        error_set(&why, ERROR_PERMANENT, "bad_url", "a value that the job brings would be a step (. or ..) in the url's path");
+    else
+        status = http_call_start(f->seat, http_target_of_context(question->settings, index), &source->request, &why);
+    if (status != STATUS_OK)
+        return take_failure(f, index, &failure, &why);
+    f->running++;
+    return STATUS_OK;
+}
+
+/* What an answer of 2xx is worth: *ret_text, or with a moderation *ret_refused. */
+static enum status read_body(const struct context_settings *context, const struct http_call *call, char **ret_text, bool *ret_refused, struct error *err)
+{
+    const char *body = call->body != NULL ? call->body : "";
+    enum context_verdict verdict;
+    if (context->kind == CONTEXT_MODERATION) {
+        if ((verdict = context_verdict_read(body, call->body_size)) == CONTEXT_UNREADABLE)
+            return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no verdict", call->body_size);
+        *ret_refused = verdict == CONTEXT_REFUSED;
+    } else if (!context_text_is_valid(body, call->body_size)) {
+        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is not UTF-8 without NULs", call->body_size);
+    } else {
+        *ret_text = xmemdup0(body, call->body_size);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_answer(const struct context_settings *context, const struct http_call *call, char **ret_text, bool *ret_refused,
+                               struct llm_failure *ret_failure, struct error *err)
+{
+    int status = call->end == HTTP_TIMED_OUT ? 0 : http_call_status(call);
+    char code[16];
+    if (status >= 300) { /* the body is nobody's business: its words could be anyone's */
+        snprintf(code, sizeof code, "http_%d", status);
+        call_failure_read_headers(call, ret_failure);
+        error_set(err, call_failure_class(status), code, "HTTP %d", status);
+        call_failure_heed(ret_failure, err);
+        return STATUS_FAILED;
+    }
+    if (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK)
+        return call_failure_unanswered(call, "bytes_max", err);
+    return read_body(context, call, ret_text, ret_refused, err);
+}
+
+/* FAILED: the job's end. */
+static enum status take_end(struct fetching *f, size_t target)
+{
+    const struct settings *settings = f->question->settings;
+    size_t index = target - http_target_of_context(settings, 0);
+    const struct context_settings *context = &settings->contexts[index];
+    struct llm_failure failure = {.retry_after_ms = -1, .should_retry = -1};
+    struct error why = {0};
+    bool refused = false;
+    enum status status = read_answer(context, http_seat_call(f->seat, target), &f->sources[index].text, &refused, &failure, &why);
+    http_call_end(f->seat, target);
+    f->running--;
+    if (status != STATUS_OK)
+        return take_failure(f, index, &failure, &why);
+    return refused ? refuse(f, context->name) : STATUS_OK;
+}
+
+/* ---- the whole ---- */
+
+/* Until all have ended, or the job has. */
+static enum status drive(struct fetching *f, const struct context_values *values)
+{
+    const struct context_question *question = f->question;
+    const struct settings *settings = question->settings;
+    size_t abreast = settings->llm.context_fetch == CONTEXT_TOGETHER ? settings->fetched_count : 1;
+    enum status status = STATUS_OK;
+    for (size_t next = 0, target = 0; status == STATUS_OK && (next < settings->fetched_count || f->running > 0);) {
+        if (next < settings->fetched_count && f->running < abreast) {
+            status = start(f, next++, values);
+            continue;
+        }
+        switch (http_seat_wait(f->seat, INT64_MAX, question->cancel, &target)) {
+        case HTTP_ENDED: status = take_end(f, target); break;
+        case HTTP_TIME: break; /* each call has a time of its own */
+        case HTTP_CANCELLED: return error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short");
+        case HTTP_BROKEN: return error_set(f->err, ERROR_RETRIABLE, "connection_lost", "fetching contexts: libcurl can't go on");
+        }
+    }
+    return status;
+}
+
+/* In the order of llm.contexts, whatever came first. */
+static char *prompt_of(const struct fetching *f)
+{
+    const struct settings *settings = f->question->settings;
+    struct context_part parts[CONTEXTS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < settings->fetched_count; i++)
+        if (settings->contexts[i].kind == CONTEXT_TEXT)
+            parts[count++] = (struct context_part){.name = settings->contexts[i].name, .text = f->sources[i].text};
+    return count > 0 ? context_prompt_fill(settings->llm.context_prompt, parts, count) : NULL;
+}
+
+enum status context_fetch(const struct context_question *question, char **ret_prompt, struct llm_failure *ret_failure, struct error *err)
+{
+    struct fetching f = {.question = question, .failure = ret_failure, .err = err};
+    const struct job *job = question->job;
+    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    if (question->until_ms <= clock_mono_ms())
+        return error_set(err, ERROR_RETRIABLE, "timeout", "no time left to fetch contexts");
+    if (http_pool_take(question->pool, &f.seat, err) != STATUS_OK)
+        return STATUS_FAILED;
+    AUTO_FREE char *user = context_user(job->metadata);
+    struct context_values values = {.session = job->session != NULL ? job->session : "", .user = user != NULL ? user : "", .job = job->id};
+    enum status status = drive(&f, &values);
+    http_pool_give(question->pool, &f.seat); /* cuts what still runs */
+    if (status == STATUS_OK)
+        *ret_prompt = prompt_of(&f);
+    for (size_t i = 0; i < question->settings->fetched_count; i++) {
+        free(f.sources[i].url);
+        free(f.sources[i].text);
+    }
+    return status;
+}

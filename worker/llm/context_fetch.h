@@ -1,0 +1,37 @@
+/* Fetches a job's context sources before its question: those of llm.contexts, side by side or in turn, on the job's own
+ * thread, which blocks once for whatever ends first.
+ *
+ *   text        what came is part of the prompt (context_text.h)
+ *   moderation  its verdict lets the job go on, or ends it
+ *
+ * A source that isn't required is left out when it fails, takes too long, brings too much, or what can't stand in a prompt. Of a
+ * required one that fails, the failure is the job's, classed as a provider's (call_failure.h); the other calls are cut short
+ * then, as after a refusal. The log is told of each failure by the source's name and a code, never of a text.
+ *
+ * Thread: the engine's. Makes no second attempt: that is the dispatcher's to do. */
+#ifndef CHAT_LLM_CONTEXT_FETCH_H
+#define CHAT_LLM_CONTEXT_FETCH_H
+
+#include "base/settings.h"
+#include "http/http_cancel.h"
+#include "http/http_pool.h"
+#include "llm/llm_client.h"
+#include "wire/job.h"
+
+struct context_question {
+    const struct settings *settings; /* fetched_count is 1 at least */
+    struct http_pool *pool;
+    struct http_cancel *cancel; /* NULL: none */
+    const struct job *job;
+    int64_t until_ms; /* clock_mono_ms by which it must have ended */
+};
+
+/* OK: *ret_prompt is the text for the request, the caller's; NULL: nothing came. FAILED: *err names the source, and *ret_failure is
+ * what the retry rule needs:
+ *   permanent    moderation_refused; bad_url, response_too_large, http_4xx
+ *   retriable    timeout, connection_lost, invalid_response (not UTF-8, no verdict), http_5xx
+ *   unavailable  connection_failed, dns_failed, tls_failed, no_resources, http_503, http_529
+ *   cancelled */
+enum status context_fetch(const struct context_question *question, char **ret_prompt, struct llm_failure *ret_failure, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,152 @@
+#include "llm/context_text.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/template.h"
+#include "llm/text_buffer.h"
+#include "wire/json_text.h"
+
+/* ---- the address ---- */
+
+char *context_user(const char *metadata)
+{
+    AUTO_JSON json_t *root = metadata != NULL ? json_text_load(metadata, strlen(metadata)) : NULL;
+    const char *user = json_string_value(json_object_get(root, "user"));
+    return user != NULL ? xstrdup(user) : NULL;
+}
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+static void append_encoded(struct text_buffer *url, const char *value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (; *value != '\0'; value++) {
+        unsigned char c = (unsigned char)*value;
+        char triple[3] = {'%', hex[c >> 4], hex[c & 15]};
+        if (is_unreserved(c))
+            text_buffer_append(url, value, 1);
+        else
+            text_buffer_append(url, triple, sizeof triple);
+    }
+}
+
+/* url: "scheme://host…" */
+static bool has_steps(const char *url)
+{
+    const char *at = strstr(url, "://") + 3;
+    const char *end = at + strcspn(at, "?");
+    at += strcspn(at, "/?");
+    while (at < end) {
+        const char *segment = at + 1;
+        size_t size = strcspn(segment, "/?");
+        if ((size == 1 || size == 2) && strspn(segment, ".") >= size)
+            return true;
+        at = segment + size;
+    }
+    return false;
+}
+
+char *context_url_fill(const char *template, const struct context_values *values)
+{
+    struct text_buffer url = {0};
+    for (struct template_part part; template_next(&template, &part);) {
+        if (template_part_is(&part, "session"))
+            append_encoded(&url, values->session);
+        else if (template_part_is(&part, "user"))
+            append_encoded(&url, values->user);
+        else if (template_part_is(&part, "job"))
+            append_encoded(&url, values->job);
+        else
+            text_buffer_append(&url, part.text, part.size);
+    }
+    if (has_steps(url.bytes))
+        text_buffer_finish(&url);
+    return url.bytes;
+}
+
+/* ---- the prompt ---- */
+
+static void append_text(struct text_buffer *prompt, const char *text)
+{
+    text_buffer_append(prompt, text, strlen(text));
+}
+
+static const char *text_of(const struct template_part *name, const struct context_part *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (template_part_is(name, parts[i].name) && parts[i].text != NULL)
+            return parts[i].text;
+    return "";
+}
+
+static void fill_template(struct text_buffer *prompt, const char *template, const struct context_part *parts, size_t count)
+{
+    for (struct template_part part; template_next(&template, &part);) {
+        if (part.is_name)
+            append_text(prompt, text_of(&part, parts, count));
+        else
+            text_buffer_append(prompt, part.text, part.size);
+    }
+}
+
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static void list_texts(struct text_buffer *prompt, const struct context_part *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].text == NULL || is_blank(parts[i].text))
+            continue;
+        append_text(prompt, prompt->size > 0 ? "\n\n" : "");
+        append_text(prompt, parts[i].name);
+        append_text(prompt, ":\n");
+        append_text(prompt, parts[i].text);
+    }
+}
+
+char *context_prompt_fill(const char *template, const struct context_part *parts, size_t count)
+{
+    struct text_buffer prompt = {0};
+    if (template != NULL)
+        fill_template(&prompt, template, parts, count);
+    else
+        list_texts(&prompt, parts, count);
+    if (is_blank(text_buffer_text(&prompt)))
+        text_buffer_finish(&prompt);
+    return prompt.bytes;
+}
+
+bool context_text_is_valid(const char *text, size_t size)
+{
+    if (size == 0)
+        return true;
+    AUTO_JSON json_t *checked = json_stringn(text, size); /* NULL: not UTF-8 */
+    return checked != NULL && memchr(text, '\0', size) == NULL;
+}
+
+/* ---- the verdict ---- */
+
+enum context_verdict context_verdict_read(const char *body, size_t size)
+{
+    AUTO_JSON json_t *root = json_text_load(body, size);
+    const json_t *allowed = json_object_get(root, "allowed");
+    const json_t *results = json_object_get(root, "results");
+    bool refused = json_is_false(allowed);
+    if (!json_is_boolean(allowed) && json_array_size(results) == 0)
+        return CONTEXT_UNREADABLE;
+    for (size_t i = 0; i < json_array_size(results); i++) {
+        const json_t *flagged = json_object_get(json_array_get(results, i), "flagged");
+        if (!json_is_boolean(flagged))
+            return CONTEXT_UNREADABLE;
+        refused = refused || json_is_true(flagged);
+    }
+    return refused ? CONTEXT_REFUSED : CONTEXT_ALLOWED;
+}

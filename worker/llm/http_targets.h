@@ -1,0 +1,19 @@
+/* Where the process's HTTP calls go: the providers, by their index in settings.providers, then the context sources that
+ * llm.contexts names. One pool holds them all, so that a thread has one seat for whatever its job needs. */
+#ifndef CHAT_LLM_HTTP_TARGETS_H
+#define CHAT_LLM_HTTP_TARGETS_H
+
+#include "base/settings.h"
+#include "http/http_pool.h"
+
+/* Once in the process, before threads. FAILED: permanent, an api_key that is no header value; fatal, libcurl can't start. The
+ * process ignores SIGPIPE. The owner ends it with http_pool_destroy, after all who call. */
+enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err) MUST_CHECK;
+
+/* The target of a context source: its index in settings.contexts, below fetched_count. */
+static inline size_t http_target_of_context(const struct settings *settings, size_t context)
+{
+    return settings->provider_count + context;
+}
+
+#endif
