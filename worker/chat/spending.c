@@ -177,7 +177,12 @@ static bool run_take(struct spending *s, struct take *take)
     struct error why;
     if (take->permit.provider == NULL && take->budget.tenant == NULL)
         return true;
-    if (redis_call(s->service, call_take, take, &why) != STATUS_OK) {
+    bool told = redis_call(s->service, call_take, take, &why) == STATUS_OK;
+    if (take->budget.reserved) { /* also where Redis was gone before the permit */
+        s->budget_tokens = take->budget.tokens;
+        s->budget_day = take->budget.day;
+    }
+    if (!told) {
         why.class = ERROR_UNAVAILABLE; /* of Redis, never of the job */
         s->redis_away = true;
         return stop(s, &why);
@@ -186,10 +191,6 @@ static bool run_take(struct spending *s, struct take *take)
         return stop(s, &take->budget.error);
     if (take->budget.tenant != NULL && !take->budget.reserved)
         return refuse_budget(s, &take->budget);
-    if (take->budget.tenant != NULL) {
-        s->budget_tokens = take->budget.tokens;
-        s->budget_day = take->budget.day;
-    }
     return take->permit.provider == NULL || take->permit.error.class == ERROR_NONE || stop(s, &take->permit.error);
 }
 
@@ -316,6 +317,7 @@ static enum status fail_stopped(struct spending *s)
 {
     struct task *task = s->task;
     task->error = s->error;
+    task->provider = NULL;
     task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, &s->error);
     return STATUS_FAILED;
 }
