@@ -60,6 +60,9 @@ Test(settings, defaults_stand_and_the_last_source_wins)
     cr_assert_str_eq(settings->kafka.properties[1].name, "sasl.username");
     cr_assert_str_eq(settings->providers[0].url, "http://h/v1", "no slash at the end");
     cr_assert_eq(settings->providers[0].attempt_timeout_ms, 30000);
+    cr_assert(settings->providers[0].requests_per_minute == 0 && settings->providers[0].tokens_per_minute == 0 && settings->llm.tenant_tokens_per_day == 0, "no limits");
+    cr_assert_eq(settings->providers[0].burst_ms, 6000);
+    cr_assert_str_eq(settings->llm.tenant_member, "tenant");
     settings_destroy(settings);
     unlink(path);
     free(path);
@@ -84,6 +87,11 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"llm.providers=main,main", "llm.providers", "main twice"},
                 {"llm.overflow_provider=two", "llm.overflow_provider", "[provider.two]"},
                 {"llm.filter_provider=two", "llm.filter_provider", "[provider.two]"},
+                {"provider.main.requests_per_minute=-1", "provider.main.requests_per_minute", "0 to 1000000000"},
+                {"provider.main.tokens_per_minute=1000000001", "provider.main.tokens_per_minute", "0 to 1000000000"},
+                {"provider.main.burst_ms=3600001", "provider.main.burst_ms", "0 to 3600000"},
+                {"llm.tenant_member=", "llm.tenant_member", "can't be empty"},
+                {"llm.tenant_tokens_per_day=all", "llm.tenant_tokens_per_day", "whole number"},
                 {"llm.hedge_after_ms=soon", "llm.hedge_after_ms", "nor auto"},
                 {"provider.main.params=[1]", "provider.main.params", "JSON object"},
                 {"provider.main.params={\"stream\":true}", "provider.main.params", "stream"},

@@ -40,6 +40,8 @@ struct provider_settings {
     int64_t connect_timeout_ms;
     int64_t first_token_timeout_ms, idle_timeout_ms; /* of streams; 0: none */
     enum stream_usage stream_usage;
+    int64_t requests_per_minute, tokens_per_minute; /* of all workers together; 0: no limit */
+    int64_t burst_ms;
     char *params; /* JSON object text, or NULL */
 };
 
@@ -115,6 +117,8 @@ struct settings {
         char **models_allowed;   /* NULL-terminated */
         int64_t history_bytes_max;
         int64_t response_bytes_max;
+        char *tenant_member;           /* of a job's metadata */
+        int64_t tenant_tokens_per_day; /* 0: no limit */
     } llm;
     struct provider_settings *providers; /* one each [provider.NAME]: those of llm.providers in their order, then others */
     size_t provider_count;

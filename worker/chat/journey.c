@@ -10,6 +10,7 @@
 #include "llm/llm_ask.h"
 #include "llm/llm_codec.h"
 #include "chat/session.h"
+#include "chat/spending.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "completion/outcome.h"
@@ -23,6 +24,7 @@ struct request_parts {
     const char *context; /* NULL: none */
     bool stream;
     int64_t seq, try; /* of the pieces */
+    struct spending spending;
 };
 
 static char *request_of(const struct provider_settings *provider, size_t skipped, void *arg)
@@ -44,6 +46,11 @@ static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes
 {
     const struct begin_op *begin = &((const struct request_parts *)arg)->task->begin;
     return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
+}
+
+static bool may_start(size_t provider, const char *body, void *arg)
+{
+    return spending_may_start(&((struct request_parts *)arg)->spending, provider, body);
 }
 
 static void send_piece(const struct llm_piece *piece, void *arg)
@@ -122,6 +129,7 @@ static bool judge(const struct service *service, struct task *task, const struct
     return all_away;
 }
 
+/* AGAIN: it can't be asked now, and task->outcome says what follows. */
 static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct llm_answer *answer)
 {
     int64_t now_ms = clock_mono_ms();
@@ -138,6 +146,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .on_piece = send_piece,
                                     .encode = request_of,
                                     .skip = turns_to_skip,
+                                    .may_start = may_start,
                                     .arg = &parts};
     question.count = choose_providers(service, question.until_ms - now_ms, candidates, &slow);
     task->provider = service->settings->providers[candidates[0]].name;
@@ -146,14 +155,19 @@ static enum status ask(const struct service *service, struct task *task, struct 
         return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left",
                          (long long)(question.until_ms - now_ms));
     struct llm_outcome outcome;
+    spending_begin(service, task, candidates, &question.count, &question.skipped, &parts.spending);
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
-    bool all_away = judge(service, task, &outcome);
+    spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
+    bool all_away = judge(service, task, &outcome) && outcome.tried_count > 0;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];
         task->provider = service->settings->providers[told->provider].name;
         task->failure = told->failure;
     }
     task->in_outage = status == STATUS_FAILED && task->error.class != ERROR_CANCELLED && all_away;
+    if (status == STATUS_FAILED)
+        status = spending_hold(&parts.spending, &outcome);
+    spending_finish(&parts.spending);
     return status;
 }
 
@@ -197,7 +211,7 @@ static void question_run(const struct service *service, struct task *task, struc
         outcome_answered(service, task, &answer);
     else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
         session_claim_lost(task);
-    else
+    else if (status == STATUS_FAILED)
         outcome_failed(service, task);
     llm_answer_finish(&answer);
 }

@@ -4,7 +4,8 @@
  *
  * In the batched form session_begin was answered by the begin thread and completion does the finish, so
  * that the pool thread blocks on the LLM alone; in the per-thread form the thread makes its own Redis
- * calls, here, through the pool. */
+ * calls, here, through the pool. In both, a provider with a rate and a tenant with a budget cost one more before the
+ * question (chat/spending.h). */
 #ifndef CHAT_CHAT_JOURNEY_H
 #define CHAT_CHAT_JOURNEY_H
 

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "chat/redis_call.h"
 #include "chat/session.h"
 #include "completion/outcome.h"
 #include "dispatch/held_claims.h"
@@ -15,26 +16,6 @@
 static char *origin_of(const struct task *task)
 {
     return xasprintf("%s-%d-%lld", task->record.topic, task->record.partition, (long long)task->record.offset);
-}
-
-static enum status with_connection(const struct service *service,
-                                   enum status (*call)(struct redis_conn *, const struct service *, void *, struct error *),
-                                   void *arg, struct error *err)
-{
-    struct redis_conn *conn = NULL;
-    enum status status = redis_pool_take(service->redis, &conn, err);
-    if (status == STATUS_OK) {
-        status = call(conn, service, arg, err);
-        redis_pool_give(service->redis, &conn, status != STATUS_OK);
-    }
-    if (status == STATUS_OK) {
-        weather_succeeded(service->weather, WEATHER_REDIS);
-    } else {
-        METRIC_INC(redis_failures_total);
-        log_warn("redis_unavailable", F_STR("address", redis_pool_address(service->redis)), F_STR("code", err->code),
-                 F_STR("error", err->message));
-    }
-    return status;
 }
 
 struct begin_batch {
@@ -116,7 +97,7 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
     for (size_t i = 0; i < n; i++)
         ops[i] = prepare_begin(service, tasks[i]);
     struct begin_batch batch = {ops, n};
-    bool answered = with_connection(service, call_begin, &batch, &why) == STATUS_OK;
+    bool answered = redis_call(service, call_begin, &batch, &why) == STATUS_OK;
     for (size_t i = 0; i < n; i++) {
         take_begin(tasks[i], &ops[i]);
         if (!answered) {
@@ -219,7 +200,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
             add_release(&batch, tasks[i]);
     }
     bool told = batch.finish_count + batch.release_count == 0 ||
-                with_connection(service, call_settle, &batch, &why) == STATUS_OK;
+                redis_call(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
         (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
     for (size_t i = 0; i < batch.follower_count; i++) {

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "chat/session.h"
+#include "chat/spending.h"
 #include "completion/outcome.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
@@ -25,6 +26,7 @@ struct completion {
     const struct service *service;
     pthread_t thread;
     bool started;
+    struct reservations unsettled; /* the thread's: of ended tasks, for the next spending_settle */
 
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
@@ -48,6 +50,7 @@ void completion_destroy(struct completion *c)
 {
     if (c == NULL)
         return;
+    reservations_finish(&c->unsettled);
     cond_destroy(&c->wake);
     mutex_destroy(&c->lock);
     free(c);
@@ -116,6 +119,7 @@ static void end_published(struct completion *c, struct task *task, bool dead)
 
 static void end_dropped(struct completion *c, struct task *task)
 {
+    reservations_move(&task->reservations, &c->unsettled, false);
     METRIC_INC(jobs_dropped_total);
     log_end(task, LOG_DEBUG, "job_dropped");
     leave_lane(c, task);
@@ -138,6 +142,7 @@ static void begin_again_later(struct completion *c, struct task *task)
 
 static void carry_out(struct completion *c, struct task *task)
 {
+    reservations_move(&task->reservations, &c->unsettled, task->outcome == OUTCOME_WAIT);
     switch (task->outcome) {
     case OUTCOME_OK:
         METRIC_INC(jobs_ok_total);
@@ -198,6 +203,8 @@ static size_t take_batch(struct completion *c, struct task **batch)
         c->sleeping = true;
         if (reports_due)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REPORT_POLL_MS);
+        else if (c->unsettled.count > 0)
+            cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REDIS_RETRY_MS);
         else
             while (c->ends.count == 0 && !c->stopping)
                 cond_wait(&c->wake, &c->lock);
@@ -257,6 +264,7 @@ static void *completion_main(void *arg)
         settle_batch(c, batch, n);
         for (size_t i = 0; i < n; i++)
             carry_out(c, batch[i]);
+        spending_settle(c->service, &c->unsettled);
         if (c->stopping)
             publisher_hurry(c->service->publisher, 10);
         else if (n > 0 && !is_crowded())

@@ -157,7 +157,8 @@ static void pump_locked(struct dispatcher *d)
 
 static void begin_again_locked(struct dispatcher *d, struct task *task)
 {
-    task_list_push(&d->heads[task->class], task);
+    /* A permit is for its time: whoever waited for one goes first. */
+    (reservations_waiting(&task->reservations) != NULL ? task_list_push_front : task_list_push)(&d->heads[task->class], task);
     pump_locked(d);
 }
 

@@ -46,6 +46,7 @@ void task_unref(struct task *task)
     begin_op_finish(&task->begin);
     job_finish(&task->job);
     record_finish(&task->record);
+    reservations_finish(&task->reservations);
     free(task->reply);
     free(task->turn);
     free(task);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "llm/llm_client.h"
+#include "llm/reservations.h"
 #include "chat/session_store.h"
 #include "dispatch/admission.h"
 #include "intake/partition.h"
@@ -69,6 +70,7 @@ struct task {
     struct error error;   /* DEAD, RETRY, WAIT: why */
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
     struct llm_failure failure;
+    struct reservations reservations; /* for its calls: chat/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */
     int64_t wait_ms;      /* RETRY, WAIT: how long */

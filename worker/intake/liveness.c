@@ -19,7 +19,7 @@
 static const char *const place_names[] = {
     [PLACE_ENDING] = "a job's end isn't acknowledged", [PLACE_LANE] = "waits behind another job of its session",
     [PLACE_LINE] = "waits to be begun",                       [PLACE_SUSPECT] = "waits for its turn as a suspect",
-    [PLACE_READY] = "waits for a thread",                     [PLACE_TIMER] = "waits for a retry or a claim",
+    [PLACE_READY] = "waits for a thread",                     [PLACE_TIMER] = "waits for a retry, a claim or a permit",
     [PLACE_RUNNING] = "runs"};
 
 struct liveness {

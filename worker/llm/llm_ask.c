@@ -18,7 +18,7 @@ struct asked {
     bool shortened; /* its history was cut already */
     char *body;     /* owned; lives as long as the call */
     uint32_t began_under;
-    int64_t started_ms;
+    int64_t started_us;
 };
 
 struct asking {
@@ -27,6 +27,7 @@ struct asking {
     struct call_policy policy;
     struct asked asked[PROVIDERS_MAX]; /* by index of settings.providers */
     struct llm_outcome *outcome;
+    bool goes_on_later; /* what was held up is a second call, after an end that would be the question's */
     struct llm_answer *answer;
     struct error *err;
 
@@ -85,11 +86,25 @@ static void tell_the_rest(struct asking *a, size_t winner)
 static struct llm_tried *note(struct asking *a, size_t provider)
 {
     struct llm_outcome *outcome = a->outcome;
+    int64_t started_us = a->asked[provider].started_us;
     struct llm_tried *tried = &outcome->tried[outcome->tried_count < TRIED_MAX ? outcome->tried_count++ : TRIED_MAX - 1];
-    *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
+                                .usage = {-1, -1, -1}, .took_us = started_us != 0 ? clock_mono_us() - started_us : -1};
     return tried;
 }
 
+static void note_held_up(struct asking *a, size_t provider, size_t skipped, bool goes_on)
+{
+    struct llm_outcome *outcome = a->outcome;
+    if (outcome->held_up && !goes_on) /* the first is the most preferred */
+        return;
+    outcome->held_up = true;
+    outcome->held_up_provider = provider;
+    outcome->held_up_skipped = skipped;
+    a->goes_on_later = goes_on;
+}
+
+/* AGAIN: it may not start now. */
 static enum status start(struct asking *a, size_t provider, size_t skipped, bool extra)
 {
     const struct llm_question *question = a->question;
@@ -97,7 +112,9 @@ static enum status start(struct asking *a, size_t provider, size_t skipped, bool
     struct error why = {0};
     free(asked->body);
     asked->body = question->encode(&question->settings->providers[provider], skipped, question->arg);
-    asked->started_ms = clock_mono_ms();
+    if (question->may_start != NULL && !question->may_start(provider, asked->body, question->arg))
+        return STATUS_AGAIN;
+    asked->started_us = clock_mono_us();
     METRIC_INC(llm_calls_total);
     if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, question->stream, &why) != STATUS_OK) {
         METRIC_INC(llm_call_failures_total);
@@ -113,7 +130,7 @@ static enum status start(struct asking *a, size_t provider, size_t skipped, bool
 
 static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t first_ms, int64_t tokens)
 {
-    int64_t took_ms = clock_mono_ms() - a->asked[provider].started_ms;
+    int64_t took_ms = (clock_mono_us() - a->asked[provider].started_us) / 1000;
     a->asked[provider].running = false;
     a->outcome->limit_changed |=
         provider_health_ended(a->question->health, provider, a->asked[provider].began_under, end, first_ms, took_ms, tokens);
@@ -163,8 +180,17 @@ static size_t fallback_of(const struct asking *a, const char *name)
     return NOBODY;
 }
 
-/* Stands in for the call that has just ended: to the policy that one goes on. */
-static bool goes_on(struct asking *a, size_t provider, const struct llm_failure *failure, const struct error *err, bool filtered)
+/* A second call in the place of one that has ended. AGAIN: when it may start, that goes before the first's end. */
+static enum status start_instead(struct asking *a, size_t provider, size_t skipped)
+{
+    enum status status = start(a, provider, skipped, true);
+    if (status == STATUS_AGAIN)
+        note_held_up(a, provider, skipped, true);
+    return status;
+}
+
+/* Stands in for the call that has just ended: to the policy that one goes on (OK). */
+static enum status goes_on(struct asking *a, size_t provider, const struct llm_failure *failure, const struct error *err, bool filtered)
 {
     const struct llm_question *question = a->question;
     struct asked *asked = &a->asked[provider];
@@ -172,7 +198,7 @@ static bool goes_on(struct asking *a, size_t provider, const struct llm_failure 
         size_t skipped = question->skip(failure, strlen(asked->body), question->arg);
         asked->shortened = true;
         if (skipped > 0)
-            return start(a, provider, skipped, true) == STATUS_OK;
+            return start_instead(a, provider, skipped);
     }
     size_t other = NOBODY;
     if (err != NULL && failure->context_overflow)
@@ -180,9 +206,10 @@ static bool goes_on(struct asking *a, size_t provider, const struct llm_failure 
     else if (filtered)
         other = fallback_of(a, question->settings->llm.filter_provider);
     if (other == NOBODY)
-        return false;
-    METRIC_INC(llm_fallbacks_total);
-    return start(a, other, 0, true) == STATUS_OK;
+        return STATUS_FAILED;
+    enum status status = start_instead(a, other, 0);
+    METRIC_ADD(llm_fallbacks_total, status != STATUS_AGAIN);
+    return status;
 }
 
 static void take_end(struct asking *a, size_t provider)
@@ -194,12 +221,16 @@ static void take_end(struct asking *a, size_t provider)
     enum status status = llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why);
     if (status == STATUS_OK) {
         tell_health(a, provider, HEALTH_GOOD, first_ms, answer.usage.completion_tokens);
-        if (is_filtered(&answer, NULL) && goes_on(a, provider, &tried->failure, NULL, true)) {
+        tried->usage = answer.usage;
+        enum status next = is_filtered(&answer, NULL) ? goes_on(a, provider, &tried->failure, NULL, true) : STATUS_FAILED;
+        if (next != STATUS_FAILED) {
             tried->end = TRIED_FAILED;
             error_set(&tried->error, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
             llm_answer_finish(&answer);
             if (a->speaker == provider)
                 a->speaker = NOBODY;
+            if (next == STATUS_AGAIN)
+                call_policy_ended(&a->policy, CALL_FATAL);
             return;
         }
         tried->end = TRIED_GOOD;
@@ -213,7 +244,7 @@ static void take_end(struct asking *a, size_t provider)
         a->speaker = NOBODY;
     tried->end = TRIED_FAILED;
     tried->error = why;
-    if (!goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)))
+    if (goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)) != STATUS_OK)
         call_policy_ended(&a->policy, llm_failure_is_fatal(&tried->failure, &why) ? CALL_FATAL : CALL_FAILED);
 }
 
@@ -263,9 +294,25 @@ static enum status conclude(struct asking *a, enum http_event event)
         return error_set(a->err, ERROR_CANCELLED, "cancelled", "provider %s: cut short", name);
     if (event == HTTP_BROKEN)
         return error_set(a->err, ERROR_RETRIABLE, "connection_lost", "provider %s: libcurl can't go on with the call", name);
+    if (outcome->tried_count == 0)
+        return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
     outcome->told = most_hopeful(outcome);
-    *a->err = outcome->tried[outcome->told].error;
+    const struct llm_tried *told = &outcome->tried[outcome->told];
+    outcome->held_up = outcome->held_up && (a->goes_on_later || !llm_failure_is_fatal(&told->failure, &told->error));
+    *a->err = told->error;
     return STATUS_FAILED;
+}
+
+static enum status start_candidate(struct asking *a, size_t provider, bool first)
+{
+    size_t skipped = first ? a->question->skipped : 0;
+    if (skipped > 0)
+        a->asked[provider].shortened = true;
+    bool extra = a->policy.running > 1 || a->outcome->tried_count > 0; /* those held up were no calls */
+    enum status status = start(a, provider, skipped, extra);
+    if (status == STATUS_AGAIN)
+        note_held_up(a, provider, skipped, false);
+    return status;
 }
 
 static enum status drive(struct asking *a)
@@ -276,7 +323,7 @@ static enum status drive(struct asking *a)
     for (bool first = true;; first = false) {
         switch (call_policy_next(&a->policy, clock_mono_ms(), may_hedge, a, &candidate, &until_ms)) {
         case CALL_START:
-            if (start(a, question->candidates[candidate], 0, !first) != STATUS_OK)
+            if (start_candidate(a, question->candidates[candidate], first) != STATUS_OK)
                 call_policy_ended(&a->policy, CALL_FAILED);
             break;
         case CALL_WAIT: {
@@ -298,7 +345,7 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
     struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
     const struct settings *settings = question->settings;
     ret->tried_count = ret->told = 0;
-    ret->limit_changed = false;
+    ret->limit_changed = ret->held_up = false;
     if (question->until_ms <= clock_mono_ms()) {
         note(&a, question->candidates[0])->end = TRIED_FAILED;
         error_set(&ret->tried[0].error, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask",

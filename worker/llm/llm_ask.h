@@ -33,6 +33,10 @@ struct llm_question {
     void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
+    size_t skipped; /* how many turns the first candidate's body goes without from the start */
+    /* Asked before each call, with its body; NULL: all may. False: not now, there is no permit for it. It counts as not asked
+     * then, and the next candidate's turn has come; nothing waits here. */
+    bool (*may_start)(size_t provider, const char *body, void *arg);
     /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */
     size_t (*skip)(const struct llm_failure *failure, size_t body_bytes, void *arg);
     void *arg;
@@ -44,6 +48,8 @@ struct llm_tried {
     enum { TRIED_GOOD, TRIED_FAILED, TRIED_DROPPED /* cut short: another was faster, or all was cancelled */ } end;
     struct error error; /* FAILED */
     struct llm_failure failure;
+    struct usage usage; /* of an answer, also one that a filter emptied (FAILED then); -1: unknown */
+    int64_t took_us; /* -1: it never began */
 };
 
 #define TRIED_MAX (2 * PROVIDERS_MAX)
@@ -53,9 +59,14 @@ struct llm_outcome {
     size_t tried_count;
     size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
     bool limit_changed; /* of a provider's calls in flight */
+    /* FAILED, and a call that may_start held up might have been good: asking again when it may start goes before the error. */
+    bool held_up;
+    size_t held_up_provider; /* whom to ask then, without so many turns */
+    size_t held_up_skipped;
 };
 
-/* OK: *ret_answer is the caller's. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin. */
+/* OK: *ret_answer is the caller's. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin
+ * (`rate_limited`, and nothing tried: none might start). */
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err) MUST_CHECK;
 
 /* Is the question itself refused, so that no other provider would take it? The rest is the provider's: its load, its key, its account,

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "ops/labelled_metrics.h"
 #include "ops/metrics.h"
 
 struct admin_server {
@@ -54,6 +55,7 @@ static void on_metrics(struct evhttp_request *request, void *arg)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     metrics_print(out);
+    labelled_metrics_print(out);
     fclose(out);
     struct evbuffer *body = evbuffer_new();
     evbuffer_add(body, text, size);

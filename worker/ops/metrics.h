@@ -32,6 +32,9 @@
     M(llm_calls_dropped_request_bytes_total, "counter", "Bytes of their requests, which may have been paid for in vain.") \
     M(deltas_total,                  "counter", "Pieces of answers published while they were written.")    \
     M(deltas_dropped_total,          "counter", "Pieces that Kafka didn't take in time; the reply brings the whole.") \
+    M(permit_waits_total,            "counter", "Waits of a job without a thread until a provider's rate lets it be asked.") \
+    M(budget_refusals_total,         "counter", "Jobs refused because the day's tokens of their tenant are used up.") \
+    M(reservations_lost_total,       "counter", "Rate permits and budgets that Redis wasn't told the use of: the estimate stands.") \
     M(llm_prompt_tokens_total,       "counter", "Prompt tokens, where the provider said.")                \
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \

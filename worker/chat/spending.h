@@ -1,0 +1,61 @@
+/* What a job's calls may spend, and what they did: a provider's rate permits and the tenant's budget are reserved before each
+ * call, and what was used takes their place after it.
+ *
+ *   spending_begin ─▶ llm_ask ─(spending_may_start, before each call)─▶ spending_ended ─▶ spending_hold when it was held up
+ *                                        ... task->reservations ... ─▶ spending_settle, by completion, in batches
+ *
+ * Waiting for a permit takes no thread: the call that may start later is reserved now, the job is parked (OUTCOME_WAIT: its
+ * claim is given up, no attempt is lost), and when it comes back the reservation is there; nothing is asked for again. One
+ * that comes back more than burst_ms late gives it back and asks anew, or all that a pause held up would go at once.
+ * Without limits and budgets none of this costs a Redis call.
+ *
+ * Every reservation is in task->reservations from its take on; completion takes them out whatever became of the job, so that each
+ * is settled once, or, while Redis is away, given up: a permit passes as time does, a budget's estimate counts until its day ends.
+ *
+ * Thread: the engine's; may_start and hold block up to redis.timeout_ms, settle too, on completion's. */
+#ifndef CHAT_CHAT_SPENDING_H
+#define CHAT_CHAT_SPENDING_H
+
+#include "dispatch/task.h"
+#include "llm/llm_ask.h"
+#include "service.h"
+
+struct spending {
+    const struct service *service;
+    struct task *task;
+    char *tenant;     /* owned; NULL: none */
+    bool limited;     /* there are permits or budgets to ask for */
+    bool alone;       /* one candidate: what it can't do now is reserved for later at once */
+    int64_t spare_ms; /* how long the job can wait */
+
+    bool stopped;     /* error says why: no call may start any more */
+    bool redis_away;  /* it is that */
+    struct error error;
+    int64_t budget_tokens, budget_day; /* reserved, and not yet a call's; RESERVED_NONE: none */
+    struct {
+        size_t provider;
+        int64_t tokens;
+    } refused[PROVIDERS_MAX]; /* for want of a permit, in the order of asking */
+    size_t refused_count;
+};
+
+/* What to do for the question's candidates; *skipped: how many turns the first goes without. One whose permit is reserved comes
+ * first. May change candidates and *count. End with spending_finish. */
+void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], size_t *count, size_t *skipped,
+                    struct spending *ret);
+void spending_finish(struct spending *spending);
+
+/* As struct llm_question has it. */
+bool spending_may_start(struct spending *spending, size_t provider, const char *body);
+/* How the calls ended: for the reservations, and counted by provider, model and tenant. answer: the good one, or NULL. */
+void spending_ended(struct spending *spending, const struct llm_outcome *outcome, const struct llm_answer *answer);
+/* After a failure. AGAIN: task->outcome is set: it waits for its permit, or can't get one in time. FAILED: task->error says why. */
+enum status spending_hold(struct spending *spending, const struct llm_outcome *outcome) MUST_CHECK;
+
+/* Tells Redis the use of all in the list, and empties it. While no connection can be had they stay, up to a bound. */
+void spending_settle(const struct service *service, struct reservations *list);
+
+/* The max_tokens or max_completion_tokens that a request's body names; 0: none. Pure. */
+int64_t spending_max_tokens(const char *body);
+
+#endif
