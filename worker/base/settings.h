@@ -51,6 +51,7 @@ struct settings {
         char *jobs_topic;
         char *replies_topic;
         char *dead_topic;
+        char *control_topic; /* NULL: none is read */
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;
         enum delivery delivery;

@@ -18,6 +18,7 @@ struct setting {
     const char *unit;           /* "ms", "bytes", ...; "" none */
     const char *initial;        /* NULL: none */
     bool required;
+    bool may_be_empty; /* SETTING_TEXT with an initial: given empty, it is NULL */
     bool secret; /* masked when printed; has a KEY_file twin */
     bool address; /* a URL: printed but for the password in it, secret or not */
     const char *prose;

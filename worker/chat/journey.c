@@ -127,7 +127,9 @@ void journey_run(const struct service *service, struct task **owned, struct http
         session_begin(service, &task, 1);
     }
 
-    if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
+    if (task->outcome == OUTCOME_NONE && atomic_load(&task->cancelled)) {
+        outcome_cancelled(task);
+    } else if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
         session_claim_lost(task);
     } else if (task->outcome == OUTCOME_NONE) {
         struct llm_answer answer = {0};
@@ -139,6 +141,8 @@ void journey_run(const struct service *service, struct task **owned, struct http
             outcome_answered(service, task, &answer);
         else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
             session_claim_lost(task);
+        else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->cancelled))
+            outcome_cancelled(task);
         else
             outcome_failed(service, task);
         llm_answer_finish(&answer);

@@ -12,6 +12,8 @@
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
+#define TOLD_WAIT_MS 200 /* the one that runs it needs some milliseconds to end; one that has died, until its lease is over */
+
 static char *origin_of(const struct task *task)
 {
     return xasprintf("%s-%d-%lld", task->record.topic, task->record.partition, (long long)task->record.offset);
@@ -58,6 +60,10 @@ static void begun(const struct service *service, struct task *task)
         return;
     }
     held_claims_add(service->claims, task);
+    if (atomic_load(&task->cancelled)) {
+        outcome_cancelled(task);
+        return;
+    }
     if (task->begin.crashes >= CRASHES_DEAD) {
         error_set(&task->error, ERROR_PERMANENT, "crashed_alone",
                   "the worker died with this job %lld times, the last two while nothing else ran", (long long)task->begin.crashes);
@@ -86,7 +92,7 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
     if (task->claimed) /* too early: renewed until now */
         held_claims_remove(service->claims, task);
     task->outcome = OUTCOME_NONE;
-    task->settled = task->in_outage = false;
+    task->settled = task->in_outage = task->cancel_waits = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
@@ -128,20 +134,51 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
 }
 
 struct settle_batch {
-    size_t finish_count, follower_count, release_count;
+    size_t finish_count, follower_count, release_count, cancel_count;
     struct task **finish_tasks; /* of each finish */
     struct task **follower_tasks;
+    struct task **cancel_tasks;
     struct finish_op *finishes;
     struct begin_op *followers;
     struct release_op *releases;
+    struct cancel_op *cancels;
 };
+
+/* A cancel was there before their ends: they end as cancelled. */
+static enum status finish_cancelled(struct redis_conn *conn, const struct service *service, struct settle_batch *batch, struct error *err)
+{
+    size_t count = 0;
+    AUTO_FREE struct finish_op *again = xcalloc(batch->finish_count, sizeof *again);
+    AUTO_FREE size_t *which = xcalloc(batch->finish_count, sizeof *which);
+    for (size_t i = 0; i < batch->finish_count; i++) {
+        struct finish_op *op = &batch->finishes[i];
+        if (op->error.class != ERROR_NONE || op->state != FINISH_CANCELLED)
+            continue;
+        outcome_cancelled(batch->finish_tasks[i]);
+        op->end_state = END_CANCELLED;
+        op->reply = batch->finish_tasks[i]->reply;
+        op->turn = NULL;
+        which[count] = i;
+        again[count++] = *op;
+    }
+    if (count == 0)
+        return STATUS_OK;
+    enum status status = session_store_finish(conn, &service->store, again, count, NULL, 0, err);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        batch->finishes[which[i]] = again[i];
+    return status;
+}
 
 static enum status call_settle(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
 {
     struct settle_batch *batch = arg;
     if (batch->finish_count > 0 &&
-        session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, batch->followers,
-                             batch->follower_count, err) != STATUS_OK)
+        (session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, batch->followers,
+                              batch->follower_count, err) != STATUS_OK ||
+         finish_cancelled(conn, service, batch, err) != STATUS_OK))
+        return STATUS_FAILED;
+    if (batch->cancel_count > 0 &&
+        session_store_cancel(conn, &service->store, batch->cancels, batch->cancel_count, err) != STATUS_OK)
         return STATUS_FAILED;
     if (batch->release_count > 0 &&
         session_store_release(conn, &service->store, batch->releases, batch->release_count, err) != STATUS_OK)
@@ -149,15 +186,21 @@ static enum status call_settle(struct redis_conn *conn, const struct service *se
     return STATUS_OK;
 }
 
+static enum end_state end_state_of(const struct task *task)
+{
+    return task->outcome == OUTCOME_OK ? END_OK : task->outcome == OUTCOME_CANCELLED ? END_CANCELLED : END_DEAD;
+}
+
 static void add_finish(const struct service *service, struct settle_batch *batch, struct task *task)
 {
     batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin.claim,
-                                                              .end_state = task->outcome == OUTCOME_OK ? END_OK : END_DEAD,
+                                                              .end_state = end_state_of(task),
                                                               .fingerprint = task->job.fingerprint,
                                                               .origin = origin_of(task),
                                                               .reply = task->reply,
                                                               .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
     batch->finish_tasks[batch->finish_count++] = task;
+    task->end_sent = true;
     if (task->successor != NULL) {
         batch->follower_tasks[batch->follower_count] = task->successor;
         batch->followers[batch->follower_count++] = prepare_begin(service, task->successor);
@@ -168,6 +211,28 @@ static void add_release(struct settle_batch *batch, struct task *task)
 {
     batch->releases[batch->release_count++] = (struct release_op){
         .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
+}
+
+static void add_cancel(struct settle_batch *batch, struct task *task)
+{
+    batch->cancels[batch->cancel_count] = (struct cancel_op){
+        .claim = task->begin.claim, .fingerprint = task->job.fingerprint, .origin = origin_of(task), .reply = task->reply};
+    batch->cancels[batch->cancel_count].claim.session = task->job.session; /* it may never have been begun */
+    batch->cancels[batch->cancel_count].claim.job_id = task->job.id;
+    batch->cancel_tasks[batch->cancel_count++] = task;
+}
+
+static void add(const struct service *service, struct settle_batch *batch, struct task *task)
+{
+    /* An end that may have reached Redis already stands: its answer is perhaps in the history. */
+    if (atomic_load(&task->cancelled) && !task->end_sent && outcome_may_be_cancelled(task->outcome))
+        outcome_cancelled(task);
+    if (task->claimed && outcome_is_final(task->outcome))
+        add_finish(service, batch, task);
+    else if (task->claimed)
+        add_release(batch, task);
+    else if (task->outcome == OUTCOME_CANCELLED)
+        add_cancel(batch, task);
 }
 
 void session_claim_lost(struct task *task)
@@ -189,6 +254,31 @@ static void apply_finish(struct task *task, const struct finish_op *op)
         log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
 }
 
+/* What the store said of a cancel, as begin would have said it. */
+static void apply_cancel(const struct service *service, struct task *task, struct cancel_op *op)
+{
+    task->begin.error = (struct error){0};
+    if (op->error.class != ERROR_NONE) {
+        log_error("cancel_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
+    } else if (op->state == CANCEL_DONE && op->end_state == END_CANCELLED) {
+        free(task->reply);
+        task->reply = steal_ptr(&op->stored);
+    } else if (op->state == CANCEL_DONE) {
+        task->error = (struct error){0};
+        task->begin.state = BEGIN_DONE;
+        task->begin.end_state = op->end_state;
+        task->begin.reply = steal_ptr(&op->stored);
+        outcome_not_begun(service, task);
+    } else if (op->state == CANCEL_TOLD) {
+        task->begin.state = BEGIN_BUSY;
+        task->begin.busy_ms = op->busy_ms < TOLD_WAIT_MS ? op->busy_ms : TOLD_WAIT_MS;
+        task->cancel_waits = true;
+        outcome_not_begun(service, task);
+    }
+    if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
+        task->begin.claim.token[0] = '\0';
+}
+
 bool session_settle(const struct service *service, struct task **tasks, size_t n)
 {
     struct error why;
@@ -197,20 +287,18 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     AUTO_FREE struct finish_op *finishes = xcalloc(n, sizeof *finishes);
     AUTO_FREE struct begin_op *followers = xcalloc(n, sizeof *followers);
     AUTO_FREE struct release_op *releases = xcalloc(n, sizeof *releases);
+    AUTO_FREE struct task **cancel_tasks = xcalloc(n, sizeof(struct task *));
+    AUTO_FREE struct cancel_op *cancels = xcalloc(n, sizeof *cancels);
     struct settle_batch batch = {.finish_tasks = finish_tasks,
                                  .follower_tasks = follower_tasks,
                                  .finishes = finishes,
                                  .followers = followers,
-                                 .releases = releases};
-    for (size_t i = 0; i < n; i++) {
-        if (!tasks[i]->claimed)
-            continue;
-        if (outcome_is_final(tasks[i]->outcome))
-            add_finish(service, &batch, tasks[i]);
-        else
-            add_release(&batch, tasks[i]);
-    }
-    bool told = batch.finish_count + batch.release_count == 0 ||
+                                 .releases = releases,
+                                 .cancel_tasks = cancel_tasks,
+                                 .cancels = cancels};
+    for (size_t i = 0; i < n; i++)
+        add(service, &batch, tasks[i]);
+    bool told = batch.finish_count + batch.release_count + batch.cancel_count == 0 ||
                 with_connection(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
         (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
@@ -223,6 +311,12 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
         if (told)
             apply_finish(finish_tasks[i], &finishes[i]);
         free((char *)(uintptr_t)finishes[i].origin);
+    }
+    for (size_t i = 0; i < batch.cancel_count; i++) {
+        if (told)
+            apply_cancel(service, cancel_tasks[i], &cancels[i]);
+        cancel_op_finish(&cancels[i]);
+        free((char *)(uintptr_t)cancels[i].origin);
     }
     for (size_t i = 0; told && i < n; i++) {
         if (tasks[i]->claimed) {
