@@ -93,7 +93,7 @@ def test_one_that_waits_for_a_thread_gives_up_its_place(place, redis_io):
 
 def test_one_that_waits_for_a_retry_ends_at_once_and_its_lane_goes_on(place, redis_io):
     worker = place.worker(**{"worker.redis_io": redis_io, "retry.backoff_ms": "60000", "retry.backoff_max_ms": "3600000"})
-    place.topics.send({"id": "j", "message": "hi [[fault:429 retry-after=600]]"}, key="s")
+    place.topics.send({"id": "j", "message": "hi [[fault:429 retry-after=30]]"}, key="s")
     worker.wait_event("job_retry", job="j")
     place.topics.send({"id": "next", "message": "hi"}, key="s")
     place.topics.cancel("j")
@@ -213,24 +213,23 @@ def test_control_records_that_say_nothing_are_counted_and_skipped(place):
     assert worker.metric("control_undecodable_total") == 7 == len(worker.events("control_undecodable"))
 
 
-def test_without_a_control_topic_the_worker_says_so_and_works(stage):
-    redis, sim = stage.redis(), stage.simulator()
-    kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
-    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap)
-    topics = Topics(kafka.bootstrap)
-    topics.send({"id": "j", "message": "hi"}, key="s")
-    assert topics.reply_of("j")["status"] == "ok"
+def test_a_control_topic_that_is_not_there_stops_nothing_and_is_found_later(place):
+    place.kafka.tell("topic", "chat.control", "UNKNOWN_TOPIC_OR_PART")
+    worker = place.worker()
     (said,) = worker.wait_event("control_topic_missing")
     assert said["topic"] == "chat.control"
+    place.topics.send({"id": "before", "message": "hi"}, key="s")
+    assert place.topics.reply_of("before")["status"] == "ok"
+    place.kafka.tell("topic", "chat.control", "NO_ERROR")
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    place.topics.cancel("j")
+    place.is_cancelled("j")
 
 
-def test_a_control_topic_that_is_made_later_is_found(stage):
-    redis, sim = stage.redis(), stage.simulator()
-    kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
-    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap)
-    worker.wait_event("control_topic_missing")
-    topics = Topics(kafka.bootstrap)
-    topics.send({"id": "j", "message": SLOW}, key="s")
-    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
-    topics.cancel("j")  # the mock cluster makes a topic for the first record
-    assert topics.reply_of("j")["status"] == "cancelled"
+def test_with_an_empty_setting_no_control_topic_is_read(place):
+    worker = place.worker(**{"worker.control_topic": ""})
+    place.topics.cancel("j")
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    assert place.topics.reply_of("j")["status"] == "ok"
+    assert worker.metric("control_records_total") == 0 and not worker.events("control_topic_missing")

@@ -12,8 +12,6 @@
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
-#define TOLD_WAIT_MS 200 /* the one that runs it needs some milliseconds to end; one that has died, until its lease is over */
-
 static char *origin_of(const struct task *task)
 {
     return xasprintf("%s-%d-%lld", task->record.topic, task->record.partition, (long long)task->record.offset);
@@ -92,7 +90,7 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
     if (task->claimed) /* too early: renewed until now */
         held_claims_remove(service->claims, task);
     task->outcome = OUTCOME_NONE;
-    task->settled = task->in_outage = task->cancel_waits = task->end_sent = false;
+    task->settled = task->in_outage = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
@@ -114,9 +112,26 @@ static void take_begin(struct task *task, const struct begin_op *op)
     task->begin.fingerprint = NULL;
 }
 
-void session_begin(const struct service *service, struct task **tasks, size_t n)
+/* Moves those that are to be begun to the front; the others get their outcome. */
+static size_t leave_out_cancelled(struct task **tasks, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (atomic_load(&tasks[i]->cancelled))
+            outcome_cancelled(tasks[i]);
+        else
+            tasks[count++] = tasks[i];
+    return count;
+}
+
+void session_begin(const struct service *service, struct task **all, size_t n)
 {
     struct error why;
+    AUTO_FREE struct task **tasks = xcalloc(n, sizeof(struct task *));
+    memcpy(tasks, all, n * sizeof *tasks);
+    n = leave_out_cancelled(tasks, n);
+    if (n == 0)
+        return;
     AUTO_FREE struct begin_op *ops = xcalloc(n, sizeof *ops);
     for (size_t i = 0; i < n; i++)
         ops[i] = prepare_begin(service, tasks[i]);
@@ -254,6 +269,13 @@ static void apply_finish(struct task *task, const struct finish_op *op)
         log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
 }
 
+/* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
+static int64_t told_wait_ms(int told, int64_t busy_ms)
+{
+    int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
+    return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
+}
+
 /* What the store said of a cancel, as begin would have said it. */
 static void apply_cancel(const struct service *service, struct task *task, struct cancel_op *op)
 {
@@ -271,9 +293,8 @@ static void apply_cancel(const struct service *service, struct task *task, struc
         outcome_not_begun(service, task);
     } else if (op->state == CANCEL_TOLD) {
         task->begin.state = BEGIN_BUSY;
-        task->begin.busy_ms = op->busy_ms < TOLD_WAIT_MS ? op->busy_ms : TOLD_WAIT_MS;
-        task->cancel_waits = true;
         outcome_not_begun(service, task);
+        task->wait_ms = told_wait_ms(task->cancel_told++, op->busy_ms);
     }
     if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
         task->begin.claim.token[0] = '\0';

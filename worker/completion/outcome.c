@@ -60,13 +60,14 @@ void outcome_dead(struct task *task)
 void outcome_cancelled(struct task *task)
 {
     struct reply_timing spent = timing(task);
+    int attempts = task->outcome == OUTCOME_NONE ? (int)task->begin.fails : task_attempts(task); /* the last failure, if it isn't told yet */
     error_set(&task->error, ERROR_CANCELLED, "cancelled", "the job was cancelled");
     task->outcome = OUTCOME_CANCELLED;
-    task->settled = task->cancel_waits = false;
+    task->settled = false;
     free(task->reply);
     free(task->turn);
     task->turn = NULL;
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task_attempts(task), &spent);
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, attempts, &spent);
 }
 
 bool outcome_may_be_cancelled(enum outcome outcome)

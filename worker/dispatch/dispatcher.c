@@ -146,9 +146,11 @@ static struct task *pull_locked(struct task_list *list)
     return task;
 }
 
+/* It is to be ended by whoever has it. */
 static bool is_cancelled(const struct task *task)
 {
-    return atomic_load(&task->cancelled) && !task->cancel_waits;
+    bool waits_for_another = task->cancel_told > 0 && task->outcome == OUTCOME_WAIT;
+    return atomic_load(&task->cancelled) && !waits_for_another;
 }
 
 /* A task that a thread may have: to the thread that slept last, else to the ready list. */
@@ -355,7 +357,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     bool wanted = may_wait(task);
     if (wanted) {
         stop_locked(d, task);
-        if (task->cancel_waits)
+        if (atomic_load(&task->cancelled))
             task->class = ADMIT_EXPIRED;
         else if (task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY)
             task->class = ADMIT_FREE;

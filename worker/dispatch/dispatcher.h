@@ -50,7 +50,7 @@ void dispatcher_taken_done(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
  * revoked, or it was cancelled (checked under the lock that dispatcher_remove_waiting and dispatcher_cancel take, so that
- * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_waits). One whose claim
+ * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
  * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone

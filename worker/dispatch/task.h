@@ -70,7 +70,7 @@ struct task {
     atomic_bool claim_lost; /* the timekeeper heard so, and cut the call */
     int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
     atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
-    bool cancel_waits;      /* another process has its claim, and was told: waits for that one's end */
+    int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
 
     enum outcome outcome;
     struct error error;   /* DEAD, RETRY, WAIT: why */
