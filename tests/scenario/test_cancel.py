@@ -1,9 +1,10 @@
 """A job that is cancelled ends wherever it is: at a thread, behind another, in a wait, in Kafka; with one reply that says so."""
 import json
 import signal
+import subprocess
 
 import pytest
-from parts import Topics, job_of, wait_until
+from parts import BIN, Topics, job_of, wait_until
 
 SLOW = "[[fault:slow ms=60000 times=1]] hi"
 
@@ -233,3 +234,75 @@ def test_with_an_empty_setting_no_control_topic_is_read(place):
     place.topics.send({"id": "j", "message": "hi"}, key="s")
     assert place.topics.reply_of("j")["status"] == "ok"
     assert worker.metric("control_records_total") == 0 and not worker.events("control_topic_missing")
+
+
+class Asking:
+    """chat-producer ask, as a script runs it."""
+
+    def __init__(self, place, *arguments):
+        self.process = subprocess.Popen(["env", "--default-signal=INT", BIN / "chat-producer", "ask", "-b", place.kafka.bootstrap, "--id", "j", "--session", "s", *arguments],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self):
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+def test_an_interrupted_ask_cancels_its_job_and_says_so(place):
+    place.worker()
+    asking = Asking(place, SLOW)
+    place.running()
+    asking.interrupt()
+    assert asking.end() == (1, "", "chat-producer: cancelled: the job was cancelled\n")
+    place.is_cancelled("j")
+    wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the model is let go")
+
+
+def test_an_answer_that_comes_before_the_cancel_is_printed(place):
+    """A worker that reads no control topic answers all the same."""
+    place.worker(**{"worker.control_topic": ""})
+    asking = Asking(place, "[[fault:slow ms=1500 times=1]] hello")
+    place.running()
+    asking.interrupt()
+    status, out, err = asking.end()
+    assert (status, err) == (1, "chat-producer: interrupted, but the answer came first\n") and "echo:" in out
+
+
+def test_an_ask_without_a_control_topic_says_so_and_leaves(place):
+    place.kafka.tell("topic", "chat.control", "UNKNOWN_TOPIC_OR_PART")
+    place.worker()
+    asking = Asking(place, SLOW)
+    place.running()
+    asking.interrupt()
+    status, out, err = asking.end()
+    assert (status, out) == (1, "") and "chat.control" in err and "interrupted; job j may still be answered on chat.replies" in err
+
+
+def test_a_second_interrupt_leaves_at_once(place):
+    place.worker(**{"worker.control_topic": ""})
+    asking = Asking(place, SLOW)
+    place.running()
+    for _ in range(2):
+        asking.interrupt()
+        wait_until(lambda: place.topics.all("chat.control"), "the cancel sent")
+    status, _, err = asking.end()
+    assert status == 1 and "interrupted; job j may still be answered on chat.replies" in err
+
+
+def test_jobs_are_cancelled_by_name(place):
+    worker = place.worker()
+    for n in range(3):
+        place.topics.send({"id": f"j{n}", "message": "[[fault:slow ms=60000]] hi"}, key=f"s{n}")
+    place.running(3)
+    done = place.stage.producer(worker, "cancel", "-v", "j0", "j2", check=0)
+    assert "2 of 2 records acknowledged" in done.stderr
+    for n in (0, 2):
+        place.is_cancelled(f"j{n}", f"s{n}")
+    assert place.sim.stats()["in_flight"] == 1
+    place.topics.cancel("j1")
+    place.is_cancelled("j1", "s1")
+    assert place.stage.producer(worker, "cancel").returncode == 64
+    assert place.stage.producer(worker, "cancel", "").returncode == 65
