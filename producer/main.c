@@ -129,7 +129,7 @@ static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     .parser = parse_choice,
     .args_doc = "COMMAND [ARGUMENT...]",
-    .doc = "Puts chat jobs on Kafka, asks and waits for answers, sends dead letters back.\n\n"
+    .doc = "Puts chat jobs on Kafka, asks and waits for answers, cancels them, sends dead letters back.\n\n"
            "Commands:\n"
            "  submit   puts jobs on the topic: one message, or a file of them\n"
            "  ask      asks a question and waits for its answer; on a terminal, a chat\n"
