@@ -37,7 +37,7 @@ def test_a_running_one_and_one_that_is_read_by_the_next_worker(world, place, del
     assert len({json.loads(r.value())["job"] for r in records}) == 3 and place.ends(place.topics.dead) == 0
 
 
-def test_a_control_topic_that_is_made_while_the_worker_runs_and_grows(world, place, kafka):
+def test_a_control_topic_that_is_made_while_the_worker_runs(world, place, kafka):
     topic = f"{place.prefix}.made-later"
     worker, sim = start(world, place, "only", **{"worker.control_topic": topic})
     (said,) = worker.wait_event("control_topic_missing")
