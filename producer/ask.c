@@ -11,22 +11,26 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cancel.h"
+#include "delta_view.h"
 #include "kafka_client.h"
 #include "line_reader.h"
 #include "wire/job.h"
 #include "wire/reply.h"
 
 #define POLL_MS 50
+#define LOOK_MS 2000
 #define CANCEL_WAIT_MS 2000
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES, KEY_CONTROL };
+enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS, KEY_CONTROL };
 
 struct ask {
     struct common *common;
-    const char *topic, *replies_topic, *control_topic, *session, *id, *question;
+    const char *topic, *replies_topic, *deltas_topic, *control_topic, *session, *id, *question;
     json_t *metadata;
     int64_t timeout_ms;
     bool whole; /* --json */
+    bool stream; /* the answer is shown as it comes */
+    struct delta_view view;
     rd_kafka_t *producer, *consumer;
     int64_t started_ms, acknowledged_ms; /* clock_mono_ms; 0: not yet */
     rd_kafka_resp_err_t refused;
@@ -38,10 +42,13 @@ static const struct argp_option options[] = {
     {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
     {"timeout", 'T', "SECONDS", 0, "how long to wait for the reply (60)", 0},
     {"json", KEY_JSON, NULL, 0, "print the whole reply", 0},
+    {"stream", KEY_STREAM, NULL, 0, "show the answer as it comes (on a terminal: unless --no-stream)", 0},
+    {"no-stream", KEY_NO_STREAM, NULL, 0, "show it when it is whole", 0},
     {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
     {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
     {"control-topic", KEY_CONTROL, "TOPIC", 0, "where Ctrl-C cancels the job (" CONTROL_TOPIC ")", 0},
+    {"deltas-topic", KEY_DELTAS, "TOPIC", 0, "where pieces of answers come (chat.deltas)", 0},
     {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -73,6 +80,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_JSON:
         ask->whole = true;
+        return 0;
+    case KEY_STREAM:
+        ask->stream = true;
+        return 0;
+    case KEY_NO_STREAM:
+        ask->stream = false;
+        return 0;
+    case KEY_DELTAS:
+        ask->deltas_topic = value;
         return 0;
     case 't':
         ask->topic = value;
@@ -114,6 +130,25 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     ask->refused = message->err;
 }
 
+/* False: there is no such topic, so the answer comes whole. */
+static bool add_deltas(struct ask *ask, rd_kafka_topic_partition_list_t *list)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(ask->consumer, ask->deltas_topic, NULL);
+    bool good = topic != NULL && rd_kafka_metadata(ask->consumer, 0, topic, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0;
+    for (int i = 0; good && i < metadata->topics[0].partition_cnt; i++) {
+        int64_t first;
+        rd_kafka_topic_partition_t *end = rd_kafka_topic_partition_list_add(list, ask->deltas_topic, metadata->topics[0].partitions[i].id);
+        good = kafka_watermarks(ask->consumer, ask->deltas_topic, end->partition, &first, &end->offset, NULL) == STATUS_OK;
+    }
+    if (metadata != NULL)
+        rd_kafka_metadata_destroy(metadata);
+    if (topic != NULL)
+        rd_kafka_topic_destroy(topic);
+    return good;
+}
+
 static enum status assign_ends(struct ask *ask, struct error *err)
 {
     rd_kafka_topic_partition_list_t *list = NULL;
@@ -124,6 +159,8 @@ static enum status assign_ends(struct ask *ask, struct error *err)
         int64_t first;
         status = kafka_watermarks(ask->consumer, ask->replies_topic, list->elems[i].partition, &first, &list->elems[i].offset, err);
     }
+    if (status == STATUS_OK && ask->stream)
+        ask->stream = add_deltas(ask, list);
     rd_kafka_resp_err_t rc = status == STATUS_OK ? rd_kafka_assign(ask->consumer, list) : RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(list);
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -132,17 +169,47 @@ static enum status assign_ends(struct ask *ask, struct error *err)
 }
 
 /* On a terminal a model's text must not move the cursor or worse: control characters become '?'. */
-static void print_text(const char *text)
+static void print_piece(const char *text, size_t size)
 {
     bool plain = !isatty(STDOUT_FILENO);
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+    const unsigned char *end = (const unsigned char *)text + size;
+    for (const unsigned char *at = (const unsigned char *)text; at < end; at++) {
+        bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0;
         bool control = (at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7f || c1;
         putchar(plain || !control ? at[0] : '?');
         if (!plain && c1)
             at++;
     }
+}
+
+static void print_text(const char *text)
+{
+    print_piece(text, strlen(text));
     putchar('\n');
+}
+
+/* Where pieces were shown, what is left of it. */
+static void print_answer(const struct ask *ask, const char *content)
+{
+    const char *rest;
+    if (delta_view_rest(&ask->view, content, &rest))
+        putchar('\n');
+    print_text(rest);
+}
+
+static void show_piece(struct ask *ask, const rd_kafka_message_t *message, const char *id)
+{
+    struct delta delta;
+    AUTO_JSON json_t *root = NULL;
+    const char *text;
+    size_t size;
+    if (delta_decode(message->payload, message->len, &delta, &root) != STATUS_OK || strcmp(delta.job, id) != 0)
+        return;
+    if (delta_view_take(&ask->view, &delta, &text, &size))
+        fputs("\n[it is answered anew]\n", stdout);
+    if (size > 0)
+        print_piece(text, size);
+    fflush(stdout);
 }
 
 static void print_timing(const struct ask *ask, const struct reply_view *reply)
@@ -163,7 +230,7 @@ static int show(const struct ask *ask, const rd_kafka_message_t *message, const 
         fwrite(message->payload, 1, message->len, stdout);
         putchar('\n');
     } else if (ok && reply->content != NULL) {
-        print_text(reply->content);
+        print_answer(ask, reply->content);
     } else if (ok) { /* tool calls, parts: no text to show */
         AUTO_FREE char *text = json_dumps(json_object_get(reply->root, "message"), JSON_COMPACT | JSON_ENCODE_ANY);
         print_text(text == NULL ? "" : text);
@@ -179,11 +246,15 @@ static int show(const struct ask *ask, const rd_kafka_message_t *message, const 
 }
 
 /* True when it is the reply: *ret_status is then the exit status. */
-static bool is_ours(const struct ask *ask, const rd_kafka_message_t *message, const char *id, int *ret_status)
+static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const char *id, int *ret_status)
 {
     struct reply_view reply = {0};
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL)
         return false;
+    if (ask->stream && strcmp(rd_kafka_topic_name(message->rkt), ask->deltas_topic) == 0) {
+        show_piece(ask, message, id);
+        return false;
+    }
     if (reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
         return false; /* others may write there too */
     bool ours = strcmp(reply.job, id) == 0;
@@ -253,11 +324,12 @@ static int ask_once(struct ask *ask, const char *question)
     char made[27];
     job_id_new(made);
     const char *id = ask->id != NULL ? ask->id : made;
-    AUTO_FREE char *value = job_encode(id, ask->session, question, ask->metadata);
+    AUTO_FREE char *value = job_encode(id, ask->session, question, ask->metadata, ask->stream);
     if (value == NULL) {
         complain("the question isn't UTF-8");
         return EX_DATAERR;
     }
+    delta_view_finish(&ask->view);
     ask->started_ms = clock_mono_ms();
     ask->acknowledged_ms = 0;
     ask->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -329,12 +401,14 @@ int ask_command(int argc, char **argv, struct common *common)
     /* assign() wants a group's name; none is joined and nothing is committed. */
     static const struct kafka_property_pair reading[] = {
         {"group.id", "chat-ask"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
-    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .control_topic = CONTROL_TOPIC, .timeout_ms = 60000};
+    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .deltas_topic = "chat.deltas", .control_topic = CONTROL_TOPIC, .timeout_ms = 60000,
+                      .stream = isatty(STDOUT_FILENO)};
     struct error err = {0};
     AUTO_FREE char *from_stdin = NULL;
     int exit_status = EXIT_NOT_DONE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &ask) != 0)
         return EX_USAGE;
+    ask.stream = ask.stream && !ask.whole;
     bool is_chat = ask.question == NULL && isatty(STDIN_FILENO);
     if (ask.question == NULL && !is_chat) {
         ask.question = from_stdin = read_question();
@@ -354,6 +428,7 @@ int ask_command(int argc, char **argv, struct common *common)
     }
     kafka_consumer_close(ask.consumer);
     kafka_producer_close(ask.producer);
+    delta_view_finish(&ask.view);
     json_decref(ask.metadata);
     return exit_status;
 }

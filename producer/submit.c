@@ -19,12 +19,13 @@
 
 #define IDLE_WAIT_MS 50
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_TEXT };
+enum { KEY_ID = 256, KEY_METADATA, KEY_TEXT, KEY_STREAM };
 
 struct submit {
     struct common *common;
     const char *topic, *file, *session, *id, *message;
     json_t *metadata;
+    bool stream;
     bool text;
     rd_kafka_t *producer;
     struct progress progress;
@@ -36,6 +37,7 @@ static const struct argp_option options[] = {
     {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
     {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
     {"file", 'f', "FILE", 0, "a job object a line (NDJSON); - is standard input", 0},
+    {"stream", KEY_STREAM, NULL, 0, "the answers are wanted in pieces as they come, too (chat.deltas)", 0},
     {"text", KEY_TEXT, NULL, 0, "the lines are messages, not job objects", 0},
     {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
     {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
@@ -66,6 +68,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'f':
         submit->file = value;
         return 0;
+    case KEY_STREAM:
+        submit->stream = true;
+        return 0;
     case KEY_TEXT:
         submit->text = true;
         return 0;
@@ -84,6 +89,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
             argp_error(state, "--id goes with one message; in a file each job has its own");
         if (submit->message == NULL && submit->metadata != NULL && !submit->text)
             argp_error(state, "--metadata goes with a message or --text; a job object has its own");
+        if (submit->message == NULL && submit->stream && !submit->text)
+            argp_error(state, "--stream goes with a message or --text; a job object has its own");
         if (submit->message == NULL && submit->file == NULL && isatty(STDIN_FILENO))
             argp_error(state, "give a message, --file FILE, or lines on standard input");
         return 0;
@@ -167,7 +174,7 @@ static enum status send_message(struct submit *submit, const char *message, stru
     char id[27];
     if (submit->id == NULL)
         job_id_new(id);
-    AUTO_FREE char *value = job_encode(submit->id != NULL ? submit->id : id, submit->session, message, submit->metadata);
+    AUTO_FREE char *value = job_encode(submit->id != NULL ? submit->id : id, submit->session, message, submit->metadata, submit->stream);
     if (value == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_utf8", "the text isn't UTF-8");
     return send_job(submit, value, strlen(value), err);

@@ -17,6 +17,7 @@
 #include "chat/begin_thread.h"
 #include "chat/timekeeper.h"
 #include "completion/completion.h"
+#include "completion/delta_publisher.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
@@ -272,6 +273,7 @@ static enum status start(struct process *process, struct error *err)
         startup_check(settings, bootstrap_of(process), service->redis, &service->store, told_to_end, err) != STATUS_OK ||
         publisher_create(service, bootstrap_of(process), told_to_end, &service->publisher, err) != STATUS_OK)
         return STATUS_FAILED;
+    service->deltas = delta_publisher_create(settings, bootstrap_of(process));
     service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
     service->claims = held_claims_create(settings->redis.lease_ms);
     service->weather = weather_create(settings, service->dispatcher);
@@ -308,6 +310,7 @@ static void take_apart(struct process *process)
     engine_join(service->engine);
     admin_server_stop(process->admin);
     intake_destroy(process->intake);
+    delta_publisher_destroy(service->deltas);
     publisher_destroy(service->publisher);
     completion_destroy(service->completion);
     weather_destroy(service->weather);

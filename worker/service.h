@@ -14,6 +14,7 @@ struct weather;
 struct completion;
 struct crash_notes;
 struct publisher;
+struct delta_publisher;
 struct engine;
 
 struct service {
@@ -26,6 +27,7 @@ struct service {
     struct held_claims *claims;
     struct weather *weather;
     struct publisher *publisher;
+    struct delta_publisher *deltas;
     struct completion *completion;
     struct engine *engine;
     struct crash_notes *notes; /* NULL: none are taken */

@@ -402,7 +402,8 @@ class Explanations:
 
     def stalled(self, life: Life, call: Call, again: Call) -> tuple[str | None, str]:
         for stop, go_on in stalls(life):
-            if stop <= call.end_ms + SOON_MS and go_on >= call.start_ms and go_on - stop >= self.evidence.lease_ms // 2 and again.start_ms >= stop:
+            # Until CLOSE_MS before its call: it can be stopped between its last look at the claim and the call.
+            if stop <= call.end_ms + SOON_MS and go_on >= call.start_ms - CLOSE_MS and go_on - stop >= self.evidence.lease_ms // 2 and again.start_ms >= stop:
                 return "stalled beyond the lease", f"{life.name} stopped {stop}..{go_on}"
         # Or the other way round: stopped between begin and asking, it goes on and asks for what another has answered meanwhile.
         for stop, go_on in stalls(self.lives[again.user]):

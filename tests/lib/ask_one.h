@@ -22,13 +22,21 @@ static inline char *ask_one_body(const struct provider_settings *provider, size_
     return xstrdup(arg);
 }
 
+static inline size_t ask_one_skip(const struct llm_failure *failure, size_t body_bytes, void *arg)
+{
+    (void)failure;
+    (void)body_bytes;
+    (void)arg;
+    return 0;
+}
+
 static inline enum status ask_one(const struct asker *asker, int64_t until_ms, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                                   struct error *err)
 {
     static const size_t first = 0;
     struct llm_outcome outcome;
     struct llm_question question = {.settings = asker->settings, .client = asker->client, .health = asker->health, .cancel = asker->cancel,
-                                    .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body,
+                                    .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body, .skip = ask_one_skip,
                                     .arg = (void *)(uintptr_t)asker->body};
     enum status status = llm_ask(&question, ret_answer, &outcome, err);
     *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.told].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};

@@ -86,6 +86,21 @@ def test_a_claim_that_is_lost_before_the_call_costs_no_call(place):
     assert place.sim.stats()["requests"] == 2 and place.history("t") == ["j"]
 
 
+def test_a_worker_that_was_stopped_between_claim_and_call_does_not_ask_what_another_has_answered(place):
+    sleeper = place.worker("sleeper", **{"worker.threads": "1"})
+    place.topics.send({"id": "first", "message": "[[fault:slow ms=800 times=1]] hi"}, key="s")
+    wait_until(lambda: place.sim.stats()["in_flight"] == 1, "the call")
+    place.topics.send({"id": "j", "message": "only once"}, key="t")
+    wait_until(lambda: place.job("j", "t").get("state") == "run", "its claim, while it waits for the thread")
+    sleeper.signal(signal.SIGSTOP)
+    other = place.worker("other", ready=False)
+    other.wait_event("reply_enqueued", job="j")
+    sleeper.signal(signal.SIGCONT)
+    wait_until(lambda: sleeper.metric("jobs_alive") == 0, "the sleeper let go")
+    assert place.sim.get("/sim/stats?message=only%20once")["message"]["requests"] == 1
+    assert place.history("t") == ["j"]
+
+
 def test_a_dead_one_that_comes_again_runs_again_and_an_ok_one_does_not(place, redis_io):
     """The same job once more, from another place in the topic: what a replay sends."""
     worker = place.worker(**{"worker.redis_io": redis_io})

@@ -114,3 +114,15 @@ def test_every_way_a_provider_fails_has_its_end(stage):
         reply = replies[f"e{n}"]
         assert reply["status"] == "error" and reply["attempts"] == 1 and code in (None, reply["error"]["code"]), (fault, reply)
     assert worker.get("/healthz")[0] == 200
+
+
+def test_azure_is_asked_by_deployment_key_and_version(stage):
+    """Its dialect is in the address and the header; the simulator keeps both."""
+    redis, sim = stage.redis(), stage.simulator("--api-key", "k-azure")
+    sim.url = f"http://127.0.0.1:{sim.port}/openai/deployments/gpt"
+    worker = stage.worker(redis, sim, **{"provider.main.auth": "api-key", "provider.main.api_key": "k-azure", "provider.main.api_version": "2024-10-21"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    assert topics.replies(1)["j"]["status"] == "ok"
+    (request,) = sim.get("/sim/requests?last=1")
+    assert request["headers"]["api-key"] == "k-azure" and "authorization" not in {name.lower() for name in request["headers"]}

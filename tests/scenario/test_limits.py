@@ -68,7 +68,7 @@ def words(n):
 
 
 def test_a_context_overflow_is_asked_once_more_without_the_older_half(stage, redis_io):
-    redis, sim = stage.redis(), stage.simulator("--ctx", "90")
+    redis, sim = stage.redis(), stage.simulator("--ctx", "90", "--ctx-shape", "openai")
     worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
     topics = Topics(worker.bootstrap)
     for n in range(5):  # each turn: ten words, and the echo's twelve
@@ -79,6 +79,18 @@ def test_a_context_overflow_is_asked_once_more_without_the_older_half(stage, red
     refused, answered = (r["body"]["messages"] for r in sim.get("/sim/requests?last=2"))
     assert answered == refused[-len(answered):] and len(refused) == 9 and len(answered) == 5
     assert sim.stats()["overflows"] == 1 and sim.stats()["requests"] == 6
+
+
+def test_a_server_that_names_its_context_gets_as_many_turns_as_fit(stage):
+    """llama.cpp says how long the prompt was and what it holds: of nine turns those that don't fit are left out, no more."""
+    redis, sim = stage.redis(), stage.simulator("--ctx", "150", "--ctx-shape", "llamacpp")
+    topics = Topics(stage.worker(redis, sim).bootstrap)
+    for n in range(10):
+        topics.send({"id": f"j{n}", "message": words(10)}, key="s")
+    assert {r["status"] for r in topics.replies(10).values()} == {"ok"}
+    lengths = [len(r["body"]["messages"]) for r in sim.get("/sim/requests?last=20")]
+    refused = [n for n, length in enumerate(lengths[:-1]) if lengths[n + 1] < length]
+    assert refused and all(lengths[n + 1] > lengths[n] / 2 + 1 for n in refused), lengths
 
 
 def test_a_message_that_is_too_long_by_itself_is_a_dead_letter(stage):

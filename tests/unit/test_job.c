@@ -418,7 +418,7 @@ Test(job, metadata_is_kept_to_the_letter)
 Test(job, encoded_jobs_decode)
 {
     AUTO_JSON json_t *metadata = json_pack("{s:s}", "tenant", "a");
-    AUTO_FREE char *full = job_encode("j", "s", "Hi \xE2\x82\xAC \"\n", metadata);
+    AUTO_FREE char *full = job_encode("j", "s", "Hi \xE2\x82\xAC \"\n", metadata, true);
     struct decoded got = decode_text(full);
     cr_assert_eq(got.status, STATUS_OK);
     cr_assert_str_eq(got.job.id, "j");
@@ -427,9 +427,9 @@ Test(job, encoded_jobs_decode)
     assert_text(got.job.metadata, "{\"tenant\":\"a\"}", "metadata");
     job_finish(&got.job);
 
-    AUTO_FREE char *bare = job_encode("j", NULL, "x", NULL);
+    AUTO_FREE char *bare = job_encode("j", NULL, "x", NULL, false);
     cr_assert_str_eq(bare, "{\"id\":\"j\",\"message\":\"x\"}");
-    cr_assert_null(job_encode("j", NULL, "\xFF", NULL), "not UTF-8");
+    cr_assert_null(job_encode("j", NULL, "\xFF", NULL, false), "not UTF-8");
 }
 
 Test(job, new_ids_are_ulids_in_the_order_of_time)

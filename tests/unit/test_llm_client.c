@@ -271,3 +271,27 @@ Test(llm_client, refuses_a_key_that_would_break_the_header)
     cr_expect_null(client);
     cr_expect_null(strstr(err.message, "secret"));
 }
+
+static void answers_once(struct world *w)
+{
+    int fd = await_call(w);
+    read_request(w, fd);
+    answer(fd, 200, "", ANSWER);
+    await_close(w, fd);
+}
+
+Test(llm_client, names_the_version_of_an_api_and_sends_its_key_as_asked)
+{
+    struct world w;
+    static char version[] = "2024-10-21";
+    begin(&w, answers_once, "http");
+    llm_client_destroy(w.client);
+    w.provider.api_version = version;
+    w.provider.auth = AUTH_API_KEY;
+    cr_assert_eq(llm_client_create(&w.settings, &w.client, &w.err), STATUS_OK);
+    cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
+    end(&w);
+    cr_expect_eq(strncmp(w.request, "POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1\r\n", 59), 0, "%s", w.request);
+    cr_expect_not_null(strstr(w.request, "\r\napi-key: sk-secret\r\n"));
+    cr_expect_null(strstr(w.request, "Authorization"));
+}

@@ -334,3 +334,18 @@ Test(refusal, is_classed_by_status_and_code)
     }
     llm_error_classify(500, NULL, 0, NULL, NULL);
 }
+
+Test(history, leaves_out_as_many_turns_as_the_server_asks_for)
+{
+    char turn[] = "0123456789012345678901234567890123456789"; /* 40 bytes */
+    char *turns[] = {turn, turn, turn, turn, turn, turn, turn, turn};
+    static const struct {
+        size_t turns, body_bytes;
+        int64_t n_prompt, n_ctx;
+        size_t skipped;
+    } cases[] = {{8, 400, 0, 0, 4},     {7, 400, 0, 0, 4},     {1, 400, 0, 0, 1},  {0, 400, 0, 0, 0},
+                 {8, 400, 100, 80, 8 - 5}, /* to 70 of 100 tokens: 120 of 400 bytes */
+                 {8, 400, 100, 99, 2},  {8, 400, 1000, 8, 8},  {8, 400, 100, 100, 4} /* it fits, says the server: no word to go by */};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(history_turns_to_skip(turns, cases[i].turns, cases[i].body_bytes, cases[i].n_prompt, cases[i].n_ctx), cases[i].skipped, "case %zu", i);
+}

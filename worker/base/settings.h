@@ -15,6 +15,8 @@ enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
 enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
+enum stream { STREAM_ASKED, STREAM_ALWAYS, STREAM_NEVER };
+enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
 /* A librdkafka property, passed on as it is. */
@@ -28,9 +30,12 @@ struct provider_settings {
     char *url; /* base, ends in …/v1, no trailing slash */
     char *model;
     char *api_key; /* NULL: none */
+    char *api_version; /* NULL: none */
     enum auth auth;
     int64_t attempt_timeout_ms;
     int64_t connect_timeout_ms;
+    int64_t first_token_timeout_ms, idle_timeout_ms; /* of streams; 0: none */
+    enum stream_usage stream_usage;
     char *params; /* JSON object text, or NULL */
 };
 
@@ -52,6 +57,7 @@ struct settings {
         char *replies_topic;
         char *dead_topic;
         char *control_topic; /* NULL: none is read */
+        char *deltas_topic;
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;
         enum delivery delivery;
@@ -82,6 +88,7 @@ struct settings {
     struct {
         char **providers; /* names in order, NULL-terminated */
         enum strategy strategy;
+        enum stream stream;
         int64_t hedge_after_ms;  /* HEDGE_AUTO: at the live p95 */
         char *overflow_provider; /* names; NULL: none */
         char *filter_provider;

@@ -53,6 +53,9 @@ static enum status check_provider(struct provider_settings *provider, const stru
         provider->url[n - 1] = '\0';
     if (has_control(provider->api_key))
         return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    if (provider->api_version != NULL && strspn(provider->api_version, plain) != strlen(provider->api_version))
+        return REFUSE(err, "%s: %s.api_version: holds something else than letters, digits and - . _ ~", settings_entries_where(entries, section, "api_version"), section);
     return check_params(provider, settings_entries_where(entries, section, "params"), err);
 }
 
@@ -135,7 +138,8 @@ static enum status check_topic(const char *topic, const char *key, const struct 
 /* What is on the others says nothing that is to be done. */
 static enum status check_control_topic(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
-    const char *const others[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.replies_topic, "replies_topic"}, {settings->worker.dead_topic, "dead_topic"}};
+    const char *const others[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.replies_topic, "replies_topic"},
+                                     {settings->worker.dead_topic, "dead_topic"}, {settings->worker.deltas_topic, "deltas_topic"}};
     const char *topic = settings->worker.control_topic;
     if (topic == NULL)
         return STATUS_OK;
@@ -151,15 +155,20 @@ static enum status check_topics(const struct settings *settings, const struct se
     if (check_topic(settings->worker.jobs_topic, "jobs_topic", entries, err) != STATUS_OK ||
         check_topic(settings->worker.replies_topic, "replies_topic", entries, err) != STATUS_OK ||
         check_topic(settings->worker.dead_topic, "dead_topic", entries, err) != STATUS_OK ||
+        check_topic(settings->worker.deltas_topic, "deltas_topic", entries, err) != STATUS_OK ||
         check_control_topic(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     for (char *const *topic = settings->worker.reply_topics_allowed; *topic != NULL; topic++)
         if (check_topic(*topic, "reply_topics_allowed", entries, err) != STATUS_OK)
             return STATUS_FAILED;
     /* Each dead letter would come back as a job, and make the next. */
-    bool replies = strcmp(settings->worker.jobs_topic, settings->worker.replies_topic) == 0;
-    if (replies || strcmp(settings->worker.jobs_topic, settings->worker.dead_topic) == 0) {
-        const char *key = replies ? "replies_topic" : "dead_topic";
+    const struct {
+        const char *topic, *key;
+    } others[] = {{settings->worker.replies_topic, "replies_topic"}, {settings->worker.dead_topic, "dead_topic"}, {settings->worker.deltas_topic, "deltas_topic"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const char *key = others[i].key;
+        if (strcmp(settings->worker.jobs_topic, others[i].topic) != 0)
+            continue;
         return REFUSE(err, "%s: worker.%s: must differ from worker.jobs_topic (%s)", settings_entries_where(entries, "worker", key), key,
                       settings_entries_where(entries, "worker", "jobs_topic"));
     }

@@ -21,6 +21,8 @@ static const char *const orderings[] = {"key", "partition", "none", NULL};
 static const char *const deliveries[] = {"at-least-once", "exactly-once", NULL};
 static const char *const redis_ios[] = {"batched", "per-thread", NULL};
 static const char *const strategies[] = {"sequential", "hedge", "race", NULL};
+static const char *const streams[] = {"asked", "always", "never", NULL};
+static const char *const stream_usages[] = {"asked", "left-out", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"logfmt", "json", NULL};
@@ -35,6 +37,7 @@ const struct setting settings_table[] = {
     TEXT("worker", "replies_topic", IN(worker.replies_topic), "chat.replies", "Topic that replies are written to."),
     TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),
     TEXT_OR_NONE("worker", "control_topic", IN(worker.control_topic), "chat.control", "Topic that every worker reads for {\"cancel\":\"JOB\"}: the job of that id ends as cancelled. Empty: none. One that isn't there is looked for again now and then."),
+    TEXT("worker", "deltas_topic", IN(worker.deltas_topic), "chat.deltas", "Topic for pieces of answers that are streamed; they are best effort, the reply brings the whole."),
     LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas. Others are ignored and the reply goes to replies_topic."),
     CHOICE("worker", "ordering", IN(worker.ordering), orderings, "key", "What is answered strictly in turn: the jobs of one session (or key), of one partition, or nothing."),
     CHOICE("worker", "delivery", IN(worker.delivery), deliveries, "at-least-once", "The guarantee for replies. at-least-once: no job is lost; a reply may come twice after a crash. exactly-once: replies, dead letters and offsets go in Kafka transactions, so that a reader of committed records sees one reply a job record; it adds some milliseconds."),
@@ -62,6 +65,7 @@ const struct setting settings_table[] = {
     LIST("llm", "providers", IN(llm.providers), "main", "Names of the [provider.NAME] sections to ask, by preference, separated by commas."),
     CHOICE("llm", "strategy", IN(llm.strategy), strategies, "sequential", "How several providers are asked. sequential: the next when one fails or times out. race: all at once, the first good answer wins. hedge: the next also when no answer came for hedge_after_ms, within a budget of extra calls (20 % of the questions and 10 a second; none while many fail). Losers are cut short."),
     INT_OR("llm", "hedge_after_ms", IN(llm.hedge_after_ms), 1, HOUR_MS, "ms", "auto", "auto", "hedge: how long one provider has before the next is asked too. auto: until the 95th percentile of its latest times to the first token (1,000 ms while too few are known)."),
+    CHOICE("llm", "stream", IN(llm.stream), streams, "asked", "Which answers are streamed to worker.deltas_topic while they are written: those of jobs with \"stream\": true, all, or none."),
     TEXT("llm", "overflow_provider", IN(llm.overflow_provider), NULL, "Who is asked when a conversation is too long for a provider's context even without its older half: the name of a [provider.NAME] section."),
     TEXT("llm", "filter_provider", IN(llm.filter_provider), NULL, "Who is asked when a provider's content filter refuses: the name of a [provider.NAME] section."),
     INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp."),
@@ -73,8 +77,12 @@ const struct setting settings_table[] = {
     NEEDED("provider", "model", OF(model), "The model to ask for."),
     SECRET("provider", "api_key", OF(api_key), NULL, "The key; none: no header is sent."),
     CHOICE("provider", "auth", OF(auth), auths, "bearer", "How the key is sent: Authorization: Bearer, api-key, or not at all."),
+    TEXT("provider", "api_version", OF(api_version), NULL, "Azure OpenAI: sent as ?api-version=. The url is then https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT, and auth is api-key."),
     INT("provider", "attempt_timeout_ms", OF(attempt_timeout_ms), 10, 24 * HOUR_MS, "ms", "30000", "One attempt, from connecting to the last byte."),
     INT("provider", "connect_timeout_ms", OF(connect_timeout_ms), 10, 60000, "ms", "3000", "Connecting, with DNS and TLS."),
+    INT("provider", "first_token_timeout_ms", OF(first_token_timeout_ms), 0, 24 * HOUR_MS, "ms", "0", "Of a streamed answer: how long its first token may take. 0: as long as the attempt. Comments don't count."),
+    INT("provider", "idle_timeout_ms", OF(idle_timeout_ms), 0, 24 * HOUR_MS, "ms", "15000", "Of a streamed answer: how long it may pause between two tokens. 0: as long as the attempt. Comments don't count."),
+    CHOICE("provider", "stream_usage", OF(stream_usage), stream_usages, "asked", "Of a streamed answer: is its usage asked for (stream_options)? Leave it out for a server that refuses the member; usage is unknown then."),
     TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
     INT("retry", "attempts_max", IN(retry.attempts_max), 1, 100, "attempts", "5", "Classified failures after which a job is a dead letter. Nobody there to ask counts as no attempt."),
     INT("retry", "backoff_ms", IN(retry.backoff_ms), 1, 60000, "ms", "500", "The first wait is up to this, the next up to twice as much, and so on (full jitter), unless the provider says how long."),

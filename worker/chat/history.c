@@ -273,3 +273,15 @@ char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, c
     *end = '\0';
     return joined;
 }
+
+size_t history_turns_to_skip(char *const *turns, size_t turn_count, size_t body_bytes, int64_t n_prompt, int64_t n_ctx)
+{
+    if (n_ctx <= 0 || n_prompt <= n_ctx)
+        return (turn_count + 1) / 2;
+    uint64_t sent = 8 * (uint64_t)n_prompt, target = 7 * (uint64_t)n_ctx; /* eighths of tokens */
+    uint64_t excess_bytes = (uint64_t)((double)body_bytes * (double)(sent - target) / (double)sent);
+    size_t skipped = 0;
+    for (uint64_t left_out = 0; skipped < turn_count && left_out < excess_bytes; skipped++)
+        left_out += strlen(turns[skipped]);
+    return skipped;
+}

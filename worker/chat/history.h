@@ -30,4 +30,9 @@ void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t 
  * by commas, owned by the caller ("" when there is none). NULL: some element isn't; use history_append. */
 char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
+/* How many of the oldest turns to leave out of a request of body_bytes that a model's context doesn't hold: as many as the
+ * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), reckoned at
+ * this request's own bytes a token; the older half when it didn't say (0). All of them at most, one at least; 0: there are none. */
+size_t history_turns_to_skip(char *const *turns, size_t turn_count, size_t body_bytes, int64_t n_prompt, int64_t n_ctx);
+
 #endif

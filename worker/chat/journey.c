@@ -5,30 +5,67 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "chat/history.h"
 #include "llm/llm_ask.h"
 #include "llm/llm_codec.h"
 #include "chat/session.h"
 #include "completion/completion.h"
+#include "completion/delta_publisher.h"
 #include "completion/outcome.h"
+#include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
 struct request_parts {
     const struct service *service;
     const struct task *task;
+    bool stream;
+    int64_t seq, try; /* of the pieces */
 };
 
 static char *request_of(const struct provider_settings *provider, size_t skipped, void *arg)
 {
-    const struct request_parts *from = arg;
+    struct request_parts *from = arg;
     const struct task *task = from->task;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
                                       .turns = task->begin.turns + skipped,
                                       .turn_count = task->begin.turn_count - skipped,
                                       .history_bytes_max = from->service->settings->llm.history_bytes_max,
-                                      .job = &task->job};
+                                      .job = &task->job,
+                                      .stream = from->stream};
     return llm_request_encode(&parts);
+}
+
+static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes, void *arg)
+{
+    const struct begin_op *begin = &((const struct request_parts *)arg)->task->begin;
+    return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
+}
+
+static void send_piece(const struct llm_piece *piece, void *arg)
+{
+    struct request_parts *from = arg;
+    if (piece->try != from->try)
+        from->seq = 0;
+    from->try = piece->try;
+    struct delta delta = {.job = from->task->job.id,
+                          .session = from->task->job.session,
+                          .epoch = from->task->begin.claim.claim_epoch,
+                          .try = piece->try,
+                          .seq = from->seq++,
+                          .text = piece->text,
+                          .text_size = piece->text_size,
+                          .reasoning = piece->reasoning,
+                          .reasoning_size = piece->reasoning_size,
+                          .final = piece->final};
+    delta_publisher_send(from->service->deltas, &from->task->record, &delta);
+}
+
+static bool is_streamed(const struct service *service, const struct task *task)
+{
+    enum stream stream = service->settings->llm.stream;
+    return stream == STREAM_ALWAYS || (stream == STREAM_ASKED && task->job.stream);
 }
 
 /* Whom to ask, by preference: those of llm.providers that may have one more call and can answer in time. *ret_slow: there
@@ -87,15 +124,17 @@ static enum status ask(const struct service *service, struct task *task, struct 
     int64_t now_ms = clock_mono_ms();
     size_t candidates[PROVIDERS_MAX];
     bool slow;
-    struct request_parts parts = {service, task};
+    struct request_parts parts = {.service = service, .task = task, .stream = is_streamed(service, task), .try = -1};
     struct llm_question question = {.settings = service->settings,
                                     .client = service->llm,
                                     .health = service->health,
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
-                                    .turns = task->begin.turn_count,
+                                    .stream = parts.stream,
+                                    .on_piece = send_piece,
                                     .encode = request_of,
+                                    .skip = turns_to_skip,
                                     .arg = &parts};
     question.count = choose_providers(service, question.until_ms - now_ms, candidates, &slow);
     task->provider = service->settings->providers[candidates[0]].name;
@@ -131,6 +170,8 @@ void journey_run(const struct service *service, struct task **owned, struct http
         outcome_cancelled(task);
     } else if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
         session_claim_lost(task);
+    } else if (task->outcome == OUTCOME_NONE && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
+        session_claim_ran_out(task);
     } else if (task->outcome == OUTCOME_NONE) {
         struct llm_answer answer = {0};
         int64_t asked_us = clock_mono_us();

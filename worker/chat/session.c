@@ -89,6 +89,7 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
 {
     if (task->claimed) /* too early: renewed until now */
         held_claims_remove(service->claims, task);
+    task->begin_sent_ms = clock_mono_ms();
     task->outcome = OUTCOME_NONE;
     task->settled = task->in_outage = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
@@ -259,6 +260,13 @@ void session_claim_lost(struct task *task)
     task->reply = task->turn = NULL;
     task->outcome = OUTCOME_WAIT; /* whoever holds it answers it; then its reply is stored for us too */
     task->wait_ms = 100;
+}
+
+void session_claim_ran_out(struct task *task)
+{
+    error_set(&task->error, ERROR_UNAVAILABLE, "claim_ran_out", "the lease passed before the model was asked");
+    task->outcome = OUTCOME_WAIT;
+    task->wait_ms = 0;
 }
 
 static void apply_finish(struct task *task, const struct finish_op *op)

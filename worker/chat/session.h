@@ -18,5 +18,7 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
 bool session_settle(const struct service *service, struct task **tasks, size_t n);
 /* The same for a task whose call was cut because its claim is lost. */
 void session_claim_lost(struct task *task);
+/* For a task whose lease has passed before its call: another may be asking by now, so it begins again. */
+void session_claim_ran_out(struct task *task);
 
 #endif

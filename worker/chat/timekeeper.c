@@ -39,6 +39,8 @@ static void renew(const struct service *service)
     for (size_t i = 0; i < n; i++) {
         if (told && ops[i].error.class == ERROR_NONE && !ops[i].held && held_claims_lose(service->claims, renewals[i].task, renewals[i].claim.token))
             engine_cancel(service->engine, renewals[i].task);
+        else if (told && ops[i].error.class == ERROR_NONE && ops[i].held)
+            held_claims_renewed(service->claims, renewals[i].task, now);
         task_unref(renewals[i].task);
     }
     if (!told) {

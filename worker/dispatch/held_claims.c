@@ -9,7 +9,7 @@
 #include "base/mutex.h"
 
 struct held_claims {
-    int64_t renew_ms;
+    int64_t lease_ms, renew_ms;
     struct mutex lock; /* guards the list */
     struct task *first, *last; /* by renew_due_ms */
 };
@@ -17,6 +17,7 @@ struct held_claims {
 struct held_claims *held_claims_create(int64_t lease_ms)
 {
     struct held_claims *claims = xcalloc(1, sizeof *claims);
+    claims->lease_ms = lease_ms;
     claims->renew_ms = lease_ms / 3;
     mutex_init(&claims->lock);
     return claims;
@@ -51,6 +52,7 @@ void held_claims_add(struct held_claims *claims, struct task *task)
 {
     mutex_lock(&claims->lock);
     task->claimed = true;
+    task->renewed_ms = task->begin_sent_ms;
     append_locked(claims, task);
     mutex_unlock(&claims->lock);
 }
@@ -89,6 +91,24 @@ bool held_claims_lose(struct held_claims *claims, struct task *task, const char 
         atomic_store(&task->claim_lost, true);
     mutex_unlock(&claims->lock);
     return held;
+}
+
+void held_claims_renewed(struct held_claims *claims, struct task *task, int64_t at_ms)
+{
+    mutex_lock(&claims->lock);
+    task->renewed_ms = at_ms;
+    mutex_unlock(&claims->lock);
+}
+
+bool held_claims_ran_out(struct held_claims *claims, struct task *task)
+{
+    int64_t now_ms = clock_mono_ms();
+    if (now_ms < task->begin_sent_ms + claims->lease_ms) /* the usual: no lock */
+        return false;
+    mutex_lock(&claims->lock);
+    bool ran_out = now_ms >= task->renewed_ms + claims->lease_ms;
+    mutex_unlock(&claims->lock);
+    return ran_out;
 }
 
 bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size)

@@ -29,6 +29,11 @@ size_t held_claims_take_due(struct held_claims *claims, struct renewal *renewals
 /* Another holds this claim of the task now, says Redis: sets task->claim_lost. False: it isn't held here any more. */
 bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token);
 
+/* Redis renewed it; at_ms: clock_mono_ms before it was asked. */
+void held_claims_renewed(struct held_claims *claims, struct task *task, int64_t at_ms);
+/* Has the lease passed since Redis last said that it is ours, as when the process was stopped? The task's holder. */
+bool held_claims_ran_out(struct held_claims *claims, struct task *task);
+
 /* Does the job of this partition and offset hold one? *job gets its id. Looks through all: for what is stuck only. */
 bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size);
 

@@ -64,6 +64,8 @@ struct task {
     size_t heap_index;
     struct task *claimed_prev, *claimed_next; /* held_claims' */
     int64_t renew_due_ms;
+    int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
+    int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
 
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
     bool claimed;          /* begin said run, and neither finish nor release went yet */

@@ -26,7 +26,8 @@ enum status kafka_embedded_start(const struct settings *settings, struct kafka_e
         return error_set(err, ERROR_FATAL, "kafka_embedded", "embedded Kafka: %s", why);
     }
     rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(host, 1);
-    const char *topics[] = {settings->worker.jobs_topic, settings->worker.replies_topic, settings->worker.dead_topic};
+    const char *topics[] = {settings->worker.jobs_topic, settings->worker.replies_topic, settings->worker.dead_topic,
+                            settings->worker.deltas_topic};
     for (size_t i = 0; cluster != NULL && i < sizeof topics / sizeof *topics; i++)
         rd_kafka_mock_topic_create(cluster, topics[i], PARTITIONS, 1);
     if (cluster != NULL && settings->worker.control_topic != NULL)

@@ -29,7 +29,56 @@ struct asking {
     struct llm_outcome *outcome;
     struct llm_answer *answer;
     struct error *err;
+
+    /* Of a stream: whose text goes out, and how much of it has. */
+    size_t speaker; /* NOBODY: none */
+    int64_t try;
+    size_t text_told, reasoning_told;
 };
+
+/* ---- pieces ---- */
+
+static void tell(struct asking *a, const char *text, size_t text_size, const char *reasoning, size_t reasoning_size, bool final)
+{
+    struct llm_piece piece = {.try = a->try, .text = text_size > 0 ? text : NULL, .text_size = text_size,
+                              .reasoning = reasoning_size > 0 ? reasoning : NULL, .reasoning_size = reasoning_size, .final = final};
+    if (text_size > 0 || reasoning_size > 0 || final)
+        a->question->on_piece(&piece, a->question->arg);
+}
+
+static void speak(struct asking *a, size_t provider)
+{
+    a->speaker = provider;
+    a->try++;
+    a->text_told = a->reasoning_told = 0;
+}
+
+/* Of several that answer at once, the first to say something is heard until it fails; then another's text from its beginning. */
+static void on_text(size_t provider, void *arg)
+{
+    struct asking *a = arg;
+    size_t text_size, reasoning_size;
+    const char *text = llm_talk_content(&a->talk, provider, &text_size);
+    const char *reasoning = llm_talk_reasoning(&a->talk, provider, &reasoning_size);
+    if (text_size + reasoning_size == 0 || (a->speaker != NOBODY && a->speaker != provider))
+        return;
+    if (a->speaker == NOBODY)
+        speak(a, provider);
+    tell(a, text + a->text_told, text_size - a->text_told, reasoning + a->reasoning_told, reasoning_size - a->reasoning_told, false);
+    a->text_told = text_size;
+    a->reasoning_told = reasoning_size;
+}
+
+/* The winner's answer, whoever was heard: also one that came whole though a stream was asked for. */
+static void tell_the_rest(struct asking *a, size_t winner)
+{
+    const json_t *content = json_object_get(a->answer->message, "content");
+    if (a->speaker != winner) {
+        speak(a, winner);
+        tell(a, json_string_value(content), json_string_length(content), NULL, 0, false);
+    }
+    tell(a, NULL, 0, NULL, 0, true);
+}
 
 /* ---- one call's begin and end ---- */
 
@@ -50,7 +99,7 @@ static enum status start(struct asking *a, size_t provider, size_t skipped, bool
     asked->body = question->encode(&question->settings->providers[provider], skipped, question->arg);
     asked->started_ms = clock_mono_ms();
     METRIC_INC(llm_calls_total);
-    if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, &why) != STATUS_OK) {
+    if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, question->stream, &why) != STATUS_OK) {
         METRIC_INC(llm_call_failures_total);
         struct llm_tried *tried = note(a, provider);
         tried->end = TRIED_FAILED;
@@ -62,12 +111,12 @@ static enum status start(struct asking *a, size_t provider, size_t skipped, bool
     return STATUS_OK;
 }
 
-static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t tokens)
+static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t first_ms, int64_t tokens)
 {
     int64_t took_ms = clock_mono_ms() - a->asked[provider].started_ms;
     a->asked[provider].running = false;
     a->outcome->limit_changed |=
-        provider_health_ended(a->question->health, provider, a->asked[provider].began_under, end, took_ms, took_ms, tokens);
+        provider_health_ended(a->question->health, provider, a->asked[provider].began_under, end, first_ms, took_ms, tokens);
 }
 
 /* What still runs is cut short: whoever generates for nobody stops. */
@@ -77,7 +126,7 @@ static void drop_running(struct asking *a)
         if (!a->asked[i].running)
             continue;
         llm_talk_drop(&a->talk, i);
-        tell_health(a, i, HEALTH_DROPPED, -1);
+        tell_health(a, i, HEALTH_DROPPED, -1, -1);
         METRIC_INC(llm_calls_dropped_total);
         METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->asked[i].body));
         note(a, i)->end = TRIED_DROPPED;
@@ -119,9 +168,11 @@ static bool goes_on(struct asking *a, size_t provider, const struct llm_failure 
 {
     const struct llm_question *question = a->question;
     struct asked *asked = &a->asked[provider];
-    if (err != NULL && failure->context_overflow && !asked->shortened && question->turns >= 2) {
+    if (err != NULL && failure->context_overflow && !asked->shortened) {
+        size_t skipped = question->skip(failure, strlen(asked->body), question->arg);
         asked->shortened = true;
-        return start(a, provider, (question->turns + 1) / 2, true) == STATUS_OK;
+        if (skipped > 0)
+            return start(a, provider, skipped, true) == STATUS_OK;
     }
     size_t other = NOBODY;
     if (err != NULL && failure->context_overflow)
@@ -139,13 +190,16 @@ static void take_end(struct asking *a, size_t provider)
     struct llm_answer answer = {0};
     struct error why = {0};
     struct llm_tried *tried = note(a, provider);
+    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
     enum status status = llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why);
     if (status == STATUS_OK) {
-        tell_health(a, provider, HEALTH_GOOD, answer.usage.completion_tokens);
+        tell_health(a, provider, HEALTH_GOOD, first_ms, answer.usage.completion_tokens);
         if (is_filtered(&answer, NULL) && goes_on(a, provider, &tried->failure, NULL, true)) {
             tried->end = TRIED_FAILED;
             error_set(&tried->error, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
             llm_answer_finish(&answer);
+            if (a->speaker == provider)
+                a->speaker = NOBODY;
             return;
         }
         tried->end = TRIED_GOOD;
@@ -154,7 +208,9 @@ static void take_end(struct asking *a, size_t provider)
         return;
     }
     METRIC_INC(llm_call_failures_total);
-    tell_health(a, provider, health_end_of(&tried->failure), -1);
+    tell_health(a, provider, health_end_of(&tried->failure), -1, -1);
+    if (a->speaker == provider)
+        a->speaker = NOBODY;
     tried->end = TRIED_FAILED;
     tried->error = why;
     if (!goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)))
@@ -198,6 +254,8 @@ static enum status conclude(struct asking *a, enum http_event event)
         if (outcome->tried[i].end == TRIED_GOOD)
             outcome->told = i;
     drop_running(a);
+    if (good && a->question->stream)
+        tell_the_rest(a, outcome->tried[outcome->told].provider);
     if (good)
         return STATUS_OK;
     const char *name = a->question->settings->providers[a->question->candidates[0]].name;
@@ -237,7 +295,7 @@ static enum status drive(struct asking *a)
 
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
 {
-    struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err};
+    struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
     const struct settings *settings = question->settings;
     ret->tried_count = ret->told = 0;
     ret->limit_changed = false;
@@ -254,6 +312,8 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
         tried->error = *err;
         return STATUS_FAILED;
     }
+    a.talk.on_text = on_text;
+    a.talk.on_text_arg = &a;
     int64_t hedge_after_ms = settings->llm.hedge_after_ms;
     if (hedge_after_ms == HEDGE_AUTO)
         hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);

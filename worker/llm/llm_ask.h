@@ -2,7 +2,7 @@
  * says (call_policy.h). Straight-line code: the thread drives all the calls of its question and blocks until the first is
  * good, or none can be any more. What a loser had under way is cut short.
  *
- * A conversation that is longer than the model's context is asked once more of the same provider without its older half,
+ * A conversation that is longer than the model's context is asked once more of the same provider without its oldest turns,
  * then of llm.overflow_provider; an answer that a content filter refused, of llm.filter_provider.
  *
  * Thread: the engine's. Makes no second attempt of what failed: that is the dispatcher's to do. */
@@ -12,6 +12,15 @@
 #include "llm/llm_client.h"
 #include "llm/provider_health.h"
 
+/* A piece of an answer that is being written. The pieces of one `try` are one answer, from its beginning; when another
+ * provider takes over (the first broke off, or another was faster), a new try begins, and what came before is void. */
+struct llm_piece {
+    int64_t try; /* from 0 */
+    const char *text, *reasoning; /* lent; NULL: none */
+    size_t text_size, reasoning_size;
+    bool final; /* the answer is whole: no piece follows */
+};
+
 struct llm_question {
     const struct settings *settings;
     struct llm_client *client;
@@ -20,9 +29,12 @@ struct llm_question {
     const size_t *candidates;   /* whom to ask, by preference: indices of settings.providers; at least one */
     size_t count;
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
-    size_t turns;     /* of history */
+    bool stream; /* hand out the answer as it comes: the encoded body asks for it */
+    void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
+    /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */
+    size_t (*skip)(const struct llm_failure *failure, size_t body_bytes, void *arg);
     void *arg;
 };
 

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "llm/llm_codec.h"
 #include "llm/retry_policy.h"
+#include "llm/stream_fold.h"
 
 struct llm_client {
     const struct settings *settings;
@@ -22,6 +24,9 @@ static enum status fail_timeout(const struct http_call *call, struct error *err)
     /* Nothing was sent: the provider had no chance, and the job loses no attempt. */
     if (!http_call_was_sent(call))
         return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection within %lld ms", spent_ms);
+    if (call->progress_ms != 0)
+        return error_set(err, ERROR_RETRIABLE, "timeout", "the stream broke off: no token for %lld ms, %lld ms after the question",
+                         (long long)(clock_mono_ms() - call->progress_ms), spent_ms);
     return error_set(err, ERROR_RETRIABLE, "timeout", "no answer within %lld ms", spent_ms);
 }
 
@@ -89,13 +94,102 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
     return llm_response_decode(call->body, call->body_size, ret_answer, failure, err);
 }
 
+/* ---- streams ---- */
+
+/* [DONE] ends an answer; the connection is worth a moment for HTTP's own end, so that it can be used again. */
+#define AFTER_DONE_MS 200
+
+struct llm_stream {
+    struct llm_talk *talk;
+    size_t provider;
+    struct sse_parser parser;
+    struct stream_fold fold;
+};
+
+static bool on_bytes(struct http_call *call, const char *bytes, size_t size, void *arg)
+{
+    struct llm_stream *stream = arg;
+    uint64_t chunks = stream->fold.chunk_count;
+    enum status status = sse_parser_feed(&stream->parser, bytes, size, stream_fold_event, &stream->fold);
+    if (status == STATUS_FAILED) {
+        call->body_too_large = true;
+        return false;
+    }
+    if (stream->fold.chunk_count != chunks) {
+        http_call_progress(call);
+        if (stream->talk->on_text != NULL)
+            stream->talk->on_text(stream->provider, stream->talk->on_text_arg);
+    }
+    if (stream->fold.done)
+        stream->talk->requests[stream->provider].idle_ms = AFTER_DONE_MS;
+    return !stream->fold.failed;
+}
+
+static struct llm_stream *stream_create(struct llm_talk *talk, size_t provider)
+{
+    size_t bytes_max = (size_t)talk->client->settings->llm.response_bytes_max;
+    struct llm_stream *stream = xcalloc(1, sizeof *stream);
+    stream->talk = talk;
+    stream->provider = provider;
+    sse_parser_init(&stream->parser, bytes_max);
+    stream_fold_init(&stream->fold, bytes_max, NULL);
+    return stream;
+}
+
+static void stream_destroy(struct llm_stream *stream)
+{
+    if (stream == NULL)
+        return;
+    sse_parser_finish(&stream->parser);
+    stream_fold_finish(&stream->fold);
+    free(stream);
+}
+
+/* What ended the call is its failure, unless the stream had come to its own end by then. */
+static enum status read_stream(const struct http_call *call, struct llm_stream *stream, struct llm_answer *ret_answer, struct llm_failure *failure,
+                               struct error *err)
+{
+    bool decided = stream->fold.done || stream->fold.failed;
+    failure->http_status = http_call_status(call);
+    if (!decided && call->end == HTTP_TIMED_OUT)
+        return fail_timeout(call, err);
+    if (!decided && call->code != CURLE_OK)
+        return fail_curl(call, err);
+    return stream_fold_end(&stream->fold, call->code == CURLE_OK, ret_answer, failure, err);
+}
+
+const char *llm_talk_content(const struct llm_talk *talk, size_t provider, size_t *ret_size)
+{
+    const struct llm_stream *stream = talk->streams[provider];
+    *ret_size = stream != NULL ? stream->fold.texts[STREAM_CONTENT].size : 0;
+    return stream != NULL ? text_buffer_text(&stream->fold.texts[STREAM_CONTENT]) : "";
+}
+
+/* Providers name it in two ways; where one sends both, they are the same. */
+const char *llm_talk_reasoning(const struct llm_talk *talk, size_t provider, size_t *ret_size)
+{
+    const struct llm_stream *stream = talk->streams[provider];
+    *ret_size = 0;
+    if (stream == NULL)
+        return "";
+    const struct text_buffer *text = &stream->fold.texts[STREAM_REASONING_CONTENT];
+    if (text->size == 0)
+        text = &stream->fold.texts[STREAM_REASONING];
+    *ret_size = text->size;
+    return text_buffer_text(text);
+}
+
+int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)
+{
+    const struct http_call *call = http_seat_call(talk->seat, provider);
+    return (call->first_progress_ms != 0 ? call->first_progress_ms : clock_mono_ms()) - call->started_ms;
+}
+
 /* ---- a talk ---- */
 
 enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_talk *ret, struct error *err)
 {
-    ret->client = client;
-    ret->cancel = cancel;
-    ret->seat = NULL;
+    *ret = (struct llm_talk){.client = client, .cancel = cancel};
     return http_pool_take(client->pool, &ret->seat, err);
 }
 
@@ -103,6 +197,8 @@ void llm_talk_end(struct llm_talk *talk)
 {
     if (talk->seat != NULL)
         http_pool_give(talk->client->pool, &talk->seat);
+    for (size_t i = 0; i < PROVIDERS_MAX; i++)
+        stream_destroy(steal_ptr(&talk->streams[i]));
 }
 
 static enum status name_provider(const struct llm_talk *talk, size_t provider, const struct error *why, struct error *err)
@@ -110,11 +206,20 @@ static enum status name_provider(const struct llm_talk *talk, size_t provider, c
     return error_set(err, why->class, why->code, "provider %s: %s", talk->client->settings->providers[provider].name, why->message);
 }
 
-enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, struct error *err)
+enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err)
 {
     struct error why = {0};
-    int64_t patience_ms = clock_mono_ms() + talk->client->settings->providers[provider].attempt_timeout_ms;
-    talk->requests[provider] = (struct http_request){.body = body, .until_ms = until_ms < patience_ms ? until_ms : patience_ms};
+    const struct provider_settings *settings = &talk->client->settings->providers[provider];
+    int64_t patience_ms = clock_mono_ms() + settings->attempt_timeout_ms;
+    struct http_request *request = &talk->requests[provider];
+    *request = (struct http_request){.body = body, .until_ms = until_ms < patience_ms ? until_ms : patience_ms};
+    if (streamed) {
+        stream_destroy(talk->streams[provider]);
+        request->sink_arg = talk->streams[provider] = stream_create(talk, provider);
+        request->sink = on_bytes;
+        request->first_ms = settings->first_token_timeout_ms;
+        request->idle_ms = settings->idle_timeout_ms;
+    }
     if (http_call_start(talk->seat, provider, &talk->requests[provider], &why) != STATUS_OK)
         return name_provider(talk, provider, &why, err);
     return STATUS_OK;
@@ -129,7 +234,9 @@ enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_ans
 {
     struct error why = {0};
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
-    enum status status = read_outcome(http_seat_call(talk->seat, provider), ret_answer, ret_failure, &why);
+    const struct http_call *call = http_seat_call(talk->seat, provider);
+    enum status status = call->is_event_stream && http_call_status(call) < 300 ? read_stream(call, talk->streams[provider], ret_answer, ret_failure, &why)
+                                                                               : read_outcome(call, ret_answer, ret_failure, &why);
     http_call_end(talk->seat, provider);
     return status == STATUS_OK ? status : name_provider(talk, provider, &why, err);
 }
@@ -153,9 +260,10 @@ static enum status target_of(const struct settings *settings, const struct provi
     for (const char *c = provider->api_key; c != NULL && *c != '\0'; c++)
         if (iscntrl((unsigned char)*c)) /* would end the header and begin another */
             return error_set(err, ERROR_PERMANENT, "bad_api_key", "provider %s: api_key holds a control character", provider->name);
-    texts->url = xasprintf("%s/chat/completions", provider->url);
+    texts->url = xasprintf("%s/chat/completions%s%s", provider->url, provider->api_version != NULL ? "?api-version=" : "",
+                           provider->api_version != NULL ? provider->api_version : "");
     texts->headers[0] = "Content-Type: application/json";
-    texts->headers[1] = "Accept: application/json";
+    texts->headers[1] = "Accept: application/json, text/event-stream";
     if (provider->api_key != NULL && provider->auth != AUTH_NONE)
         texts->headers[2] = texts->auth =
             xasprintf(provider->auth == AUTH_BEARER ? "Authorization: Bearer %s" : "api-key: %s", provider->api_key);

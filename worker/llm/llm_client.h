@@ -36,6 +36,7 @@ struct llm_failure {
     int64_t retry_after_ms;
     int should_retry;
     bool context_overflow;
+    int64_t n_ctx, n_prompt; /* with context_overflow: the server's limit and what was sent, in tokens; 0: it didn't say */
     bool billing; /* the account can't pay: no other job fares better */
 };
 
@@ -46,11 +47,19 @@ void llm_client_destroy(struct llm_client *client); /* no call under way; NULL i
 
 /* ---- a talk ---- */
 
+struct llm_stream;
+
+/* More of a streamed answer has come. On the thread of llm_talk_wait. */
+typedef void llm_on_text(size_t provider, void *arg);
+
 struct llm_talk {
     struct llm_client *client;
     struct http_seat *seat;
     struct http_cancel *cancel; /* borrowed; NULL: none */
+    llm_on_text *on_text; /* of streams */
+    void *on_text_arg;
     struct http_request requests[PROVIDERS_MAX];
+    struct llm_stream *streams[PROVIDERS_MAX]; /* owned; NULL: not streamed */
 };
 
 /* FAILED: unavailable `no_resources`. */
@@ -59,18 +68,24 @@ void llm_talk_end(struct llm_talk *talk);
 
 /* Begins to POST body (JSON, the caller's until the call was read or dropped) to a provider's chat/completions. provider: its
  * index in settings.providers. until_ms: clock_mono_ms by which the call must have ended (the smaller of this and the
- * provider's attempt_timeout_ms counts). FAILED: unavailable. */
-enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, struct error *err) MUST_CHECK;
+ * provider's attempt_timeout_ms counts). streamed: the body asks for a stream; then the provider's first-token and idle
+ * time-outs count, too, by events with data. FAILED: unavailable. */
+enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err) MUST_CHECK;
 /* Blocks until a call ends (*ret_provider's), until_ms comes, or the talk is cancelled or broken. */
 enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider);
 /* What the call that ended has come to. *ret_answer is set on OK only, for llm_answer_finish; *ret_failure always. On
  * FAILED *err names the provider, and is classed by what happened:
  *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources; 503, 529
- *   retriable    timeout, connection_lost, invalid_response; 408, 409, 424, 429, 5xx
+ *   retriable    timeout, connection_lost, invalid_response, stream_broken; 408, 409, 424, 429, 5xx
  *   permanent    response_too_large, bad_url; billing, other 4xx, 3xx (code: the provider's, or http_STATUS)
  * The provider may be asked again then. */
 enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                           struct error *err) MUST_CHECK;
+/* Of a streamed answer: its content and reasoning so far, lent until the call goes on. "" and 0: none. */
+const char *llm_talk_content(const struct llm_talk *talk, size_t provider, size_t *ret_size);
+const char *llm_talk_reasoning(const struct llm_talk *talk, size_t provider, size_t *ret_size);
+/* From the call's begin to its first token; of a whole answer to its end. Before llm_talk_read. */
+int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider);
 /* Cuts a call short: its connection closes, and the provider stops generating. */
 void llm_talk_drop(struct llm_talk *talk, size_t provider);
 

@@ -111,6 +111,8 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     put_messages(out, parts);
     fputc(']', out);
     put_rest(out, parts->provider, parts->job->params);
+    if (parts->stream)
+        fputs(parts->provider->stream_usage == STREAM_USAGE_ASKED ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : ",\"stream\":true", out);
     fputc('}', out);
     if (fclose(out) != 0)
         abort();
@@ -125,6 +127,7 @@ struct provider_error {
     const char *type;
     const char *message;
     int status; /* an integer code between 400 and 599, else 0 */
+    int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
 
 static const char *text_at(const json_t *object, const char *name)
@@ -143,6 +146,8 @@ static void read_error_object(const json_t *object, struct provider_error *ret)
     if (ret->type == NULL)
         ret->type = text_at(object, "status"); /* Gemini: "RESOURCE_EXHAUSTED" */
     ret->message = text_at(object, "message");
+    ret->n_ctx = json_integer_value(json_object_get(object, "n_ctx"));
+    ret->n_prompt = json_integer_value(json_object_get(object, "n_prompt_tokens"));
 }
 
 static void read_error(const json_t *root, struct provider_error *ret)
@@ -240,6 +245,8 @@ static void classify(int status, const struct provider_error *said, struct llm_f
     bool billing = !overflow && is_billing(said);
     if (failure != NULL) {
         failure->context_overflow = overflow;
+        failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
+        failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
         failure->billing = billing;
     }
     if (overflow)
@@ -281,6 +288,24 @@ static int status_of(const struct provider_error *said)
     return 500;
 }
 
+bool llm_is_error_in_200(const json_t *root)
+{
+    if (json_is_array(root))
+        root = json_array_get(root, 0);
+    const json_t *error = json_object_get(root, "error");
+    const char *object = text_at(root, "object");
+    return json_is_object(error) || json_is_string(error) || (object != NULL && strcmp(object, "error") == 0);
+}
+
+enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err)
+{
+    struct provider_error said;
+    struct error why = {0};
+    read_error(root, &said);
+    classify(status_of(&said), &said, failure, &why);
+    return error_set(err, why.class, why.code, "an error inside an HTTP 200, as of %s", why.message);
+}
+
 /* ---- the answer ---- */
 
 static int64_t tokens_at(const json_t *usage, const char *name)
@@ -295,33 +320,31 @@ static char *copy_at(const json_t *object, const char *name)
     return text != NULL ? xstrdup(text) : NULL;
 }
 
+struct usage llm_usage_read(const json_t *usage)
+{
+    return (struct usage){.prompt_tokens = tokens_at(usage, "prompt_tokens"),
+                          .completion_tokens = tokens_at(usage, "completion_tokens"),
+                          .total_tokens = tokens_at(usage, "total_tokens")};
+}
+
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
     AUTO_JSON json_t *root = json_text_load(body, size);
     if (root == NULL)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
-    const json_t *error = json_object_get(json_is_array(root) ? json_array_get(root, 0) : root, "error");
-    if (json_is_object(error) || json_is_string(error)) {
-        struct provider_error said;
-        read_error(root, &said);
-        classify(status_of(&said), &said, failure, err);
-        return error_set(err, err != NULL ? err->class : ERROR_RETRIABLE, err != NULL ? err->code : "",
-                         "an error inside an HTTP 200, as of %s", err != NULL ? err->message : "");
-    }
+    if (llm_is_error_in_200(root))
+        return llm_error_in_200(root, failure, err);
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     json_t *message = json_object_get(choice, "message");
     if (!json_is_object(message))
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
                          choice == NULL ? "choices" : "message");
-    const json_t *usage = json_object_get(root, "usage");
     *ret = (struct llm_answer){
         .message = json_incref(message),
         .finish_reason = copy_at(choice, "finish_reason"),
         .model = copy_at(root, "model"),
-        .usage = {.prompt_tokens = tokens_at(usage, "prompt_tokens"),
-                  .completion_tokens = tokens_at(usage, "completion_tokens"),
-                  .total_tokens = tokens_at(usage, "total_tokens")},
+        .usage = llm_usage_read(json_object_get(root, "usage")),
     };
     return STATUS_OK;
 }

@@ -3,6 +3,10 @@
 #ifndef CHAT_LLM_LLM_CODEC_H
 #define CHAT_LLM_LLM_CODEC_H
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "llm/llm_client.h"
 #include "wire/job.h"
 
@@ -13,6 +17,7 @@ struct llm_request_parts {
     size_t turn_count;
     int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
     const struct job *job;
+    bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out */
 };
 
 /* The body: model, messages (system, history, new), provider params merged, then the job's. Elements of
@@ -38,5 +43,15 @@ enum status llm_response_decode(const char *body, size_t size, struct llm_answer
  * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
  * code, no content. failure may be NULL. */
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err);
+
+/* Whether JSON that came with a 200, a body or an event of a stream, is an error: an `error` object or text (also in
+ * Gemini's array), or vLLM's "object":"error". root may be NULL. */
+bool llm_is_error_in_200(const json_t *root) MUST_CHECK;
+/* Classes such an error by the status that its code or type would have had (500 where they say nothing); root may be
+ * NULL, for one that is no JSON. Otherwise as llm_error_classify. Returns FAILED. */
+enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err);
+
+/* Reads the `usage` of an answer or a chunk; what isn't said is -1. */
+struct usage llm_usage_read(const json_t *usage);
 
 #endif

@@ -29,6 +29,8 @@
     M(llm_fallbacks_total,           "counter", "Questions sent to overflow_provider or filter_provider.") \
     M(llm_calls_dropped_total,       "counter", "Questions cut short: another provider was faster, or the job was cancelled.") \
     M(llm_calls_dropped_request_bytes_total, "counter", "Bytes of their requests, which may have been paid for in vain.") \
+    M(deltas_total,                  "counter", "Pieces of answers published while they were written.")    \
+    M(deltas_dropped_total,          "counter", "Pieces that Kafka didn't take in time; the reply brings the whole.") \
     M(llm_prompt_tokens_total,       "counter", "Prompt tokens, where the provider said.")                \
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \

@@ -47,6 +47,20 @@ static char *put_encoded(char *to, const char *text)
     return to;
 }
 
+/* Room for all keys of a command at once: the arguments point into it, so it must not move afterwards. */
+static void keys_room(struct redis_args *args, size_t need)
+{
+    args->keys_used = 0;
+    if (args->keys_size < need)
+        args->keys = xrealloc(args->keys, args->keys_size = need);
+}
+
+static void key_end(struct redis_args *args, const char *start, const char *end)
+{
+    args_bytes(args, start, (size_t)(end - start));
+    args->keys_used += (size_t)(end - start) + 1;
+}
+
 /* prefix:{tag}kind[id] */
 static void put_key(struct redis_args *args, const char *prefix, const char *tag, const char *kind, const char *id)
 {
@@ -55,8 +69,7 @@ static void put_key(struct redis_args *args, const char *prefix, const char *tag
     to = put(put(put_encoded(to, tag), "}"), kind);
     if (id)
         to = put_encoded(to, id);
-    args_bytes(args, start, (size_t)(to - start));
-    args->keys_used += (size_t)(to - start) + 1;
+    key_end(args, start, to);
 }
 
 void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
@@ -64,17 +77,28 @@ void redis_args_keys(struct redis_args *args, const char *prefix, const char *se
 {
     bool has_session = session && *session;
     const char *tag = has_session ? session : job_id;
-    /* Room for the worst case first: the arguments point into it, so it must not move. */
-    size_t need = 3 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id);
-    args->keys_used = 0;
-    if (args->keys_size < need)
-        args->keys = xrealloc(args->keys, args->keys_size = need);
+    keys_room(args, 3 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id));
     with_history = with_history && has_session;
     redis_args_text(args, with_history ? "3" : "1");
     put_key(args, prefix, tag, ":job:", job_id);
     if (with_history) {
         put_key(args, prefix, tag, ":history", NULL);
         put_key(args, prefix, tag, ":applied", NULL);
+    }
+}
+
+void redis_args_tagged_keys(struct redis_args *args, const char *prefix, const char *kind, const char *tag,
+                            const char *const *names, size_t count)
+{
+    size_t need = count * (strlen(prefix) + strlen(kind) + 3 * strlen(tag) + sizeof ":" ":{" "}:");
+    for (size_t i = 0; i < count; i++)
+        need += strlen(names[i]);
+    keys_room(args, need);
+    redis_args_number(args, (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        char *start = args->keys + args->keys_used;
+        char *to = put(put(put(put(start, prefix), ":"), kind), ":{");
+        key_end(args, start, put(put(put_encoded(to, tag), "}:"), names[i]));
     }
 }
 

@@ -28,6 +28,10 @@ void redis_args_number(struct redis_args *args, int64_t number);
  * session: the tag is the id. `% { } :` and controls in both are percent-encoded: one tag, one slot. */
 void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
                      bool with_history);
+/* How many keys, then prefix:KIND:{TAG}:NAME for each of names; the tag, not empty (an empty one is none), is
+ * percent-encoded likewise. */
+void redis_args_tagged_keys(struct redis_args *args, const char *prefix, const char *kind, const char *tag,
+                            const char *const *names, size_t count);
 enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, struct error *err) MUST_CHECK;
 void redis_args_reset(struct redis_args *args);
 void redis_args_finish(struct redis_args *args);

@@ -200,6 +200,15 @@ static enum status take_deadline(const json_t *root, struct job *job, struct err
     return STATUS_OK;
 }
 
+static enum status take_stream(const json_t *root, struct job *job, struct error *err)
+{
+    const json_t *stream = json_object_get(root, "stream");
+    if (stream != NULL && !json_is_boolean(stream))
+        return REFUSE(err, "invalid_member", "stream: must be true or false, not %s", json_kind(stream));
+    job->stream = json_is_true(stream);
+    return STATUS_OK;
+}
+
 /* A top-level member's text as it came; NULL: there is none. */
 static char *member_text(const struct record *record, const json_t *root, const char *name)
 {
@@ -225,7 +234,7 @@ static enum status take_members(const struct record *record, const struct job_li
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
-    if (take_deadline(root, job, err) != STATUS_OK || job_params(root, limits->models_allowed, err) != STATUS_OK)
+    if (take_deadline(root, job, err) != STATUS_OK || take_stream(root, job, err) != STATUS_OK || job_params(root, limits->models_allowed, err) != STATUS_OK)
         return STATUS_FAILED;
     job->params = member_text(record, root, "params");
     return job_messages(root, &job->messages, err);

@@ -15,6 +15,7 @@ struct job {
     json_t *messages;     /* array of new messages, each an object with a string `role`; owned */
     char *params;         /* a JSON object, its text as it came, or NULL; owned */
     char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
+    bool stream;          /* the answer is wanted in pieces as it comes, too */
     int64_t deadline_ms;  /* from the record's timestamp; 0: none */
     char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
 };
@@ -36,9 +37,9 @@ enum status job_decode(const struct record *record, const struct job_limits *lim
                        struct error *err) MUST_CHECK;
 void job_finish(struct job *job);
 
-/* A job's value for submission. session and metadata may be NULL. Returns JSON text, owned by the caller; NULL
- * when a text isn't UTF-8. */
-char *job_encode(const char *id, const char *session, const char *message, json_t *metadata) MUST_CHECK;
+/* A job's value for submission. session and metadata may be NULL. stream: the answer is wanted in pieces, too. Returns JSON
+ * text, owned by the caller; NULL when a text isn't UTF-8. */
+char *job_encode(const char *id, const char *session, const char *message, json_t *metadata, bool stream) MUST_CHECK;
 
 /* A new time-ordered id (26 characters, ULID: https://github.com/ulid/spec). out holds 27 bytes. */
 void job_id_new(char out[27]);

@@ -8,11 +8,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-char *job_encode(const char *id, const char *session, const char *message, json_t *metadata)
+char *job_encode(const char *id, const char *session, const char *message, json_t *metadata, bool stream)
 {
     /* "*" leaves a member out when its value is NULL; "O" borrows. */
-    AUTO_JSON json_t *job = json_pack("{s:s, s:s*, s:s, s:O*}", "id", id, "session", session, "message", message,
-                                      "metadata", metadata);
+    AUTO_JSON json_t *job = json_pack("{s:s, s:s*, s:s, s:O*, s:o*}", "id", id, "session", session, "message", message,
+                                      "metadata", metadata, "stream", stream ? json_true() : NULL);
     return job == NULL ? NULL : json_dumps(job, JSON_COMPACT);
 }
 

@@ -111,6 +111,11 @@ url_file = {{ $path }}/redis-url
 {{- range .Values.llm.providers }}
 {{- if not (hasKey $.Values.providers .) }}{{ fail (printf "llm.providers: %s is not among providers" .) }}{{ end }}
 {{- end }}
+{{- range $key := list "overflow_provider" "filter_provider" }}
+{{- with index $.Values.llm $key }}
+{{- if not (hasKey $.Values.providers .) }}{{ fail (printf "llm.%s: %s is not among providers" $key .) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- range $key, $value := omit .Values.llm "system_prompt" }}
 {{ include "chat-worker.line" (list "llm" $key $value) }}
 {{- end }}

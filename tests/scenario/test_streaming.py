@@ -1,0 +1,178 @@
+"""Answers in pieces: what a reader of the deltas topic sees, and what becomes of streams that break."""
+import json
+import os
+import subprocess
+
+import pytest
+from parts import BIN, Topics, wait_until
+
+STREAM = {"llm.stream": "always", "retry.backoff_max_ms": "50"}
+
+
+class Reader:
+    """The deltas of each job, by (epoch, try), each stream in its order."""
+
+    def __init__(self, topics):
+        self.topics = topics
+
+    def streams(self, job):
+        found = {}
+        for record in self.topics.all("chat.deltas"):
+            delta = json.loads(record.value())
+            if delta["job"] == job:
+                found.setdefault((delta["epoch"], delta["try"]), []).append(delta)
+        return {of: sorted(deltas, key=lambda d: d["seq"]) for of, deltas in found.items()}
+
+    def last(self, job):
+        """The latest stream, when it is whole."""
+        def look():
+            streams = self.streams(job)
+            last = streams[max(streams)] if streams else []
+            return last if last and last[-1].get("final") else None
+        return wait_until(look, f"the last piece of {job}")
+
+
+def text(deltas):
+    return "".join(d.get("delta", "") for d in deltas)
+
+
+def start(stage, *sim, **settings):
+    redis, sim = stage.redis(), stage.simulator(*sim)
+    worker = stage.worker(redis, sim, **{**STREAM, **settings})
+    topics = Topics(worker.bootstrap)
+    return worker, topics, sim, Reader(topics)
+
+
+def test_the_pieces_in_order_are_the_answer(stage, redis_io):
+    worker, topics, sim, reader = start(stage, "--tokens", "30", **{"llm.stream": "asked", "worker.redis_io": redis_io})
+    topics.send({"id": "j", "message": "hello big world", "stream": True}, key="s")
+    topics.send({"id": "k", "message": "not for me"}, key="t")
+    replies = topics.replies(2)
+    deltas = reader.last("j")
+    assert text(deltas) == replies["j"]["message"]["content"] and replies["j"]["usage"]["completion_tokens"] == 30
+    assert [d["seq"] for d in deltas] == list(range(len(deltas))) and deltas[0]["session"] == "s"
+    assert {r.key() for r in topics.all("chat.deltas")} == {b"s"} and reader.streams("k") == {}
+    bodies = [request["body"] if isinstance(request["body"], dict) else json.loads(request["body"]) for request in sim.get("/sim/requests?last=2")]
+    assert sorted((body.get("stream", False), body.get("stream_options")) for body in bodies) == [(False, None), (True, {"include_usage": True})]
+    assert worker.metric("deltas_dropped_total") == 0
+
+
+def test_pieces_come_while_the_answer_is_written(stage):
+    _, topics, sim, reader = start(stage, "--tokens", "1000", "--token-interval", "20")
+    topics.send({"id": "j", "message": "a long story"}, key="s")
+    wait_until(lambda: reader.streams("j"), "a piece")
+    assert sim.stats()["in_flight"] == 1, "the model still writes"
+
+
+def test_never_means_never(stage):
+    worker, topics, _, reader = start(stage, **{"llm.stream": "never"})
+    topics.send({"id": "j", "message": "hi", "stream": True}, key="s")
+    assert topics.replies(1)["j"]["status"] == "ok"
+    assert reader.streams("j") == {} and worker.metric("deltas_total") == 0
+
+
+# Streams that break, each once: an end in order without [DONE], an error in it, a cut, a reset, silence.
+@pytest.mark.parametrize("fault", ["no-done n=2", "stream-error n=2", "truncated n=2", "stall n=2", "not-json", "chatter"])
+def test_a_stream_that_breaks_is_asked_again_and_told_apart(stage, fault):
+    worker, topics, sim, reader = start(stage, "--tokens", "6", **{"provider.main.idle_timeout_ms": "400", "provider.main.first_token_timeout_ms": "400"})
+    topics.send({"id": "j", "message": f"hi [[fault:{fault} times=1]]"}, key="s")
+    reply = topics.replies(1)["j"]
+    assert (reply["status"], reply["attempts"]) == ("ok", 2) and sim.stats()["requests"] == 2
+    deltas = reader.last("j")
+    assert text(deltas) == reply["message"]["content"]
+    streams = reader.streams("j")
+    if "n=2" in fault:
+        assert len(streams) == 2 and not min(streams.items())[1][-1].get("final"), "readers drop the lower epoch"
+        assert len({epoch for epoch, _ in streams}) == 2
+
+
+@pytest.mark.parametrize("fault", ["comments", "crlf", "split-utf8", "empty-choices", "no-usage", "length", "tool-calls", "slow ms=100"])
+def test_a_strange_stream_is_read_as_what_it_says(stage, fault):
+    _, topics, _, reader = start(stage, "--tokens", "6")
+    topics.send({"id": "j", "message": f"hé 💚 [[fault:{fault}]]"}, key="s")
+    reply = topics.replies(1)["j"]
+    assert (reply["status"], reply["attempts"]) == ("ok", 1), reply
+    assert text(reader.last("j")) == (reply["message"]["content"] or "")
+    if fault == "no-usage":
+        assert reply["usage"] == {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}, "unknown, never zero"
+    if fault == "length":
+        assert reply["finish_reason"] == "length"
+    if fault == "tool-calls":
+        (call,) = reply["message"]["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) is not None and reply["finish_reason"] == "tool_calls"
+
+
+def test_what_another_provider_takes_over_is_a_try_of_its_own(stage):
+    spare = stage.simulator("--tokens", "6")
+    _, topics, _, reader = start(stage, "--tokens", "6", "--faults", "no-done n=2",
+                                 **{"llm.providers": "main,spare", "provider.spare.url": spare.url, "provider.spare.model": "spare"})
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    reply = topics.replies(1)["j"]
+    assert (reply["provider"], reply["attempts"]) == ("spare", 1)
+    assert text(reader.last("j")) == reply["message"]["content"]
+    assert {of: bool(d[-1].get("final")) for of, d in reader.streams("j").items()} == {(1, 0): False, (1, 1): True}
+
+
+def test_of_two_that_race_one_is_heard(stage):
+    spare = stage.simulator("--tokens", "40", "--token-interval", "5")
+    _, topics, _, reader = start(stage, "--tokens", "40", "--token-interval", "5",
+                                 **{"llm.strategy": "race", "llm.providers": "main,spare", "provider.spare.url": spare.url, "provider.spare.model": "spare"})
+    for n in range(10):
+        topics.send({"id": f"j{n}", "message": f"question {n}"}, key=f"s{n}")
+    replies = topics.replies(10)
+    for job, reply in replies.items():
+        assert text(reader.last(job)) == reply["message"]["content"]
+        assert len(reader.streams(job)) <= 2
+
+
+def test_after_a_kill_readers_can_tell_the_attempts_apart(stage):
+    redis, sim = stage.redis(), stage.simulator("--tokens", "200", "--token-interval", "10")
+    kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, chat_deltas=4)
+    topics = Topics(kafka.bootstrap)
+    reader = Reader(topics)
+    settings = {**STREAM, "kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "300", "redis.lease_ms": "3000"}
+    victim = stage.worker(redis, sim, name="victim", bootstrap=kafka.bootstrap, **settings)
+    topics.send({"id": "j", "message": "a long story"}, key="s")
+    wait_until(lambda: reader.streams("j"), "a piece")
+    victim.signal(9)
+    victim.wait()
+    stage.worker(redis, sim, name="heir", bootstrap=kafka.bootstrap, ready=False, **settings)
+    reply = topics.replies(1)["j"]
+    assert text(reader.last("j")) == reply["message"]["content"]
+    epochs = sorted(epoch for epoch, _ in reader.streams("j"))
+    assert epochs == [1, 2]
+
+
+def test_a_stored_reply_has_no_pieces(stage):
+    _, topics, sim, reader = start(stage, "--tokens", "6")
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    topics.replies(1)
+    reader.last("j")
+    pieces = len(topics.all("chat.deltas"))
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    topics.read("chat.replies", 2)
+    assert len(topics.all("chat.deltas")) == pieces and sim.stats()["requests"] == 1
+
+
+def test_a_missing_deltas_topic_costs_no_reply(stage):
+    redis, sim = stage.redis(), stage.simulator("--tokens", "6")
+    kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
+    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap, **STREAM)
+    topics = Topics(kafka.bootstrap)
+    for n in range(5):
+        topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    assert {r["status"] for r in topics.replies(5).values()} == {"ok"}
+    worker.signal(15)
+    assert worker.wait() == 0
+
+
+def test_ask_shows_tokens_as_they_arrive(stage):
+    worker, _, sim, _ = start(stage, "--tokens", "60", "--token-interval", "50", **{"llm.stream": "asked"})
+    asking = subprocess.Popen([BIN / "chat-producer", "ask", "--stream", "-b", worker.bootstrap, "tell me"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, "XDG_RUNTIME_DIR": str(worker.runtime)})
+    first = asking.stdout.read1(100)
+    assert first and sim.stats()["in_flight"] == 1, "shown while the model writes"
+    rest, complaints = asking.communicate(timeout=60)
+    assert asking.returncode == 0 and complaints == b""
+    words = (first + rest).decode().split()
+    assert words[:3] == ["echo:", "tell", "me"] and len(words) == 60 and b"anew" not in first + rest

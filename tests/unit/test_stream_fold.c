@@ -1,0 +1,484 @@
+/* Streamed answers folded into whole ones, and each way a stream breaks. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "llm/llm_codec.h"
+#include "llm/sse_parser.h"
+#include "llm/stream_fold.h"
+
+#define EVENT(json) "data: " json "\n\n"
+#define CHUNK(members) EVENT("{\"model\":\"m\"," members "}")
+#define DELTA(members) CHUNK("\"choices\":[{\"index\":0,\"delta\":{" members "},\"finish_reason\":null}]")
+#define SAY(text) DELTA("\"content\":\"" text "\"")
+#define FINISH(reason) CHUNK("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]")
+#define USAGE(members) CHUNK("\"choices\":[],\"usage\":{" members "}")
+#define DONE EVENT("[DONE]")
+
+/* What became of a stream. */
+struct result {
+    enum status rc;
+    struct error err;
+    struct llm_failure failure;
+    struct llm_answer answer;
+    char text[256]; /* what the listener heard, a bar behind each piece */
+    char reasoning[256];
+    uint64_t chunks, texts, reasonings;
+    bool delivered;
+};
+
+static void hear(char *heard, const char *text, size_t size)
+{
+    cr_assert_gt(size, 0);
+    cr_assert_eq(text[size], '\0');
+    strncat(heard, text, size);
+    strcat(heard, "|");
+}
+
+static void hear_text(void *arg, const char *text, size_t size)
+{
+    hear(((struct result *)arg)->text, text, size);
+}
+
+static void hear_reasoning(void *arg, const char *text, size_t size)
+{
+    hear(((struct result *)arg)->reasoning, text, size);
+}
+
+static struct result *fold(const char *stream, bool orderly, size_t bytes_max)
+{
+    struct result *result = xcalloc(1, sizeof *result);
+    struct stream_listener listener = {.on_text = hear_text, .on_reasoning = hear_reasoning, .arg = result};
+    struct sse_parser parser;
+    struct stream_fold folding;
+    sse_parser_init(&parser, 1 << 16);
+    stream_fold_init(&folding, bytes_max, &listener);
+    enum status rc = sse_parser_feed(&parser, stream, strlen(stream), stream_fold_event, &folding);
+    cr_expect_eq(rc, folding.done || folding.failed ? STATUS_CLOSED : STATUS_OK);
+    result->rc = stream_fold_end(&folding, orderly, &result->answer, &result->failure, &result->err);
+    result->chunks = folding.chunk_count;
+    result->texts = folding.text_count;
+    result->reasonings = folding.reasoning_count;
+    result->delivered = stream_fold_has_delivered(&folding);
+    stream_fold_finish(&folding);
+    sse_parser_finish(&parser);
+    return result;
+}
+
+static void cleanup_result(struct result **result)
+{
+    llm_answer_finish(&(*result)->answer);
+    free(*result);
+}
+#define RESULT __attribute__((cleanup(cleanup_result))) struct result *
+
+static struct result *fold_whole(const char *stream)
+{
+    return fold(stream, true, 1 << 16);
+}
+
+static void expect_message(const char *stream, const char *want)
+{
+    RESULT got = fold_whole(stream);
+    AUTO_FREE char *text = json_dumps(got->answer.message, JSON_COMPACT);
+    cr_assert_eq(got->rc, STATUS_OK, "%s: %s", stream, got->err.message);
+    cr_expect_str_eq(text, want);
+}
+
+static void expect_failure(const struct result *got, enum error_class class, const char *code, const char *stream)
+{
+    cr_expect_eq(got->rc, STATUS_FAILED, "%s", stream);
+    cr_expect_eq(got->err.class, class, "%s: %s", stream, got->err.message);
+    cr_expect_str_eq(got->err.code, code, "%s", stream);
+    cr_expect_null(got->answer.message);
+    cr_expect_null(strstr(got->err.message, "secret"), "a stream's text stays out: %s", got->err.message);
+}
+
+/* ---- the answer ---- */
+
+Test(stream_fold, gives_what_a_whole_answer_gives)
+{
+    static const char stream[] = DELTA("\"role\":\"assistant\",\"content\":\"\"") SAY("a\\u0000") SAY("b \\u2603") FINISH("stop")
+        USAGE("\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5") DONE;
+    static const char body[] = "{\"model\":\"m\",\"choices\":[{\"finish_reason\":\"stop\",\"message\":{\"role\":\"assistant\","
+                               "\"content\":\"a\\u0000b \\u2603\"}}],"
+                               "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
+    struct llm_answer want = {0};
+    RESULT got = fold_whole(stream);
+    cr_assert_eq(got->rc, STATUS_OK, "%s", got->err.message);
+    cr_assert_eq(llm_response_decode(body, strlen(body), &want, NULL, NULL), STATUS_OK);
+    cr_expect(json_equal(got->answer.message, want.message));
+    cr_expect_str_eq(got->answer.finish_reason, want.finish_reason);
+    cr_expect_str_eq(got->answer.model, want.model);
+    cr_expect_eq(memcmp(&got->answer.usage, &want.usage, sizeof want.usage), 0);
+    cr_expect_eq(got->chunks, 5, "`[DONE]` is no chunk");
+    cr_expect_eq(got->texts, 2, "an empty text is none");
+    llm_answer_finish(&want);
+}
+
+Test(stream_fold, hands_out_text_as_it_comes_and_reasoning_apart)
+{
+    RESULT got = fold_whole(DELTA("\"reasoning_content\":\"hm\"") DELTA("\"reasoning\":\"so\"") SAY("a") SAY("") SAY("b")
+                            DELTA("\"content\":\"c\",\"reasoning\":\"twice\",\"reasoning_content\":\"twice\"") DONE);
+    cr_expect_str_eq(got->text, "a|b|c|");
+    cr_expect_str_eq(got->reasoning, "hm|so|twice|");
+    cr_expect_eq(got->texts, 3);
+    cr_expect_eq(got->reasonings, 3);
+    RESULT thinking = fold_whole(DELTA("\"reasoning\":\"hm\""));
+    cr_expect(thinking->delivered);
+    RESULT silent = fold_whole(DELTA("\"role\":\"assistant\",\"content\":\"\",\"reasoning\":null") FINISH("stop"));
+    cr_expect_not(silent->delivered);
+}
+
+Test(stream_fold, needs_no_listener)
+{
+    struct sse_event say = {.name = "message", .data = "{\"choices\":[{\"delta\":{\"content\":\"a\",\"reasoning\":\"b\"}}]}"};
+    struct sse_event done = {.name = "message", .data = "[DONE]", .size = 6};
+    struct stream_fold folding;
+    struct llm_answer answer;
+    say.size = strlen(say.data);
+    stream_fold_init(&folding, 100, NULL);
+    cr_expect(stream_fold_event(&folding, &say));
+    cr_expect_not(stream_fold_event(&folding, &done));
+    cr_expect_not(stream_fold_event(&folding, &say), "what comes later is ignored");
+    cr_assert_eq(stream_fold_end(&folding, false, &answer, NULL, NULL), STATUS_OK);
+    cr_expect_str_eq(json_string_value(json_object_get(answer.message, "content")), "a");
+    llm_answer_finish(&answer);
+    stream_fold_finish(&folding);
+    stream_fold_finish(&folding);
+}
+
+Test(stream_fold, joins_the_members_of_a_message)
+{
+    static const struct {
+        const char *stream;
+        const char *want;
+    } rows[] = {
+        {SAY("a") DONE, "{\"role\":\"assistant\",\"content\":\"a\"}"},
+        {DELTA("\"role\":\"\"") DELTA("\"role\":\"tool\",\"content\":\"a\"") DELTA("\"role\":\"assistant\"") DONE,
+         "{\"role\":\"tool\",\"content\":\"a\"}"},
+        {DELTA("\"role\":\"assistant\"") FINISH("stop") DONE, "{\"role\":\"assistant\",\"content\":\"\"}"},
+        {DELTA("\"refusal\":\"no\"") DELTA("\"refusal\":\", no\"") DONE,
+         "{\"role\":\"assistant\",\"content\":null,\"refusal\":\"no, no\"}"},
+        {DELTA("\"reasoning\":\"x\"") DELTA("\"reasoning_content\":\"y\"") DELTA("\"reasoning\":\"z\"") SAY("a") DONE,
+         "{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"y\",\"reasoning\":\"xz\"}"},
+        {DELTA("\"name\":\"one\"") SAY("a") DELTA("\"name\":\"two\",\"audio\":{\"id\":1},\"n\":1,\"x\":null") DONE,
+         "{\"role\":\"assistant\",\"content\":\"a\",\"name\":\"two\"}"},
+        {DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"\"}") DELTA("\"function_call\":{\"arguments\":\"{\\\"q\\\":\"}")
+             DELTA("\"function_call\":{\"arguments\":\"1}\"},\"content\":null") DONE,
+         "{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{\\\"q\\\":1}\"}}"},
+        /* only choice 0, wherever it stands */
+        {CHUNK("\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}},{\"index\":0,\"delta\":{\"content\":\"a\"}}]")
+             CHUNK("\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]") SAY("b")
+             CHUNK("\"choices\":[{\"delta\":{\"content\":\"c\"}},{\"delta\":{\"content\":\"x\"}}]") DONE,
+         "{\"role\":\"assistant\",\"content\":\"abc\"}"},
+        /* what isn't of the kind it should be counts for nothing */
+        {DELTA("\"role\":1,\"content\":[1],\"refusal\":{},\"reasoning\":true,\"tool_calls\":{\"a\":1},\"function_call\":\"f\"") SAY("a")
+             CHUNK("\"choices\":{}") CHUNK("\"choices\":[7]") CHUNK("\"choices\":[{\"index\":0,\"delta\":[]}]") DONE,
+         "{\"role\":\"assistant\",\"content\":\"a\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        expect_message(rows[i].stream, rows[i].want);
+}
+
+#define CALLS(items) DELTA("\"tool_calls\":[" items "]")
+#define CALL(id, name, arguments) \
+    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":\"" arguments "\"}}"
+#define AT(index, rest) "{\"index\":" #index "," rest "}"
+#define BEGIN(id, name) "\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":\"\"}"
+#define ARGUMENTS(text) "\"function\":{\"arguments\":\"" text "\"}"
+
+Test(stream_fold, joins_tool_calls)
+{
+    static const struct {
+        const char *why;
+        const char *stream;
+        const char *want;
+    } rows[] = {
+        {"as OpenAI sends them", CALLS(AT(0, BEGIN("a", "f"))) CALLS(AT(0, ARGUMENTS("{"))) CALLS(AT(0, ARGUMENTS("}"))),
+         CALL("a", "f", "{}")},
+        {"two, mixed", CALLS(AT(0, BEGIN("a", "f")) "," AT(1, BEGIN("b", "g")))
+             CALLS(AT(1, ARGUMENTS("1")) "," AT(0, ARGUMENTS("2"))) CALLS(AT(1, ARGUMENTS("3"))),
+         CALL("a", "f", "2") "," CALL("b", "g", "13")},
+        {"by index, not as they came", CALLS(AT(7, BEGIN("b", "g"))) CALLS(AT(1, BEGIN("a", "f"))) CALLS(AT(7, ARGUMENTS("1"))),
+         CALL("a", "f", "") "," CALL("b", "g", "1")},
+        {"members in pieces; later words of the same change nothing",
+         CALLS(AT(0, "\"id\":\"a\"")) CALLS(AT(0, "\"function\":{\"name\":\"f\"}"))
+             CALLS(AT(0, "\"id\":\"a\",\"type\":\"\",\"function\":{\"name\":\"f\",\"arguments\":\"1\"}")), CALL("a", "f", "1")},
+        {"an id of its own for each delta", CALLS(AT(0, BEGIN("a", "f"))) CALLS(AT(0, "\"id\":\"z\"," ARGUMENTS("1"))),
+         CALL("a", "f", "1")},
+        {"the same id for two", CALLS(AT(0, BEGIN("a", "f"))) CALLS(AT(1, BEGIN("a", "g"))) CALLS(AT(0, ARGUMENTS("1"))),
+         CALL("a", "f", "1") "," CALL("a", "g", "")},
+        {"index 0 for all", CALLS(AT(0, BEGIN("a", "f"))) CALLS(AT(0, ARGUMENTS("1"))) CALLS(AT(0, BEGIN("b", "f")))
+             CALLS(AT(0, "\"id\":\"\"," ARGUMENTS("2"))),
+         CALL("a", "f", "1") "," CALL("b", "f", "2")},
+        {"no index, but ids", CALLS("{" BEGIN("a", "f") "},{" BEGIN("b", "f") "}") CALLS("{\"id\":\"a\"," ARGUMENTS("1") "}")
+             CALLS("{" ARGUMENTS("2") "}"),
+         CALL("a", "f", "1") "," CALL("b", "f", "2")},
+        {"neither index nor id", CALLS("{" BEGIN("", "f") "},{" BEGIN("", "g") "}") CALLS("{" ARGUMENTS("1") "}"),
+         "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}},"
+         "{\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"1\"}}"},
+        {"an index that is none", CALLS("{\"index\":-1," BEGIN("a", "f") "},{\"index\":9223372036854775807," BEGIN("b", "g") "}")
+             CALLS("{\"index\":\"x\"," ARGUMENTS("1") "},{" BEGIN("c", "h") "}"),
+         CALL("a", "f", "") "," CALL("b", "g", "1") "," CALL("c", "h", "")},
+        {"the name in each delta", CALLS(AT(0, BEGIN("a", "f"))) CALLS(AT(0, "\"function\":{\"name\":\"f\",\"arguments\":\"1\"}")),
+         CALL("a", "f", "1")},
+        {"what else a call has", CALLS(AT(0, BEGIN("a", "f")))
+             CALLS("{\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}},\"custom\":null}"),
+         "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"},"
+         "\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}}"},
+        {"no calls at all among them", CALLS("null,7,[]") CALLS(AT(0, BEGIN("a", "f"))), CALL("a", "f", "")},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_FREE char *stream = xasprintf("%s%s", rows[i].stream, FINISH("tool_calls") DONE);
+        AUTO_FREE char *want = xasprintf("{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[%s]}", rows[i].want);
+        expect_message(stream, want);
+    }
+    expect_message(SAY("I look") CALLS(AT(0, BEGIN("a", "f"))) DONE,
+                   "{\"role\":\"assistant\",\"content\":\"I look\",\"tool_calls\":[" CALL("a", "f", "") "]}");
+}
+
+/* ---- how it breaks: the numbers are those of the fifteen ways ---- */
+
+/* 5: an HTTP 200, then an error in the stream. */
+Test(stream_fold, an_error_ends_it_wherever_it_stands)
+{
+    static const struct {
+        const char *json;
+        enum error_class class;
+        const char *code;
+        bool overflow, billing;
+    } rows[] = {
+        {"{\"error\":{\"message\":\"secret\",\"type\":\"server_error\",\"code\":null}}", ERROR_RETRIABLE, "server_error", 0, 0},
+        {"{\"error\":{\"code\":\"rate_limit_exceeded\"}}", ERROR_RETRIABLE, "rate_limit_exceeded", 0, 0},
+        {"{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"secret\"}}", ERROR_PERMANENT, "insufficient_quota", 0, 1},
+        {"{\"error\":{\"code\":503,\"type\":\"unavailable_error\"}}", ERROR_UNAVAILABLE, "unavailable_error", 0, 0},
+        {"{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\",\"n_ctx\":1}}", ERROR_PERMANENT, "context_length_exceeded", 1, 0},
+        {"{\"error\":\"secret\",\"error_type\":\"generation\"}", ERROR_RETRIABLE, "generation", 0, 0},
+        {"[{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\"}}]", ERROR_RETRIABLE, "RESOURCE_EXHAUSTED", 0, 0},
+        {"{\"object\":\"error\",\"message\":\"secret\",\"type\":\"BadRequestError\",\"code\":400}", ERROR_PERMANENT, "BadRequestError", 0, 0},
+        {"{\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}],\"error\":{\"code\":502}}", ERROR_RETRIABLE, "http_502", 0, 0},
+    };
+    static const char *const before[] = {"", SAY("a") SAY("b"), SAY("a") SAY("b") FINISH("stop")};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (size_t b = 0; b < 3; b++) {
+            AUTO_FREE char *stream = xasprintf("%sdata: %s\n\n%s", before[b], rows[i].json, SAY("x") FINISH("stop") DONE);
+            RESULT got = fold_whole(stream);
+            expect_failure(got, rows[i].class, rows[i].code, stream);
+            cr_expect_eq(got->failure.context_overflow, rows[i].overflow, "%s", stream);
+            cr_expect_eq(got->failure.billing, rows[i].billing, "%s", stream);
+            cr_expect_str_eq(got->text, b > 0 ? "a|b|" : "", "what came before was heard, what came later wasn't");
+            cr_expect_eq(got->delivered, b > 0);
+        }
+        /* As the same error in a whole body is classed. */
+        struct error err = {0};
+        struct llm_answer answer;
+        cr_expect_eq(llm_response_decode(rows[i].json, strlen(rows[i].json), &answer, NULL, &err), STATUS_FAILED);
+        cr_expect_eq(err.class, rows[i].class);
+        cr_expect_str_eq(err.code, rows[i].code);
+    }
+}
+
+Test(stream_fold, an_event_named_error_is_one_whatever_it_holds)
+{
+    static const struct {
+        const char *stream;
+        enum error_class class;
+        const char *code;
+    } rows[] = {
+        {SAY("a") "event: error\ndata: {\"message\":\"secret\",\"code\":429,\"type\":\"slow\"}\n\n" DONE, ERROR_RETRIABLE, "slow"},
+        {SAY("a") "event: error\ndata: {\"error\":{\"code\":\"invalid_api_key\"}}\n\n", ERROR_PERMANENT, "invalid_api_key"},
+        {"event: error\ndata: secret upstream\n\n", ERROR_RETRIABLE, "http_500"},
+        {"event: error\ndata\n\n", ERROR_RETRIABLE, "http_500"},
+        {SAY("a") FINISH("stop") "event: error\n" DONE, ERROR_RETRIABLE, "http_500"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        RESULT got = fold_whole(rows[i].stream);
+        expect_failure(got, rows[i].class, rows[i].code, rows[i].stream);
+    }
+    RESULT other = fold_whole("event: delta\n" SAY("a") CHUNK("\"error\":null,\"choices\":[]") DONE);
+    cr_expect_eq(other->rc, STATUS_OK, "another name, or an error that is null, is none: %s", other->err.message);
+}
+
+/* 6: the end of a stream without `[DONE]`. */
+Test(stream_fold, an_end_without_an_end_is_broken)
+{
+    static const struct {
+        const char *stream;
+        bool orderly;
+        bool whole;
+    } rows[] = {
+        {"", true, false},
+        {": wait\n\n", true, false},
+        {SAY("a") SAY("b"), true, false},
+        {SAY("a") SAY("b"), false, false},
+        {SAY("a") USAGE("\"prompt_tokens\":1"), true, false},
+        {SAY("a") FINISH("stop"), false, false},
+        {SAY("a") FINISH("stop"), true, true},
+        {SAY("a") FINISH("stop") "data: [DONE]", true, true}, /* cut off, but the answer was whole */
+        {SAY("a") "data: [DONE]", true, false},
+        {SAY("a") FINISH(""), true, false}, /* Ollama's */
+        {SAY("a") DONE, true, true},
+        {SAY("a") DONE, false, true}, /* what became of the connection later says nothing */
+        {SAY("a") "data:  [DONE] \n\n" SAY("x"), true, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        RESULT got = fold(rows[i].stream, rows[i].orderly, 1000);
+        if (rows[i].whole)
+            cr_expect_eq(got->rc, STATUS_OK, "row %zu: %s", i, got->err.message);
+        else
+            expect_failure(got, ERROR_RETRIABLE, "stream_broken", rows[i].stream);
+    }
+}
+
+/* 7: chunks without choices or delta, as Azure's. */
+Test(stream_fold, chunks_that_bring_nothing_are_fine)
+{
+    RESULT got = fold_whole(EVENT("{\"model\":\"\",\"choices\":[],\"prompt_filter_results\":[]}") EVENT("{}") CHUNK("\"choices\":null")
+                            CHUNK("\"choices\":[null]") CHUNK("\"choices\":[{\"index\":0,\"content_filter_offsets\":{},\"finish_reason\":null}]")
+                            CHUNK("\"choices\":[{\"index\":0,\"delta\":null}]") DELTA("") DELTA("\"content\":null") SAY("a") EVENT("")
+                            EVENT("{\"model\":\"\",\"choices\":[]}") FINISH("stop") DONE);
+    cr_assert_eq(got->rc, STATUS_OK, "%s", got->err.message);
+    cr_expect_str_eq(json_string_value(json_object_get(got->answer.message, "content")), "a");
+    cr_expect_str_eq(got->answer.model, "m");
+    cr_expect_eq(got->texts, 1);
+    static const char *const empty[] = {DONE, EVENT("{}") DONE, USAGE("\"prompt_tokens\":1") DONE,
+                                        CHUNK("\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]") DONE};
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        RESULT nothing = fold_whole(empty[i]);
+        expect_failure(nothing, ERROR_RETRIABLE, "invalid_response", empty[i]);
+    }
+}
+
+/* 8: comments, CRLF, characters cut in two (a byte at a time cuts each). */
+Test(stream_fold, reads_through_comments_crlf_and_cut_characters)
+{
+    static const char stream[] = ": wait\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"h\xc3\xa9 \"}}]}\r\n\r\n: wait\r\n\r\n"
+                                 "data: {\"choices\":[{\"delta\":\r\ndata: {\"content\":\"\xf0\x9f\x98\x80\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
+    struct result heard = {0};
+    struct stream_listener listener = {.on_text = hear_text, .arg = &heard};
+    struct sse_parser parser;
+    struct stream_fold folding;
+    struct llm_answer answer = {0};
+    sse_parser_init(&parser, 1000);
+    stream_fold_init(&folding, 1000, &listener);
+    for (size_t i = 0; i + 1 < sizeof stream; i++) {
+        enum status rc = sse_parser_feed(&parser, stream + i, 1, stream_fold_event, &folding);
+        cr_assert_eq(rc, folding.done ? STATUS_CLOSED : STATUS_OK);
+    }
+    cr_assert_eq(stream_fold_end(&folding, true, &answer, NULL, NULL), STATUS_OK);
+    cr_expect_str_eq(json_string_value(json_object_get(answer.message, "content")), "h\xc3\xa9 \xf0\x9f\x98\x80");
+    cr_expect_str_eq(heard.text, "h\xc3\xa9 |\xf0\x9f\x98\x80|");
+    cr_expect_eq(folding.chunk_count, 2);
+    llm_answer_finish(&answer);
+    stream_fold_finish(&folding);
+    sse_parser_finish(&parser);
+}
+
+/* 9: a missing usage chunk booked as zero. */
+Test(stream_fold, usage_that_is_missing_is_unknown)
+{
+    static const struct {
+        const char *stream;
+        struct usage want;
+    } rows[] = {
+        {SAY("a") FINISH("stop") DONE, {-1, -1, -1}},
+        {SAY("a") CHUNK("\"choices\":[],\"usage\":null") DONE, {-1, -1, -1}},
+        {SAY("a") USAGE("\"prompt_tokens\":7,\"completion_tokens\":0") DONE, {7, 0, -1}},
+        {SAY("a") USAGE("\"prompt_tokens\":\"7\",\"completion_tokens\":-3") DONE, {-1, -1, -1}},
+        {CHUNK("\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":7,\"total_tokens\":8}")
+             USAGE("\"prompt_tokens\":7,\"completion_tokens\":2") CHUNK("\"choices\":[],\"usage\":null") DONE, {7, 2, -1}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        RESULT got = fold_whole(rows[i].stream);
+        cr_assert_eq(got->rc, STATUS_OK, "%s", got->err.message);
+        cr_expect_eq(memcmp(&got->answer.usage, &rows[i].want, sizeof rows[i].want), 0, "row %zu", i);
+    }
+}
+
+/* 10: `length` passed off as complete. */
+Test(stream_fold, tells_why_it_ended)
+{
+    static const char *const streams[] = {SAY("a") FINISH("length") DONE, SAY("a") FINISH("length") FINISH("") DONE,
+                                          SAY("a") FINISH("length") USAGE("\"total_tokens\":1"),
+                                          CHUNK("\"choices\":[{\"index\":0,\"finish_reason\":\"length\"}]") DONE};
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        RESULT got = fold_whole(streams[i]);
+        cr_assert_eq(got->rc, STATUS_OK, "%s", got->err.message);
+        cr_expect_str_eq(got->answer.finish_reason, "length", "%s", streams[i]);
+    }
+    RESULT untold = fold_whole(SAY("a") DONE);
+    cr_expect_null(untold->answer.finish_reason);
+}
+
+Test(stream_fold, a_chunk_that_is_no_json_object_is_an_invalid_response)
+{
+    char deep[6000] = "data: ";
+    memset(deep + 6, '[', sizeof deep - 9);
+    memcpy(deep + sizeof deep - 3, "\n\n", 3);
+    const char *const chunks[] = {EVENT("{secret"), EVENT("<html>"), EVENT("null"), EVENT("7"), EVENT("[]"), EVENT("[{}]"),
+                                  EVENT("[DONE"), EVENT("[done]"), EVENT("{} {}"), SAY("bad \xff\xfe\xc3( bytes"), SAY("\\ud83d"), deep};
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        AUTO_FREE char *stream = xasprintf("%s%s%s", SAY("a"), chunks[i], SAY("x") FINISH("stop") DONE);
+        RESULT got = fold_whole(stream);
+        expect_failure(got, ERROR_RETRIABLE, "invalid_response", chunks[i]);
+        cr_expect_str_eq(got->text, "a|");
+    }
+}
+
+/* ---- its bounds ---- */
+
+Test(stream_fold, keeps_no_more_than_it_may)
+{
+    static const struct {
+        const char *stream;
+        size_t bytes; /* what it keeps */
+    } rows[] = {
+        {SAY("123456") SAY("7890") DONE, 10},
+        {SAY("\\u2603\\u0000") DONE, 4},
+        {DELTA("\"content\":\"12\",\"refusal\":\"34\",\"reasoning\":\"56\",\"reasoning_content\":\"78\"") DONE, 8},
+        {CALLS(AT(0, BEGIN("ab", "cd"))) CALLS(AT(0, BEGIN("ab", "cd"))) CALLS(AT(0, ARGUMENTS("12"))) DONE, 14},
+        {DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"12\"}") DONE, 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        RESULT fits = fold(rows[i].stream, true, rows[i].bytes);
+        cr_expect_eq(fits->rc, STATUS_OK, "row %zu: %s", i, fits->err.message);
+        RESULT over = fold(rows[i].stream, true, rows[i].bytes - 1);
+        expect_failure(over, ERROR_PERMANENT, "response_too_large", rows[i].stream);
+    }
+    RESULT over = fold(SAY("123") SAY("45") SAY("x"), true, 4);
+    cr_expect_str_eq(over->text, "123|", "what is too much isn't handed out");
+}
+
+/* A stream of one chunk after another, each with its number in its delta, until the fold has enough or count is reached. */
+static struct error fold_many(const char *before, const char *behind, int count, size_t bytes_max)
+{
+    struct stream_fold folding;
+    struct llm_answer answer = {0};
+    struct error err = {0};
+    bool more = true;
+    stream_fold_init(&folding, bytes_max, NULL);
+    for (int i = 0; i < count && more; i++) {
+        char data[256];
+        int size = snprintf(data, sizeof data, "{\"choices\":[{\"delta\":{%s%d%s}}]}", before, i, behind);
+        more = stream_fold_event(&folding, &(struct sse_event){.name = "message", .data = data, .size = (size_t)size});
+    }
+    if (more)
+        stream_fold_event(&folding, &(struct sse_event){.name = "message", .data = "[DONE]", .size = 6});
+    if (stream_fold_end(&folding, true, &answer, NULL, &err) == STATUS_OK)
+        llm_answer_finish(&answer);
+    stream_fold_finish(&folding);
+    return err;
+}
+
+Test(stream_fold, endless_small_things_are_bounded_too)
+{
+    static const char call[] = "\"tool_calls\":[{\"index\":";
+    cr_expect_eq(fold_many(call, "}]", TOOL_CALLS_MAX, 1 << 20).class, ERROR_NONE);
+    cr_expect_str_eq(fold_many(call, "}]", TOOL_CALLS_MAX + 1, 1 << 20).code, "response_too_large");
+    cr_expect_str_eq(fold_many("\"m", "\":\"\"", 1000, 1 << 15).code, "response_too_large", "members of new names");
+    cr_expect_eq(fold_many("\"m\":\"", "\"", 10000, 1 << 10).class, ERROR_NONE, "a member said again takes no more");
+}

@@ -1,0 +1,105 @@
+#include "completion/delta_publisher.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/mutex.h"
+#include "intake/kafka_conf.h"
+#include "ops/metrics.h"
+
+#define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
+#define GIVE_UP_MS "10000"    /* older pieces interest nobody */
+#define QUEUED_MAX "100000"
+#define LAST_MS 500
+
+struct delta_publisher {
+    const struct settings *settings;
+    char *bootstrap;
+    struct mutex lock; /* guards what follows */
+    rd_kafka_t *client; /* NULL: not made yet */
+    bool refused;      /* it can't be made; said once */
+};
+
+struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap)
+{
+    struct delta_publisher *publisher = xcalloc(1, sizeof *publisher);
+    publisher->settings = settings;
+    publisher->bootstrap = xstrdup(bootstrap);
+    mutex_init(&publisher->lock);
+    return publisher;
+}
+
+void delta_publisher_destroy(struct delta_publisher *publisher)
+{
+    if (publisher == NULL)
+        return;
+    if (publisher->client != NULL) {
+        rd_kafka_flush(publisher->client, LAST_MS);
+        rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_flush(publisher->client, LAST_MS);
+        rd_kafka_destroy(publisher->client);
+    }
+    mutex_destroy(&publisher->lock);
+    free(publisher->bootstrap);
+    free(publisher);
+}
+
+static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)client, (void)opaque;
+    METRIC_ADD(deltas_dropped_total, message->err != RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct error *err)
+{
+    static const struct {
+        const char *name, *value;
+    } ours[] = {{"linger.ms", LINGER_MS}, {"message.timeout.ms", GIVE_UP_MS}, {"queue.buffering.max.messages", QUEUED_MAX}};
+    rd_kafka_conf_t *conf = NULL;
+    char why[256] = "";
+    if (kafka_conf_make(publisher->settings, publisher->bootstrap, RD_KAFKA_PRODUCER, &conf, err) != STATUS_OK)
+        return NULL;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (rd_kafka_conf_set(conf, ours[i].name, ours[i].value, why, sizeof why) != RD_KAFKA_CONF_OK)
+            log_warn("deltas_setting", F_STR("error", why));
+    rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        (void)error_set(err, ERROR_FATAL, "kafka_conf", "kafka producer of deltas: %s", why);
+    }
+    return client;
+}
+
+static rd_kafka_t *client_of(struct delta_publisher *publisher)
+{
+    struct error err = {0};
+    mutex_lock(&publisher->lock);
+    if (publisher->client == NULL && !publisher->refused) {
+        publisher->client = make_client(publisher, &err);
+        publisher->refused = publisher->client == NULL;
+        if (publisher->refused)
+            log_error("deltas_impossible", F_STR("error", err.message), F_STR("hint", "replies come all the same"));
+    }
+    rd_kafka_t *client = publisher->client;
+    mutex_unlock(&publisher->lock);
+    return client;
+}
+
+void delta_publisher_send(struct delta_publisher *publisher, const struct record *record, const struct delta *delta)
+{
+    rd_kafka_t *client = client_of(publisher);
+    AUTO_FREE char *value = delta_encode(delta);
+    const void *key = record->key != NULL ? record->key : delta->job;
+    size_t key_size = record->key != NULL ? record->key_size : strlen(delta->job);
+    METRIC_INC(deltas_total);
+    if (client == NULL ||
+        rd_kafka_producev(client, RD_KAFKA_V_TOPIC(publisher->settings->worker.deltas_topic), RD_KAFKA_V_KEY(key, key_size),
+                          RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        METRIC_INC(deltas_dropped_total);
+    if (client != NULL)
+        rd_kafka_poll(client, 0); /* serves what was delivered */
+}

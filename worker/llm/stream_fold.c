@@ -1,0 +1,249 @@
+#include "llm/stream_fold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "llm/llm_codec.h"
+#include "wire/json_text.h"
+
+static const char *const text_names[STREAM_TEXTS] = {
+    [STREAM_CONTENT] = "content",
+    [STREAM_REFUSAL] = "refusal",
+    [STREAM_REASONING_CONTENT] = "reasoning_content",
+    [STREAM_REASONING] = "reasoning",
+};
+
+void stream_fold_init(struct stream_fold *fold, size_t bytes_max, const struct stream_listener *listener)
+{
+    *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL)};
+    if (listener != NULL)
+        fold->listener = *listener;
+}
+
+void stream_fold_finish(struct stream_fold *fold)
+{
+    free(fold->role);
+    free(fold->finish_reason);
+    free(fold->model);
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        text_buffer_finish(&fold->texts[i]);
+    tool_call_fold_finish(&fold->tool_calls);
+    tool_call_finish(&fold->function_call);
+    json_decref(fold->others);
+    *fold = (struct stream_fold){0};
+}
+
+bool stream_fold_has_delivered(const struct stream_fold *fold)
+{
+    return fold->text_count > 0 || fold->reasoning_count > 0;
+}
+
+static void fail(struct stream_fold *fold, enum error_class class, const char *code, const char *message)
+{
+    fold->failed = true;
+    error_set(&fold->why, class, code, "%s", message);
+}
+
+/* ---- joining ---- */
+
+/* For what a chunk says of the whole answer. Azure's first chunk has an empty model, Ollama's have empty reasons: they
+ * say nothing. */
+static void keep_latest_text(char **kept, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (text == NULL || text[0] == '\0')
+        return;
+    free(*kept);
+    *kept = xstrdup(text);
+}
+
+static void join_text(struct stream_fold *fold, enum stream_text which, const json_t *value)
+{
+    size_t size = json_string_length(value);
+    if (size == 0)
+        return;
+    text_buffer_append(&fold->texts[which], json_string_value(value), size);
+    fold->bytes += size;
+}
+
+static void join_member(struct stream_fold *fold, const char *name, json_t *value)
+{
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        if (strcmp(name, text_names[i]) == 0) {
+            join_text(fold, (enum stream_text)i, value);
+            return;
+        }
+    if (strcmp(name, "role") == 0) {
+        tool_call_keep_first(&fold->role, value, &fold->bytes);
+    } else if (strcmp(name, "tool_calls") == 0) {
+        if (tool_call_fold_add(&fold->tool_calls, value, &fold->bytes) != STATUS_OK)
+            fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many tool calls");
+    } else if (strcmp(name, "function_call") == 0) {
+        fold->has_function_call = fold->has_function_call || json_is_object(value);
+        tool_call_add_function(&fold->function_call, value, &fold->bytes);
+    } else if (json_is_string(value)) {
+        tool_call_keep_last(&fold->others, name, value, &fold->bytes);
+    }
+}
+
+static void join_delta(struct stream_fold *fold, json_t *delta)
+{
+    const char *name;
+    json_t *value;
+    fold->answered = true;
+    json_object_foreach(delta, name, value) {
+        join_member(fold, name, value);
+    }
+    if (!fold->failed && fold->bytes > fold->bytes_max) {
+        fold->failed = true;
+        error_set(&fold->why, ERROR_PERMANENT, "response_too_large", "the answer is larger than %zu bytes", fold->bytes_max);
+    }
+}
+
+/* ---- handing out ---- */
+
+static void hear(void (*listen)(void *, const char *, size_t), void *arg, const json_t *text, uint64_t *count)
+{
+    if (json_string_length(text) == 0)
+        return;
+    (*count)++;
+    if (listen != NULL)
+        listen(arg, json_string_value(text), json_string_length(text));
+}
+
+static void hand_out(struct stream_fold *fold, const json_t *delta)
+{
+    const struct stream_listener *listener = &fold->listener;
+    /* Some send the same reasoning under both names. */
+    const json_t *reasoning = json_object_get(delta, text_names[STREAM_REASONING_CONTENT]);
+    if (json_string_length(reasoning) == 0)
+        reasoning = json_object_get(delta, text_names[STREAM_REASONING]);
+    hear(listener->on_reasoning, listener->arg, reasoning, &fold->reasoning_count);
+    hear(listener->on_text, listener->arg, json_object_get(delta, text_names[STREAM_CONTENT]), &fold->text_count);
+}
+
+/* ---- events ---- */
+
+/* The choice that counts, or NULL: usage comes without one, and Azure's filters, too. */
+static const json_t *first_choice(const json_t *root)
+{
+    const json_t *choices = json_object_get(root, "choices");
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        const json_t *choice = json_array_get(choices, i);
+        const json_t *index = json_object_get(choice, "index");
+        if (json_is_integer(index) ? json_integer_value(index) == 0 : i == 0)
+            return choice;
+    }
+    return NULL;
+}
+
+static void take_chunk(struct stream_fold *fold, const json_t *root)
+{
+    const json_t *choice = first_choice(root);
+    json_t *delta = json_object_get(choice, "delta");
+    fold->chunk_count++;
+    keep_latest_text(&fold->model, json_object_get(root, "model"));
+    keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
+    fold->answered = fold->answered || fold->finish_reason != NULL;
+    if (json_is_object(json_object_get(root, "usage")))
+        fold->usage = llm_usage_read(json_object_get(root, "usage"));
+    if (!json_is_object(delta))
+        return;
+    join_delta(fold, delta);
+    if (!fold->failed)
+        hand_out(fold, delta);
+}
+
+static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+{
+    AUTO_JSON json_t *root = json_text_load(data, size);
+    if (named_error || llm_is_error_in_200(root)) {
+        fold->failed = true;
+        llm_error_in_200(root, &fold->failure, &fold->why);
+    } else if (!json_is_object(root)) {
+        fail(fold, ERROR_RETRIABLE, "invalid_response", "a chunk of the stream is no JSON object");
+    } else {
+        take_chunk(fold, root);
+    }
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n';
+}
+
+bool stream_fold_event(void *arg, const struct sse_event *event)
+{
+    struct stream_fold *fold = arg;
+    if (fold->done || fold->failed)
+        return false;
+    const char *data = event->data;
+    size_t size = event->size;
+    while (size > 0 && is_blank(data[size - 1]))
+        size--;
+    while (size > 0 && is_blank(data[0])) {
+        data++;
+        size--;
+    }
+    bool named_error = strcmp(event->name, "error") == 0;
+    if (!named_error && size == strlen("[DONE]") && memcmp(data, "[DONE]", size) == 0)
+        fold->done = true;
+    else if (named_error || size > 0) /* nothing at all only keeps a connection awake */
+        take_json(fold, named_error, data, size);
+    return !fold->done && !fold->failed;
+}
+
+/* ---- the answer ---- */
+
+static json_t *content_json(const struct stream_fold *fold)
+{
+    const struct text_buffer *content = &fold->texts[STREAM_CONTENT];
+    bool replaced = fold->tool_calls.count > 0 || fold->has_function_call || fold->texts[STREAM_REFUSAL].size > 0;
+    return content->size == 0 && replaced ? json_null() : json_stringn(text_buffer_text(content), content->size);
+}
+
+static json_t *message_json(const struct stream_fold *fold)
+{
+    json_t *message = json_object();
+    json_object_set_new(message, "role", json_string(fold->role != NULL ? fold->role : "assistant"));
+    json_object_set_new(message, "content", content_json(fold));
+    for (size_t i = STREAM_CONTENT + 1; i < STREAM_TEXTS; i++)
+        if (fold->texts[i].size > 0)
+            json_object_set_new(message, text_names[i], json_stringn(fold->texts[i].bytes, fold->texts[i].size));
+    if (fold->tool_calls.count > 0)
+        json_object_set_new(message, "tool_calls", tool_call_fold_json(&fold->tool_calls));
+    if (fold->has_function_call)
+        json_object_set_new(message, "function_call", tool_call_function_json(&fold->function_call));
+    json_object_update(message, fold->others);
+    return message;
+}
+
+static enum status fail_again(const struct stream_fold *fold, struct llm_failure *failure, struct error *err)
+{
+    if (failure != NULL) {
+        failure->context_overflow = fold->failure.context_overflow;
+        failure->billing = fold->failure.billing;
+    }
+    return error_set(err, fold->why.class, fold->why.code, "%s", fold->why.message);
+}
+
+enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
+                            struct error *err)
+{
+    if (fold->failed)
+        return fail_again(fold, failure, err);
+    if (!fold->done && (fold->finish_reason == NULL || !orderly))
+        return error_set(err, ERROR_RETRIABLE, "stream_broken", "the stream %s before its answer's end, after %llu chunks",
+                         orderly ? "ended" : "was cut off", (unsigned long long)fold->chunk_count);
+    if (!fold->answered)
+        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the stream has no choices");
+    *ret = (struct llm_answer){
+        .message = message_json(fold),
+        .finish_reason = steal_ptr(&fold->finish_reason),
+        .model = steal_ptr(&fold->model),
+        .usage = fold->usage,
+    };
+    return STATUS_OK;
+}

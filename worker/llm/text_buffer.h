@@ -1,0 +1,25 @@
+/* Bytes that grow at their end: what a stream brings in pieces. They may hold NULs, and one stands behind them.
+ * All zero is empty and ready. It sets no limit of its own: who appends has checked. Pure; one thread at a time. */
+#ifndef CHAT_LLM_TEXT_BUFFER_H
+#define CHAT_LLM_TEXT_BUFFER_H
+
+#include <stddef.h>
+
+struct text_buffer {
+    char *bytes; /* owned; NULL until something is appended */
+    size_t size; /* without the NUL */
+    size_t capacity;
+};
+
+void text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t size);
+/* Empties it, and keeps its memory for what follows. */
+void text_buffer_clear(struct text_buffer *buffer);
+void text_buffer_finish(struct text_buffer *buffer);
+
+/* Never NULL. */
+static inline const char *text_buffer_text(const struct text_buffer *buffer)
+{
+    return buffer->bytes != NULL ? buffer->bytes : "";
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* The tool calls of a streamed message, joined from their deltas. A part of stream_fold, and private to it.
+ *
+ * `index` says which call a delta belongs to, but not everywhere: Gemini leaves it out or says 0 for all,
+ * lmdeploy says 0 for all. The id can't take its place: others make a new one for each delta, or give two calls
+ * the same. So a delta goes to the latest call with its index; without an index, to the one with its id; with
+ * neither, to the last. It begins another call where there is none such, or where it brings a name to one that
+ * has a name already, and an id of its own (or neither id nor index). */
+#ifndef CHAT_LLM_TOOL_CALL_FOLD_H
+#define CHAT_LLM_TOOL_CALL_FOLD_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "llm/text_buffer.h"
+
+#define TOOL_CALLS_MAX 512 /* in one answer: a stream that opens more is broken, and would make each search long */
+
+struct tool_call {
+    json_int_t index;
+    char *id; /* owned; NULL: not said. As with type and name, the first word counts */
+    char *type;
+    char *name;
+    struct text_buffer arguments;
+    json_t *others; /* owned; NULL: none */
+};
+
+struct tool_call_fold {
+    struct tool_call *items; /* by index, equal ones as they came; owned */
+    size_t count;
+};
+
+void tool_call_fold_finish(struct tool_call_fold *fold);
+void tool_call_finish(struct tool_call *call);
+
+/* Joins a delta's `tool_calls` (any JSON), and adds what is kept of it to *bytes. FAILED: more than
+ * TOOL_CALLS_MAX. */
+enum status tool_call_fold_add(struct tool_call_fold *fold, const json_t *deltas, size_t *bytes) MUST_CHECK;
+/* Joins name and arguments of a `function` or `function_call` (any JSON). */
+void tool_call_add_function(struct tool_call *call, const json_t *function, size_t *bytes);
+
+/* Both are owned by the caller. */
+json_t *tool_call_fold_json(const struct tool_call_fold *fold); /* the message's `tool_calls` */
+json_t *tool_call_function_json(const struct tool_call *call);
+
+/* How single members are kept, here and in stream_fold: a copy of the first text that isn't empty; a member's last
+ * value, in an object made at need. */
+void tool_call_keep_first(char **kept, const json_t *value, size_t *bytes);
+void tool_call_keep_last(json_t **kept, const char *name, json_t *value, size_t *bytes);
+
+#endif
