@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "cancel.h"
 #include "delta_view.h"
 #include "kafka_client.h"
 #include "line_reader.h"
@@ -18,12 +19,13 @@
 
 #define POLL_MS 50
 #define LOOK_MS 2000
+#define CANCEL_WAIT_MS 2000
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS };
+enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS, KEY_CONTROL };
 
 struct ask {
     struct common *common;
-    const char *topic, *replies_topic, *deltas_topic, *session, *id, *question;
+    const char *topic, *replies_topic, *deltas_topic, *control_topic, *session, *id, *question;
     json_t *metadata;
     int64_t timeout_ms;
     bool whole; /* --json */
@@ -45,6 +47,7 @@ static const struct argp_option options[] = {
     {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
     {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
+    {"control-topic", KEY_CONTROL, "TOPIC", 0, "where Ctrl-C cancels the job (" CONTROL_TOPIC ")", 0},
     {"deltas-topic", KEY_DELTAS, "TOPIC", 0, "where pieces of answers come (chat.deltas)", 0},
     {0}};
 
@@ -93,6 +96,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case KEY_REPLIES:
         ask->replies_topic = value;
         return 0;
+    case KEY_CONTROL:
+        ask->control_topic = value;
+        return 0;
     case ARGP_KEY_ARG:
         if (ask->question != NULL)
             argp_error(state, "one question only; put it in quotes");
@@ -110,13 +116,16 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
 static const struct argp argp = {
     options, parse_option, "[QUESTION]", "Asks a question, waits for its reply and prints the answer."
-    "\vWithout QUESTION: on a terminal a chat that keeps one session (Ctrl-D ends it), else standard input is the question.",
+    "\vWithout QUESTION: on a terminal a chat that keeps one session (Ctrl-D ends it), else standard input is the question. "
+    "Ctrl-C cancels the job that is waited for; a second one doesn't wait for the word.",
     children, NULL, NULL};
 
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     (void)rk;
     struct ask *ask = opaque;
+    if (message->_private != NULL) /* the cancel's: what comes of it is in the reply */
+        return;
     ask->acknowledged_ms = clock_mono_ms();
     ask->refused = message->err;
 }
@@ -255,32 +264,55 @@ static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const ch
     return ours;
 }
 
+/* One look at what has come. True when the waiting is over: *ret_status is then the exit status. */
+static bool look(struct ask *ask, const char *id, int *ret_status)
+{
+    bool acknowledged = ask->acknowledged_ms > 0; /* until then the report is what comes next */
+    *ret_status = EXIT_NOT_DONE;
+    rd_kafka_poll(ask->producer, acknowledged ? 0 : POLL_MS);
+    if (ask->refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        complain("the question was not acknowledged: %s", rd_kafka_err2str(ask->refused));
+        return true;
+    }
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(ask->consumer, acknowledged ? POLL_MS : 0);
+    if (message == NULL)
+        return false;
+    bool over = is_ours(ask, message, id, ret_status);
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        complain("%s: %s", ask->replies_topic, rd_kafka_message_errstr(message));
+        over = true;
+    }
+    rd_kafka_message_destroy(message);
+    return over;
+}
+
+/* Ctrl-C: nobody wants the answer any more. Waits a moment for the reply that says so, or for the answer if that was
+ * quicker; a second Ctrl-C doesn't. */
+static void cancel(struct ask *ask, const char *id)
+{
+    struct error err = {0};
+    int exit_status;
+    bool sent = cancel_send(ask->producer, ask->control_topic, id, ask, &err) == STATUS_OK;
+    if (!sent)
+        complain("%s", err.message);
+    for (int64_t until = clock_mono_ms() + CANCEL_WAIT_MS; sent && interrupts() < 2 && clock_mono_ms() < until;)
+        if (look(ask, id, &exit_status)) {
+            if (exit_status == EXIT_DONE)
+                complain("interrupted, but the answer came first");
+            return;
+        }
+    complain("interrupted; job %s may still be answered on %s", id, ask->replies_topic);
+}
+
 static int wait_reply(struct ask *ask, const char *id)
 {
     int64_t until = ask->started_ms + ask->timeout_ms;
-    while (interrupts() == 0 && clock_mono_ms() < until) {
-        bool acknowledged = ask->acknowledged_ms > 0; /* until then the report is what comes next */
-        rd_kafka_poll(ask->producer, acknowledged ? 0 : POLL_MS);
-        if (ask->refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            complain("the question was not acknowledged: %s", rd_kafka_err2str(ask->refused));
-            return EXIT_NOT_DONE;
-        }
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(ask->consumer, acknowledged ? POLL_MS : 0);
-        if (message == NULL)
-            continue;
-        int exit_status = EXIT_DONE;
-        bool ours = is_ours(ask, message, id, &exit_status);
-        bool failed = message->err != RD_KAFKA_RESP_ERR_NO_ERROR;
-        if (failed)
-            complain("%s: %s", ask->replies_topic, rd_kafka_message_errstr(message));
-        rd_kafka_message_destroy(message);
-        if (ours)
+    int exit_status;
+    while (interrupts() == 0 && clock_mono_ms() < until)
+        if (look(ask, id, &exit_status))
             return exit_status;
-        if (failed)
-            return EXIT_NOT_DONE;
-    }
     if (interrupts() > 0)
-        complain("interrupted; job %s may still be answered on %s", id, ask->replies_topic);
+        cancel(ask, id);
     else
         complain("no reply to job %s within %" PRId64 " s (%s)", id, ask->timeout_ms / 1000,
                  ask->acknowledged_ms > 0 ? "the job is on the topic: does a worker run?" : "not even the broker acknowledged it");
@@ -369,7 +401,7 @@ int ask_command(int argc, char **argv, struct common *common)
     /* assign() wants a group's name; none is joined and nothing is committed. */
     static const struct kafka_property_pair reading[] = {
         {"group.id", "chat-ask"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
-    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .deltas_topic = "chat.deltas", .timeout_ms = 60000,
+    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .deltas_topic = "chat.deltas", .control_topic = CONTROL_TOPIC, .timeout_ms = 60000,
                       .stream = isatty(STDOUT_FILENO)};
     struct error err = {0};
     AUTO_FREE char *from_stdin = NULL;

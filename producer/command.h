@@ -26,6 +26,7 @@ extern const struct argp common_argp;
 /* argv[0] is "chat-producer NAME". They return the exit status. */
 int submit_command(int argc, char **argv, struct common *common);
 int ask_command(int argc, char **argv, struct common *common);
+int cancel_command(int argc, char **argv, struct common *common);
 int replay_command(int argc, char **argv, struct common *common);
 
 /* How often INT or TERM came since catch_interrupts. The first asks to end well, the second to end now. */

@@ -1,4 +1,4 @@
-/* chat-producer: puts jobs on the topic, asks and waits for the answer, sends dead letters back. */
+/* chat-producer: puts jobs on the topic, asks and waits for the answer, cancels, sends dead letters back. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -92,7 +92,7 @@ long number_argument(struct argp_state *state, const char *option, const char *t
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv, struct common *common);
-} commands[] = {{"submit", submit_command}, {"ask", ask_command}, {"replay", replay_command}};
+} commands[] = {{"submit", submit_command}, {"ask", ask_command}, {"cancel", cancel_command}, {"replay", replay_command}};
 
 struct choice {
     struct common common;
@@ -112,12 +112,12 @@ static error_t parse_choice(int key, char *value, struct argp_state *state)
             if (strcmp(value, commands[i].name) == 0)
                 choice->command = &commands[i];
         if (choice->command == NULL)
-            argp_error(state, "no command '%s'; there are submit, ask and replay", value);
+            argp_error(state, "no command '%s'; there are submit, ask, cancel and replay", value);
         choice->at = state->next - 1;
         state->next = state->argc; /* the rest is the command's */
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "a command is missing: submit, ask or replay");
+        argp_error(state, "a command is missing: submit, ask, cancel or replay");
         return EINVAL;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -129,10 +129,11 @@ static const struct argp_child children[] = {{&common_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     .parser = parse_choice,
     .args_doc = "COMMAND [ARGUMENT...]",
-    .doc = "Puts chat jobs on Kafka, asks and waits for answers, sends dead letters back.\n\n"
+    .doc = "Puts chat jobs on Kafka, asks and waits for answers, cancels them, sends dead letters back.\n\n"
            "Commands:\n"
            "  submit   puts jobs on the topic: one message, or a file of them\n"
            "  ask      asks a question and waits for its answer; on a terminal, a chat\n"
+           "  cancel   ends jobs that are queued or running, by their ids\n"
            "  replay   sends dead letters back to the topic they came from\n\n"
            "chat-producer COMMAND --help says more."
            "\vExit status: 0 done; 1 a record wasn't acknowledged, an error reply or none; 64 usage; 65 bad data; "

@@ -23,6 +23,7 @@
 #include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
 #include "engine/engine.h"
+#include "intake/control_reader.h"
 #include "intake/intake.h"
 #include "intake/kafka_conf.h"
 #include "intake/kafka_embedded.h"
@@ -166,6 +167,7 @@ struct process {
     struct service service;
     struct kafka_embedded *embedded;
     struct intake *_Atomic intake; /* NULL until it has started; the admin thread asks */
+    struct control_reader *control;
     struct admin_server *admin;
     pthread_t begin_thread, timekeeper;
     bool begin_started, timekeeper_started;
@@ -285,6 +287,8 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
+    if (control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
+        return STATUS_FAILED;
     struct intake *intake;
     if (intake_start(service, bootstrap_of(process), &intake, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -296,6 +300,7 @@ static enum status start(struct process *process, struct error *err)
 static void take_apart(struct process *process)
 {
     struct service *service = &process->service;
+    control_reader_stop(process->control);
     if (service->completion != NULL)
         completion_stop(service->completion, clock_mono_ms());
     if (service->dispatcher != NULL)
@@ -363,7 +368,7 @@ static int run(const struct settings *settings)
              F_STR("incarnation", process.service.store.self.id));
     bool failed = !serve(&process, &err);
     process.draining = true;
-    (void)shutdown_drain(&process.service, process.intake, told_again);
+    (void)shutdown_drain(&process.service, process.intake, &process.control, told_again);
     if (told_again()) {
         /* What wasn't committed is redelivered, what was stored is answered from the store: nothing is lost. */
         log_warn("ended_at_once", F_INT("alive", metric_get(METRIC_jobs_alive)));

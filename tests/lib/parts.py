@@ -304,7 +304,7 @@ class Topics:
 
     def __init__(self, bootstrap: str, prefix: str = "chat"):
         self.bootstrap = bootstrap
-        self.jobs, self.replies_topic, self.dead = f"{prefix}.jobs", f"{prefix}.replies", f"{prefix}.dead"
+        self.jobs, self.replies_topic, self.dead, self.control = f"{prefix}.jobs", f"{prefix}.replies", f"{prefix}.dead", f"{prefix}.control"
         self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "linger.ms": 0, "message.max.bytes": 20000000})
 
     def send(self, value, key=None, topic=None, headers=None) -> None:
@@ -315,6 +315,9 @@ class Topics:
                               on_delivery=lambda err, _: refused.append(err) if err else None)
         self.producer.flush(30)
         assert not refused, refused
+
+    def cancel(self, job: str) -> None:
+        self.send({"cancel": job}, topic=self.control)
 
     def read(self, topic: str, count: int, key: str | None = None, limit_s: float = LIMIT_S) -> list:
         """The first count records of a topic (of one key) from its beginning. Of one partition they come in order."""

@@ -80,8 +80,9 @@ def test_ctrl_c_ends_a_chat_that_waits_for_an_answer(worker):
     terminal.type("[[fault:stall]] hello\n")
     wait_until(lambda: worker.sim.stats()["in_flight"] == 1, "the question at the model")
     terminal.type("\x03")
-    terminal.read_until(r"interrupted; job \S+ may still be answered on chat.replies")
+    terminal.read_until("cancelled: the job was cancelled")
     assert terminal.end() == 0
+    wait_until(lambda: worker.sim.stats()["aborted_by_client"] == 1, "the model is let go")
 
 
 def test_ctrl_c_ends_a_submit_and_says_what_was_sent(worker):

@@ -1,13 +1,15 @@
-/* For ThreadSanitizer: intake, begin thread, pool threads, retries, renewals and revocations all at once on the
- * real dispatcher, partitions and tracker; no Redis, no Kafka. Checks that each offset ends once and that a
- * lane never runs two jobs at a time. Exit 0: held. Usage: stress_dispatch [jobs] [seed] */
+/* For ThreadSanitizer: intake, begin thread, pool threads, retries, renewals, cancels and revocations all at once on the
+ * real dispatcher, partitions and tracker; no Redis, no Kafka. Checks that each offset ends once, that a
+ * lane never runs two jobs at a time, and that no cancelled job waits. Exit 0: held. Usage: stress_dispatch [jobs] [seed] */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
 #include "ops/metrics.h"
@@ -20,11 +22,20 @@ static struct held_claims *claims;
 static atomic_int in_lane[LANES];
 static atomic_int ended;
 static atomic_int violations;
+static atomic_bool over;
 
 static void claim(struct task *task)
 {
     session_store_token(task->begin.claim.token);
     held_claims_add(claims, task);
+}
+
+static void finish(struct task *task);
+
+static void finish_if(struct task *task)
+{
+    if (task != NULL)
+        finish(task);
 }
 
 static void finish(struct task *task)
@@ -33,14 +44,16 @@ static void finish(struct task *task)
     held_claims_remove(claims, task);
     struct task *next = dispatcher_take_successor(dispatcher, task);
     if (next != NULL && task->record.offset % 5 == 0) { /* as after a lost claim */
-        dispatcher_put_back(dispatcher, task, next);
+        if (!dispatcher_put_back(dispatcher, task, next))
+            finish(next);
         next = NULL;
     }
     if (next != NULL)
         claim(next);
-    dispatcher_end(dispatcher, task, next);
+    bool goes_on = dispatcher_end(dispatcher, task, next);
     atomic_fetch_add(&ended, 1);
     task_unref(task);
+    finish_if(goes_on ? NULL : next);
 }
 
 static void *pool_thread(void *arg)
@@ -71,6 +84,28 @@ static void *begin_thread(void *arg)
         for (size_t i = 0; i < n; i++)
             claim(batch[i]);
         dispatcher_ready(dispatcher, batch, n);
+        for (size_t i = 0; i < n; i++)
+            finish_if(batch[i]);
+    }
+    return NULL;
+}
+
+/* Of ids that are there, that were, and that will be. */
+static void *cancel_thread(void *arg)
+{
+    int jobs = *(const int *)arg;
+    unsigned state = 7;
+    while (!atomic_load(&over)) {
+        char id[16];
+        bool elsewhere;
+        snprintf(id, sizeof id, "%d", rand_r(&state) % jobs);
+        for (struct task *task = dispatcher_cancel(dispatcher, id, clock_mono_ms(), &elsewhere), *after; task != NULL; task = after) {
+            after = task->next;
+            if (!atomic_load(&task->cancelled))
+                atomic_fetch_add(&violations, 1);
+            finish(task);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
     return NULL;
 }
@@ -92,6 +127,7 @@ static struct task *make(struct partition *partition, int64_t offset, int lane)
     struct record record = {.topic = xstrdup("jobs"), .offset = offset, .timestamp_ms = -1};
     struct task *task = task_create(&record, partition);
     task->job.session = xasprintf("%d", lane);
+    task->job.id = xasprintf("%lld", (long long)offset);
     return task;
 }
 
@@ -99,22 +135,26 @@ int main(int argc, char **argv)
 {
     int jobs = argc > 1 ? atoi(argv[1]) : 20000;
     unsigned state = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
-    pthread_t pool[THREADS], beginner, timer;
+    pthread_t pool[THREADS], beginner, timer, canceller;
     dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, THREADS);
     claims = held_claims_create(3);
     for (intptr_t i = 0; i < THREADS; i++)
         pthread_create(&pool[i], NULL, pool_thread, (void *)i);
     pthread_create(&beginner, NULL, begin_thread, NULL);
     pthread_create(&timer, NULL, time_thread, NULL);
+    pthread_create(&canceller, NULL, cancel_thread, &jobs);
     struct partition *partition = partition_create("jobs", 0, 1);
     int dropped = 0;
     for (int i = 0; i < jobs; i++) {
-        dispatcher_add(dispatcher, make(partition, i, rand_r(&state) % LANES));
+        struct task *fresh = make(partition, i, rand_r(&state) % LANES);
+        if (!dispatcher_add(dispatcher, fresh))
+            finish(fresh);
         if (i % 5000 == 4999) { /* revoked, and granted again */
             partition_revoke(partition);
             for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
                 after = task->next;
                 held_claims_remove(claims, task);
+                dispatcher_end(dispatcher, task, NULL);
                 task_unref(task);
                 dropped++;
             }
@@ -126,6 +166,8 @@ int main(int argc, char **argv)
     }
     while (atomic_load(&ended) + dropped < jobs)
         sched_yield();
+    atomic_store(&over, true);
+    pthread_join(canceller, NULL);
     dispatcher_stop(dispatcher);
     for (int i = 0; i < THREADS; i++)
         pthread_join(pool[i], NULL);

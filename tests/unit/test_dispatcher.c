@@ -503,3 +503,216 @@ Test(dispatcher, a_suspect_that_another_worker_holds_stops_nobody, .init = setup
     end(d, tasks[0]);
     nothing_left(d);
 }
+
+/* ---- cancel ---- */
+
+static struct task *make_job(const char *id, const char *key)
+{
+    struct task *task = make("jobs", key);
+    task->job.id = xstrdup(id);
+    return task;
+}
+
+/* Those that waited, in a list. */
+static struct task *cancel(struct dispatcher *d, const char *id, bool expect_elsewhere)
+{
+    bool elsewhere;
+    struct task *gone = dispatcher_cancel(d, id, 1000, &elsewhere);
+    cr_assert_eq(elsewhere, expect_elsewhere);
+    for (struct task *task = gone; task != NULL; task = task->next) {
+        cr_assert(atomic_load(&task->cancelled) && task->place == PLACE_ENDING);
+        cr_assert_eq(task->cancelled_ms, 1000);
+    }
+    return gone;
+}
+
+Test(dispatcher, a_cancelled_job_leaves_the_middle_of_its_lane_and_the_lane_goes_on, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *jobs[4];
+    char id[8];
+    for (int i = 0; i < 4; i++) {
+        snprintf(id, sizeof id, "j%d", i);
+        cr_assert(dispatcher_add(d, jobs[i] = make_job(id, "a")));
+    }
+    cr_assert_eq(take(d), jobs[0]);
+    cr_assert_eq(atomic_load(&partition->behind), 3);
+    cr_assert_eq(cancel(d, "j1", false), jobs[1]);
+    cr_assert_null(jobs[1]->lane, "its end moves no lane");
+    cr_assert_eq(cancel(d, "j3", false), jobs[3]);
+    cr_assert_eq(atomic_load(&partition->behind), 1);
+    end(d, jobs[1]);
+    cr_assert(dispatcher_has_successor(d, jobs[0]));
+    end(d, jobs[0]);
+    cr_assert_eq(take(d), jobs[2]);
+    end(d, jobs[3]);
+    end(d, jobs[2]);
+    nothing_left(d);
+}
+
+Test(dispatcher, a_cancelled_head_leaves_each_place_and_keeps_its_lane_until_its_end, .init = setup, .fini = teardown)
+{
+    enum { LINE, READY, TIMER, SUSPECT, PLACES };
+    for (int place = 0; place < PLACES; place++) {
+        struct dispatcher *d = per_thread(ORDERING_KEY);
+        struct task *head = make_job("head", "a"), *behind = make_job("behind", "a");
+        if (place == LINE)
+            dispatcher_permit(d, 0);
+        cr_assert(dispatcher_add(d, head));
+        cr_assert(dispatcher_add(d, behind));
+        if (place == TIMER || place == SUSPECT) {
+            cr_assert_eq(take(d), head);
+            if (place == SUSPECT)
+                dispatcher_permit(d, 0);
+            cr_assert(place == TIMER ? dispatcher_wait(d, head, 60000) : dispatcher_suspect(d, head, 3));
+        }
+        cr_assert_eq(cancel(d, "head", false), head, "place %d", place);
+        cr_assert_null(head->next);
+        dispatcher_permit(d, ADMISSION_UNBOUNDED);
+        cr_assert_not(have_ready(d), "what is behind waits for its end");
+        end(d, head);
+        cr_assert_eq(take(d), behind, "place %d", place);
+        end(d, behind);
+        nothing_left(d);
+    }
+}
+
+Test(dispatcher, a_cancelled_job_that_was_begun_ahead_gives_up_its_share, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    struct task *batch[8], *first = make_job("first", "a"), *second = make_job("second", "b");
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 2);
+    cr_assert_null(cancel(d, "first", true), "the begin thread has it");
+    dispatcher_ready(d, batch, 2);
+    cr_assert_eq(batch[0], first, "left to the begin thread");
+    cr_assert_null(batch[1]);
+    cr_assert_eq(cancel(d, "second", false), second, "it was ready");
+    cr_assert_not(first->cancelled && have_ready(d));
+    end(d, first);
+    end(d, second);
+    dispatcher_permit(d, 1); /* nothing is counted as running */
+    struct task *third = make_job("third", "c");
+    dispatcher_add(d, third);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), third);
+    end(d, third);
+    nothing_left(d);
+}
+
+Test(dispatcher, whoever_has_a_cancelled_job_cannot_give_it_back, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    struct task *batch[8], *job[3];
+    char id[8];
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof id, "j%d", i);
+        dispatcher_add(d, job[i] = make_job(id, "a"));
+    }
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), job[0]);
+    struct task *ahead = dispatcher_take_successor(d, job[0]);
+    cr_assert_eq(ahead, job[1]);
+    cr_assert_null(cancel(d, "j0", true));
+    cr_assert_null(cancel(d, "j1", true));
+    job[0]->outcome = OUTCOME_RETRY;
+    cr_assert_not(dispatcher_wait(d, job[0], 10));
+    cr_assert_not(dispatcher_suspect(d, job[0], 3));
+    cr_assert_not(dispatcher_put_back(d, job[0], ahead), "nor the one that was begun behind it");
+    cr_assert_null(ahead->lane);
+    end(d, ahead);
+    ahead = dispatcher_take_successor(d, job[0]);
+    cr_assert_eq(ahead, job[2]);
+    cr_assert_null(cancel(d, "j2", true));
+    cr_assert_not(dispatcher_end(d, job[0], ahead), "the lane is its own, a thread isn't");
+    task_unref(job[0]);
+    end(d, ahead);
+    nothing_left(d);
+}
+
+Test(dispatcher, one_that_waits_for_anothers_end_may_wait_and_is_bound_by_nothing, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *task = make_job("j", "a");
+    dispatcher_add(d, task);
+    cr_assert_eq(take(d), task);
+    cr_assert_null(cancel(d, "j", true));
+    task->outcome = OUTCOME_WAIT;
+    cr_assert_not(dispatcher_wait(d, task, 0));
+    task->cancel_told = 1;
+    dispatcher_permit(d, 0);
+    cr_assert(dispatcher_wait(d, task, 0));
+    cr_assert(dispatcher_tick(d, 0));
+    cr_assert_eq(take(d), task);
+    end(d, task);
+    nothing_left(d);
+}
+
+Test(dispatcher, all_of_one_id_are_cancelled_and_those_that_come_later, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = per_thread(ORDERING_KEY);
+    struct task *running = make_job("j", "a"), *behind = make_job("j", "a"), *ready = make_job("j", "b"), *other = make_job("k", "c");
+    dispatcher_add(d, running);
+    cr_assert_eq(take(d), running);
+    dispatcher_add(d, behind);
+    dispatcher_add(d, ready);
+    dispatcher_add(d, other);
+    int count = 0;
+    for (struct task *task = cancel(d, "j", true), *after; task != NULL; task = after, count++) {
+        after = task->next;
+        cr_assert(task == behind || task == ready);
+        end(d, task);
+    }
+    cr_assert_eq(count, 2);
+    cr_assert(atomic_load(&running->cancelled) && !atomic_load(&other->cancelled));
+    struct task *late = make_job("j", "a");
+    cr_assert_not(dispatcher_add(d, late));
+    cr_assert(atomic_load(&late->cancelled) && late->lane == NULL);
+    end(d, late);
+    end(d, running);
+    cr_assert_null(cancel(d, "j", false), "none is left");
+    cr_assert_eq(take(d), other);
+    end(d, other);
+    nothing_left(d);
+}
+
+Test(job_index, finds_all_of_an_id_over_random_comings_and_goings, .init = setup, .fini = teardown)
+{
+    enum { N = 60, IDS = 7 };
+    struct dispatcher *d = per_thread(ORDERING_NONE);
+    for (unsigned seed = 1; seed <= 20; seed++) {
+        unsigned state = seed;
+        struct task *tasks[N] = {0};
+        for (int step = 0; step < 600; step++) {
+            int i = rand_r(&state) % N;
+            char id[8];
+            if (tasks[i] != NULL) {
+                end(d, tasks[i]);
+                tasks[i] = NULL;
+                continue;
+            }
+            snprintf(id, sizeof id, "%u-%d", seed, i % IDS);
+            dispatcher_add(d, tasks[i] = make_job(id, NULL));
+            cr_assert_eq(take(d), tasks[i]);
+        }
+        for (int i = 0; i < IDS; i++) {
+            char id[8];
+            bool elsewhere, want = false;
+            snprintf(id, sizeof id, "%u-%d", seed, i);
+            cr_assert_null(dispatcher_cancel(d, id, 1, &elsewhere));
+            for (int k = 0; k < N; k++) {
+                want = want || (tasks[k] != NULL && k % IDS == i);
+                cr_assert(tasks[k] == NULL || k % IDS != i || atomic_load(&tasks[k]->cancelled));
+                cr_assert(tasks[k] == NULL || k % IDS <= i || !atomic_load(&tasks[k]->cancelled));
+            }
+            cr_assert_eq(elsewhere, want);
+        }
+        for (int k = 0; k < N; k++)
+            if (tasks[k] != NULL)
+                end(d, tasks[k]);
+    }
+    nothing_left(d);
+}

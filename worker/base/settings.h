@@ -74,6 +74,7 @@ struct settings {
         char *jobs_topic;
         char *replies_topic;
         char *dead_topic;
+        char *control_topic; /* NULL: none is read */
         char *deltas_topic;
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;

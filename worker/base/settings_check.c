@@ -203,7 +203,7 @@ static enum status check_not_empty(const struct settings *settings, const struct
 {
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
-        if (setting->type != SETTING_TEXT || setting->initial == NULL || named_sections_of(setting))
+        if (setting->type != SETTING_TEXT || setting->initial == NULL || setting->may_be_empty || named_sections_of(setting))
             continue;
         if (*(char *const *)((const char *)settings + setting->at) == NULL)
             return REFUSE(err, "%s: %s.%s: can't be empty; leave it out for %s", settings_entries_where(entries, setting->section, setting->key),
@@ -222,12 +222,28 @@ static enum status check_topic(const char *topic, const char *key, const struct 
     return REFUSE(err, "%s: worker.%s: \"%.40s\" is no topic's name: 1 to 249 of a-z A-Z 0-9 . _ -", settings_entries_where(entries, "worker", key), key, topic);
 }
 
+/* What is on the others says nothing that is to be done. */
+static enum status check_control_topic(const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *const others[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.replies_topic, "replies_topic"},
+                                     {settings->worker.dead_topic, "dead_topic"}, {settings->worker.deltas_topic, "deltas_topic"}};
+    const char *topic = settings->worker.control_topic;
+    if (topic == NULL)
+        return STATUS_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(topic, others[i][0]) == 0)
+            return REFUSE(err, "%s: worker.control_topic: must differ from worker.%s (%s)", settings_entries_where(entries, "worker", "control_topic"),
+                          others[i][1], settings_entries_where(entries, "worker", others[i][1]));
+    return check_topic(topic, "control_topic", entries, err);
+}
+
 static enum status check_topics(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     if (check_topic(settings->worker.jobs_topic, "jobs_topic", entries, err) != STATUS_OK ||
         check_topic(settings->worker.replies_topic, "replies_topic", entries, err) != STATUS_OK ||
         check_topic(settings->worker.dead_topic, "dead_topic", entries, err) != STATUS_OK ||
-        check_topic(settings->worker.deltas_topic, "deltas_topic", entries, err) != STATUS_OK)
+        check_topic(settings->worker.deltas_topic, "deltas_topic", entries, err) != STATUS_OK ||
+        check_control_topic(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     for (char *const *topic = settings->worker.reply_topics_allowed; *topic != NULL; topic++)
         if (check_topic(*topic, "reply_topics_allowed", entries, err) != STATUS_OK)

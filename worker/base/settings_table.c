@@ -12,6 +12,7 @@
 #define INT(s, k, where, low, high, u, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .initial = d, .prose = p}
 #define INT_OR(s, k, where, low, high, u, w, d, p) {.section = s, .key = k, .type = SETTING_INT, .at = where, .min = low, .max = high, .unit = u, .word = w, .initial = d, .prose = p}
 #define TEXT(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .prose = p}
+#define TEXT_OR_NONE(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .may_be_empty = true, .prose = p}
 #define ADDRESS(s, k, where, e, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .example = e, .required = true, .address = true, .prose = p}
 #define NEEDED(s, k, where, e, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .example = e, .required = true, .prose = p}
 #define SECRET(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .prose = p}
@@ -42,6 +43,7 @@ const struct setting settings_table[] = {
     TEXT("worker", "jobs_topic", IN(worker.jobs_topic), "chat.jobs", "Topic that jobs are read from."),
     TEXT("worker", "replies_topic", IN(worker.replies_topic), "chat.replies", "Topic that replies are written to."),
     TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),
+    TEXT_OR_NONE("worker", "control_topic", IN(worker.control_topic), "chat.control", "Topic that every worker reads for {\"cancel\":\"JOB\"}: the job of that id ends as cancelled. Empty: none. One that isn't there is looked for again now and then."),
     TEXT("worker", "deltas_topic", IN(worker.deltas_topic), "chat.deltas", "Topic for pieces of answers that are streamed; they are best effort, the reply brings the whole."),
     LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas. Others are ignored and the reply goes to replies_topic."),
     CHOICE("worker", "ordering", IN(worker.ordering), orderings, "key", "What is answered strictly in turn: the jobs of one session (or key), of one partition, or nothing."),

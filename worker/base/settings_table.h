@@ -19,6 +19,7 @@ struct setting {
     const char *initial;        /* NULL: none */
     const char *example;        /* NULL: initial is one */
     bool required;
+    bool may_be_empty; /* SETTING_TEXT with an initial: given empty, it is NULL */
     bool secret; /* masked when printed; has a KEY_file twin */
     bool address; /* a URL: printed but for the password in it, secret or not */
     const char *prose;

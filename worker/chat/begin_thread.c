@@ -19,6 +19,9 @@ void *begin_thread_main(void *arg)
             if (tasks[i]->outcome != OUTCOME_NONE)
                 completion_put(service->completion, &tasks[i]);
         dispatcher_ready(service->dispatcher, tasks, n);
+        for (size_t i = 0; i < n; i++)
+            if (tasks[i] != NULL)
+                completion_cancel(service->completion, tasks[i]);
     }
     return NULL;
 }

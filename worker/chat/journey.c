@@ -211,6 +211,8 @@ static void question_run(const struct service *service, struct task *task, struc
         outcome_answered(service, task, &answer);
     else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
         session_claim_lost(task);
+    else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->cancelled))
+        outcome_cancelled(task);
     else if (status == STATUS_FAILED)
         outcome_failed(service, task);
     llm_answer_finish(&answer);
@@ -228,7 +230,9 @@ void journey_run(const struct service *service, struct task **owned, struct http
         session_begin(service, &task, 1);
     }
 
-    if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
+    if (task->outcome == OUTCOME_NONE && atomic_load(&task->cancelled)) {
+        outcome_cancelled(task);
+    } else if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
         session_claim_lost(task);
     } else if (task->outcome == OUTCOME_NONE) {
         question_run(service, task, cancel);

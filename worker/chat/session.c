@@ -39,6 +39,10 @@ static void begun(const struct service *service, struct task *task)
         return;
     }
     held_claims_add(service->claims, task);
+    if (atomic_load(&task->cancelled)) {
+        outcome_cancelled(task);
+        return;
+    }
     if (task->begin.crashes >= CRASHES_DEAD) {
         error_set(&task->error, ERROR_PERMANENT, "crashed_alone",
                   "the worker died with this job %lld times, the last two while nothing else ran", (long long)task->begin.crashes);
@@ -68,7 +72,7 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
         held_claims_remove(service->claims, task);
     task->begin_sent_ms = clock_mono_ms();
     task->outcome = OUTCOME_NONE;
-    task->settled = task->in_outage = false;
+    task->settled = task->in_outage = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
@@ -90,9 +94,26 @@ static void take_begin(struct task *task, const struct begin_op *op)
     task->begin.fingerprint = NULL;
 }
 
-void session_begin(const struct service *service, struct task **tasks, size_t n)
+/* Moves those that are to be begun to the front; the others get their outcome. */
+static size_t leave_out_cancelled(struct task **tasks, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (atomic_load(&tasks[i]->cancelled))
+            outcome_cancelled(tasks[i]);
+        else
+            tasks[count++] = tasks[i];
+    return count;
+}
+
+void session_begin(const struct service *service, struct task **all, size_t n)
 {
     struct error why;
+    AUTO_FREE struct task **tasks = xcalloc(n, sizeof(struct task *));
+    memcpy(tasks, all, n * sizeof *tasks);
+    n = leave_out_cancelled(tasks, n);
+    if (n == 0)
+        return;
     AUTO_FREE struct begin_op *ops = xcalloc(n, sizeof *ops);
     for (size_t i = 0; i < n; i++)
         ops[i] = prepare_begin(service, tasks[i]);
@@ -110,20 +131,51 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
 }
 
 struct settle_batch {
-    size_t finish_count, follower_count, release_count;
+    size_t finish_count, follower_count, release_count, cancel_count;
     struct task **finish_tasks; /* of each finish */
     struct task **follower_tasks;
+    struct task **cancel_tasks;
     struct finish_op *finishes;
     struct begin_op *followers;
     struct release_op *releases;
+    struct cancel_op *cancels;
 };
+
+/* A cancel was there before their ends: they end as cancelled. */
+static enum status finish_cancelled(struct redis_conn *conn, const struct service *service, struct settle_batch *batch, struct error *err)
+{
+    size_t count = 0;
+    AUTO_FREE struct finish_op *again = xcalloc(batch->finish_count, sizeof *again);
+    AUTO_FREE size_t *which = xcalloc(batch->finish_count, sizeof *which);
+    for (size_t i = 0; i < batch->finish_count; i++) {
+        struct finish_op *op = &batch->finishes[i];
+        if (op->error.class != ERROR_NONE || op->state != FINISH_CANCELLED)
+            continue;
+        outcome_cancelled(batch->finish_tasks[i]);
+        op->end_state = END_CANCELLED;
+        op->reply = batch->finish_tasks[i]->reply;
+        op->turn = NULL;
+        which[count] = i;
+        again[count++] = *op;
+    }
+    if (count == 0)
+        return STATUS_OK;
+    enum status status = session_store_finish(conn, &service->store, again, count, NULL, 0, err);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        batch->finishes[which[i]] = again[i];
+    return status;
+}
 
 static enum status call_settle(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
 {
     struct settle_batch *batch = arg;
     if (batch->finish_count > 0 &&
-        session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, batch->followers,
-                             batch->follower_count, err) != STATUS_OK)
+        (session_store_finish(conn, &service->store, batch->finishes, batch->finish_count, batch->followers,
+                              batch->follower_count, err) != STATUS_OK ||
+         finish_cancelled(conn, service, batch, err) != STATUS_OK))
+        return STATUS_FAILED;
+    if (batch->cancel_count > 0 &&
+        session_store_cancel(conn, &service->store, batch->cancels, batch->cancel_count, err) != STATUS_OK)
         return STATUS_FAILED;
     if (batch->release_count > 0 &&
         session_store_release(conn, &service->store, batch->releases, batch->release_count, err) != STATUS_OK)
@@ -131,15 +183,21 @@ static enum status call_settle(struct redis_conn *conn, const struct service *se
     return STATUS_OK;
 }
 
+static enum end_state end_state_of(const struct task *task)
+{
+    return task->outcome == OUTCOME_OK ? END_OK : task->outcome == OUTCOME_CANCELLED ? END_CANCELLED : END_DEAD;
+}
+
 static void add_finish(const struct service *service, struct settle_batch *batch, struct task *task)
 {
     batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin.claim,
-                                                              .end_state = task->outcome == OUTCOME_OK ? END_OK : END_DEAD,
+                                                              .end_state = end_state_of(task),
                                                               .fingerprint = task->job.fingerprint,
                                                               .origin = origin_of(task),
                                                               .reply = task->reply,
                                                               .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
     batch->finish_tasks[batch->finish_count++] = task;
+    task->end_sent = true;
     if (task->successor != NULL) {
         batch->follower_tasks[batch->follower_count] = task->successor;
         batch->followers[batch->follower_count++] = prepare_begin(service, task->successor);
@@ -150,6 +208,28 @@ static void add_release(struct settle_batch *batch, struct task *task)
 {
     batch->releases[batch->release_count++] = (struct release_op){
         .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
+}
+
+static void add_cancel(struct settle_batch *batch, struct task *task)
+{
+    batch->cancels[batch->cancel_count] = (struct cancel_op){
+        .claim = task->begin.claim, .fingerprint = task->job.fingerprint, .origin = origin_of(task), .reply = task->reply};
+    batch->cancels[batch->cancel_count].claim.session = task->job.session; /* it may never have been begun */
+    batch->cancels[batch->cancel_count].claim.job_id = task->job.id;
+    batch->cancel_tasks[batch->cancel_count++] = task;
+}
+
+static void add(const struct service *service, struct settle_batch *batch, struct task *task)
+{
+    /* An end that may have reached Redis already stands: its answer is perhaps in the history. */
+    if (atomic_load(&task->cancelled) && !task->end_sent && outcome_may_be_cancelled(task->outcome))
+        outcome_cancelled(task);
+    if (task->claimed && outcome_is_final(task->outcome))
+        add_finish(service, batch, task);
+    else if (task->claimed)
+        add_release(batch, task);
+    else if (task->outcome == OUTCOME_CANCELLED)
+        add_cancel(batch, task);
 }
 
 void session_claim_lost(struct task *task)
@@ -178,6 +258,37 @@ static void apply_finish(struct task *task, const struct finish_op *op)
         log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
 }
 
+/* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
+static int64_t told_wait_ms(int told, int64_t busy_ms)
+{
+    int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
+    return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
+}
+
+/* What the store said of a cancel, as begin would have said it. */
+static void apply_cancel(const struct service *service, struct task *task, struct cancel_op *op)
+{
+    task->begin.error = (struct error){0};
+    if (op->error.class != ERROR_NONE) {
+        log_error("cancel_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
+    } else if (op->state == CANCEL_DONE && op->end_state == END_CANCELLED) {
+        free(task->reply);
+        task->reply = steal_ptr(&op->stored);
+    } else if (op->state == CANCEL_DONE) {
+        task->error = (struct error){0};
+        task->begin.state = BEGIN_DONE;
+        task->begin.end_state = op->end_state;
+        task->begin.reply = steal_ptr(&op->stored);
+        outcome_not_begun(service, task);
+    } else if (op->state == CANCEL_TOLD) {
+        task->begin.state = BEGIN_BUSY;
+        outcome_not_begun(service, task);
+        task->wait_ms = told_wait_ms(task->cancel_told++, op->busy_ms);
+    }
+    if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
+        task->begin.claim.token[0] = '\0';
+}
+
 bool session_settle(const struct service *service, struct task **tasks, size_t n)
 {
     struct error why;
@@ -186,20 +297,18 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     AUTO_FREE struct finish_op *finishes = xcalloc(n, sizeof *finishes);
     AUTO_FREE struct begin_op *followers = xcalloc(n, sizeof *followers);
     AUTO_FREE struct release_op *releases = xcalloc(n, sizeof *releases);
+    AUTO_FREE struct task **cancel_tasks = xcalloc(n, sizeof(struct task *));
+    AUTO_FREE struct cancel_op *cancels = xcalloc(n, sizeof *cancels);
     struct settle_batch batch = {.finish_tasks = finish_tasks,
                                  .follower_tasks = follower_tasks,
                                  .finishes = finishes,
                                  .followers = followers,
-                                 .releases = releases};
-    for (size_t i = 0; i < n; i++) {
-        if (!tasks[i]->claimed)
-            continue;
-        if (outcome_is_final(tasks[i]->outcome))
-            add_finish(service, &batch, tasks[i]);
-        else
-            add_release(&batch, tasks[i]);
-    }
-    bool told = batch.finish_count + batch.release_count == 0 ||
+                                 .releases = releases,
+                                 .cancel_tasks = cancel_tasks,
+                                 .cancels = cancels};
+    for (size_t i = 0; i < n; i++)
+        add(service, &batch, tasks[i]);
+    bool told = batch.finish_count + batch.release_count + batch.cancel_count == 0 ||
                 redis_call(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
         (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
@@ -212,6 +321,12 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
         if (told)
             apply_finish(finish_tasks[i], &finishes[i]);
         free((char *)(uintptr_t)finishes[i].origin);
+    }
+    for (size_t i = 0; i < batch.cancel_count; i++) {
+        if (told)
+            apply_cancel(service, cancel_tasks[i], &cancels[i]);
+        cancel_op_finish(&cancels[i]);
+        free((char *)(uintptr_t)cancels[i].origin);
     }
     for (size_t i = 0; told && i < n; i++) {
         if (tasks[i]->claimed) {

@@ -19,6 +19,7 @@
 static const struct redis_script begin_script = {"begin", script_begin, script_begin_sha};
 static const struct redis_script finish_script = {"finish", script_finish, script_finish_sha};
 static const struct redis_script release_script = {"release", script_release, script_release_sha};
+static const struct redis_script cancel_script = {"cancel", script_cancel, script_cancel_sha};
 static const struct redis_script renew_script = {"renew", script_renew, script_renew_sha};
 
 static const char *const end_state_names[] = {[END_OK] = "ok", [END_DEAD] = "dead", [END_CANCELLED] = "cancelled"};
@@ -351,6 +352,67 @@ enum status session_store_release(struct redis_conn *conn, const struct session_
     struct batch batch = {conf, ops};
     return redis_script_run(
         conn, &(struct redis_script_calls){&release_script, release_fill, release_answer, release_error, &batch}, n, err);
+}
+
+/* ---- cancel ---- */
+
+static void cancel_fill(struct redis_args *args, void *batch_arg, size_t index)
+{
+    const struct batch *batch = batch_arg;
+    const struct cancel_op *op = (const struct cancel_op *)batch->ops + index;
+    redis_args_keys(args, batch->conf->key_prefix, op->claim.session, op->claim.job_id, false);
+    redis_args_text(args, op->claim.token);
+    redis_args_text(args, op->fingerprint);
+    redis_args_text(args, op->origin);
+    redis_args_text(args, op->reply);
+    redis_args_number(args, batch->conf->reply_ttl_s);
+}
+
+static bool cancel_answer(void *batch_arg, size_t index, const redisReply *reply)
+{
+    struct cancel_op *op = (struct cancel_op *)((struct batch *)batch_arg)->ops + index;
+    if (!is_array(reply, 1))
+        return false;
+    redisReply *const *parts = reply->element;
+    if (is_text(parts[0], "ended")) {
+        op->state = CANCEL_ENDED;
+    } else if (is_text(parts[0], "other")) {
+        op->state = CANCEL_OTHER;
+    } else if (is_text(parts[0], "told") && reply->elements == 2 && parts[1]->type == REDIS_REPLY_INTEGER) {
+        op->state = CANCEL_TOLD;
+        op->busy_ms = parts[1]->integer;
+    } else if (is_text(parts[0], "done") && reply->elements == 3 && end_state_read(parts[1], &op->end_state)) {
+        op->state = CANCEL_DONE;
+        if (parts[2]->type == REDIS_REPLY_STRING)
+            op->stored = xmemdup0(parts[2]->str, parts[2]->len);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static struct error *cancel_error(void *batch_arg, size_t index)
+{
+    return &((struct cancel_op *)((struct batch *)batch_arg)->ops + index)->error;
+}
+
+void cancel_op_finish(struct cancel_op *op)
+{
+    free(op->stored);
+    op->stored = NULL;
+}
+
+enum status session_store_cancel(struct redis_conn *conn, const struct session_store_conf *conf, struct cancel_op *ops,
+                                 size_t n, struct error *err)
+{
+    struct batch batch = {conf, ops};
+    for (size_t i = 0; i < n; i++)
+        ops[i].stored = NULL;
+    enum status status = redis_script_run(
+        conn, &(struct redis_script_calls){&cancel_script, cancel_fill, cancel_answer, cancel_error, &batch}, n, err);
+    for (size_t i = 0; i < n && status != STATUS_OK; i++)
+        cancel_op_finish(&ops[i]);
+    return status;
 }
 
 /* ---- renew, heartbeat ---- */

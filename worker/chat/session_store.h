@@ -97,6 +97,27 @@ struct release_op {
     int64_t fails;      /* out: after this release */
 };
 
+enum cancel_state {
+    CANCEL_ENDED, /* it is cancelled now, and this reply is stored */
+    CANCEL_DONE,  /* it had ended before: end_state, reply are set */
+    CANCEL_TOLD,  /* somebody runs it, and can end it only as cancelled from now on: its lease is over in busy_ms */
+    CANCEL_OTHER  /* the id is another content's: nothing is stored, but that one is cancelled too while it runs */
+};
+
+/* Of a job that the caller doesn't run; one that it does is finished with END_CANCELLED. */
+struct cancel_op {
+    struct claim claim; /* token: of a begin whose answer was lost; empty: none. claim_epoch is unused */
+    const char *fingerprint;
+    const char *origin;
+    const char *reply; /* JSON text to store */
+    /* Out. */
+    struct error error;
+    enum cancel_state state;
+    enum end_state end_state;
+    char *stored; /* owned; what was stored before; may be NULL */
+    int64_t busy_ms;
+};
+
 struct renew_op {
     struct claim claim;
     int64_t lease_ms; /* from now; the caller bounds it by the job's budget */
@@ -118,6 +139,8 @@ enum status session_store_finish(struct redis_conn *conn, const struct session_s
                                  struct error *err) MUST_CHECK;
 enum status session_store_release(struct redis_conn *conn, const struct session_store_conf *conf,
                                   struct release_op *ops, size_t n, struct error *err) MUST_CHECK;
+enum status session_store_cancel(struct redis_conn *conn, const struct session_store_conf *conf,
+                                 struct cancel_op *ops, size_t n, struct error *err) MUST_CHECK;
 enum status session_store_renew(struct redis_conn *conn, const struct session_store_conf *conf,
                                 struct renew_op *ops, size_t n, struct error *err) MUST_CHECK;
 /* Says for 10 s that this incarnation lives; without it a begin of another worker takes its claims: call it
@@ -127,5 +150,6 @@ enum status session_store_heartbeat(struct redis_conn *conn, const struct sessio
 
 /* Releases what the answer owns (reply, turns); the op may be used again. */
 void begin_op_finish(struct begin_op *op);
+void cancel_op_finish(struct cancel_op *op);
 
 #endif

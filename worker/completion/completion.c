@@ -69,7 +69,7 @@ static void put_locked(struct completion *c, struct task *task, bool urgent)
 void completion_put(struct completion *c, struct task **owned)
 {
     struct task *task = steal_ptr(owned);
-    bool urgent = dispatcher_has_successor(c->service->dispatcher, task);
+    bool urgent = task->outcome == OUTCOME_CANCELLED || dispatcher_has_successor(c->service->dispatcher, task);
     mutex_lock(&c->lock);
     put_locked(c, task, urgent);
     mutex_unlock(&c->lock);
@@ -86,6 +86,15 @@ void completion_drop(struct completion *c, struct task *list)
     mutex_unlock(&c->lock);
 }
 
+void completion_cancel(struct completion *c, struct task *list)
+{
+    for (struct task *task = list, *after; task != NULL; task = after) {
+        after = task->next;
+        outcome_cancelled(task);
+        completion_put(c, &task);
+    }
+}
+
 /* ---- carrying out one settled outcome ---- */
 
 static void log_end(const struct task *task, enum log_level level, const char *event)
@@ -96,14 +105,21 @@ static void log_end(const struct task *task, enum log_level level, const char *e
            F_INT("wait_ms", task->wait_ms), F_INT("duration_ms", clock_mono_ms() - task->received_ms));
 }
 
+/* From the control record, or for a job that was read later from its own, to now. -1: another process heard of it. */
+static int64_t cancelled_after_ms(const struct task *task)
+{
+    return atomic_load(&task->cancelled) ? clock_mono_ms() - task->cancelled_ms : -1;
+}
+
 /* The lane goes on, and with it the successor that was begun with this one's finish. */
 static void leave_lane(struct completion *c, struct task *task)
 {
     struct task *next = steal_ptr(&task->successor);
-    bool ended = next != NULL && next->outcome != OUTCOME_NONE; /* looked at while it is still ours */
-    dispatcher_end(c->service->dispatcher, task, next);
-    if (ended)
-        completion_put(c, &next);
+    if (dispatcher_end(c->service->dispatcher, task, next) || next == NULL)
+        return;
+    if (next->outcome == OUTCOME_NONE) /* cancelled since it was begun */
+        outcome_cancelled(next);
+    completion_put(c, &next);
 }
 
 static void end_published(struct completion *c, struct task *task, bool dead)
@@ -128,16 +144,27 @@ static void end_dropped(struct completion *c, struct task *task)
 
 static void put_successors_back(struct completion *c, struct task **tasks, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (tasks[i]->successor != NULL)
-            dispatcher_put_back(c->service->dispatcher, tasks[i], steal_ptr(&tasks[i]->successor));
+    for (size_t i = 0; i < n; i++) {
+        struct task *successor = steal_ptr(&tasks[i]->successor);
+        if (successor != NULL && !dispatcher_put_back(c->service->dispatcher, tasks[i], successor))
+            completion_cancel(c, successor);
+    }
+}
+
+/* The dispatcher doesn't take it. */
+static void give_up_waiting(struct completion *c, struct task *task)
+{
+    if (atomic_load(&task->partition->revoked))
+        end_dropped(c, task);
+    else
+        completion_cancel(c, task);
 }
 
 static void begin_again_later(struct completion *c, struct task *task)
 {
     put_successors_back(c, &task, 1); /* a lost claim: its turn isn't in the history yet */
     if (!dispatcher_wait(c->service->dispatcher, task, task->wait_ms))
-        end_dropped(c, task);
+        give_up_waiting(c, task);
 }
 
 static void carry_out(struct completion *c, struct task *task)
@@ -156,6 +183,13 @@ static void carry_out(struct completion *c, struct task *task)
         METRIC_INC(jobs_dead_total);
         log_end(task, LOG_WARN, "job_dead");
         end_published(c, task, true);
+        break;
+    case OUTCOME_CANCELLED:
+        METRIC_INC(jobs_cancelled_total);
+        log_at(LOG_INFO, "job_cancelled", F_STR("job", task->job.id), F_STR("topic", task->record.topic),
+               F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_INT("after_ms", cancelled_after_ms(task)),
+               F_INT("duration_ms", clock_mono_ms() - task->received_ms));
+        end_published(c, task, false);
         break;
     case OUTCOME_STORED:
         METRIC_INC(jobs_from_store_total);
@@ -176,7 +210,7 @@ static void carry_out(struct completion *c, struct task *task)
         METRIC_INC(job_suspects_total);
         log_end(task, LOG_WARN, "job_suspect");
         if (!dispatcher_suspect(c->service->dispatcher, task, task->begin.crashes))
-            end_dropped(c, task);
+            give_up_waiting(c, task);
         break;
     case OUTCOME_NONE:
         assert(false && "a task came to completion without an outcome");

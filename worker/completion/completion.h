@@ -18,6 +18,8 @@ enum status completion_start(struct completion *completion, struct error *err) M
 void completion_put(struct completion *completion, struct task **task);
 /* A list linked by `next` of tasks to give back unfinished (revoked, draining). */
 void completion_drop(struct completion *completion, struct task *list);
+/* A list linked by `next` of tasks that were cancelled, and that nobody has: ends them so. */
+void completion_cancel(struct completion *completion, struct task *list);
 /* Ends the thread once what it was given is carried out and acknowledged, or at until_ms. */
 void completion_stop(struct completion *completion, int64_t until_ms);
 void completion_destroy(struct completion *completion); /* NULL is fine */

@@ -58,9 +58,27 @@ void outcome_dead(struct task *task)
     task->reply = reply_encode_error(&task->job, &task->error, task->provider, task_attempts(task), &spent);
 }
 
+void outcome_cancelled(struct task *task)
+{
+    struct reply_timing spent = timing(task);
+    int attempts = task->outcome == OUTCOME_NONE ? (int)task->begin.fails : task_attempts(task); /* the last failure, if it isn't told yet */
+    error_set(&task->error, ERROR_CANCELLED, "cancelled", "the job was cancelled");
+    task->outcome = OUTCOME_CANCELLED;
+    task->settled = false;
+    free(task->reply);
+    free(task->turn);
+    task->turn = NULL;
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, attempts, &spent);
+}
+
+bool outcome_may_be_cancelled(enum outcome outcome)
+{
+    return outcome == OUTCOME_OK || outcome == OUTCOME_DEAD || outcome == OUTCOME_RETRY || outcome == OUTCOME_WAIT || outcome == OUTCOME_SUSPECT;
+}
+
 bool outcome_is_final(enum outcome outcome)
 {
-    return outcome == OUTCOME_OK || outcome == OUTCOME_DEAD;
+    return outcome == OUTCOME_OK || outcome == OUTCOME_DEAD || outcome == OUTCOME_CANCELLED;
 }
 
 static struct retry_settings_view backoff(const struct service *service)

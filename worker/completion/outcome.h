@@ -15,6 +15,11 @@ void outcome_not_begun(const struct service *service, struct task *task);
 /* A dead end: builds the error reply. task->error says why. */
 void outcome_dead(struct task *task);
 
+/* A control record asked for it: builds the reply of status cancelled. What was answered is thrown away. */
+void outcome_cancelled(struct task *task);
+/* False for one that has ended before, and for one that isn't ours to end any more. */
+bool outcome_may_be_cancelled(enum outcome outcome);
+
 /* True for the ends that Redis keeps: finish tells it of them, release of the others. */
 bool outcome_is_final(enum outcome outcome);
 

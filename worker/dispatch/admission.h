@@ -17,7 +17,7 @@
 
 /* In the order in which they are started. */
 enum admission_class {
-    ADMIT_EXPIRED, /* past its own deadline: no model is asked, so nothing bounds it */
+    ADMIT_EXPIRED, /* past its own deadline, or cancelled: no model is asked, so nothing bounds it */
     ADMIT_FEW,     /* a suspect among few */
     ADMIT_ALONE,   /* a suspect */
     ADMIT_FREE,

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dispatch/admission.h"
+#include "dispatch/cancelled_ids.h"
+#include "dispatch/job_index.h"
 #include "dispatch/task_list.h"
 #include "dispatch/timer_heap.h"
 #include "ops/metrics.h"
@@ -35,6 +37,8 @@ struct dispatcher {
 
     struct mutex lock; /* guards all below */
     struct lane *lanes;
+    struct job_index jobs; /* from dispatcher_add to dispatcher_end */
+    struct cancelled_ids cancelled;
     struct task_list heads[ADMISSION_CLASSES]; /* to begin (per-thread form: for a thread), once admitted */
     struct task_list ready;  /* admitted (batched form: and begun), waiting for a thread */
     struct admission admission;
@@ -74,6 +78,7 @@ void dispatcher_destroy(struct dispatcher *d)
         return;
     assert(d->lanes == NULL && d->heads[ADMIT_FREE].count == 0 && d->ready.count == 0);
     timer_heap_finish(&d->timers);
+    cancelled_ids_finish(&d->cancelled);
     cond_destroy(&d->begin_wake);
     cond_destroy(&d->timer_wake);
     mutex_destroy(&d->lock);
@@ -125,12 +130,35 @@ static bool begin_worthwhile_locked(struct dispatcher *d)
     return under_way < d->idle_count || under_way <= d->ahead_max / 2;
 }
 
+/* ---- which list a task is in ---- */
+
+static void put_locked(struct task_list *list, struct task *task, enum task_place place)
+{
+    task->place = place;
+    task_list_push(list, task);
+}
+
+static struct task *pull_locked(struct task_list *list)
+{
+    struct task *task = task_list_pop(list);
+    if (task != NULL)
+        task->place = PLACE_ENDING;
+    return task;
+}
+
+/* It is to be ended by whoever has it. */
+static bool is_cancelled(const struct task *task)
+{
+    bool waits_for_another = task->cancel_told > 0 && task->outcome == OUTCOME_WAIT;
+    return atomic_load(&task->cancelled) && !waits_for_another;
+}
+
 /* A task that a thread may have: to the thread that slept last, else to the ready list. */
 static void offer_locked(struct dispatcher *d, struct task *task)
 {
     struct sleeper *sleeper = d->closed ? NULL : d->idle;
     if (sleeper == NULL) {
-        task_list_push(&d->ready, task);
+        put_locked(&d->ready, task, PLACE_READY);
         return;
     }
     d->idle = sleeper->next;
@@ -149,7 +177,7 @@ static void pump_locked(struct dispatcher *d)
     }
     struct task_list *heads;
     while ((d->idle_count > 0 || d->ready.count < d->ahead_max) && (heads = admissible_locked(d)) != NULL) {
-        struct task *task = task_list_pop(heads);
+        struct task *task = pull_locked(heads);
         start_locked(d, task);
         offer_locked(d, task);
     }
@@ -158,6 +186,7 @@ static void pump_locked(struct dispatcher *d)
 static void begin_again_locked(struct dispatcher *d, struct task *task)
 {
     /* A permit is for its time: whoever waited for one goes first. */
+    task->place = PLACE_LINE;
     (reservations_waiting(&task->reservations) != NULL ? task_list_push_front : task_list_push)(&d->heads[task->class], task);
     pump_locked(d);
 }
@@ -199,7 +228,7 @@ static struct lane *lane_enter_locked(struct dispatcher *d, struct task *task)
 
 static struct task *lane_next_locked(struct lane *lane)
 {
-    struct task *next = task_list_pop(&lane->waiting);
+    struct task *next = pull_locked(&lane->waiting);
     if (next != NULL)
         atomic_fetch_sub(&next->partition->behind, 1);
     return next;
@@ -217,21 +246,42 @@ static struct task *lane_leave_locked(struct dispatcher *d, struct lane *lane)
     return lane->head;
 }
 
-void dispatcher_add(struct dispatcher *d, struct task *task)
+static void flag_locked(struct task *task, int64_t now_ms)
 {
-    mutex_lock(&d->lock);
+    if (atomic_load(&task->cancelled))
+        return;
+    task->cancelled_ms = now_ms;
+    atomic_store(&task->cancelled, true);
+}
+
+static void line_up_locked(struct dispatcher *d, struct task *task)
+{
     task->lane = lane_enter_locked(d, task);
     if (task->lane != NULL && task->lane->head != NULL) {
-        task_list_push(&task->lane->waiting, task);
+        put_locked(&task->lane->waiting, task, PLACE_LANE);
         atomic_fetch_add(&task->partition->behind, 1);
     } else {
         if (task->lane != NULL)
             task->lane->head = task;
         /* While a breaker is open, what was let in is to be the next probe: those parked have had their turn. */
+        task->place = PLACE_LINE;
         (d->admission.permits == ADMISSION_UNBOUNDED ? task_list_push : task_list_push_front)(&d->heads[task->class], task);
         pump_locked(d);
     }
+}
+
+bool dispatcher_add(struct dispatcher *d, struct task *task)
+{
+    int64_t now = clock_mono_ms();
+    mutex_lock(&d->lock);
+    job_index_add(&d->jobs, task);
+    bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
+    if (wanted)
+        line_up_locked(d, task);
+    else
+        flag_locked(task, now);
     mutex_unlock(&d->lock);
+    return wanted;
 }
 
 size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max)
@@ -246,7 +296,7 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
         size_t want = room > under_way ? room - under_way : 0;
         struct task_list *heads;
         while (n < max && n < want && (heads = admissible_locked(d)) != NULL) {
-            tasks[n] = task_list_pop(heads);
+            tasks[n] = pull_locked(heads);
             start_locked(d, tasks[n++]);
         }
         d->beginning += n;
@@ -260,8 +310,10 @@ void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n)
     mutex_lock(&d->lock);
     for (size_t i = 0; i < n; i++) {
         d->beginning--;
-        if (tasks[i] != NULL) /* NULL: begin ended it or sent it to wait */
-            offer_locked(d, tasks[i]);
+        if (tasks[i] == NULL || is_cancelled(tasks[i])) /* NULL: begin ended it or sent it to wait */
+            continue;
+        offer_locked(d, tasks[i]);
+        tasks[i] = NULL;
     }
     mutex_unlock(&d->lock);
 }
@@ -270,7 +322,7 @@ struct task *dispatcher_take(struct dispatcher *d, int index)
 {
     struct sleeper *self = &d->sleepers[index];
     mutex_lock(&d->lock);
-    struct task *task = d->closed ? NULL : task_list_pop(&d->ready);
+    struct task *task = d->closed ? NULL : pull_locked(&d->ready);
     if (task == NULL && !d->stopped) {
         self->given = NULL;
         self->next = d->idle;
@@ -296,15 +348,23 @@ void dispatcher_taken_done(struct dispatcher *d)
     METRIC_ADD(threads_busy, -1);
 }
 
+static bool may_wait(const struct task *task)
+{
+    return !atomic_load(&task->partition->revoked) && !is_cancelled(task);
+}
+
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
 {
     mutex_lock(&d->lock);
-    bool wanted = !atomic_load(&task->partition->revoked);
+    bool wanted = may_wait(task);
     if (wanted) {
         stop_locked(d, task);
-        if (task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY)
+        if (atomic_load(&task->cancelled))
+            task->class = ADMIT_EXPIRED;
+        else if (task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY)
             task->class = ADMIT_FREE;
         pump_locked(d);
+        task->place = PLACE_TIMER;
         timer_heap_push(&d->timers, task, clock_mono_ms() + wait_ms);
         if (timer_heap_peek(&d->timers) == task)
             cond_signal(&d->timer_wake);
@@ -316,7 +376,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes)
 {
     mutex_lock(&d->lock);
-    bool wanted = !atomic_load(&task->partition->revoked);
+    bool wanted = may_wait(task);
     if (wanted) {
         stop_locked(d, task);
         task->class = admission_class_of(crashes);
@@ -346,22 +406,31 @@ struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *
     return successor;
 }
 
-void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor)
+bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor)
 {
     mutex_lock(&d->lock);
+    bool wanted = !is_cancelled(successor);
     stop_locked(d, successor);
-    task_list_push_front(&task->lane->waiting, successor);
-    atomic_fetch_add(&successor->partition->behind, 1);
+    if (wanted) {
+        successor->place = PLACE_LANE;
+        task_list_push_front(&task->lane->waiting, successor);
+        atomic_fetch_add(&successor->partition->behind, 1);
+    } else {
+        successor->lane = NULL;
+    }
     mutex_unlock(&d->lock);
+    return wanted;
 }
 
-void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
+bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
 {
     mutex_lock(&d->lock);
+    bool goes_on = begun != NULL && begun->outcome == OUTCOME_NONE && !is_cancelled(begun);
+    job_index_remove(&d->jobs, task);
     stop_locked(d, task);
     if (begun != NULL) {
         task->lane->head = begun;
-        if (begun->outcome == OUTCOME_NONE)
+        if (goes_on)
             offer_locked(d, begun);
     } else if (task->lane != NULL) {
         struct task *successor = lane_leave_locked(d, task->lane);
@@ -371,6 +440,7 @@ void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
     task->lane = NULL;
     pump_locked(d);
     mutex_unlock(&d->lock);
+    return goes_on;
 }
 
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
@@ -456,8 +526,56 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
         if (successor != NULL) /* of the next grant of the same partition */
             begin_again_locked(d, successor);
     }
-    for (struct task *task = gone.first; task != NULL; task = task->next)
+    for (struct task *task = gone.first; task != NULL; task = task->next) {
         task->lane = NULL;
+        task->place = PLACE_ENDING;
+    }
+    pump_locked(d);
+    mutex_unlock(&d->lock);
+    return gone.first;
+}
+
+/* Takes it from where it waits; false: it doesn't. */
+static bool take_out_locked(struct dispatcher *d, struct task *task)
+{
+    switch (task->place) {
+    case PLACE_LANE:
+        task_list_remove(&task->lane->waiting, task);
+        atomic_fetch_sub(&task->partition->behind, 1);
+        task->lane = NULL; /* its head's, who goes on with the next */
+        break;
+    case PLACE_LINE:
+    case PLACE_SUSPECT:
+        task_list_remove(&d->heads[task->class], task);
+        break;
+    case PLACE_READY:
+        task_list_remove(&d->ready, task);
+        stop_locked(d, task);
+        break;
+    case PLACE_TIMER:
+        timer_heap_remove(&d->timers, task);
+        break;
+    case PLACE_ENDING:
+    case PLACE_RUNNING:
+        return false;
+    }
+    task->place = PLACE_ENDING;
+    return true;
+}
+
+struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere)
+{
+    struct task_list gone = {0};
+    *ret_elsewhere = false;
+    mutex_lock(&d->lock);
+    cancelled_ids_add(&d->cancelled, job_id, now_ms);
+    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->same_id_next) {
+        flag_locked(task, now_ms);
+        if (take_out_locked(d, task))
+            task_list_push(&gone, task);
+        else
+            *ret_elsewhere = true;
+    }
     pump_locked(d);
     mutex_unlock(&d->lock);
     return gone.first;

@@ -12,6 +12,10 @@
  * through retries and waits until dispatcher_end. Jobs without session and key have no lane.
  * In the per-thread form there is no begin thread: heads are ready at once.
  *
+ * A job is cancelled by its id. Where it waits here it is taken out at once; where somebody has it (begin thread, pool
+ * thread, completion) task->cancelled is set, and that one ends it, or at the latest when it comes back: none is taken in
+ * with the flag set. So from dispatcher_cancel's return no job of this id waits here.
+ *
  * One mutex, held for a few pointer moves, never across I/O. Any thread, unless said otherwise. */
 #ifndef CHAT_DISPATCH_DISPATCHER_H
 #define CHAT_DISPATCH_DISPATCHER_H
@@ -28,13 +32,14 @@ struct dispatcher;
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads);
 void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
 
-/* Takes a decoded job. Intake thread. */
-void dispatcher_add(struct dispatcher *d, struct task *task);
+/* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */
+bool dispatcher_add(struct dispatcher *d, struct task *task);
 
 /* Begin thread: waits for heads worth beginning: while a thread is free at once, else when few ready ones
  * are left, so that begins come in batches. Returns how many (up to max); 0: stopped. */
 size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max);
-/* The begin thread's answer for a claimed head: ready for a thread. */
+/* The begin thread's answer for a claimed head: ready for a thread, and nulled. Those that were cancelled meanwhile are
+ * left: the caller ends them. */
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
 
 /* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: the
@@ -44,7 +49,8 @@ struct task *dispatcher_take(struct dispatcher *d, int index);
 void dispatcher_taken_done(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
- * revoked (checked under the lock that dispatcher_remove_waiting takes, so that none slips in behind it). One whose claim
+ * revoked, or it was cancelled (checked under the lock that dispatcher_remove_waiting and dispatcher_cancel take, so that
+ * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
  * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
@@ -56,11 +62,12 @@ void dispatcher_permit(struct dispatcher *d, size_t permits);
  * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
  * on with dispatcher_end, or back with dispatcher_put_back. */
 struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task);
-void dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
+/* False: it was cancelled meanwhile, is of no lane any more, and the caller's to end. */
+bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
 /* The task has ended: its lane goes to the successor, which is begun. With one taken ahead, that one is the
- * lane's head from now on, and ready for a thread if it has no outcome yet (else the caller keeps it).
- * Call before giving up the last reference. */
-void dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun);
+ * lane's head from now on, and ready for a thread. False: it isn't, since it has an outcome, or was cancelled meanwhile; the
+ * caller keeps it. Call before giving up the last reference. */
+bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun);
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
 
@@ -74,6 +81,10 @@ enum task_place dispatcher_find(struct dispatcher *d, const struct partition *pa
 /* Takes out everything not with a thread or the begin thread: of one partition, or of all (NULL). Returns a
  * list linked by `next`; their lanes are released. The caller drops them. */
 struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition);
+/* Cancels every job of this id: those that are here, and those that are added from now on (dispatch/cancelled_ids.h). Returns
+ * those that waited, in a list linked by `next`, for the caller to end: one that was behind another has no lane any more,
+ * the others hold theirs until their end. *ret_elsewhere: others have one, which is flagged. */
+struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere);
 /* From now on no new head is begun and no job handed out; what runs goes on. */
 void dispatcher_close(struct dispatcher *d);
 /* Wakes every waiting thread for good. */

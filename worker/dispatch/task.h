@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <uthash.h>
 
 #include "base/error.h"
 #include "llm/llm_client.h"
@@ -23,6 +24,7 @@ enum outcome {
     OUTCOME_NONE,
     OUTCOME_OK,     /* answered: finish(ok), publish the reply */
     OUTCOME_DEAD,   /* bad end: finish(dead) when claimed, publish error reply and dead letter */
+    OUTCOME_CANCELLED, /* asked for by a control record: finish(cancelled) when claimed, else the store's cancel; publish the reply, no dead letter */
     OUTCOME_STORED, /* ended before: publish what the store holds */
     OUTCOME_RETRY,  /* failed on its merits: release(retry), begin again when due */
     OUTCOME_SUSPECT, /* crashed a process perhaps: not claimed; begin again when it may run among few, or alone */
@@ -53,7 +55,11 @@ struct task {
     struct lane *lane;  /* dispatcher's; NULL: unordered */
     enum admission_class class; /* dispatcher's, as the next */
     bool admitted;      /* under way: from its start to its end or its next wait */
-    struct task *next;  /* the list it is in */
+    enum task_place place; /* dispatcher's: which of its lists it is in; PLACE_ENDING: none */
+    struct task *prev, *next; /* the list it is in */
+    UT_hash_handle by_id; /* job_index's, as the next two */
+    struct task *same_id_prev, *same_id_next;
+    bool indexed;
     int64_t due_ms;     /* clock_mono_ms; while in the timer heap */
     uint64_t wait_seq;  /* breaks ties of due_ms: first in, first out */
     size_t heap_index;
@@ -65,6 +71,9 @@ struct task {
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
     atomic_bool claim_lost; /* the timekeeper heard so, and cut the call */
+    int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
+    atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
+    int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
 
     enum outcome outcome;
     struct error error;   /* DEAD, RETRY, WAIT: why */
@@ -79,6 +88,7 @@ struct task {
     bool at_fault;        /* others were answered between two of its failures: no outage explains them */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
+    bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
 
     /* The completion thread's, and once it was put its publisher's. */

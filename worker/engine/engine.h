@@ -21,6 +21,8 @@ enum status engine_start(const struct service *service, engine_thread_create *cr
 void engine_cancel_all(struct engine *engine);
 /* The same for the call of this task, if one runs. Any thread. */
 void engine_cancel(struct engine *engine, const struct task *task);
+/* The same for the calls of all tasks that are flagged as cancelled. Any thread. */
+void engine_cancel_flagged(struct engine *engine);
 /* How many threads have a job. Any thread. */
 int engine_busy(struct engine *engine);
 /* One log line a busy thread: its name, job, place, and for how long. Any thread. */

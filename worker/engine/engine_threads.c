@@ -130,6 +130,18 @@ void engine_cancel(struct engine *engine, const struct task *task)
     }
 }
 
+/* One that was taken and isn't seen here yet sees its flag itself, before it calls. */
+void engine_cancel_flagged(struct engine *engine)
+{
+    for (int i = 0; i < engine->count; i++) {
+        struct worker *worker = &engine->workers[i];
+        mutex_lock(&worker->lock);
+        if (worker->task != NULL && atomic_load(&worker->task->cancelled))
+            http_cancel_fire(worker->cancel);
+        mutex_unlock(&worker->lock);
+    }
+}
+
 int engine_busy(struct engine *engine)
 {
     int busy = 0;

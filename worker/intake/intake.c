@@ -203,7 +203,8 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
                                 .depth_max = JOB_DEPTH_MAX,
                                 .models_allowed = (const char *const *)settings->llm.models_allowed};
     if (decode(intake->service, task, &limits) == STATUS_OK) {
-        dispatcher_add(intake->service->dispatcher, task);
+        if (!dispatcher_add(intake->service->dispatcher, task))
+            completion_cancel(intake->service->completion, task);
         return;
     }
     METRIC_INC(jobs_undecodable_total);

@@ -30,6 +30,8 @@ enum status kafka_embedded_start(const struct settings *settings, struct kafka_e
                             settings->worker.deltas_topic};
     for (size_t i = 0; cluster != NULL && i < sizeof topics / sizeof *topics; i++)
         rd_kafka_mock_topic_create(cluster, topics[i], PARTITIONS, 1);
+    if (cluster != NULL && settings->worker.control_topic != NULL)
+        rd_kafka_mock_topic_create(cluster, settings->worker.control_topic, 1, 1);
     if (cluster == NULL || embedded_address_publish(rd_kafka_mock_cluster_bootstraps(cluster), err) != STATUS_OK) {
         if (cluster != NULL)
             rd_kafka_mock_cluster_destroy(cluster);

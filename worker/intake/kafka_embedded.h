@@ -7,7 +7,7 @@
 
 struct kafka_embedded;
 
-/* Starts it, creates the three topics (12 partitions each) and publishes its address where chat-producer
+/* Starts it, creates the topics (12 partitions each, the control topic one) and publishes its address where chat-producer
  * looks (wire/embedded_address.h). */
 enum status kafka_embedded_start(const struct settings *settings, struct kafka_embedded **ret, struct error *err) MUST_CHECK;
 const char *kafka_embedded_bootstrap(const struct kafka_embedded *embedded);

@@ -14,6 +14,7 @@
     M(jobs_ok_total,                 "counter", "Jobs answered by a provider.")                           \
     M(jobs_from_store_total,         "counter", "Jobs answered from the stored reply, without a provider.")\
     M(jobs_dead_total,               "counter", "Jobs that ended as a dead letter.")                      \
+    M(jobs_cancelled_total,          "counter", "Jobs that ended because a control record cancelled them.")  \
     M(jobs_dropped_total,            "counter", "Jobs given back unfinished: revoked partition or drain.")\
     M(jobs_done_before_total,        "counter", "Records that the completed set of a grant before says are done, skipped.") \
     M(jobs_duplicate_offset_total,   "counter", "Records seen before in the same assignment, ignored.")   \
@@ -46,6 +47,8 @@
     M(kafka_throttled_ms_total,      "counter", "Milliseconds by which brokers delayed answers for a quota.") \
     M(transactions_committed_total,  "counter", "Transactions committed (exactly-once).")                 \
     M(transactions_aborted_total,    "counter", "Transactions aborted; what they held goes into another (exactly-once).") \
+    M(control_records_total,         "counter", "Records read from the control topic.")                  \
+    M(control_undecodable_total,     "counter", "Control records that say nothing that is known.")        \
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
     M(partitions_paused,             "gauge",   "Partitions paused because the buffer is full.")          \

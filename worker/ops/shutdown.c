@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "completion/completion.h"
 #include "dispatch/dispatcher.h"
@@ -24,7 +25,7 @@ static bool all_gone_by(const struct service *service, int64_t until_ms, bool (*
     return true;
 }
 
-int shutdown_drain(const struct service *service, struct intake *intake, bool (*again)(void))
+int shutdown_drain(const struct service *service, struct intake *intake, struct control_reader **control, bool (*again)(void))
 {
     int64_t started = clock_mono_ms();
     int cut = 0;
@@ -41,6 +42,7 @@ int shutdown_drain(const struct service *service, struct intake *intake, bool (*
     if (again())
         return cut;
     intake_stop(intake);
+    control_reader_stop(steal_ptr(control));
     completion_stop(service->completion, clock_mono_ms() + AFTER_CUT_MS);
     log_info("drain_finished", F_INT("cut_short", cut), F_INT("left", metric_get(METRIC_jobs_alive)),
              F_INT("duration_ms", clock_mono_ms() - started));

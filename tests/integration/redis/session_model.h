@@ -171,6 +171,28 @@ static enum finish_state model_finish(int job, const struct claim *claim, enum e
     return FINISH_DONE;
 }
 
+static enum cancel_state model_cancel(int job, const char *token, const char *reply, int fingerprint, int origin)
+{
+    struct record *r = &model.records[job];
+    bool alive = r->state == RUN && strcmp(r->token, token) != 0 && !r->expired;
+    bool other = (r->state == RUN || r->state == OK) && r->fingerprint != fingerprint;
+    if (r->state == RUN && (alive || other))
+        r->cancel = true;
+    if (alive)
+        return CANCEL_TOLD;
+    if (other)
+        return CANCEL_OTHER;
+    if (r->state == OK || (r->state == CANCELLED && r->fingerprint == fingerprint) || (r->state == DEAD && r->origin == origin))
+        return CANCEL_DONE;
+    r->state = CANCELLED;
+    r->cancel = false;
+    r->fingerprint = fingerprint;
+    r->origin = origin;
+    strcpy(r->token, token);
+    strcpy(r->reply, reply);
+    return CANCEL_ENDED;
+}
+
 static bool model_release(int job, const char *token, enum release_kind kind)
 {
     struct record *r = &model.records[job];

@@ -9,7 +9,7 @@ struct testimony {
     char token[33]; /* of the last claim; empty: none that Redis remembers */
     int64_t epoch, fails;
     int fingerprint;
-    bool running, ok, bad;
+    bool running, ok, bad, cancelled;
     char reply[96]; /* of the end */
 };
 
@@ -40,6 +40,7 @@ static const char *saw_run(int job, const char *token, int64_t epoch, int64_t fa
         return "the epoch didn't grow";
     if (t->bad)
         t->fails = 0;
+    t->cancelled = false;
     if (fails != t->fails)
         return "failures aren't counted as they were told";
     strcpy(t->token, token);
@@ -100,6 +101,22 @@ static const char *saw_finish(int job, const struct claim *claim, enum end_state
         turn->job = job;
         strcpy(turn->token, claim->token);
     }
+    return NULL;
+}
+
+/* By one who doesn't run it, as far as it knows. */
+static const char *saw_cancel(int job, const char *token, const char *reply, int fingerprint)
+{
+    struct testimony *t = &witness.jobs[job];
+    if (t->ok)
+        return "an answered job was cancelled";
+    if (t->bad && strcmp(t->reply, reply) != 0 && t->fingerprint == fingerprint && t->cancelled)
+        return "a job was cancelled twice";
+    strcpy(t->token, *token ? token : "nobody's");
+    t->running = false;
+    t->bad = t->cancelled = true;
+    t->fingerprint = fingerprint;
+    strcpy(t->reply, reply);
     return NULL;
 }
 

@@ -1,4 +1,4 @@
-/* The protocol's scripts under fire: random sequences of begin, finish, release, renew and heartbeat by several clients,
+/* The protocol's scripts under fire: random sequences of begin, finish, release, renew, cancel and heartbeat by several clients,
  * alone and in batches, with killed connections, lost and late answers, expired leases, robbed holders that come back,
  * dead holders, newer lives, replays, cancels, lost scripts, evicted keys, and failovers to a replica that lacks the last
  * writes; against a model in plain C, and against a witness who knows the answers alone.
@@ -119,7 +119,7 @@ static struct held *held_any(struct client *c, int job)
 
 /* ---- one move: what a client tells Redis of one job ---- */
 
-enum kind { BEGIN, FINISH, RELEASE, RENEW };
+enum kind { BEGIN, FINISH, RELEASE, RENEW, CANCEL };
 
 struct move {
     enum kind kind;
@@ -220,6 +220,22 @@ static void renew_answered(const struct move *move, bool was_held)
     SAW(saw_renew(move->job, move->held.claim.token, was_held));
 }
 
+static void cancel_answered(const struct client *c, const struct move *move, const struct cancel_op *op)
+{
+    const struct held *held = &move->held;
+    const struct record *r = &model.records[move->job];
+    CHECK_EQ(op->state, model_cancel(move->job, held->claim.token, held->reply, held->fingerprint, held->origin));
+    if (op->state == CANCEL_ENDED) {
+        SAW(saw_cancel(move->job, held->claim.token, held->reply, held->fingerprint));
+    } else if (op->state == CANCEL_DONE) {
+        SAW(saw_done(move->job, op->end_state, op->stored));
+        CHECK_EQ(op->end_state, r->state - OK);
+        CHECK(op->stored && strcmp(op->stored, r->reply) == 0);
+    } else if (op->state == CANCEL_TOLD) {
+        CHECK(op->busy_ms > 0 && op->busy_ms <= c->conf.lease_ms + 1);
+    }
+}
+
 /* ---- the call itself ---- */
 
 struct ops {
@@ -227,7 +243,8 @@ struct ops {
     struct finish_op finishes[BATCH];
     struct release_op releases[BATCH];
     struct renew_op renews[BATCH];
-    size_t begin_count, finish_count, release_count, renew_count;
+    struct cancel_op cancels[BATCH];
+    size_t begin_count, finish_count, release_count, renew_count, cancel_count;
 };
 
 static void fill(struct ops *ops, const struct client *c, const struct call *call)
@@ -253,6 +270,10 @@ static void fill(struct ops *ops, const struct client *c, const struct call *cal
         case RENEW:
             ops->renews[ops->renew_count++] = (struct renew_op){.claim = claim, .lease_ms = c->conf.lease_ms};
             break;
+        case CANCEL:
+            ops->cancels[ops->cancel_count++] =
+                (struct cancel_op){.claim = claim, .fingerprint = fingerprint, .origin = origin, .reply = move->held.reply};
+            break;
         }
     }
 }
@@ -265,6 +286,8 @@ static enum status tell(struct client *c, struct ops *ops, struct error *err)
         return session_store_begin(c->conn, &c->conf, ops->begins, ops->begin_count, err);
     if (ops->release_count > 0)
         return session_store_release(c->conn, &c->conf, ops->releases, ops->release_count, err);
+    if (ops->cancel_count > 0)
+        return session_store_cancel(c->conn, &c->conf, ops->cancels, ops->cancel_count, err);
     return session_store_renew(c->conn, &c->conf, ops->renews, ops->renew_count, err);
 }
 
@@ -276,7 +299,7 @@ static void reconnect(struct client *c)
 
 static void answered(struct client *c, const struct call *call, struct ops *ops)
 {
-    size_t begins = 0, finishes = 0, releases = 0, renews = 0;
+    size_t begins = 0, finishes = 0, releases = 0, renews = 0, cancels = 0;
     for (const struct move *move = call->moves; move < call->moves + call->n; move++) {
         switch (move->kind) {
         case BEGIN:
@@ -297,8 +320,18 @@ static void answered(struct client *c, const struct call *call, struct ops *ops)
             CHECK_EQ(ops->renews[renews].error.class, ERROR_NONE);
             renew_answered(move, ops->renews[renews++].held);
             break;
+        case CANCEL:
+            CHECK_EQ(ops->cancels[cancels].error.class, ERROR_NONE);
+            cancel_answered(c, move, &ops->cancels[cancels]);
+            cancel_op_finish(&ops->cancels[cancels++]);
+            break;
         }
     }
+}
+
+static enum end_state end_of(const char *name)
+{
+    return strcmp(name, "ok") == 0 ? END_OK : strcmp(name, "dead") == 0 ? END_DEAD : END_CANCELLED;
 }
 
 static void overheard_begin(struct client *c, const struct move *move, const redisReply *reply)
@@ -313,7 +346,7 @@ static void overheard_begin(struct client *c, const struct move *move, const red
         op.crashes = parts[3]->integer;
         op.first_failed_ms = parts[4]->integer;
     } else if (op.state == BEGIN_DONE) {
-        op.end_state = strcmp(parts[1]->str, "ok") == 0 ? END_OK : strcmp(parts[1]->str, "dead") == 0 ? END_DEAD : END_CANCELLED;
+        op.end_state = end_of(parts[1]->str);
         op.reply = parts[2]->str;
     } else if (op.state == BEGIN_SUSPECT) {
         op.crashes = parts[1]->integer;
@@ -323,6 +356,19 @@ static void overheard_begin(struct client *c, const struct move *move, const red
         op.holder_is_self = strcmp(op.holder, c->conf.self.id) == 0;
     }
     begin_answered(c, move, &op, false);
+}
+
+static void overheard_cancel(const struct client *c, const struct move *move, const redisReply *reply)
+{
+    const char *what = reply->element[0]->str;
+    struct cancel_op op = {.state = strcmp(what, "ended") == 0 ? CANCEL_ENDED : strcmp(what, "done") == 0 ? CANCEL_DONE : strcmp(what, "told") == 0 ? CANCEL_TOLD : CANCEL_OTHER};
+    if (op.state == CANCEL_DONE) {
+        op.end_state = end_of(reply->element[1]->str);
+        op.stored = reply->element[2]->str;
+    } else if (op.state == CANCEL_TOLD) {
+        op.busy_ms = reply->element[1]->integer;
+    }
+    cancel_answered(c, move, &op);
 }
 
 static void overhear(void *arg, size_t index, const redisReply *reply)
@@ -341,6 +387,7 @@ static void overhear(void *arg, size_t index, const redisReply *reply)
         break;
     case RELEASE: release_answered(c, move, reply->element[0]->integer == 1, reply->element[1]->integer); break;
     case RENEW: renew_answered(move, reply->integer == 1); break;
+    case CANCEL: overheard_cancel(c, move, reply); break;
     }
 }
 
@@ -445,14 +492,32 @@ static void add_with_claim(struct client *c, struct call *call, enum kind kind)
     call->moves[call->n++] = (struct move){.kind = kind, .job = job, .release = one_in(2) ? RELEASE_RETRY : RELEASE_DROP, .held = *held};
 }
 
+/* By one that waits for the job, or whose begin was never answered: its claim may be there. Then it isn't begun again. */
+static void add_cancel(struct client *c, struct call *call)
+{
+    int job = below(JOBS);
+    struct held *last = &c->held[job][0];
+    struct held held = {.fingerprint = one_in(8), .origin = below(2)};
+    if (is_in(call, job))
+        return;
+    if (*last->claim.token && !last->known && !last->released && one_in(2)) {
+        last->released = true;
+        held = *last;
+    }
+    snprintf(held.reply, sizeof held.reply, "{\"cancelled\":\"%d by %d\"}", step, c->index);
+    call->moves[call->n++] = (struct move){.kind = CANCEL, .job = job, .held = held};
+}
+
 static void client_acts(struct client *c)
 {
     struct call call = {.client = c->index};
-    static const enum kind kinds[] = {BEGIN, BEGIN, BEGIN, FINISH, RELEASE, RELEASE, RENEW};
+    static const enum kind kinds[] = {BEGIN, BEGIN, BEGIN, FINISH, RELEASE, RELEASE, RENEW, CANCEL};
     enum kind kind = kinds[below(sizeof kinds / sizeof *kinds)];
     for (int n = one_in(3) ? BATCH : 1; n > 0; n--) {
         if (kind == BEGIN)
             add_begin(c, &call);
+        else if (kind == CANCEL)
+            add_cancel(c, &call);
         else
             add_with_claim(c, &call, kind);
     }

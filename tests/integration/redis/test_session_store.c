@@ -364,3 +364,157 @@ Test(session_store, a_suspect_is_not_claimed_until_its_caller_is_ready_for_it)
     cr_expect(finish(conn, &a, first.claim, END_OK, "{}") == FINISH_LOST);
     fixture_give(conn);
 }
+
+/* ---- cancel ---- */
+
+static struct cancel_op cancel_from(struct redis_conn *conn, const struct session_store_conf *conf, const char *job, const char *token,
+                                    const char *origin, const char *reply)
+{
+    struct cancel_op op = {.claim = {.session = "s", .job_id = job}, .fingerprint = "fp", .origin = origin, .reply = reply};
+    snprintf(op.claim.token, sizeof op.claim.token, "%s", token);
+    OK(session_store_cancel(conn, conf, &op, 1, &error));
+    cr_assert(op.error.class == ERROR_NONE, "%s", op.error.message);
+    return op;
+}
+
+static struct cancel_op cancel(struct redis_conn *conn, const struct session_store_conf *conf, const char *job, const char *reply)
+{
+    return cancel_from(conn, conf, job, "", "jobs-0-1", reply);
+}
+
+/* What a begin of the same job gets: that reply. */
+static void expect_cancelled(struct redis_conn *conn, const struct session_store_conf *conf, const char *job, const char *reply)
+{
+    struct begin_op again = begin(conn, conf, "s", job);
+    cr_assert(again.state == BEGIN_DONE && again.end_state == END_CANCELLED, "%s", job);
+    cr_expect_str_eq(again.reply, reply);
+    begin_op_finish(&again);
+    cr_expect(fixture_int("HEXISTS %s:{s}:job:%s cancel", fixture.prefix, job) == 0);
+    cr_expect(fixture_int("LLEN %s:{s}:history", fixture.prefix) == 0);
+    int64_t ttl = fixture_int("TTL %s:{s}:job:%s", fixture.prefix, job);
+    cr_expect(ttl > 3000 && ttl <= 3600, "its reply's life: %lld", (long long)ttl);
+}
+
+Test(session_store, a_job_that_nobody_runs_is_cancelled_once_and_answered_the_same)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    cr_assert(cancel(conn, &conf, "new", "{\"c\":1}").state == CANCEL_ENDED);
+    expect_cancelled(conn, &conf, "new", "{\"c\":1}");
+
+    struct begin_op op = begin(conn, &conf, "s", "idle");
+    struct release_op release = {.claim = op.claim, .kind = RELEASE_RETRY};
+    OK(session_store_release(conn, &conf, &release, 1, &error));
+    cr_assert(cancel(conn, &conf, "idle", "{\"c\":2}").state == CANCEL_ENDED);
+    expect_cancelled(conn, &conf, "idle", "{\"c\":2}");
+
+    /* A repeat, and the duplicate from another place. */
+    static const char *const origins[] = {"jobs-0-1", "jobs-3-9"};
+    for (int i = 0; i < 2; i++) {
+        struct cancel_op again = cancel_from(conn, &conf, "idle", "", origins[i], "{\"c\":3}");
+        cr_assert(again.state == CANCEL_DONE && again.end_state == END_CANCELLED);
+        cr_expect_str_eq(again.stored, "{\"c\":2}");
+        cancel_op_finish(&again);
+    }
+    fixture_give(conn);
+}
+
+Test(session_store, what_has_ended_stays_so_and_a_replay_of_a_dead_one_is_cancelled)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    static const char *const jobs[] = {"ok", "dead"};
+    for (int i = 0; i < 2; i++) {
+        struct begin_op op = begin(conn, &conf, "s", jobs[i]);
+        cr_assert(finish(conn, &conf, op.claim, i ? END_DEAD : END_OK, NULL) == FINISH_DONE);
+        struct cancel_op late = cancel(conn, &conf, jobs[i], "{}");
+        cr_assert(late.state == CANCEL_DONE && late.end_state == (i ? END_DEAD : END_OK));
+        cr_expect_str_eq(late.stored, "{\"r\":1}");
+        cancel_op_finish(&late);
+    }
+    cr_assert(cancel_from(conn, &conf, "dead", "", "jobs-3-9", "{\"c\":1}").state == CANCEL_ENDED);
+    struct cancel_op again = cancel_from(conn, &conf, "dead", "", "jobs-3-9", "{}");
+    cr_assert(again.state == CANCEL_DONE && again.end_state == END_CANCELLED);
+    cancel_op_finish(&again);
+    fixture_give(conn);
+}
+
+Test(session_store, whoever_runs_a_cancelled_job_can_end_it_so_alone)
+{
+    struct session_store_conf holder = fixture_conf("a", NULL, 1), other = fixture_conf("b", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op op = begin(conn, &holder, "s", "j");
+    struct cancel_op told = cancel(conn, &other, "j", "{}");
+    cr_assert(told.state == CANCEL_TOLD && told.busy_ms > 0 && told.busy_ms <= 3600000);
+    cr_assert(finish(conn, &holder, op.claim, END_OK, "{\"job\":\"j\"}") == FINISH_CANCELLED);
+    cr_assert(finish(conn, &holder, op.claim, END_DEAD, NULL) == FINISH_CANCELLED);
+    cr_assert(finish(conn, &holder, op.claim, END_CANCELLED, NULL) == FINISH_DONE);
+    cr_assert(finish(conn, &holder, op.claim, END_CANCELLED, NULL) == FINISH_DONE, "a repeat");
+    expect_cancelled(conn, &holder, "j", "{\"r\":1}");
+
+    /* Given back instead, it is the caller's to end, and the flag goes with it. */
+    op = begin(conn, &holder, "s", "k");
+    cr_assert(cancel(conn, &other, "k", "{}").state == CANCEL_TOLD);
+    struct release_op release = {.claim = op.claim, .kind = RELEASE_DROP};
+    OK(session_store_release(conn, &holder, &release, 1, &error));
+    cr_assert(cancel(conn, &other, "k", "{\"c\":2}").state == CANCEL_ENDED);
+    expect_cancelled(conn, &other, "k", "{\"c\":2}");
+    fixture_give(conn);
+}
+
+Test(session_store, a_claim_that_ran_out_or_that_is_the_callers_own_is_ended)
+{
+    struct session_store_conf holder = fixture_conf("a", NULL, 1), other = fixture_conf("b", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    holder.lease_ms = 1;
+    struct begin_op op = begin(conn, &holder, "s", "j");
+    fixture_wait_redis_ms(3);
+    cr_assert(cancel(conn, &other, "j", "{\"c\":1}").state == CANCEL_ENDED);
+    cr_assert(finish(conn, &holder, op.claim, END_OK, "{\"job\":\"j\"}") == FINISH_LOST, "its answer is thrown away");
+    expect_cancelled(conn, &other, "j", "{\"c\":1}");
+
+    /* A begin whose answer was lost. */
+    op = begin(conn, &other, "s", "k");
+    cr_assert(cancel_from(conn, &other, "k", op.claim.token, "jobs-0-1", "{\"c\":2}").state == CANCEL_ENDED);
+    expect_cancelled(conn, &other, "k", "{\"c\":2}");
+    fixture_give(conn);
+}
+
+Test(session_store, another_contents_record_is_left_as_it_is)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct begin_op op = begin(conn, &conf, "s", "j");
+    cr_assert(finish(conn, &conf, op.claim, END_OK, NULL) == FINISH_DONE);
+    struct cancel_op other = {.claim = {.session = "s", .job_id = "j"}, .fingerprint = "another", .origin = "jobs-0-2", .reply = "{}"};
+    OK(session_store_cancel(conn, &conf, &other, 1, &error));
+    cr_assert(other.error.class == ERROR_NONE && other.state == CANCEL_OTHER);
+    struct begin_op again = begin(conn, &conf, "s", "j");
+    cr_assert(again.state == BEGIN_DONE && again.end_state == END_OK);
+    begin_op_finish(&again);
+    fixture_give(conn);
+}
+
+/* Carried out by Redis, but the answer is lost; and the whole call again. */
+Test(session_store, a_cancel_whose_answer_was_lost_is_repeated)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct cancel_op ops[3];
+    static const char *const jobs[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++)
+        ops[i] = (struct cancel_op){.claim = {.session = "s", .job_id = jobs[i]}, .fingerprint = "fp", .origin = "jobs-0-1", .reply = "{\"c\":1}"};
+    OK(session_store_cancel(conn, &conf, ops, 3, &error));
+    fixture_do("SCRIPT FLUSH");
+    for (int i = 0; i < 3; i++)
+        ops[i].reply = "{\"c\":2}";
+    OK(session_store_cancel(conn, &conf, ops, 3, &error));
+    for (int i = 0; i < 3; i++) {
+        cr_assert(ops[i].state == CANCEL_DONE && ops[i].end_state == END_CANCELLED);
+        cr_expect_str_eq(ops[i].stored, "{\"c\":1}");
+        cancel_op_finish(&ops[i]);
+    }
+    fixture_kill(conn);
+    cr_assert(session_store_cancel(conn, &conf, ops, 3, &error) == STATUS_FAILED && error.class == ERROR_UNAVAILABLE);
+    fixture_give(conn);
+}

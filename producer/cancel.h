@@ -1,0 +1,15 @@
+/* The record that cancels a job (wire/control.h), as `cancel` and an interrupted `ask` send it. One thread. */
+#ifndef CHAT_PRODUCER_CANCEL_H
+#define CHAT_PRODUCER_CANCEL_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/error.h"
+
+#define CONTROL_TOPIC "chat.control" /* unless --control-topic says otherwise */
+
+/* Queues it; its report has opaque as _private. Waits a second at most for word of the topic. FAILED: there is none
+ * (ERROR_UNAVAILABLE), or the id is none (ERROR_PERMANENT). */
+enum status cancel_send(rd_kafka_t *producer, const char *control_topic, const char *job, void *opaque, struct error *err) MUST_CHECK;
+
+#endif

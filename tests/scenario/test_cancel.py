@@ -1,0 +1,308 @@
+"""A job that is cancelled ends wherever it is: at a thread, behind another, in a wait, in Kafka; with one reply that says so."""
+import json
+import signal
+import subprocess
+
+import pytest
+from parts import BIN, Topics, job_of, wait_until
+
+SLOW = "[[fault:slow ms=60000 times=1]] hi"
+
+
+class Place:
+    """A Kafka and a Redis that outlive the workers."""
+
+    def __init__(self, stage, *sim):
+        self.stage, self.redis, self.sim = stage, stage.redis(), stage.simulator(*sim)
+        self.kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, chat_control=2)
+        self.topics = Topics(self.kafka.bootstrap)
+
+    def worker(self, name="worker", **settings):
+        return self.stage.worker(self.redis, self.sim, name=name, bootstrap=self.kafka.bootstrap,
+                                 **{"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "300", **settings})
+
+    def state(self, job, session="s"):
+        return self.redis.client.hget(f"chat:{{{session}}}:job:{job}", "state")
+
+    def history(self, session="s"):
+        return [json.loads(turn)["job"] for turn in self.redis.client.lrange(f"chat:{{{session}}}:history", 0, -1)]
+
+    def running(self, count=1):
+        wait_until(lambda: self.sim.stats()["in_flight"] == count, "the calls under way")
+
+    def is_cancelled(self, job, session="s"):
+        """By its one reply, its record and the history; and no letter."""
+        reply = self.topics.reply_of(job)
+        assert (reply["status"], reply["error"]["code"], reply["error"]["retriable"]) == ("cancelled", "cancelled", False)
+        assert self.state(job, session) == "cancelled" and job not in self.history(session)
+        assert [r for r in self.topics.all("chat.dead") if job in r.value().decode()] == []
+        return reply
+
+
+@pytest.fixture
+def place(stage):
+    return Place(stage)
+
+
+def at_rest(worker):
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "all acknowledged")
+
+
+def test_a_running_job_is_cut_short_and_the_provider_sees_it(place, redis_io):
+    worker = place.worker(**{"worker.redis_io": redis_io})
+    place.topics.send({"id": "j", "message": SLOW, "metadata": {"for": "me"}}, key="s")
+    place.running()
+    place.topics.cancel("j")
+    assert place.is_cancelled("j")["metadata"] == {"for": "me"}
+    wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the connection gone")
+    at_rest(worker)
+    (event,) = worker.wait_event("job_cancelled", job="j", topic="chat.jobs")
+    assert event["offset"] == "0" and int(event["after_ms"]) >= 0
+    assert worker.metric("jobs_cancelled_total") == 1 and worker.metric("control_records_total") == 1
+    place.topics.send({"id": "next", "message": "hi"}, key="s")
+    assert "[messages=1]" in place.topics.reply_of("next")["message"]["content"], "the session goes on without it"
+
+
+def test_one_behind_a_slow_one_is_answered_before_it_and_the_lane_goes_on(place, redis_io):
+    worker = place.worker(**{"worker.redis_io": redis_io})
+    place.topics.send({"id": "first", "message": "[[fault:slow ms=2500 times=1]] hi"}, key="s")
+    place.running()
+    for job in ("second", "third"):
+        place.topics.send({"id": job, "message": "hi"}, key="s")
+    wait_until(lambda: worker.metric("jobs_received_total") == 3, "all read")
+    place.topics.cancel("second")
+    place.is_cancelled("second")
+    assert place.sim.stats()["in_flight"] == 1, "the first one runs on"
+    assert place.topics.reply_of("first")["status"] == place.topics.reply_of("third")["status"] == "ok"
+    assert place.history() == ["first", "third"] and place.sim.stats()["requests"] == 2
+    at_rest(worker)
+
+
+def test_one_that_waits_for_a_thread_gives_up_its_place(place, redis_io):
+    """Begun ahead in the one form, in line in the other."""
+    worker = place.worker(**{"worker.redis_io": redis_io, "worker.threads": "1"})
+    place.topics.send({"id": "first", "message": "[[fault:slow ms=2500 times=1]] hi"}, key="s")
+    place.running()
+    place.topics.send({"id": "j", "message": "hi"}, key="t")
+    wait_until(lambda: worker.metric("jobs_received_total") == 2, "read")
+    place.topics.cancel("j")
+    place.is_cancelled("j", "t")
+    assert place.sim.stats()["in_flight"] == 1
+    assert place.topics.reply_of("first")["status"] == "ok" and place.sim.stats()["requests"] == 1
+    at_rest(worker)
+
+
+def test_one_that_waits_for_a_retry_ends_at_once_and_its_lane_goes_on(place, redis_io):
+    worker = place.worker(**{"worker.redis_io": redis_io, "retry.backoff_ms": "60000", "retry.backoff_max_ms": "3600000"})
+    place.topics.send({"id": "j", "message": "hi [[fault:429 retry-after=30]]"}, key="s")
+    worker.wait_event("job_retry", job="j")
+    place.topics.send({"id": "next", "message": "hi"}, key="s")
+    place.topics.cancel("j")
+    assert place.is_cancelled("j")["attempts"] == 1, "what was tried is said"
+    assert place.topics.reply_of("next")["status"] == "ok"
+    at_rest(worker)
+
+
+def test_one_that_waits_while_the_provider_is_away_ends_all_the_same(place, redis_io):
+    place.sim.faults("503")
+    worker = place.worker(**{"worker.redis_io": redis_io, "retry.backoff_ms": "60000", "retry.backoff_max_ms": "3600000"})
+    for n in range(12):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    worker.wait_event("breaker_opened")
+    alive = worker.metric("jobs_alive")
+    assert alive > 0
+    for n in range(12):
+        place.topics.cancel(f"j{n}")
+    worker.wait_event("job_cancelled", alive)
+    place.sim.faults("")
+
+
+def test_one_that_is_still_in_kafka_is_cancelled_when_it_is_read(place, redis_io):
+    """Both records are older than the worker: it reads the control topic first."""
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    place.topics.send({"id": "other", "message": "hi"}, key="s")
+    place.topics.cancel("j")
+    worker = place.worker(**{"worker.redis_io": redis_io})
+    place.is_cancelled("j")
+    assert place.topics.reply_of("other")["status"] == "ok" and place.sim.stats()["requests"] == 1
+    assert worker.events("job_cancelled", job="j")
+
+
+def test_one_that_was_answered_stays_so_and_nothing_more_is_published(place, redis_io):
+    worker = place.worker(**{"worker.redis_io": redis_io})
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    assert place.topics.reply_of("j")["status"] == "ok"
+    at_rest(worker)
+    place.topics.cancel("j")
+    worker.wait_event("cancel_heard", job="j", waited=0, under_way=0)
+    place.topics.send({"id": "other", "message": "hi"}, key="s")
+    assert place.topics.reply_of("other")["status"] == "ok"
+    assert [job_of(r) for r in place.topics.all("chat.replies")].count("j") == 1
+    assert place.state("j") == "ok" and worker.metric("jobs_cancelled_total") == 0
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    replies = wait_until(lambda: (found := [r for r in place.topics.all("chat.replies") if job_of(r) == "j"])[1:] and found, "the duplicate's")
+    assert len({r.value() for r in replies}) == 1, "answered from the store, as ever"
+
+
+def test_a_duplicate_of_a_cancelled_one_is_answered_the_same(place, redis_io):
+    """Two that wait behind each other, one that comes later, one that a new worker is given again."""
+    worker = place.worker(**{"worker.redis_io": redis_io})
+    for _ in range(2):
+        place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    wait_until(lambda: worker.metric("jobs_received_total") == 2, "both read")
+    place.topics.cancel("j")
+    place.topics.read("chat.replies", 2)
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    records = place.topics.read("chat.replies", 3)
+    assert {json.loads(r.value())["status"] for r in records} == {"cancelled"} and len({r.value() for r in records}) == 1
+    at_rest(worker)
+    assert place.sim.stats()["requests"] == 1
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.worker("second", **{"worker.redis_io": redis_io})
+    assert len({r.value() for r in place.topics.read("chat.replies", 4)}) == 1
+    assert place.sim.stats()["requests"] == 1 and place.topics.all("chat.dead") == []
+
+
+def test_one_that_another_worker_runs_is_cancelled_there_and_answered_here(place, redis_io):
+    """A holder that doesn't read the control topic learns it at its end: its answer is thrown away."""
+    deaf = place.worker("deaf", **{"worker.redis_io": redis_io, "worker.control_topic": ""})
+    place.topics.send({"id": "j", "message": "[[fault:slow ms=3000 times=1]] hi"}, key="s")
+    place.running()
+    deaf.signal(signal.SIGSTOP)
+    other = place.worker("other", ready=False, **{"worker.redis_io": redis_io})
+    other.wait_event("job_waits", job="j", code="claim_busy")
+    place.topics.cancel("j")
+    wait_until(lambda: place.redis.client.hget("chat:{s}:job:j", "cancel") == "1", "the holder told")
+    deaf.signal(signal.SIGCONT)
+    place.is_cancelled("j")
+    wait_until(lambda: deaf.metric("jobs_alive") == 0 and other.metric("jobs_alive") == 0, "both let go")
+    assert place.sim.stats()["requests"] == 1 and place.history() == []
+    assert len({r.value() for r in place.topics.all("chat.replies")}) == 1
+
+
+def test_of_many_the_cancelled_end_so_and_the_others_well(place, redis_io):
+    """Every other one, while they come, run and wait in their lanes: each has one reply, in one form or the other."""
+    place.sim.faults("slow ms=20 rate=0.5")
+    worker = place.worker(**{"worker.redis_io": redis_io, "worker.threads": "8"})
+    for n in range(400):
+        place.topics.producer.produce("chat.jobs", value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n % 20}")
+        if n % 2:
+            place.topics.producer.produce("chat.control", value=json.dumps({"cancel": f"j{n}"}))
+    assert place.topics.producer.flush(30) == 0
+    replies = place.topics.replies(400)
+    assert {replies[f"j{n}"]["status"] for n in range(0, 400, 2)} == {"ok"}
+    ends = [replies[f"j{n}"]["status"] for n in range(1, 400, 2)]
+    assert set(ends) <= {"ok", "cancelled"} and ends.count("cancelled") > 0
+    at_rest(worker)
+    assert len(place.topics.all("chat.replies")) == 400
+    for s in range(20):
+        turns = place.history(f"s{s}")
+        assert turns == sorted(turns, key=lambda job: int(job[1:])) and all(replies[job]["status"] == "ok" for job in turns)
+
+
+def test_control_records_that_say_nothing_are_counted_and_skipped(place):
+    worker = place.worker()
+    for value in ("not json", "[]", "{}", '{"cancel":7}', '{"cancel":""}', "x" * 5000, '{"stop":"all"}'):
+        place.topics.send(value, topic="chat.control")
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    place.topics.send({"cancel": "j", "why": "a later version's"}, topic="chat.control")
+    place.is_cancelled("j")
+    assert worker.metric("control_undecodable_total") == 7 == len(worker.events("control_undecodable"))
+
+
+def test_a_control_topic_that_is_not_there_stops_nothing_and_is_found_later(place):
+    place.kafka.tell("topic", "chat.control", "UNKNOWN_TOPIC_OR_PART")
+    worker = place.worker()
+    (said,) = worker.wait_event("control_topic_missing")
+    assert said["topic"] == "chat.control"
+    place.topics.send({"id": "before", "message": "hi"}, key="s")
+    assert place.topics.reply_of("before")["status"] == "ok"
+    place.kafka.tell("topic", "chat.control", "NO_ERROR")
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    place.topics.cancel("j")
+    place.is_cancelled("j")
+
+
+def test_with_an_empty_setting_no_control_topic_is_read(place):
+    worker = place.worker(**{"worker.control_topic": ""})
+    place.topics.cancel("j")
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    assert place.topics.reply_of("j")["status"] == "ok"
+    assert worker.metric("control_records_total") == 0 and not worker.events("control_topic_missing")
+
+
+class Asking:
+    """chat-producer ask, as a script runs it."""
+
+    def __init__(self, place, *arguments):
+        self.process = subprocess.Popen(["env", "--default-signal=INT", BIN / "chat-producer", "ask", "-b", place.kafka.bootstrap, "--id", "j", "--session", "s", *arguments],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self):
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+def test_an_interrupted_ask_cancels_its_job_and_says_so(place):
+    place.worker()
+    asking = Asking(place, SLOW)
+    place.running()
+    asking.interrupt()
+    assert asking.end() == (1, "", "chat-producer: cancelled: the job was cancelled\n")
+    place.is_cancelled("j")
+    wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the model is let go")
+
+
+def test_an_answer_that_comes_before_the_cancel_is_printed(place):
+    """A worker that reads no control topic answers all the same."""
+    place.worker(**{"worker.control_topic": ""})
+    asking = Asking(place, "[[fault:slow ms=1500 times=1]] hello")
+    place.running()
+    asking.interrupt()
+    status, out, err = asking.end()
+    assert (status, err) == (1, "chat-producer: interrupted, but the answer came first\n") and "echo:" in out
+
+
+def test_an_ask_without_a_control_topic_says_so_and_leaves(place):
+    place.kafka.tell("topic", "chat.control", "UNKNOWN_TOPIC_OR_PART")
+    place.worker()
+    asking = Asking(place, SLOW)
+    place.running()
+    asking.interrupt()
+    status, out, err = asking.end()
+    assert (status, out) == (1, "") and "chat.control" in err and "interrupted; job j may still be answered on chat.replies" in err
+
+
+def test_a_second_interrupt_leaves_at_once(place):
+    place.worker(**{"worker.control_topic": ""})
+    asking = Asking(place, SLOW)
+    place.running()
+    for _ in range(2):
+        asking.interrupt()
+        wait_until(lambda: place.topics.all("chat.control"), "the cancel sent")
+    status, _, err = asking.end()
+    assert status == 1 and "interrupted; job j may still be answered on chat.replies" in err
+
+
+def test_jobs_are_cancelled_by_name(place):
+    worker = place.worker()
+    for n in range(3):
+        place.topics.send({"id": f"j{n}", "message": "[[fault:slow ms=60000]] hi"}, key=f"s{n}")
+    place.running(3)
+    done = place.stage.producer(worker, "cancel", "-v", "j0", "j2", check=0)
+    assert "2 of 2 records acknowledged" in done.stderr
+    for n in (0, 2):
+        place.is_cancelled(f"j{n}", f"s{n}")
+    assert place.sim.stats()["in_flight"] == 1
+    place.topics.cancel("j1")
+    place.is_cancelled("j1", "s1")
+    assert place.stage.producer(worker, "cancel").returncode == 64
+    assert place.stage.producer(worker, "cancel", "").returncode == 65

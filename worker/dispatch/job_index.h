@@ -1,0 +1,20 @@
+/* The tasks that are alive, by their job's id: several may carry one. Pure; the caller locks. Holds no reference: a
+ * task is taken out before it goes. */
+#ifndef CHAT_DISPATCH_JOB_INDEX_H
+#define CHAT_DISPATCH_JOB_INDEX_H
+
+#include "dispatch/task.h"
+
+/* All zero is empty. */
+struct job_index {
+    struct task *first; /* a hash table of the first of each id */
+};
+
+/* A task without an id isn't kept. */
+void job_index_add(struct job_index *index, struct task *task);
+/* Not in it: nothing happens. */
+void job_index_remove(struct job_index *index, struct task *task);
+/* The first of this id, the others by same_id_next; NULL: none. */
+struct task *job_index_find(const struct job_index *index, const char *id);
+
+#endif
