@@ -365,6 +365,17 @@ def job_of(reply) -> str:
     return json.loads(reply.value())["job"]
 
 
+def end_on_signals() -> None:
+    """Ctrl-C and TERM raise KeyboardInterrupt, once: a second one must not cut the clean-up short."""
+    def stop(number, frame):
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
+
+
 def finish(parts: list, folder: Path | None) -> None:
     """Ends the parts, the last started first; each gets its chance even if another one fails."""
     failures = []
@@ -379,4 +390,4 @@ def finish(parts: list, folder: Path | None) -> None:
         raise failures[0]
 
 
-__all__ = ["BIN", "ROOT", "Kafka", "KafkaMock", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "finish", "free_port", "job_of", "signal", "wait_until"]
+__all__ = ["BIN", "ROOT", "Kafka", "KafkaMock", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "end_on_signals", "finish", "free_port", "job_of", "signal", "wait_until"]

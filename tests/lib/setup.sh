@@ -6,6 +6,7 @@
 #   need clang   the other compiler
 #   need model   a venv with the real small model
 #   need kafka   Maven, Java, Apache Kafka's jars
+#   need gnuplot draws charts
 #   need toxiproxy  a proxy that cuts, slows and resets connections
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -22,6 +23,7 @@ build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libc
 tests_packages=(libcriterion-dev kcat openssl)
 clang_packages=(clang "$clang_runtime")
 kafka_packages=(maven default-jdk-headless)
+gnuplot_packages=(gnuplot-nox)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -139,6 +141,7 @@ need() {
       clang) need_packages "${clang_packages[@]}" ;;
       model) need_model ;;
       kafka) need_kafka ;;
+      gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1

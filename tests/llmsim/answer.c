@@ -102,6 +102,12 @@ void answer_plain(struct script *ret, int status, const char *headers, const cha
     add_response(ret, 0, status, "application/json", headers, body, strlen(body));
 }
 
+void answer_typed(struct script *ret, int64_t delay_ms, int status, const char *type, const char *body, size_t size)
+{
+    *ret = (struct script){.drip_ms = -1};
+    add_response(ret, delay_ms, status, type, "", body, size);
+}
+
 static const char *error_code(int status)
 {
     switch (status) {

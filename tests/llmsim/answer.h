@@ -36,6 +36,8 @@ void script_finish(struct script *script);
 
 /* A whole response with a JSON body; headers: "" or lines that end in CRLF. */
 void answer_plain(struct script *ret, int status, const char *headers, const char *body);
+/* A whole response of any type, after a while. */
+void answer_typed(struct script *ret, int64_t delay_ms, int status, const char *type, const char *body, size_t size);
 /* An error in a provider's shape. code NULL: the status's own. */
 void answer_error(struct script *ret, int status, const char *shape, const char *code, const char *message);
 

@@ -56,13 +56,31 @@ void journal_line_start(struct journal_line *line, const struct ask *ask, uint64
                                   .start_ms = now_ms};
 }
 
+void journal_line_start_context(struct journal_line *line, const struct context_ask *ask, int64_t now_ms)
+{
+    *line = (struct journal_line){.context = xstrdup(ask->name),
+                                  .session = ask->session != NULL ? xstrdup(ask->session) : NULL,
+                                  .user = ask->user != NULL ? xstrdup(ask->user) : NULL,
+                                  .status = ask->status,
+                                  .start_ms = now_ms};
+}
+
+static json_t *line_json(const struct journal_line *line)
+{
+    if (line->context != NULL)
+        return json_pack("{s:s, s:s?, s:s?}", "context", line->context, "session", line->session, "user", line->user);
+    return json_pack("{s:I, s:s, s:s?}", "number", (json_int_t)line->number, "message", line->message, "user", line->user);
+}
+
 void journal_write(struct journal *journal, struct journal_line *line, const char *end, int64_t now_ms)
 {
-    if (journal == NULL || line->message == NULL)
+    if (journal == NULL || (line->message == NULL && line->context == NULL))
         return;
-    json_t *json = json_pack("{s:I, s:s, s:s?, s:i, s:s, s:I, s:I}", "number", (json_int_t)line->number, "message", line->message,
-                             "user", line->user, "status", line->status, "end", end, "start_ms", (json_int_t)line->start_ms,
-                             "end_ms", (json_int_t)now_ms);
+    json_t *json = line_json(line);
+    json_t *ended = json_pack("{s:i, s:s, s:I, s:I}", "status", line->status, "end", end, "start_ms", (json_int_t)line->start_ms,
+                              "end_ms", (json_int_t)now_ms);
+    json_object_update(json, ended);
+    json_decref(ended);
     AUTO_FREE char *text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     AUTO_FREE char *with_end = text != NULL ? xasprintf("%s\n", text) : NULL;
@@ -78,5 +96,7 @@ void journal_line_finish(struct journal_line *line)
 {
     free(line->message);
     free(line->user);
+    free(line->context);
+    free(line->session);
     *line = (struct journal_line){0};
 }

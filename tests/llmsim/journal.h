@@ -1,4 +1,4 @@
-/* A file with one line of JSON for each chat request, written when it has ended: what a test counts calls with
+/* A file with one line of JSON for each chat request, and each to a context source, written when it has ended: what a test counts calls with
  * after the fact, also over restarts of who called. One thread: the event loop's. A line goes out with one
  * write(2), and blocks as long as that does. */
 #ifndef LLMSIM_JOURNAL_H
@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "base/error.h"
+#include "context.h"
 #include "plan.h"
 
 struct journal;
@@ -16,6 +17,7 @@ struct journal;
 struct journal_line {
     uint64_t number;
     char *message, *user; /* owned; user: the request's own word for who asks, or NULL */
+    char *context, *session; /* owned; of a request to a context source alone: its name, and its session or NULL */
     int status;           /* of the answer being played */
     int64_t start_ms;     /* Unix time */
 };
@@ -26,6 +28,7 @@ void journal_close(struct journal *journal); /* NULL is fine */
 
 void journal_line_start(struct journal_line *line, const struct ask *ask, uint64_t number, const struct script *script,
                         int64_t now_ms);
+void journal_line_start_context(struct journal_line *line, const struct context_ask *ask, int64_t now_ms);
 /* Writes and clears the line. NULL journal: nothing. A line that can't be written ends the process: a test that
  * counts must not count too little. */
 void journal_write(struct journal *journal, struct journal_line *line, const char *end, int64_t now_ms);

@@ -45,7 +45,7 @@ static const struct argp_option options[] = {
     {"ctx", OPT_CTX, "N", 0, "Refuse prompts of more than N words with a context overflow (0: never)", 3},
     {"ctx-shape", OPT_CTX_SHAPE, "SHAPE", 0, "That refusal as openai, llamacpp or vllm puts it (llamacpp)", 3},
     {"keep", OPT_KEEP, "N", 0, "Keep the last N requests for /sim/requests, at most 64 MiB (1000)", 3},
-    {"journal", OPT_JOURNAL, "FILE", 0, "Append a line of JSON for each chat request when it has ended, and how", 3},
+    {"journal", OPT_JOURNAL, "FILE", 0, "Append a line of JSON for each chat or context request when it has ended, and how", 3},
     {0, 0, 0, 0, "What goes wrong:", 4},
     {"faults", OPT_FAULTS, "FILE|RULES", 0, "Rules, one a line or separated by ';': KIND [key=value...] [rate=P] [times=N] "
                                             "[after=N] [match=TEXT]; the first that applies wins", 4},

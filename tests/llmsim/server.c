@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "context.h"
 #include "journal.h"
 #include "stats.h"
 
@@ -28,6 +29,7 @@
 #define BACKLOG 16384 /* the kernel cuts it to net.core.somaxconn */
 
 enum conn_state { CONN_HEAD, CONN_BODY, CONN_ANSWER };
+enum asked { ASKED_ELSE, ASKED_CHAT, ASKED_CONTEXT };
 
 struct conn {
     LIST_ENTRY(conn) link;
@@ -44,7 +46,7 @@ struct conn {
     size_t step, step_offset;
     int64_t step_repeated;
     bool writing; /* bytes of the script are on their way: the write callback moves on */
-    bool chat;    /* counted in flight */
+    enum asked asked; /* chat, context: counted in flight */
     struct journal_line line; /* what the journal will say of it */
     struct message_count *count;
     uint64_t count_epoch; /* count is void once the server's epoch has moved on */
@@ -78,7 +80,7 @@ static void request_forget(struct conn *c)
     c->head = c->body = NULL;
     c->body_size = c->body_read = 0;
     c->count = NULL;
-    c->chat = false;
+    c->asked = ASKED_ELSE;
 }
 
 static void conn_destroy(struct conn *c)
@@ -98,18 +100,35 @@ static void conn_reset(struct conn *c)
     conn_destroy(c);
 }
 
-/* The chat request in hand is over, in one of three ways. */
-static void chat_over(struct conn *c, int64_t *counter, enum message_event event)
+static void chat_over(struct conn *c, enum message_event event)
 {
-    if (!c->chat)
-        return;
-    c->server->stats.in_flight--;
-    ++*counter;
+    struct stats *stats = &c->server->stats;
+    stats->in_flight--;
+    stats->answered += event == MESSAGE_ANSWERED;
+    stats->broken_by_sim += event == MESSAGE_REQUEST;
+    stats->aborted_by_client += event == MESSAGE_ABORTED;
     if (c->count_epoch == c->server->epoch)
         stats_message_event(c->count, event);
+}
+
+static void context_over(struct conn *c, enum message_event event)
+{
+    c->server->stats.contexts_in_flight--;
+    c->server->stats.contexts_aborted += event == MESSAGE_ABORTED;
+}
+
+/* The request in hand is over, in one of three ways. */
+static void request_over(struct conn *c, enum message_event event)
+{
+    if (c->asked == ASKED_ELSE)
+        return;
+    if (c->asked == ASKED_CHAT)
+        chat_over(c, event);
+    else
+        context_over(c, event);
     journal_write(c->server->journal, &c->line,
                   event == MESSAGE_ANSWERED ? "answered" : event == MESSAGE_ABORTED ? "aborted" : "broken", clock_wall_ms());
-    c->chat = false;
+    c->asked = ASKED_ELSE;
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -118,7 +137,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     (void)what; /* end, error: the client is gone either way */
     struct conn *c = arg;
     if (c->state == CONN_ANSWER)
-        chat_over(c, &c->server->stats.aborted_by_client, MESSAGE_ABORTED);
+        request_over(c, MESSAGE_ABORTED);
     conn_destroy(c);
 }
 
@@ -126,15 +145,11 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 static void script_over(struct conn *c)
 {
-    struct stats *stats = &c->server->stats;
     enum script_end end = c->script.end;
     if (end == SCRIPT_HANG)
         return; /* in flight until the client goes away */
 
-    if (c->script.broken)
-        chat_over(c, &stats->broken_by_sim, MESSAGE_REQUEST);
-    else
-        chat_over(c, &stats->answered, MESSAGE_ANSWERED);
+    request_over(c, c->script.broken ? MESSAGE_REQUEST : MESSAGE_ANSWERED);
     request_forget(c);
     if (end == SCRIPT_RESET) {
         conn_reset(c);
@@ -267,7 +282,7 @@ static void route_chat(struct conn *c)
     s->stats.requests++;
     if (++s->stats.in_flight > s->stats.in_flight_max)
         s->stats.in_flight_max = s->stats.in_flight;
-    c->chat = true;
+    c->asked = ASKED_CHAT;
     int64_t seen = stats_message(&s->stats, ask.message, &c->count);
     c->count_epoch = s->epoch;
 
@@ -285,6 +300,29 @@ static void route_chat(struct conn *c)
         journal_line_start(&c->line, &ask, number, &c->script, clock_wall_ms());
     ask_finish(&ask);
     stats_keep(&s->stats, number, steal_ptr(&c->head), steal_ptr(&c->body), c->body_size);
+}
+
+static void route_context(struct conn *c, const char *method, const char *path, const char *query)
+{
+    struct server *s = c->server;
+    struct error err = {0};
+    struct context_ask ask;
+    if (strcmp(method, "GET") != 0) {
+        answer_error(&c->script, 405, "openai", NULL, "GET only");
+        return;
+    }
+    if (context_parse(path, query, &ask, &err) != STATUS_OK) {
+        answer_error(&c->script, 400, "openai", err.code, err.message);
+        return;
+    }
+    s->stats.contexts++;
+    if (++s->stats.contexts_in_flight > s->stats.contexts_in_flight_max)
+        s->stats.contexts_in_flight_max = s->stats.contexts_in_flight;
+    c->asked = ASKED_CONTEXT;
+    context_answer(&c->script, &ask);
+    if (s->journal != NULL)
+        journal_line_start_context(&c->line, &ask, clock_wall_ms());
+    context_finish(&ask);
 }
 
 static void route_sim(struct conn *c, const char *method, const char *path, const char *query)
@@ -348,6 +386,8 @@ static void route(struct conn *c)
 
     if (strncmp(target, "/sim/", 5) == 0) {
         route_sim(c, method, target, query != NULL ? query : "");
+    } else if (strncmp(target, "/context/", 9) == 0) {
+        route_context(c, method, target + 9, query != NULL ? query : ""); /* another service's, so to speak: no key, no loading */
     } else if (clock_mono_ms() - s->started_ms < s->options.loading_ms) {
         answer_error(&c->script, 503, "llamacpp", NULL, "Loading model");
     } else if (strcmp(target, "/health") == 0) {

@@ -76,6 +76,8 @@ void stats_reset(struct stats *stats)
                             .in_flight = stats->in_flight,
                             .in_flight_max = stats->in_flight,
                             .connections_open = stats->connections_open,
+                            .contexts_in_flight = stats->contexts_in_flight,
+                            .contexts_in_flight_max = stats->contexts_in_flight,
                             .started_ms = clock_mono_ms()};
 }
 
@@ -166,6 +168,10 @@ char *stats_json(const struct stats *stats, const char *message)
         {"overflows", stats->overflows},
         {"connections", stats->connections},
         {"connections_open", stats->connections_open},
+        {"contexts", stats->contexts},
+        {"contexts_in_flight", stats->contexts_in_flight},
+        {"contexts_in_flight_max", stats->contexts_in_flight_max},
+        {"contexts_aborted", stats->contexts_aborted},
         {"messages", stats->messages},
         {"messages_uncounted", stats->messages_uncounted},
         {"elapsed_ms", clock_mono_ms() - stats->started_ms},

@@ -19,6 +19,10 @@ struct stats {
     int64_t overflows;         /* refused because of --ctx */
     int64_t connections;
     int64_t connections_open;  /* survives a reset */
+    int64_t contexts;          /* requests to context sources: apart from all of the above */
+    int64_t contexts_in_flight; /* survives a reset */
+    int64_t contexts_in_flight_max;
+    int64_t contexts_aborted;
     int64_t message_chars_kept;
     int64_t messages;          /* distinct */
     int64_t messages_uncounted; /* requests whose message found no room in the table */

@@ -153,3 +153,52 @@ def test_the_journal_tells_how_each_request_ended(stage):
     assert [(l["number"], l["message"].split()[-1], l["user"], l["status"], l["end"]) for l in lines] == [
         (1, "well", "u-1", 200, "answered"), (2, "badly", "u-1", 503, "answered"), (3, "half", "u-1", 200, "broken"), (4, "left", None, 0, "aborted")]
     assert all(0 < l["start_ms"] <= l["end_ms"] for l in lines)
+
+
+def context_of(sim, path, limit_s=30):
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=limit_s)
+    try:
+        connection.request("GET", f"/context/{path}")
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Content-Type"].split(";")[0], answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_context_source_says_who_asked(stage):
+    sim = stage.simulator("--api-key", "k", "--loading", "60000")
+    assert context_of(sim, "profile") == (200, "text/plain", "context profile session= user=")
+    assert context_of(sim, "our%20notes?session=s%2F1&user=u&whatever=1") == (200, "text/plain", "context our notes session=s/1 user=u")
+    status, kind, body = context_of(sim, "profile?json=1&user=u&session=%22")
+    assert (status, kind, json.loads(body)) == (200, "application/json", {"context": "profile", "session": '"', "user": "u"})
+    assert context_of(sim, "%FF?session=%FF")[2] == "context ? session=? user="
+    assert context_of(sim, "verdict?json=1&text=%7B%22ok%22:true%7D") == (200, "application/json", '{"ok":true}')
+    assert context_of(sim, "notes?status=503&text=away") == (503, "text/plain", "away")
+    assert context_of(sim, "notes?text=long&bytes=70000")[2] == "long".ljust(70000)
+    assert context_of(sim, "notes?latency=soon")[0] == context_of(sim, "notes?status=20")[0] == 400
+
+
+def test_contexts_are_counted_apart_and_in_the_journal(stage):
+    file = stage.folder / "journal.ndjson"
+    sim = stage.simulator("--journal", file)
+    context_of(sim, "profile?session=s&user=u")
+    left = [http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30) for _ in range(3)]
+    for connection in left:
+        connection.request("GET", "/context/slow?latency=60000")
+    wait_until(lambda: sim.stats()["contexts_in_flight"] == 3, "three under way")
+    for connection in left:
+        connection.close()
+    wait_until(lambda: sim.stats()["contexts_aborted"] == 3, "their end seen")
+    stats = sim.stats()
+    assert [stats[key] for key in ("contexts", "contexts_in_flight", "contexts_in_flight_max", "requests", "answered", "aborted_by_client")] == [4, 0, 3, 0, 0, 0]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["context"], line["session"], line["user"], line["status"], line["end"]) for line in lines] == [
+        ("profile", "s", "u", 200, "answered")] + 3 * [("slow", None, None, 200, "aborted")]
+    assert all(0 < line["start_ms"] <= line["end_ms"] for line in lines)
+
+
+def test_a_context_that_is_slow_comes_when_it_was_said(stage):
+    sim = stage.simulator("--journal", stage.folder / "journal.ndjson")
+    assert context_of(sim, "profile?latency=200")[0] == 200
+    line = json.loads((stage.folder / "journal.ndjson").read_text())
+    assert 200 <= line["end_ms"] - line["start_ms"] < 10000
