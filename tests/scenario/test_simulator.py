@@ -200,5 +200,6 @@ def test_contexts_are_counted_apart_and_in_the_journal(stage):
 def test_a_context_that_is_slow_comes_when_it_was_said(stage):
     sim = stage.simulator("--journal", stage.folder / "journal.ndjson")
     assert context_of(sim, "profile?latency=200")[0] == 200
-    line = json.loads((stage.folder / "journal.ndjson").read_text())
+    journal = stage.folder / "journal.ndjson"
+    line = json.loads(wait_until(lambda: journal.read_text().endswith("\n") and journal.read_text(), "the call's line in the journal"))
     assert 200 <= line["end_ms"] - line["start_ms"] < 10000
