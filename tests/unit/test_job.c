@@ -491,3 +491,15 @@ Test(job, utf8_agrees_with_jansson)
         cr_assert_eq(utf8_invalid_at(text, size) == SCAN_NOWHERE, theirs != NULL, "seed %lu", (unsigned long)seed);
     }
 }
+
+/* jansson reads it as white space; in a reply it would end the text. Found by the fuzzer. */
+Test(job, metadata_with_a_nul_byte_does_not_come_back)
+{
+    static const char value[] = "{\"id\":\"j\",\"message\":\"x\",\"metadata\":[1\0\n,null]}";
+    struct decoded got = decode(value, sizeof value - 1, NULL, 0);
+    cr_assert_eq(got.status, STATUS_FAILED);
+    cr_expect_str_eq(got.err.code, "invalid_json");
+    cr_expect_str_eq(got.job.id, "j");
+    cr_expect_null(got.job.metadata);
+    job_finish(&got.job);
+}

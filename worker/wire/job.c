@@ -260,7 +260,8 @@ static void salvage(const struct record *record, const struct job_limits *limits
             bool again = seen[i];
             seen[i] = true;
             json_object_del(root, wanted[i]);
-            if (again || member.value_size > limits->bytes_max ||
+            /* jansson takes a NUL behind a number for white space; what goes back as it came must not hold one. */
+            if (again || member.value_size > limits->bytes_max || memchr(member.value, '\0', member.value_size) != NULL ||
                 job_scan(member.value, member.value_size, depth_max - 1).too_deep_at != SCAN_NOWHERE)
                 continue;
             json_t *value = json_loadb(member.value, member.value_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
