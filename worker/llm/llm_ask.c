@@ -142,8 +142,9 @@ static void drop_running(struct asking *a)
     for (size_t i = 0; i < a->question->settings->provider_count; i++) {
         if (!a->asked[i].running)
             continue;
+        int64_t first_ms = llm_talk_first_ms(&a->talk, i);
         llm_talk_drop(&a->talk, i);
-        tell_health(a, i, HEALTH_DROPPED, -1, -1);
+        tell_health(a, i, HEALTH_DROPPED, first_ms, -1);
         METRIC_INC(llm_calls_dropped_total);
         METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->asked[i].body));
         note(a, i)->end = TRIED_DROPPED;
@@ -239,7 +240,7 @@ static void take_end(struct asking *a, size_t provider)
         return;
     }
     METRIC_INC(llm_call_failures_total);
-    tell_health(a, provider, health_end_of(&tried->failure), -1, -1);
+    tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
     if (a->speaker == provider)
         a->speaker = NOBODY;
     tried->end = TRIED_FAILED;

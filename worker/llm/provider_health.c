@@ -13,6 +13,7 @@
 #define REFRESH_EVERY 16       /* answers between two readings of the quantiles */
 #define TOKEN_TIME_SAMPLES 50  /* before the time per token says anything */
 #define TOKEN_TIME_FAR_ABOVE 2.0
+#define TOKEN_TIME_COUNTED 4.0 /* times the usual: one slow answer in a heavy tail says no more than this */
 #define FAST 0.05 /* weights of a new sample in the two moving averages of the time per token */
 #define SLOW 0.002
 
@@ -23,7 +24,7 @@ struct provider {
     uint32_t limit_epoch; /* grows when the limit is lowered */
     bool answered;        /* well, since then */
     struct latency first, whole;
-    uint32_t answers;
+    uint32_t firsts; /* samples of `first` */
     int64_t soonest_ms, p95_first_ms; /* of the quantiles' last reading; -1: none */
     double token_ms_fast, token_ms_slow;
     uint32_t token_samples;
@@ -135,6 +136,8 @@ static bool is_laboured_locked(struct provider *provider, int64_t duration_ms, i
     double ms = (double)duration_ms / (double)tokens;
     if (provider->token_samples++ == 0)
         provider->token_ms_fast = provider->token_ms_slow = ms;
+    if (ms > TOKEN_TIME_COUNTED * provider->token_ms_slow)
+        ms = TOKEN_TIME_COUNTED * provider->token_ms_slow;
     provider->token_ms_fast += FAST * (ms - provider->token_ms_fast);
     /* The usual is learnt quickly at first: as a plain mean. */
     double weight = 1.0 / provider->token_samples;
@@ -142,11 +145,10 @@ static bool is_laboured_locked(struct provider *provider, int64_t duration_ms, i
     return provider->token_samples > TOKEN_TIME_SAMPLES && provider->token_ms_fast > TOKEN_TIME_FAR_ABOVE * provider->token_ms_slow;
 }
 
-static void note_answer_locked(struct provider *provider, int64_t first_ms, int64_t duration_ms)
+static void note_first_locked(struct provider *provider, int64_t first_ms)
 {
     latency_add(&provider->first, first_ms);
-    latency_add(&provider->whole, duration_ms);
-    if (++provider->answers % REFRESH_EVERY == 0 || provider->answers == LATENCY_SAMPLES_MIN) {
+    if (++provider->firsts % REFRESH_EVERY == 0 || provider->firsts == LATENCY_SAMPLES_MIN) {
         provider->soonest_ms = latency_quantile(&provider->whole, 0.05);
         provider->p95_first_ms = latency_quantile(&provider->first, 0.95);
     }
@@ -161,7 +163,8 @@ bool provider_health_ended(struct provider_health *health, size_t index, uint32_
     provider->inflight--;
     if (end == HEALTH_GOOD) {
         provider->answered = true;
-        note_answer_locked(provider, first_ms, duration_ms);
+        note_first_locked(provider, first_ms);
+        latency_add(&provider->whole, duration_ms);
         if (is_laboured_locked(provider, duration_ms, tokens))
             lower_locked(provider, began_under);
         else
@@ -169,6 +172,8 @@ bool provider_health_ended(struct provider_health *health, size_t index, uint32_
     } else if (end == HEALTH_OVERLOADED) {
         lower_locked(provider, began_under);
     }
+    if (end != HEALTH_GOOD && provider->p95_first_ms >= 0 && first_ms > provider->p95_first_ms)
+        note_first_locked(provider, first_ms);
     bool changed = limit_locked(health, provider) != before;
     mutex_unlock(&provider->lock);
     if (end != HEALTH_DROPPED && health->count > 1) {

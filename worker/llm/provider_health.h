@@ -38,8 +38,12 @@ enum health_end {
 };
 enum health_end health_end_of(const struct llm_failure *failure);
 
-/* first_ms: to the first token, duration_ms: to the end; tokens: of the completion, -1 unknown; the three count for HEALTH_GOOD. True: the limit
- * has changed. */
+/* first_ms: to the first token, or to the end of a call that brought none; duration_ms: to the end; tokens: of the
+ * completion, -1 unknown, for HEALTH_GOOD. True: the limit has changed.
+ *
+ * Of a call that was cut short or failed, first_ms is less than what its answer would have taken: a censored sample. It
+ * counts for the quantile where it is beyond it already, since then how far doesn't matter. Left out, a hedge would hide the
+ * very calls it is for: those it beats are never answered, the p95 of the others is lower, and more is hedged. */
 bool provider_health_ended(struct provider_health *health, size_t provider, uint32_t began_under, enum health_end end, int64_t first_ms,
                            int64_t duration_ms, int64_t tokens);
 
