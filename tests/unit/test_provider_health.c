@@ -180,11 +180,11 @@ Test(provider_health, answers_that_take_far_longer_for_their_length_lower_it)
         end(0, 50, HEALTH_GOOD);
     }
     cr_assert_eq(provider_health_limit(health, 0), SIZE_MAX);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 3 * 100; i++) {
         uint32_t epoch = provider_health_started(health, 0, false);
         (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, 100, 1000, 10);
     }
-    cr_expect_neq(provider_health_limit(health, 0), SIZE_MAX, "ten times the time per token");
+    cr_expect_neq(provider_health_limit(health, 0), SIZE_MAX, "ten times the time per token, for three rounds of the threads");
 }
 
 Test(provider_health, knows_what_cannot_be_in_time_and_when_to_hedge)
@@ -272,17 +272,39 @@ Test(provider_health, what_ended_before_the_p95_without_an_answer_says_nothing_o
     cr_expect_gt(provider_health_hedge_after_ms(health, 0, 777), 5000);
 }
 
-/* An answer in a heavy tail takes many times the usual, and nobody is overloaded. */
-Test(provider_health, a_heavy_tail_alone_lowers_no_limit)
+static int by_time(const void *a, const void *b)
 {
-    for (unsigned seed = 1; seed <= 20; seed++) {
-        unsigned random = seed;
-        for (int i = 0; i < 5000; i++) {
-            for (int beside = 0; beside < 50; beside++)
-                epochs[beside] = provider_health_started(health, 0, false);
-            ends(HEALTH_GOOD, heavy_tail(&random), 10);
-            end(0, 50, HEALTH_DROPPED);
-            cr_assert_eq(provider_health_limit(health, 0), SIZE_MAX, "seed %u, answer %d", seed, i);
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* All threads begin together, so the quick answers end first. Returns the wave that lowered the limit; -1: none did. */
+static int waves(unsigned seed, int count, int slower_from)
+{
+    unsigned random = seed;
+    int64_t times[100];
+    provider_health_destroy(health);
+    health = provider_health_create(&settings);
+    for (int wave = 0; wave < count; wave++) {
+        for (size_t i = 0; i < 100; i++)
+            times[i] = heavy_tail(&random) * (wave >= slower_from ? 6 : 1);
+        qsort(times, 100, sizeof *times, by_time);
+        start(0, 100);
+        for (size_t i = 0; i < 100; i++) {
+            (void)provider_health_ended(health, 0, epochs[i], HEALTH_GOOD, times[i], times[i], 10);
+            if (provider_health_limit(health, 0) != SIZE_MAX)
+                return wave;
         }
+    }
+    return -1;
+}
+
+/* In a heavy tail an answer takes many times the usual, and nobody is overloaded. */
+Test(provider_health, a_heavy_tail_alone_lowers_no_limit_and_real_labour_does)
+{
+    for (unsigned seed = 1; seed <= 100; seed++) {
+        cr_expect_eq(waves(seed, 40, 40), -1, "seed %u", seed);
+        int found = waves(seed, 40, 20);
+        cr_expect(found >= 20 && found <= 23, "seed %u: six times slower from wave 20 on, seen in %d", seed, found);
     }
 }

@@ -11,11 +11,12 @@
 #define LOWERED 0.9
 #define RAISED 0.1
 #define REFRESH_EVERY 16       /* answers between two readings of the quantiles */
-#define TOKEN_TIME_SAMPLES 50  /* before the time per token says anything */
 #define TOKEN_TIME_FAR_ABOVE 2.0
 #define TOKEN_TIME_COUNTED 4.0 /* times the usual: one slow answer in a heavy tail says no more than this */
-#define FAST 0.05 /* weights of a new sample in the two moving averages of the time per token */
-#define SLOW 0.002
+/* The latest is an average over about as many answers as run side by side, and the usual over ten times as many: of calls
+ * that begin together the quick ones end first, so that fewer would compare the slow end of a wave with its middle. */
+#define FAST_BESIDE_THREADS 20
+#define SLOW_TIMES_FAST 10
 
 struct provider {
     struct mutex lock;
@@ -129,8 +130,9 @@ static void raise_locked(struct provider *provider, size_t threads)
 }
 
 /* True: answers take far longer for their length than they use to. */
-static bool is_laboured_locked(struct provider *provider, int64_t duration_ms, int64_t tokens)
+static bool is_laboured_locked(struct provider *provider, size_t threads, int64_t duration_ms, int64_t tokens)
 {
+    double fast = 1.0 / (double)(threads + FAST_BESIDE_THREADS), slow = fast / SLOW_TIMES_FAST;
     if (tokens <= 0)
         return false;
     double ms = (double)duration_ms / (double)tokens;
@@ -138,11 +140,11 @@ static bool is_laboured_locked(struct provider *provider, int64_t duration_ms, i
         provider->token_ms_fast = provider->token_ms_slow = ms;
     if (ms > TOKEN_TIME_COUNTED * provider->token_ms_slow)
         ms = TOKEN_TIME_COUNTED * provider->token_ms_slow;
-    provider->token_ms_fast += FAST * (ms - provider->token_ms_fast);
-    /* The usual is learnt quickly at first: as a plain mean. */
+    provider->token_ms_fast += fast * (ms - provider->token_ms_fast);
+    /* The usual is learnt as a plain mean at first, and says nothing until then. */
     double weight = 1.0 / provider->token_samples;
-    provider->token_ms_slow += (weight > SLOW ? weight : SLOW) * (ms - provider->token_ms_slow);
-    return provider->token_samples > TOKEN_TIME_SAMPLES && provider->token_ms_fast > TOKEN_TIME_FAR_ABOVE * provider->token_ms_slow;
+    provider->token_ms_slow += (weight > slow ? weight : slow) * (ms - provider->token_ms_slow);
+    return weight < slow && provider->token_ms_fast > TOKEN_TIME_FAR_ABOVE * provider->token_ms_slow;
 }
 
 static void note_first_locked(struct provider *provider, int64_t first_ms)
@@ -165,7 +167,7 @@ bool provider_health_ended(struct provider_health *health, size_t index, uint32_
         provider->answered = true;
         note_first_locked(provider, first_ms);
         latency_add(&provider->whole, duration_ms);
-        if (is_laboured_locked(provider, duration_ms, tokens))
+        if (is_laboured_locked(provider, health->threads, duration_ms, tokens))
             lower_locked(provider, began_under);
         else
             raise_locked(provider, health->threads);
