@@ -217,6 +217,18 @@ Test(provider_health, which_failures_are_overload)
     cr_expect_eq(health_end_of(&failure), HEALTH_FAILED, "the account, not the load");
 }
 
+Test(provider_health, the_twentieth_answer_is_enough)
+{
+    for (int i = 0; i < LATENCY_SAMPLES_MIN; i++) {
+        cr_expect_not(provider_health_too_slow(health, 0, 100), "%d answers", i);
+        cr_expect_eq(provider_health_hedge_after_ms(health, 0, 777), 777, "%d answers", i);
+        uint32_t epoch = provider_health_started(health, 0, false);
+        (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, 400, 400, -1);
+    }
+    cr_expect(provider_health_too_slow(health, 0, 100));
+    cr_expect_neq(provider_health_hedge_after_ms(health, 0, 777), 777);
+}
+
 /* ---- what a hedge hides ---- */
 
 static double normal(unsigned *random) /* Irwin-Hall: near enough, and the same everywhere */

@@ -147,6 +147,7 @@ static bool is_laboured_locked(struct provider *provider, size_t threads, int64_
     return weight < slow && provider->token_ms_fast > TOKEN_TIME_FAR_ABOVE * provider->token_ms_slow;
 }
 
+/* A sample of the time to the first token; reads the quantiles, of both kinds of time, now and then. */
 static void note_first_locked(struct provider *provider, int64_t first_ms)
 {
     latency_add(&provider->first, first_ms);
@@ -165,8 +166,8 @@ bool provider_health_ended(struct provider_health *health, size_t index, uint32_
     provider->inflight--;
     if (end == HEALTH_GOOD) {
         provider->answered = true;
-        note_first_locked(provider, first_ms);
         latency_add(&provider->whole, duration_ms);
+        note_first_locked(provider, first_ms); /* last: it reads both */
         if (is_laboured_locked(provider, health->threads, duration_ms, tokens))
             lower_locked(provider, began_under);
         else
