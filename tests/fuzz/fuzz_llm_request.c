@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "chat/history.h"
 #include "llm/llm_codec.h"
 #include "wire/job.h"
 

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "wire/json_text.h"
+#include "wire/json_writer.h"
 #include "llm/llm_codec.h"
 
 #define PLAIN_MARK "{\"plain\":\""
@@ -151,59 +152,62 @@ void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t 
 /* The answer as it may be sent again. Servers add members that they or others refuse as input
  * (`reasoning_content`, an empty `tool_calls`), and an answer with neither content nor calls (a filter, a
  * limit reached while thinking) would be refused with each later job. */
-static json_t *answer_to_store(json_t *answer)
+static void write_answer(struct json_writer *turn, const json_t *answer)
 {
     static const char *const kept[] = {"name", "refusal", "function_call"};
-    json_t *stored = json_object();
-    json_t *content = json_object_get(answer, "content");
-    json_t *calls = json_object_get(answer, "tool_calls");
+    const json_t *content = json_object_get(answer, "content");
+    const json_t *calls = json_object_get(answer, "tool_calls");
     bool has_calls = json_array_size(calls) > 0 || json_is_object(json_object_get(answer, "function_call"));
-    json_object_set_new(stored, "role", json_string("assistant"));
+    json_write_open(turn, NULL);
+    json_write_text(turn, "role", "assistant");
     if ((content == NULL || json_is_null(content)) && !has_calls)
-        json_object_set_new(stored, "content", json_string(""));
+        json_write_text(turn, "content", "");
     else if (content != NULL)
-        json_object_set(stored, "content", content);
+        json_write_tree(turn, "content", content);
     if (json_array_size(calls) > 0)
-        json_object_set(stored, "tool_calls", calls);
+        json_write_tree(turn, "tool_calls", calls);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
-        json_t *value = json_object_get(answer, kept[i]);
+        const json_t *value = json_object_get(answer, kept[i]);
         if (value != NULL && !json_is_null(value))
-            json_object_set(stored, kept[i], value);
+            json_write_tree(turn, kept[i], value);
     }
-    return stored;
+    json_write_close(turn);
 }
 
 /* Nothing in it that later messages must match. */
-static bool is_plain(const json_t *messages)
+static bool is_plain(const json_t *messages, const json_t *answer)
 {
-    if (!has_role(json_array_get(messages, 0), "user"))
-        return false;
+    const char *opening = NULL;
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const json_t *message = json_array_get(messages, i);
+        if (history_is_system(message))
+            continue;
         if ((!has_role(message, "user") && !has_role(message, "assistant")) || json_object_get(message, "tool_calls") != NULL)
             return false;
+        opening = opening != NULL ? opening : role_of(message);
     }
-    return true;
+    return opening != NULL && strcmp(opening, "user") == 0 && json_array_size(json_object_get(answer, "tool_calls")) == 0;
 }
 
-char *history_turn_encode(const struct job *job, json_t *answer)
+char *history_turn_encode(const struct job *job, const json_t *answer)
 {
-    json_t *messages = json_array();
+    struct json_writer turn = {0};
+    json_write_open(&turn, NULL);
+    json_write_text(&turn, "job", job->id);
+    json_write_open_array(&turn, "messages");
     for (size_t i = 0; i < json_array_size(job->messages); i++) {
-        json_t *message = json_array_get(job->messages, i);
+        const json_t *message = json_array_get(job->messages, i);
         if (!history_is_system(message))
-            json_array_append(messages, message);
+            json_write_tree(&turn, NULL, message);
     }
-    json_array_append_new(messages, answer_to_store(answer));
-    bool plain = is_plain(messages);
-    AUTO_JSON json_t *turn = json_object();
-    json_object_set_new(turn, "job", json_string(job->id));
-    json_object_set_new(turn, "messages", messages);
-    AUTO_FREE char *text = json_text_dump(turn);
-    if (!plain)
-        return steal_ptr(&text);
+    write_answer(&turn, answer);
+    json_write_close_array(&turn);
+    json_write_close(&turn);
+    if (!is_plain(job->messages, answer))
+        return turn.text;
+    AUTO_FREE char *text = turn.text;
     const char *rest = text + 1; /* behind the brace */
-    return xasprintf(PLAIN_MARK "%016" PRIx64 "\",%s", (uint64_t)XXH3_64bits(rest, strlen(rest)), rest);
+    return xasprintf(PLAIN_MARK "%016" PRIx64 "\",%s", (uint64_t)XXH3_64bits(rest, turn.size - 1), rest);
 }
 
 /* ---- histories used without parsing ---- */
@@ -245,8 +249,9 @@ static bool plain_turn_read(const char *element, const char *id_text, struct pla
 
 char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job)
 {
-    AUTO_JSON json_t *id = json_string(job->id);
-    AUTO_FREE char *id_text = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
+    struct json_writer id = {0};
+    json_write_text(&id, NULL, job->id);
+    AUTO_FREE char *id_text = id.text;
     AUTO_FREE struct plain_turn *plain = xcalloc(turn_count, sizeof *plain);
     size_t count = 0;
     for (; count < turn_count; count++) {

@@ -1,5 +1,4 @@
-/* What of a session's history goes before a job's new messages, and what of a job goes into it: protocol.md's
- * rules as pure functions. Any thread.
+/* What of a session's history goes before a job's new messages, and what of a job goes into it: pure functions. Any thread.
  *
  * A provider refuses a conversation whose tool calls and tool results don't match, and would refuse it for
  * ever: the same history comes back with each job. So a turn is used whole or not at all. */
@@ -24,6 +23,11 @@ bool history_is_system(const json_t *message);
  *     answers all of them; one that begins with tool results stays only behind the calls they answer;
  *   - leading elements are dropped until one begins with `user`. */
 void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
+
+/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). A
+ * plain one (no tools, begins with user) carries `"plain":"<XXH3 of what follows>"` in front, which lets
+ * history_splice use its text unparsed. Owned by the caller. */
+char *history_turn_encode(const struct job *job, const json_t *answer) MUST_CHECK;
 
 /* The same for the usual history, without parsing it: when every element is one that history_turn_encode marked
  * plain (user and assistant turns, no tools) and is whole by its checksum, the JSON text of their messages, joined

@@ -1,6 +1,7 @@
 #include "chat/session_store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +33,11 @@ struct batch {
 
 void session_store_token(char out[33])
 {
-    unsigned char random[16];
+    uint64_t random[2];
     while (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         if (errno != EINTR)
             abort(); /* a guessable token could finish another's claim */
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(out + 2 * i, 3, "%02x", random[i]);
+    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
 }
 
 static int64_t unfinished_keep_ms(const struct session_store_conf *conf)

@@ -1,4 +1,4 @@
-/* Claims, history and stored replies in Redis: protocol.md's scripts, and nothing else of Redis.
+/* Claims, history and stored replies in Redis: the scripts of chat/scripts, and nothing else of Redis.
  *
  * Each call runs n operations in one pipeline on one connection, blocks up to the connection's time-out,
  * and gives each operation its own answer or error. STATUS_FAILED with *err (ERROR_UNAVAILABLE) means the

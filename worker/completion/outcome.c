@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
+#include "chat/history.h"
 #include "llm/retry_policy.h"
 #include "ops/metrics.h"
 

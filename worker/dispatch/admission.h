@@ -2,7 +2,7 @@
  *
  * Two things bound it. While a dependency is away, its breaker gives few permits or none. And a job that was found
  * unreleased after a crash is a suspect: a redelivery repeats the same neighbours, so a crash proves nothing
- * against one of them until it ran alone. By the crashes on its record (protocol.md):
+ * against one of them until it ran alone. By the crashes on its record:
  *   0, 1       runs freely, since a process may be killed for many reasons
  *   2          runs with at most √threads others
  *   3 or more  runs alone, and after two crashes alone (5 in all) it is a dead letter.

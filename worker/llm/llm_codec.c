@@ -8,8 +8,9 @@
 #include "base/cleanup.h"
 #include "chat/history.h"
 #include "llm/call_failure.h"
-#include "wire/json_text.h"
 #include "wire/json_member.h"
+#include "wire/json_text.h"
+#include "wire/json_writer.h"
 
 /* ---- the request ---- */
 
@@ -23,8 +24,8 @@ static bool param_is_ours(const char *name)
     return false;
 }
 
-/* An object's members that none of the other (may be NULL) overrides, as they came, each behind a comma. */
-static void put_params(FILE *out, const char *text, json_t *params, const json_t *overriding)
+/* An object's members that none of the other (may be NULL) overrides, as they came. */
+static void put_params(struct json_writer *out, const char *text, json_t *params, const json_t *overriding)
 {
     struct json_member member = {.at = text, .end = text + strlen(text)};
     const char *name;
@@ -33,67 +34,59 @@ static void put_params(FILE *out, const char *text, json_t *params, const json_t
         if (!json_member_next(&member))
             break;
         if (!param_is_ours(name) && json_object_get(overriding, name) == NULL)
-            fprintf(out, ",\"%.*s\":%.*s", (int)member.name_size, member.name, (int)member.value_size, member.value);
+            json_write_raw_member(out, member.name, member.name_size, member.value, member.value_size);
     }
 }
 
-/* Appends value's text, behind a comma where something stands already. */
-static void put_json(FILE *out, bool *behind, const json_t *value)
+static void put_history(struct json_writer *out, const struct llm_request_parts *parts)
 {
-    if (*behind)
-        fputc(',', out);
-    *behind = true;
-    json_dumpf(value, out, JSON_COMPACT);
-}
-
-static void put_history(FILE *out, bool *behind, const struct llm_request_parts *parts)
-{
+    if (parts->turn_count == 0)
+        return;
     AUTO_FREE char *spliced = history_splice(parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
     if (spliced != NULL) {
-        if (spliced[0] == '\0')
-            return;
-        fprintf(out, "%s%s", *behind ? "," : "", spliced);
-        *behind = true;
+        if (spliced[0] != '\0')
+            json_write_raw(out, NULL, spliced);
         return;
     }
     AUTO_JSON json_t *messages = json_array();
     history_append(messages, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
     for (size_t i = 0; i < json_array_size(messages); i++)
-        put_json(out, behind, json_array_get(messages, i));
+        json_write_tree(out, NULL, json_array_get(messages, i));
 }
 
-static void put_system(FILE *out, bool *behind, const char *content)
+static void put_system(struct json_writer *out, const char *content)
 {
-    AUTO_JSON json_t *system = json_pack("{s:s, s:s}", "role", "system", "content", content);
-    put_json(out, behind, system);
+    json_write_open(out, NULL);
+    json_write_text(out, "role", "system");
+    json_write_text(out, "content", content);
+    json_write_close(out);
 }
 
 /* The job's own, or else the settings' (either may be NULL), with the context (may be NULL) as its end; an own one whose content
  * isn't a text stays as it is, and the context is a message behind it. */
-static void put_last_system(FILE *out, bool *behind, json_t *own, const char *system_prompt, const char *context)
+static void put_last_system(struct json_writer *out, json_t *own, const char *system_prompt, const char *context)
 {
     const char *text = own != NULL ? json_string_value(json_object_get(own, "content")) : system_prompt;
     if (context != NULL && text != NULL) {
         AUTO_FREE char *joined = xasprintf("%s\n\n%s", text, context);
         AUTO_JSON json_t *message = own != NULL ? json_copy(own) : json_pack("{s:s}", "role", "system");
         json_object_set_new(message, "content", json_string(joined));
-        put_json(out, behind, message);
+        json_write_tree(out, NULL, message);
         return;
     }
     if (own != NULL)
-        put_json(out, behind, own);
+        json_write_tree(out, NULL, own);
     else if (system_prompt != NULL)
-        put_system(out, behind, system_prompt);
+        put_system(out, system_prompt);
     if (context != NULL)
-        put_system(out, behind, context);
+        put_system(out, context);
 }
 
-static void put_messages(FILE *out, const struct llm_request_parts *parts)
+static void put_messages(struct json_writer *out, const struct llm_request_parts *parts)
 {
     const json_t *new_messages = parts->job->messages;
     size_t count = json_array_size(new_messages);
     bool own_system = false;
-    bool behind = false;
     for (size_t i = 0; i < count; i++)
         own_system = own_system || history_is_system(json_array_get(new_messages, i));
 
@@ -103,23 +96,20 @@ static void put_messages(FILE *out, const struct llm_request_parts *parts)
     while (leading < count && history_is_system(json_array_get(new_messages, leading)))
         leading++;
     for (size_t i = 0; i + 1 < leading; i++)
-        put_json(out, &behind, json_array_get(new_messages, i));
-    put_last_system(out, &behind, leading > 0 ? json_array_get(new_messages, leading - 1) : NULL, own_system ? NULL : parts->system_prompt, parts->context);
-    put_history(out, &behind, parts);
+        json_write_tree(out, NULL, json_array_get(new_messages, i));
+    put_last_system(out, leading > 0 ? json_array_get(new_messages, leading - 1) : NULL, own_system ? NULL : parts->system_prompt, parts->context);
+    put_history(out, parts);
     for (size_t i = leading; i < count; i++)
-        put_json(out, &behind, json_array_get(new_messages, i));
+        json_write_tree(out, NULL, json_array_get(new_messages, i));
 }
 
 /* The model, then params; the later ones win: settings, the provider's, the job's. */
-static void put_rest(FILE *out, const struct provider_settings *provider, const char *own_text)
+static void put_rest(struct json_writer *out, const struct provider_settings *provider, const char *own_text)
 {
     AUTO_JSON json_t *base = provider->params != NULL ? json_loads(provider->params, 0, NULL) : NULL; /* checked at start */
     AUTO_JSON json_t *own = own_text != NULL ? json_text_load(own_text, strlen(own_text)) : NULL;
-    if (provider->model != NULL && json_object_get(base, "model") == NULL && json_object_get(own, "model") == NULL) {
-        AUTO_JSON json_t *model = json_string(provider->model);
-        fputs(",\"model\":", out);
-        json_dumpf(model, out, JSON_ENCODE_ANY);
-    }
+    if (provider->model != NULL && json_object_get(base, "model") == NULL && json_object_get(own, "model") == NULL)
+        json_write_text(out, "model", provider->model);
     if (base != NULL)
         put_params(out, provider->params, base, own);
     if (own != NULL)
@@ -128,21 +118,19 @@ static void put_rest(FILE *out, const struct provider_settings *provider, const 
 
 char *llm_request_encode(const struct llm_request_parts *parts)
 {
-    char *body = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&body, &size);
-    if (out == NULL)
-        abort();
-    fputs("{\"messages\":[", out);
-    put_messages(out, parts);
-    fputc(']', out);
-    put_rest(out, parts->provider, parts->job->params);
-    if (parts->stream)
-        fputs(parts->provider->stream_usage == STREAM_USAGE_ASKED ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : ",\"stream\":true", out);
-    fputc('}', out);
-    if (fclose(out) != 0)
-        abort();
-    return body;
+    struct json_writer body = {0};
+    json_write_open(&body, NULL);
+    json_write_open_array(&body, "messages");
+    put_messages(&body, parts);
+    json_write_close_array(&body);
+    put_rest(&body, parts->provider, parts->job->params);
+    if (parts->stream) {
+        json_write_bool(&body, "stream", true);
+        if (parts->provider->stream_usage == STREAM_USAGE_ASKED)
+            json_write_raw(&body, "stream_options", "{\"include_usage\":true}");
+    }
+    json_write_close(&body);
+    return body.text;
 }
 
 /* ---- errors ---- */

@@ -27,11 +27,6 @@ struct llm_request_parts {
  * new messages answer it; damaged elements are skipped. Owned by the caller. */
 char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
 
-/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer. A
- * plain one (no tools, begins with user) carries `"plain":"<XXH3 of what follows>"` in front, which lets
- * history_splice use its text unparsed. Owned by the caller. */
-char *history_turn_encode(const struct job *job, json_t *answer) MUST_CHECK;
-
 /* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), or what an
  * `error` object in a 200 says, classed as below; failure (may be NULL) then tells of a context overflow. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,

@@ -33,10 +33,3 @@ json_t *json_text_load(const char *text, size_t size)
         return NULL;
     return json_loadb(text, size, JSON_ALLOW_NUL, NULL);
 }
-
-char *json_text_dump(const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT);
-    /* Built from valid UTF-8 and within the depth limit: only memory can fail. */
-    return text != NULL ? text : (abort(), NULL);
-}

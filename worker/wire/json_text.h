@@ -11,7 +11,5 @@
 
 /* The value, owned by the caller, or NULL: malformed or nested too deep. "\u0000" in strings is kept. */
 json_t *json_text_load(const char *text, size_t size);
-/* Compact text, owned by the caller. Ends the process when memory is gone. */
-char *json_text_dump(const json_t *value);
 
 #endif

@@ -1,5 +1,5 @@
-/* JSON text built front to back, for the one shape that is written for each job: building a tree first only
- * to print it costs several times as much. Values that are trees already are printed by jansson. Private to wire/. */
+/* JSON text built front to back, for what is written for each job (requests, replies, turns): building a tree first only to print it
+ * costs several times as much. Pure, any thread; ends the process when memory is gone. */
 #ifndef CHAT_WIRE_JSON_WRITER_H
 #define CHAT_WIRE_JSON_WRITER_H
 
@@ -14,9 +14,12 @@ struct json_writer {
     size_t capacity;
 };
 
-/* Each writes "name": value, with the comma where one is due. Names are our own and plain ASCII. */
-void json_write_open(struct json_writer *writer, const char *name); /* NULL: the outermost object */
+/* Each writes "name":value, with the comma where one is due. Names are our own and plain ASCII; NULL: the outermost value, or an element
+ * of an array. */
+void json_write_open(struct json_writer *writer, const char *name);
 void json_write_close(struct json_writer *writer);
+void json_write_open_array(struct json_writer *writer, const char *name);
+void json_write_close_array(struct json_writer *writer);
 /* NULL is null; bytes that aren't UTF-8 become '?'. */
 void json_write_text(struct json_writer *writer, const char *name, const char *text);
 void json_write_int(struct json_writer *writer, const char *name, int64_t number);
@@ -24,6 +27,9 @@ void json_write_bool(struct json_writer *writer, const char *name, bool value);
 void json_write_null(struct json_writer *writer, const char *name);
 /* json: valid JSON text, written as it is. */
 void json_write_raw(struct json_writer *writer, const char *name, const char *json);
+/* Both as they came: the name is what stands between its quotes. */
+void json_write_raw_member(struct json_writer *writer, const char *name, size_t name_size, const char *json, size_t size);
+/* Compact. Recurses as deep as value is nested: it came through a parser that bounds it (JSON_TEXT_DEPTH_MAX, a job's depth). */
 void json_write_tree(struct json_writer *writer, const char *name, const json_t *value);
 
 #endif
