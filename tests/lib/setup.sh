@@ -7,6 +7,7 @@
 #   need model   a venv with the real small model
 #   need kafka   Maven, Java, Apache Kafka's jars
 #   need gnuplot draws charts
+#   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -24,6 +25,7 @@ tests_packages=(libcriterion-dev kcat openssl)
 clang_packages=(clang "$clang_runtime")
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
+valgrind_packages=(valgrind)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -142,6 +144,7 @@ need() {
       model) need_model ;;
       kafka) need_kafka ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
+      valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
