@@ -145,6 +145,7 @@ static bool is_committed(struct world *world) { return committed(world, 0) == 1;
 static bool refused_often(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 4; }
 static bool ten_are_committed(struct world *world) { return committed(world, 0) == 10; }
 static bool hot_partition_is_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 1; }
+static bool all_are_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 4; }
 static bool none_is_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 0; }
 
 Test(intake, a_refused_commit_is_said_again, .timeout = 120)
@@ -206,6 +207,26 @@ Test(intake, a_hot_session_pauses_its_own_partition_alone, .timeout = 120)
     cr_expect(comes_true(none_is_paused, &world));
     end_world(&world);
     cr_expect_geq(metric_get(METRIC_commits_total), 2);
+}
+
+/* A pause throws away what was read ahead, and a resume goes back for it: to just there. */
+Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .timeout = 120)
+{
+    enum { PARTITIONS = 4, EACH = 300 };
+    struct world world;
+    begin_world(&world, PARTITIONS);
+    intake_hold(world.intake, true); /* before the first record */
+    for (int p = 0; p < PARTITIONS; p++)
+        produce(&world, p, "", EACH);
+    cr_assert(comes_true(all_are_paused, &world));
+    int64_t received = metric_get(METRIC_jobs_received_total);
+    for (int n = 0; n < PARTITIONS * EACH; n++) {
+        intake_hold(world.intake, n % 100 >= 90 && metric_get(METRIC_jobs_alive) > 20); /* never until nothing is left */
+        finish(&world, take(&world));
+    }
+    cr_expect_eq(metric_get(METRIC_jobs_received_total) - received, PARTITIONS * EACH);
+    cr_expect_eq(metric_get(METRIC_jobs_duplicate_offset_total), 0);
+    end_world(&world);
 }
 
 Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)

@@ -103,6 +103,28 @@ static void log_rebalance(const char *event, const rd_kafka_topic_partition_list
              F_INT("lost", lost));
 }
 
+/* Where a new group begins. */
+static bool begins_at_the_beginning(const rd_kafka_t *consumer)
+{
+    char reset[16] = "";
+    size_t size = sizeof reset;
+    return rd_kafka_conf_get(rd_kafka_conf((rd_kafka_t *)(uintptr_t)consumer), "auto.offset.reset", reset, &size) == RD_KAFKA_CONF_OK &&
+           (strcmp(reset, "smallest") == 0 || strcmp(reset, "earliest") == 0 || strcmp(reset, "beginning") == 0);
+}
+
+static void note_positions(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *partition = grants_find(&intake->grants, list->elems[i].topic, list->elems[i].partition);
+        if (partition->next != RD_KAFKA_OFFSET_INVALID)
+            continue; /* ours before */
+        if (list->elems[i].offset >= 0)
+            partition->next = list->elems[i].offset;
+        else if (begins_at_the_beginning(intake->consumer))
+            partition->next = RD_KAFKA_OFFSET_BEGINNING;
+    }
+}
+
 static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct intake *intake = opaque;
@@ -112,7 +134,10 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         for (int i = 0; i < list->cnt; i++)
             grants_add(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        intake->must_rejoin = !set_restore(intake->service, intake->consumer, &intake->grants, list, &intake->stopping) || intake->must_rejoin;
+        if (set_restore(intake->service, intake->consumer, &intake->grants, list, &intake->stopping))
+            note_positions(intake, list);
+        else
+            intake->must_rejoin = true;
         if (cooperative)
             error = rd_kafka_incremental_assign(rk, list);
         else
@@ -190,6 +215,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL)
         return; /* fetched before a revoke */
+    partition->next = message->offset + 1;
     switch (partition_receive(partition, message->offset, leader_epoch(message))) {
     case OFFSET_SEEN: METRIC_INC(jobs_duplicate_offset_total); return;
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
@@ -290,8 +316,9 @@ static void *intake_main(void *arg)
     struct intake *intake = arg;
     pthread_setname_np(pthread_self(), "chat-intake");
     int64_t next_look_ms = 0;
+    bool paused = false; /* something is, and may be wanted again soon */
     for (unsigned records = 0; !atomic_load(&intake->stopping);) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(intake->consumer, POLL_MS);
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(intake->consumer, paused ? LOOK_EVERY_MS : POLL_MS);
         bool taken = message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
         if (taken)
             take_record(intake, message);
@@ -304,7 +331,7 @@ static void *intake_main(void *arg)
         if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms || (taken && pausing_is_urgent(intake->service))) {
             if (intake->must_rejoin)
                 rejoin(intake);
-            pausing_look(intake->service, intake->consumer, &intake->grants, atomic_load(&intake->held));
+            paused = pausing_look(intake->service, intake->consumer, &intake->grants, atomic_load(&intake->held));
             committer_look(intake->committer);
             liveness_look(intake->liveness, &intake->grants, atomic_load(&intake->held));
             next_look_ms = now + LOOK_EVERY_MS;

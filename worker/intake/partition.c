@@ -1,5 +1,6 @@
 #include "intake/partition.h"
 
+#include <librdkafka/rdkafka.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct partition *partition_create(const char *topic, int32_t id, uint64_t gener
     partition->id = id;
     partition->generation = generation;
     partition->committed = partition->head = -1;
+    partition->next = RD_KAFKA_OFFSET_INVALID;
     partition->metadata_max = OFFSET_TEXT_MAX;
     partition->tracker = OFFSET_TRACKER_EMPTY;
     atomic_init(&partition->references, 1);

@@ -17,6 +17,12 @@ static void set_paused(rd_kafka_t *consumer, struct partition *partition, bool p
     rd_kafka_resp_err_t rc = paused ? rd_kafka_pause_partitions(consumer, one) : rd_kafka_resume_partitions(consumer, one);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         partition->paused = paused;
+    if (!paused && partition->next != RD_KAFKA_OFFSET_INVALID) {
+        /* To where it would go on anyway. A resume alone doesn't wake librdkafka's thread, which while all of a broker's
+         * partitions are paused sleeps for up to a second; a seek does (its rd_kafka_toppar_seek; 2.0 to 2.14 alike). */
+        one->elems[0].offset = partition->next;
+        rd_kafka_error_destroy(rd_kafka_seek_partitions(consumer, one, 0));
+    }
     rd_kafka_topic_partition_list_destroy(one);
 }
 
@@ -66,7 +72,7 @@ bool pausing_is_urgent(const struct service *service)
     return is_full(service, false) || weather_intake(service->weather, metric_get(METRIC_jobs_alive)) != INTAKE_FREE;
 }
 
-void pausing_look(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, bool held)
+bool pausing_look(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, bool held)
 {
     int64_t paused = 0;
     for (size_t i = 0; i < grants->count; i++) {
@@ -75,4 +81,5 @@ void pausing_look(const struct service *service, rd_kafka_t *consumer, const str
         paused += partition->paused;
     }
     METRIC_SET(partitions_paused, paused);
+    return paused > 0;
 }

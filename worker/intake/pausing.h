@@ -9,8 +9,9 @@
 #include "intake/grants.h"
 #include "service.h"
 
-/* held: nothing is to be read. Pauses and resumes each partition as it should be now. */
-void pausing_look(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, bool held);
+/* held: nothing is to be read. Pauses and resumes each partition as it should be now. True: some are paused, and to be looked
+ * at again soon: what they have in line is all there is for their sessions. */
+bool pausing_look(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, bool held);
 /* A pause can't wait for the next look: what is in memory is all there may be. */
 bool pausing_is_urgent(const struct service *service);
 /* Before the partition is let go: librdkafka's pause outlives the grant, and were it granted again, nothing would be read. */
