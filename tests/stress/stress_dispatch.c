@@ -38,6 +38,26 @@ static void finish_if(struct task *task)
         finish(task);
 }
 
+/* As completion_put_and_go_on. Returns the one that the thread goes on with, or NULL. */
+static struct task *finish_and_go_on(struct task *task)
+{
+    struct task *next = dispatcher_take_own_successor(dispatcher, task);
+    if (next == NULL) {
+        finish(task);
+        return NULL;
+    }
+    partition_mark_done(task->partition, task->record.offset);
+    claim(next);
+    bool goes_on = dispatcher_pass_lane(dispatcher, task, next);
+    dispatcher_end(dispatcher, task, NULL);
+    atomic_fetch_add(&ended, 1);
+    task_unref(task);
+    if (goes_on)
+        return next;
+    finish(next);
+    return NULL;
+}
+
 static void finish(struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
@@ -56,22 +76,28 @@ static void finish(struct task *task)
     finish_if(goes_on ? NULL : next);
 }
 
+static struct task *run(struct task *task, unsigned *state)
+{
+    int lane = atoi(task->job.session);
+    if (atomic_fetch_add(&in_lane[lane], 1) != 0)
+        atomic_fetch_add(&violations, 1);
+    if (rand_r(state) % 64 == 0)
+        sched_yield();
+    atomic_fetch_sub(&in_lane[lane], 1);
+    held_claims_remove(claims, task);
+    if (rand_r(state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(state) % 3))
+        return NULL;
+    return finish_and_go_on(task);
+}
+
 static void *pool_thread(void *arg)
 {
     int index = (int)(intptr_t)arg;
     unsigned state = (unsigned)index + 1;
     for (struct task *task; (task = dispatcher_take(dispatcher, index)) != NULL;) {
-        int lane = atoi(task->job.session);
-        if (atomic_fetch_add(&in_lane[lane], 1) != 0)
-            atomic_fetch_add(&violations, 1);
-        if (rand_r(&state) % 64 == 0)
-            sched_yield();
-        atomic_fetch_sub(&in_lane[lane], 1);
+        while (task != NULL)
+            task = run(task, &state);
         dispatcher_taken_done(dispatcher);
-        held_claims_remove(claims, task);
-        if (rand_r(&state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(&state) % 3))
-            continue;
-        finish(task);
     }
     return NULL;
 }

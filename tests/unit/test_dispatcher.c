@@ -246,6 +246,45 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     nothing_left(d);
 }
 
+Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_else_waits_for_one, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    struct task *a[4], *batch[8];
+    for (int i = 0; i < 4; i++)
+        dispatcher_add(d, a[i] = make("jobs", "a"));
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 0), a[0]);
+
+    cr_assert_eq(dispatcher_take_own_successor(d, a[0]), a[1]);
+    cr_assert(dispatcher_pass_lane(d, a[0], a[1]));
+    cr_assert(dispatcher_has_successor(d, a[1]), "the lane is the successor's");
+    cr_assert_not(dispatcher_has_successor(d, a[0]));
+
+    struct task *b = make("jobs", "b");
+    dispatcher_add(d, b);
+    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "another lane's head is to be begun");
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "it is being begun");
+    dispatcher_ready(d, batch, 1);
+    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "it is ready for a thread");
+    cr_assert_eq(dispatcher_take(d, 1), b);
+
+    cr_assert_eq(dispatcher_take_own_successor(d, a[1]), a[2]);
+    a[2]->outcome = OUTCOME_STORED;
+    cr_assert_not(dispatcher_pass_lane(d, a[1], a[2]), "the lane is its own, a thread isn't");
+    dispatcher_end(d, a[1], NULL); /* later, and in any order */
+    dispatcher_end(d, a[0], NULL);
+    cr_assert_eq(dispatcher_take_own_successor(d, a[2]), a[3]);
+    cr_assert(dispatcher_pass_lane(d, a[2], a[3]));
+    end(d, a[3]);
+    end(d, a[2]);
+    end(d, b);
+    task_unref(a[0]);
+    task_unref(a[1]);
+    nothing_left(d);
+}
+
 Test(dispatcher, in_the_per_thread_form_nothing_is_begun_ahead, .init = setup, .fini = teardown)
 {
     struct dispatcher *d = per_thread(ORDERING_KEY);

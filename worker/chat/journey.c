@@ -218,7 +218,7 @@ static void question_run(const struct service *service, struct task *task, struc
     llm_answer_finish(&answer);
 }
 
-void journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)
+struct task *journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)
 {
     struct task *task = steal_ptr(owned);
     bool per_thread = service->settings->worker.redis_io == REDIS_IO_PER_THREAD;
@@ -238,7 +238,9 @@ void journey_run(const struct service *service, struct task **owned, struct http
         question_run(service, task, cancel);
     }
 
-    if (per_thread)
-        (void)session_settle(service, &task, 1); /* told later by completion if Redis is away */
+    if (!per_thread)
+        return completion_put_and_go_on(service->completion, &task);
+    (void)session_settle(service, &task, 1); /* told later by completion if Redis is away */
     completion_put(service->completion, &task);
+    return NULL;
 }

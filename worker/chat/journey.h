@@ -3,7 +3,8 @@
  *   session_begin (Redis) -> context_fetch, llm_ask (HTTP, seconds) -> hand over to completion (finish, publish)
  *
  * In the batched form session_begin was answered by the begin thread and completion does the finish, so
- * that the pool thread blocks on the LLM alone; in the per-thread form the thread makes its own Redis
+ * that the pool thread blocks on the LLM alone, unless the next job of the lane waits already: then the thread tells
+ * the end of the one and the begin of the other itself, in one round trip. In the per-thread form the thread makes its own Redis
  * calls, here, through the pool. In both, a provider with a rate and a tenant with a budget cost one more before the
  * question (chat/spending.h). */
 #ifndef CHAT_CHAT_JOURNEY_H
@@ -12,7 +13,8 @@
 #include "dispatch/task.h"
 #include "service.h"
 
-/* Pool thread. Runs the task to its outcome and hands it over; *task is NULL then. */
-void journey_run(const struct service *service, struct task **task, struct http_cancel *cancel);
+/* Pool thread. Runs the task to its outcome and hands it over; *task is NULL then. Returns the next job of its lane, begun, for the
+ * thread to go on with, or NULL. */
+struct task *journey_run(const struct service *service, struct task **task, struct http_cancel *cancel);
 
 #endif

@@ -111,15 +111,20 @@ static int64_t cancelled_after_ms(const struct task *task)
     return atomic_load(&task->cancelled) ? clock_mono_ms() - task->cancelled_ms : -1;
 }
 
+/* One that was begun with its predecessor's finish and isn't to run. */
+static void end_begun(struct completion *c, struct task *task)
+{
+    if (task->outcome == OUTCOME_NONE) /* cancelled since it was begun */
+        outcome_cancelled(task);
+    completion_put(c, &task);
+}
+
 /* The lane goes on, and with it the successor that was begun with this one's finish. */
 static void leave_lane(struct completion *c, struct task *task)
 {
     struct task *next = steal_ptr(&task->successor);
-    if (dispatcher_end(c->service->dispatcher, task, next) || next == NULL)
-        return;
-    if (next->outcome == OUTCOME_NONE) /* cancelled since it was begun */
-        outcome_cancelled(next);
-    completion_put(c, &next);
+    if (!dispatcher_end(c->service->dispatcher, task, next) && next != NULL)
+        end_begun(c, next);
 }
 
 static void end_published(struct completion *c, struct task *task, bool dead)
@@ -149,6 +154,26 @@ static void put_successors_back(struct completion *c, struct task **tasks, size_
         if (successor != NULL && !dispatcher_put_back(c->service->dispatcher, tasks[i], successor))
             completion_cancel(c, successor);
     }
+}
+
+struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
+{
+    struct task *task = steal_ptr(owned);
+    struct dispatcher *dispatcher = c->service->dispatcher;
+    struct task *next = NULL;
+    bool goes_on = false;
+    if (!task->settled && task->claimed && outcome_is_final(task->outcome))
+        task->successor = dispatcher_take_own_successor(dispatcher, task);
+    if (task->successor != NULL && session_settle(c->service, &task, 1) && outcome_is_final(task->outcome)) {
+        next = steal_ptr(&task->successor);
+        goes_on = dispatcher_pass_lane(dispatcher, task, next);
+    } else {
+        put_successors_back(c, &task, 1); /* Redis is away, or the claim was lost */
+    }
+    completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
+    if (next != NULL && !goes_on)
+        end_begun(c, steal_ptr(&next));
+    return next;
 }
 
 /* The dispatcher doesn't take it. */

@@ -2,7 +2,7 @@
  * the dead letter, give the lane to the successor, and on the broker's acknowledgement mark the offset done.
  *
  * Finishes gather for up to worker.gather_ms so that they share a round trip; an end that another job of
- * its lane waits for is carried out at once. While Redis is away, ends are kept and tried again; how many
+ * its lane waits for is carried out at once, by the job's own thread if that one is to spare. While Redis is away, ends are kept and tried again; how many
  * is bounded by the threads, since nothing new can be begun meanwhile. */
 #ifndef CHAT_COMPLETION_COMPLETION_H
 #define CHAT_COMPLETION_COMPLETION_H
@@ -16,6 +16,10 @@ struct completion *completion_create(const struct service *service);
 enum status completion_start(struct completion *completion, struct error *err) MUST_CHECK;
 /* Takes *task, whose outcome is set, and nulls it. Any thread; never blocks for long. */
 void completion_put(struct completion *completion, struct task **task);
+/* Pool thread. The same; but where another job of the lane waits, and none elsewhere for this thread, the end is told to Redis and that
+ * other begun here, in one round trip, and it is returned to go on with: nothing is between two jobs of a session but that round trip.
+ * NULL: nothing is to go on with. Blocks for the round trip. */
+struct task *completion_put_and_go_on(struct completion *completion, struct task **task);
 /* A list linked by `next` of tasks to give back unfinished (revoked, draining). */
 void completion_drop(struct completion *completion, struct task *list);
 /* A list linked by `next` of tasks that were cancelled, and that nobody has: ends them so. */

@@ -394,14 +394,34 @@ void dispatcher_permit(struct dispatcher *d, size_t permits)
     mutex_unlock(&d->lock);
 }
 
-struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task)
+static struct task *take_successor_locked(struct dispatcher *d, const struct task *task)
 {
     struct task *successor = NULL;
-    mutex_lock(&d->lock);
     if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d))
         successor = lane_next_locked(task->lane);
     if (successor != NULL)
         start_locked(d, successor);
+    return successor;
+}
+
+struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task)
+{
+    mutex_lock(&d->lock);
+    struct task *successor = take_successor_locked(d, task);
+    mutex_unlock(&d->lock);
+    return successor;
+}
+
+/* Whoever is ready, or will be soon, has a thread without this one. */
+static bool is_spare_locked(struct dispatcher *d)
+{
+    return d->idle_count > 0 || (d->ready.count + d->beginning == 0 && admissible_locked(d) == NULL);
+}
+
+struct task *dispatcher_take_own_successor(struct dispatcher *d, const struct task *task)
+{
+    mutex_lock(&d->lock);
+    struct task *successor = is_spare_locked(d) ? take_successor_locked(d, task) : NULL;
     mutex_unlock(&d->lock);
     return successor;
 }
@@ -422,16 +442,31 @@ bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct t
     return wanted;
 }
 
+/* False: begun isn't to run. */
+static bool pass_lane_locked(struct dispatcher *d, struct task *task, struct task *begun)
+{
+    task->lane->head = begun;
+    task->lane = NULL;
+    stop_locked(d, task);
+    return begun->outcome == OUTCOME_NONE && !is_cancelled(begun);
+}
+
+bool dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun)
+{
+    mutex_lock(&d->lock);
+    bool goes_on = pass_lane_locked(d, task, begun);
+    mutex_unlock(&d->lock);
+    return goes_on;
+}
+
 bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
 {
     mutex_lock(&d->lock);
-    bool goes_on = begun != NULL && begun->outcome == OUTCOME_NONE && !is_cancelled(begun);
+    bool goes_on = begun != NULL && pass_lane_locked(d, task, begun);
     job_index_remove(&d->jobs, task);
     stop_locked(d, task);
-    if (begun != NULL) {
-        task->lane->head = begun;
-        if (goes_on)
-            offer_locked(d, begun);
+    if (goes_on) {
+        offer_locked(d, begun);
     } else if (task->lane != NULL) {
         struct task *successor = lane_leave_locked(d, task->lane);
         if (successor != NULL)

@@ -62,6 +62,11 @@ void dispatcher_permit(struct dispatcher *d, size_t permits);
  * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
  * on with dispatcher_end, or back with dispatcher_put_back. */
 struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task);
+/* The same for the thread that ran the task and would go on with the successor itself (no thread switch at all between the two).
+ * NULL also while other jobs wait for a thread: lanes take turns then. With dispatcher_pass_lane it is the lane's head, and the
+ * task's dispatcher_end, later, finds no lane. False: it isn't to run, since it has an outcome, or was cancelled; the caller's to end. */
+struct task *dispatcher_take_own_successor(struct dispatcher *d, const struct task *task);
+bool dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun);
 /* False: it was cancelled meanwhile, is of no lane any more, and the caller's to end. */
 bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
 /* The task has ended: its lane goes to the successor, which is begun. With one taken ahead, that one is the

@@ -42,6 +42,19 @@ static void set_task(struct worker *worker, const struct task *task)
     mutex_unlock(&worker->lock);
 }
 
+/* The job, to its outcome. Returns the one to go on with, or NULL. */
+static struct task *run(struct worker *worker, struct task *task)
+{
+    const struct task *mine = task_ref(task); /* a report may read it until set_task(NULL) */
+    set_task(worker, mine);
+    crash_notes_doing(DOING_JOURNEY, &mine->record);
+    struct task *next = journey_run(worker->engine->service, &task, worker->cancel);
+    crash_notes_doing(DOING_NOTHING, NULL);
+    set_task(worker, NULL);
+    task_unref((struct task *)(uintptr_t)mine);
+    return next;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -51,13 +64,8 @@ static void *worker_main(void *arg)
     snprintf(name, sizeof name, "chat-%d", worker->index);
     pthread_setname_np(pthread_self(), name);
     for (struct task *task; (task = dispatcher_take(service->dispatcher, worker->index)) != NULL;) {
-        const struct task *mine = task_ref(task); /* a report may read it until set_task(NULL) */
-        set_task(worker, mine);
-        crash_notes_doing(DOING_JOURNEY, &mine->record);
-        journey_run(service, &task, worker->cancel);
-        crash_notes_doing(DOING_NOTHING, NULL);
-        set_task(worker, NULL);
-        task_unref((struct task *)(uintptr_t)mine);
+        while (task != NULL)
+            task = run(worker, task);
         dispatcher_taken_done(service->dispatcher);
     }
     return NULL;
