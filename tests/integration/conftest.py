@@ -34,10 +34,10 @@ class Place:
         self.prefix = f"{name}-{uuid.uuid4().hex[:6]}"
         self.kafka = kafka
         self.topics = Topics(kafka.bootstrap, self.prefix)
-        kafka.create_topics(self.topics.jobs, self.topics.replies_topic, self.topics.dead, self.topics.control, partitions=partitions, **{"max.message.bytes": "20000000"})
+        kafka.create_topics(self.topics.jobs, self.topics.replies_topic, self.topics.dead, self.topics.control, self.topics.deltas, partitions=partitions, **{"max.message.bytes": "20000000"})
         self.settings = {"bootstrap": kafka.bootstrap, "kafka.group.id": self.prefix, "redis.key_prefix": self.prefix,
                          "worker.jobs_topic": self.topics.jobs, "worker.replies_topic": self.topics.replies_topic, "worker.dead_topic": self.topics.dead,
-                         "worker.control_topic": self.topics.control}
+                         "worker.control_topic": self.topics.control, "worker.deltas_topic": self.topics.deltas}
 
     def group(self):
         """What the broker says of the group."""

@@ -1,8 +1,11 @@
 """Questions through a real Apache Kafka and a real Redis to a real (small) model: the protocol, not the wisdom."""
 import json
 import signal
+import urllib.request
 
+import pytest
 from parts import wait_until
+from pieces import Reader, text
 
 
 def test_a_question_is_answered_and_the_next_one_carries_the_history(stage, model, place, redis_io):
@@ -37,3 +40,47 @@ def test_a_conversation_longer_than_the_context_still_gets_an_answer_or_a_clear_
     place.topics.send({"id": "long", "message": "word " * 4000}, key="s")
     reply = place.topics.replies(1)["long"]
     assert reply["status"] == "ok" or (reply["error"]["code"] and reply["error"]["retriable"] is False), reply
+
+
+def test_an_answer_comes_in_pieces_that_are_the_whole(stage, model, place, redis_io):
+    worker = stage.worker(stage.redis(), model, **place.settings, **{"worker.redis_io": redis_io, "provider.main.params": '{"temperature":0,"seed":1}'})
+    place.topics.send({"id": "whole", "message": "Name three colours.", "params": {"max_tokens": 24}}, key="a")
+    place.topics.send({"id": "pieces", "message": "Name three colours.", "params": {"max_tokens": 24}, "stream": True}, key="b")
+    replies = place.topics.replies(2)
+    deltas = Reader(place.topics).last("pieces")
+    content = replies["pieces"]["message"]["content"]
+    assert len(deltas) > 3 and text(deltas) == content and content == replies["whole"]["message"]["content"]
+    for member in ("usage", "finish_reason", "model"):
+        assert replies["pieces"][member] == replies["whole"][member], "a stream tells as much as a whole answer"
+    assert worker.metric("deltas_dropped_total") == 0
+
+
+def slots_at_work(model):
+    with urllib.request.urlopen(model.url.removesuffix("/v1") + "/slots", timeout=10) as answer:
+        return sum(slot["is_processing"] for slot in json.load(answer))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cancelled_job_stops_the_model_too(stage, model, place, stream):
+    """The server sees the connection go and frees its slot, long before the tokens it was asked for are written."""
+    worker = stage.worker(stage.redis(), model, **place.settings)
+    place.topics.send({"id": "long", "message": "Tell me a very long story.", "params": {"max_tokens": 1500, "ignore_eos": True}, "stream": stream}, key="s")
+    wait_until(lambda: slots_at_work(model) == 1, "the model at work")
+    place.topics.cancel("long")
+    assert place.topics.replies(1)["long"]["status"] == "cancelled"
+    wait_until(lambda: slots_at_work(model) == 0, "the model at rest")
+    (ended,) = worker.wait_event("job_cancelled", job="long")
+    assert int(ended["duration_ms"]) < 10000, "1,500 tokens take longer"
+
+
+def test_a_history_that_outgrew_the_context_is_cut_by_what_the_server_says(stage, model, place):
+    """Its slots hold 2,048 tokens. The turns fit one by one, and not together."""
+    worker = stage.worker(stage.redis(), model, **place.settings, **{"provider.main.params": '{"max_tokens":8}'})
+    for n in range(4):
+        place.topics.send({"id": f"j{n}", "message": f"{n}: " + "one two three four " * 150}, key="s")
+    replies = place.topics.replies(4)
+    prompts = [replies[f"j{n}"]["usage"]["prompt_tokens"] for n in range(4)]
+    assert {r["status"] for r in replies.values()} == {"ok"} and {r["attempts"] for r in replies.values()} == {1}
+    assert prompts[0] < prompts[1] < prompts[2] and max(prompts) <= 2048, prompts
+    assert prompts[3] < prompts[0] + prompts[2], "the oldest turn was left out"
+    assert worker.metric("jobs_dead_total") == 0

@@ -304,7 +304,7 @@ class Topics:
 
     def __init__(self, bootstrap: str, prefix: str = "chat"):
         self.bootstrap = bootstrap
-        self.jobs, self.replies_topic, self.dead, self.control = f"{prefix}.jobs", f"{prefix}.replies", f"{prefix}.dead", f"{prefix}.control"
+        self.jobs, self.replies_topic, self.dead, self.control, self.deltas = (f"{prefix}.{name}" for name in ("jobs", "replies", "dead", "control", "deltas"))
         self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "linger.ms": 0, "message.max.bytes": 20000000})
 
     def send(self, value, key=None, topic=None, headers=None) -> None:
