@@ -17,7 +17,7 @@ struct pair {
  * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor. */
 static const struct pair producer_defaults[] = {
     {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
-    {"linger.ms", "25"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
+    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
     {NULL, NULL}};
 
 /* The prefetch is small: the buffer of jobs is ours, and a pause throws the prefetch away. */
