@@ -168,6 +168,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     if (status == STATUS_FAILED)
         status = spending_hold(&parts.spending, &outcome);
     spending_finish(&parts.spending);
+    llm_outcome_finish(&outcome);
     return status;
 }
 

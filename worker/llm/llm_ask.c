@@ -87,7 +87,10 @@ static struct llm_tried *note(struct asking *a, size_t provider)
 {
     struct llm_outcome *outcome = a->outcome;
     int64_t started_us = a->asked[provider].started_us;
-    struct llm_tried *tried = &outcome->tried[outcome->tried_count < TRIED_MAX ? outcome->tried_count++ : TRIED_MAX - 1];
+    size_t tried_max = 2 * a->question->settings->provider_count; /* each once more, shortened */
+    if (outcome->tried == NULL)
+        outcome->tried = xcalloc(tried_max, sizeof *outcome->tried);
+    struct llm_tried *tried = &outcome->tried[outcome->tried_count < tried_max ? outcome->tried_count++ : tried_max - 1];
     *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
                                 .usage = {-1, -1, -1}, .took_us = started_us != 0 ? clock_mono_us() - started_us : -1};
     return tried;
@@ -345,8 +348,7 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
 {
     struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
     const struct settings *settings = question->settings;
-    ret->tried_count = ret->told = 0;
-    ret->limit_changed = ret->held_up = false;
+    *ret = (struct llm_outcome){0};
     if (question->until_ms <= clock_mono_ms()) {
         note(&a, question->candidates[0])->end = TRIED_FAILED;
         error_set(&ret->tried[0].error, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask",
@@ -371,4 +373,10 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
     for (size_t i = 0; i < settings->provider_count; i++)
         free(a.asked[i].body);
     return status;
+}
+
+void llm_outcome_finish(struct llm_outcome *outcome)
+{
+    free(outcome->tried);
+    *outcome = (struct llm_outcome){0};
 }

@@ -52,10 +52,8 @@ struct llm_tried {
     int64_t took_us; /* -1: it never began */
 };
 
-#define TRIED_MAX (2 * PROVIDERS_MAX)
-
 struct llm_outcome {
-    struct llm_tried tried[TRIED_MAX]; /* in the order of their ends */
+    struct llm_tried *tried; /* in the order of their ends; owned, and made with the first: while a thousand threads wait, none has any */
     size_t tried_count;
     size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
     bool limit_changed; /* of a provider's calls in flight */
@@ -65,9 +63,10 @@ struct llm_outcome {
     size_t held_up_skipped;
 };
 
-/* OK: *ret_answer is the caller's. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin
+/* *ret is the caller's either way. OK: *ret_answer is, too. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin
  * (`rate_limited`, and nothing tried: none might start). */
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err) MUST_CHECK;
+void llm_outcome_finish(struct llm_outcome *outcome);
 
 /* Is the question itself refused, so that no other provider would take it? The rest is the provider's: its load, its key, its account,
  * its models. Pure. */
