@@ -33,7 +33,10 @@ class Sources:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
-                sources.take(self)
+                sources.take(self, "")
+
+            def do_POST(self):
+                sources.take(self, self.rfile.read(int(self.headers["Content-Length"])).decode())
 
             def log_message(self, *_):
                 pass
@@ -48,13 +51,13 @@ class Sources:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def take(self, handler):
+    def take(self, handler, body):
         parts = urlsplit(handler.path)
         name = parts.path.split("/")[1]
         answer = self.answers[name]
         with self.changed:
             self.asked.append({"name": name, "path": parts.path, "query": {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()},
-                               "raw": handler.path, "headers": dict(handler.headers)})
+                               "raw": handler.path, "headers": dict(handler.headers), "method": handler.command, "body": body})
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
             self.changed.notify_all()
@@ -193,6 +196,22 @@ BAD = {"500": (Answer("zanzibar", 500), "http_500"), "404": (Answer("zanzibar", 
        "302": (Answer("", 302, headers={"Location": "http://127.0.0.1:1/"}), "http_302"), "not UTF-8": (Answer(b"zanzibar \xff"), "invalid_response"),
        "too large": (Answer("zanzibar" * 100), "response_too_large"), "slow": (Answer("zanzibar", stall=True), "timeout")}
 SMALL = {"context.profile.bytes_max": "200", "context.profile.timeout_ms": "500"}
+
+
+def test_a_source_may_be_told_what_is_asked(place):
+    """As text, as messages, or not at all; a moderation judges what it was told."""
+    here = place({"search": Answer("found"), "log": Answer("noted"), "profile": Answer("known"), "guard": Answer('{"results":[{"flagged":false}]}')},
+                 {"context.search.send": "input", "context.log.send": "messages", "context.guard.send": "input", "context.guard.kind": "moderation"})
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": [{"type": "text", "text": "Grüße \"1\""}, {"type": "image_url", "image_url": {"url": "x"}}]},
+                {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "two"}]
+    here.topics.send({"id": "j", "messages": messages, "metadata": {"user": "u1"}}, key="s")
+    assert here.topics.reply_of("j")["status"] == "ok"
+    asked = {a["name"]: a for a in here.sources.asked}
+    assert (asked["profile"]["method"], asked["profile"]["body"]) == ("GET", "")
+    for name in ("search", "guard"):
+        assert asked[name]["method"] == "POST" and asked[name]["headers"]["Content-Type"] == "application/json"
+        assert json.loads(asked[name]["body"]) == {"input": 'Grüße "1"\ntwo'}
+    assert json.loads(asked["log"]["body"]) == {"job": "j", "session": "s", "user": "u1", "messages": messages}
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/template.h"
 #include "llm/context_text.h"
@@ -74,6 +75,30 @@ Test(context_url, the_user_is_metadatas_where_that_is_a_text)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         AUTO_FREE char *got = context_user(rows[i].metadata);
         cr_expect_str_eq(got != NULL ? got : "(none)", rows[i].want != NULL ? rows[i].want : "(none)", "%s", rows[i].metadata);
+    }
+}
+
+Test(context_body, holds_what_it_may_and_no_more)
+{
+    static const struct {
+        const char *messages, *want; /* of input */
+    } cases[] = {
+        {"[{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]", "{\"input\":\"a \\\"b\\\"\"}"},
+        {"[{\"role\":\"system\",\"content\":\"no\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"no\"},"
+         "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image_url\"},{\"type\":\"text\",\"text\":\"c\"}]}]",
+         "{\"input\":\"a\\nb\\nc\"}"},
+        {"[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]", "{\"input\":\"a\\u0000b\"}"},
+        {"[{\"role\":\"tool\",\"content\":\"42\"},{\"role\":\"user\",\"content\":null}]", "{\"input\":\"\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_JSON json_t *messages = json_loads(cases[i].messages, JSON_ALLOW_NUL, NULL);
+        struct job job = {.id = "j", .messages = messages};
+        AUTO_FREE char *input = context_body(CONTEXT_SEND_INPUT, &job, NULL);
+        AUTO_FREE char *whole = context_body(CONTEXT_SEND_MESSAGES, &job, "u");
+        AUTO_FREE char *want = xasprintf("{\"job\":\"j\",\"session\":null,\"user\":\"u\",\"messages\":%s}", cases[i].messages);
+        cr_expect_str_eq(input, cases[i].want);
+        cr_expect_str_eq(whole, want);
+        cr_expect_null(context_body(CONTEXT_SEND_NOTHING, &job, "u"));
     }
 }
 

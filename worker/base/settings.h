@@ -17,6 +17,7 @@ enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
 enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
 enum context_fetch { CONTEXT_TOGETHER, CONTEXT_IN_TURN };
 enum context_kind { CONTEXT_TEXT, CONTEXT_MODERATION };
+enum context_send { CONTEXT_SEND_NOTHING, CONTEXT_SEND_INPUT, CONTEXT_SEND_MESSAGES };
 enum context_need { CONTEXT_OPTIONAL, CONTEXT_REQUIRED };
 enum stream { STREAM_ASKED, STREAM_ALWAYS, STREAM_NEVER };
 enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
@@ -50,6 +51,7 @@ struct context_settings {
     char *name;
     char *url; /* with {session}, {user}, {job} behind the host */
     enum context_kind kind;
+    enum context_send send; /* what of the job goes into the request's body */
     enum context_need required;
     int64_t timeout_ms;
     int64_t bytes_max;

@@ -27,6 +27,7 @@ static const char *const redis_ios[] = {"batched", "per-thread", NULL};
 static const char *const strategies[] = {"sequential", "hedge", "race", NULL};
 static const char *const context_fetches[] = {"together", "in-turn", NULL};
 static const char *const context_kinds[] = {"text", "moderation", NULL};
+static const char *const context_sends[] = {"nothing", "input", "messages", NULL};
 static const char *const truths[] = {"false", "true", NULL};
 static const char *const streams[] = {"asked", "always", "never", NULL};
 static const char *const stream_usages[] = {"asked", "left-out", NULL};
@@ -99,8 +100,9 @@ const struct setting settings_table[] = {
     INT("provider", "tokens_per_minute", OF(tokens_per_minute), 0, 1000000000, "tokens", "0", "The same in tokens. A question is reckoned at a quarter of its bytes and the max_tokens or max_completion_tokens it names; what was used takes the place of that afterwards. 0: no limit."),
     INT("provider", "burst_ms", OF(burst_ms), 0, HOUR_MS, "ms", "6000", "How much of a minute's requests and tokens may be used at once: 6000 is a tenth. One request at the least."),
     TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
-    ADDRESS("context", "url", BY(url), "http://localhost:8081/profiles/{user}?session={session}", "Where it is fetched (GET). {session}, {user} (the job's metadata.user, where that is a string) and {job} are filled in, percent-encoded; only behind the host. Redirects aren't followed."),
+    ADDRESS("context", "url", BY(url), "http://localhost:8081/profiles/{user}?session={session}", "Where it is fetched. {session}, {user} (the job's metadata.user, where that is a string) and {job} are filled in, percent-encoded; only behind the host. Redirects aren't followed."),
     CHOICE("context", "kind", BY(kind), context_kinds, "text", "text: the answer goes into the prompt; it must be UTF-8. moderation: the answer is a verdict, {\"allowed\":false} or {\"results\":[{\"flagged\":true}]} for a refusal, which ends the job as moderation_refused."),
+    CHOICE("context", "send", BY(send), context_sends, "nothing", "What of the job it is told. nothing: a GET. input: a POST of {\"input\":TEXT}, the text of the job's new user messages, as embedding and moderation services take it. messages: a POST of {\"job\",\"session\",\"user\",\"messages\"}, the job's new messages whole."),
     CHOICE("context", "required", BY(required), truths, "false", "Whether a job can't do without. false: one that can't be had is left out and the question is asked, for a moderation too. true: the job fails, and is tried again as after a provider's failure."),
     INT("context", "timeout_ms", BY(timeout_ms), 10, HOUR_MS, "ms", "2000", "From connecting to the last byte; less where the job has less left."),
     INT("context", "bytes_max", BY(bytes_max), 1, 16777216, "bytes", "16384", "A longer answer is left out whole, as one that failed."),

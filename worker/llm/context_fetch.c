@@ -16,7 +16,7 @@
 /* One source's call. */
 struct source {
     struct http_request request;
-    char *url;  /* owned; lives as long as the call */
+    char *url, *body; /* owned; live as long as the call */
     char *text; /* owned; NULL: it brought none */
 };
 
@@ -59,7 +59,8 @@ static enum status start(struct fetching *f, size_t index, const struct context_
     int64_t patience_ms = clock_mono_ms() + context->timeout_ms;
     METRIC_INC(context_fetches_total);
     source->url = context_url_fill(context->url, values);
-    source->request = (struct http_request){.url = source->url, .until_ms = question->until_ms < patience_ms ? question->until_ms : patience_ms};
+    source->body = context_body(context->send, question->job, values->user[0] != '\0' ? values->user : NULL);
+    source->request = (struct http_request){.url = source->url, .body = source->body, .until_ms = question->until_ms < patience_ms ? question->until_ms : patience_ms};
     enum status status = STATUS_FAILED;
     if (source->url == NULL)
         error_set(&why, ERROR_PERMANENT, "bad_url", "a value that the job brings would be a step (. or ..) in the url's path");
@@ -175,6 +176,7 @@ enum status context_fetch(const struct context_question *question, char **ret_pr
         *ret_prompt = prompt_of(&f);
     for (size_t i = 0; i < question->settings->fetched_count; i++) {
         free(f.sources[i].url);
+        free(f.sources[i].body);
         free(f.sources[i].text);
     }
     return status;

@@ -8,6 +8,7 @@
 #include "base/template.h"
 #include "llm/text_buffer.h"
 #include "wire/json_text.h"
+#include "wire/json_writer.h"
 
 /* ---- the address ---- */
 
@@ -68,6 +69,59 @@ char *context_url_fill(const char *template, const struct context_values *values
     if (has_steps(url.bytes))
         text_buffer_finish(&url);
     return url.bytes;
+}
+
+/* ---- what is told ---- */
+
+static void append_line(struct text_buffer *text, const json_t *line)
+{
+    if (!json_is_string(line))
+        return;
+    if (text->size > 0)
+        text_buffer_append(text, "\n", 1);
+    text_buffer_append(text, json_string_value(line), json_string_length(line));
+}
+
+static void append_content(struct text_buffer *text, const json_t *content)
+{
+    size_t i;
+    const json_t *part;
+    append_line(text, content);
+    json_array_foreach(content, i, part)
+        append_line(text, json_object_get(part, "text"));
+}
+
+static void write_input(struct json_writer *body, const json_t *messages)
+{
+    struct text_buffer text = {0};
+    size_t i;
+    const json_t *message;
+    json_array_foreach(messages, i, message) {
+        const char *role = json_string_value(json_object_get(message, "role"));
+        if (role != NULL && strcmp(role, "user") == 0)
+            append_content(&text, json_object_get(message, "content"));
+    }
+    AUTO_JSON json_t *input = json_stringn(text_buffer_text(&text), text.size); /* NULs too: nothing hides behind one */
+    json_write_tree(body, "input", input);
+    text_buffer_finish(&text);
+}
+
+char *context_body(enum context_send send, const struct job *job, const char *user)
+{
+    struct json_writer body = {0};
+    if (send == CONTEXT_SEND_NOTHING)
+        return NULL;
+    json_write_open(&body, NULL);
+    if (send == CONTEXT_SEND_INPUT) {
+        write_input(&body, job->messages);
+    } else {
+        json_write_text(&body, "job", job->id);
+        json_write_text(&body, "session", job->session);
+        json_write_text(&body, "user", user);
+        json_write_tree(&body, "messages", job->messages);
+    }
+    json_write_close(&body);
+    return body.text;
 }
 
 /* ---- the prompt ---- */

@@ -1,4 +1,4 @@
-/* Context sources as text: the address that a job asks, the part of the prompt that their answers make, and a moderation's
+/* Context sources as text: the address that a job asks and what it tells there, the part of the prompt that their answers make, and a moderation's
  * verdict. Pure; any thread. */
 #ifndef CHAT_LLM_CONTEXT_TEXT_H
 #define CHAT_LLM_CONTEXT_TEXT_H
@@ -7,6 +7,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/settings.h"
+#include "wire/job.h"
 
 /* What a job fills into an address. "" where it has none; never NULL. */
 struct context_values {
@@ -20,6 +22,11 @@ char *context_user(const char *metadata) MUST_CHECK;
  * by the caller. NULL: its path would hold a "." or "..", which no encoding keeps from being taken for a step: one job would be
  * told of another's. */
 char *context_url_fill(const char *template, const struct context_values *values) MUST_CHECK;
+
+/* What a source is told of the job, as JSON: owned by the caller; NULL: nothing is sent.
+ *   input     {"input":TEXT}: the texts of the new user messages, those of parts too, a line end between any two
+ *   messages  {"job":ID,"session":S,"user":U,"messages":[…]}: the new messages as they came; S and U null where there is none */
+char *context_body(enum context_send send, const struct job *job, const char *user) MUST_CHECK;
 
 /* One source and what it brought. */
 struct context_part {

@@ -45,6 +45,8 @@ static enum status provider_target(const struct settings *settings, const struct
 static enum status context_target(const struct context_settings *context, struct target_texts *texts, struct http_target *ret, struct error *err)
 {
     texts->headers[0] = context->kind == CONTEXT_MODERATION ? "Accept: application/json" : "Accept: text/plain, */*";
+    if (context->send != CONTEXT_SEND_NOTHING)
+        texts->headers[1] = "Content-Type: application/json";
     /* Each call brings the address filled in; the template only says whether certificates are needed. */
     *ret = (struct http_target){.url = context->url,
                                 .headers = texts->headers,
