@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from parts import BIN, Topics, job_of, wait_until
+from pieces import Reader
 
 SLOW = "[[fault:slow ms=60000 times=1]] hi"
 
@@ -14,7 +15,7 @@ class Place:
 
     def __init__(self, stage, *sim):
         self.stage, self.redis, self.sim = stage, stage.redis(), stage.simulator(*sim)
-        self.kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, chat_control=2)
+        self.kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, chat_control=2, chat_deltas=4)
         self.topics = Topics(self.kafka.bootstrap)
 
     def worker(self, name="worker", **settings):
@@ -115,6 +116,45 @@ def test_one_that_waits_while_the_provider_is_away_ends_all_the_same(place, redi
         place.topics.cancel(f"j{n}")
     worker.wait_event("job_cancelled", alive)
     place.sim.faults("")
+
+
+def test_one_that_is_streamed_ends_without_a_last_piece(stage):
+    place = Place(stage, "--tokens", "2000", "--token-interval", "20")
+    reader = Reader(place.topics)
+    worker = place.worker()
+    place.topics.send({"id": "j", "message": "a long story", "stream": True}, key="s")
+    wait_until(lambda: reader.streams("j"), "a piece")
+    place.topics.cancel("j")
+    place.is_cancelled("j")
+    wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the connection gone")
+    at_rest(worker)
+    (pieces,) = reader.streams("j").values()
+    assert not any(piece.get("final") for piece in pieces)
+
+
+def test_while_redis_is_away_a_running_one_is_cut_short_and_told_when_it_is_back(place, redis_io):
+    """The call is cut at once; its end is kept until Redis takes it."""
+    worker = place.worker(**{"worker.redis_io": redis_io, "redis.timeout_ms": "200", "retry.backoff_max_ms": "200"})
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    place.redis.signal(signal.SIGSTOP)
+    place.topics.cancel("j")
+    wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the connection gone")
+    assert not worker.events("reply_enqueued")
+    place.redis.signal(signal.SIGCONT)
+    place.is_cancelled("j")
+    at_rest(worker)
+
+
+def test_one_that_runs_in_a_drain_ends_the_drain(place, redis_io):
+    worker = place.worker(**{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "600000"})
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    worker.signal(signal.SIGTERM)
+    worker.wait_event("drain_started")
+    place.topics.cancel("j")
+    place.is_cancelled("j")
+    assert worker.wait() == 0
 
 
 def test_one_that_is_still_in_kafka_is_cancelled_when_it_is_read(place, redis_io):

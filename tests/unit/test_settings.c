@@ -54,7 +54,7 @@ Test(settings, defaults_stand_and_the_last_source_wins)
     const char *overrides[] = {"worker.threads=9", NULL};
     struct settings *settings = must_load(path, environment, overrides);
     cr_assert_eq(settings->worker.threads, 9);
-    cr_assert_eq(settings->worker.gather_ms, 5);
+    cr_assert_eq(settings->worker.gather_ms, 20);
     cr_assert_str_eq(settings->kafka.bootstrap_servers, "f:1");
     cr_assert_eq(settings->kafka.property_count, 2);
     cr_assert_str_eq(settings->kafka.properties[1].name, "sasl.username");
