@@ -198,3 +198,20 @@ def test_the_programs_say_what_they_are():
     for program in ("chat-worker", "chat-producer", "chat-llmsim"):
         done = subprocess.run([str(BIN / program), "--help"], text=True, capture_output=True, timeout=30)
         assert done.returncode == 0 and "Usage" in done.stdout, program
+
+
+def test_a_drain_without_patience_begins_no_job_of_a_lane_that_was_just_going_on(stage):
+    """The thread tells Redis one job's end and the next one's begin; Redis answers when the drain has cut all calls."""
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0", "redis.timeout_ms": "20000"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "first", "message": "[[fault:slow ms=1500 times=1]] hi"}, key="s")
+    topics.send({"id": "second", "message": "[[fault:slow ms=60000 times=1]] hi"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1 and worker.metric("jobs_received_total") == 2, "one under way, one behind it")
+    redis.signal(signal.SIGSTOP)
+    wait_until(lambda: sim.stats()["answered"] == 1, "the first one's answer")
+    worker.signal(signal.SIGTERM)
+    worker.wait_event("drain_ran_out")
+    redis.signal(signal.SIGCONT)
+    assert worker.wait(30) == 0
+    assert sim.stats()["requests"] == 1

@@ -48,13 +48,14 @@ static struct task *finish_and_go_on(struct task *task)
     }
     partition_mark_done(task->partition, task->record.offset);
     claim(next);
-    bool goes_on = dispatcher_pass_lane(dispatcher, task, next);
-    dispatcher_end(dispatcher, task, NULL);
+    enum lane_passed passed = dispatcher_pass_lane(dispatcher, task, next);
+    bool goes_on = dispatcher_end(dispatcher, task, passed == LANE_STAYS ? next : NULL);
     atomic_fetch_add(&ended, 1);
     task_unref(task);
-    if (goes_on)
+    if (passed == LANE_GOES_ON)
         return next;
-    finish(next);
+    if (passed == LANE_ENDS || !goes_on)
+        finish(next);
     return NULL;
 }
 

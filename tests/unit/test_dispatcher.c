@@ -257,7 +257,7 @@ Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_else_waits_for_
     cr_assert_eq(dispatcher_take(d, 0), a[0]);
 
     cr_assert_eq(dispatcher_take_own_successor(d, a[0]), a[1]);
-    cr_assert(dispatcher_pass_lane(d, a[0], a[1]));
+    cr_assert_eq(dispatcher_pass_lane(d, a[0], a[1]), LANE_GOES_ON);
     cr_assert(dispatcher_has_successor(d, a[1]), "the lane is the successor's");
     cr_assert_not(dispatcher_has_successor(d, a[0]));
 
@@ -272,13 +272,16 @@ Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_else_waits_for_
 
     cr_assert_eq(dispatcher_take_own_successor(d, a[1]), a[2]);
     a[2]->outcome = OUTCOME_STORED;
-    cr_assert_not(dispatcher_pass_lane(d, a[1], a[2]), "the lane is its own, a thread isn't");
+    cr_assert_eq(dispatcher_pass_lane(d, a[1], a[2]), LANE_ENDS, "the lane is its own, a thread isn't");
     dispatcher_end(d, a[1], NULL); /* later, and in any order */
     dispatcher_end(d, a[0], NULL);
     cr_assert_eq(dispatcher_take_own_successor(d, a[2]), a[3]);
-    cr_assert(dispatcher_pass_lane(d, a[2], a[3]));
+    dispatcher_close(d);
+    cr_assert_eq(dispatcher_pass_lane(d, a[2], a[3]), LANE_STAYS, "no thread gets another job in a drain");
+    cr_assert(dispatcher_end(d, a[2], a[3]), "it is put where the drain finds it");
+    cr_assert_eq(dispatcher_remove_waiting(d, NULL), a[3]);
     end(d, a[3]);
-    end(d, a[2]);
+    task_unref(a[2]);
     end(d, b);
     task_unref(a[0]);
     task_unref(a[1]);

@@ -161,17 +161,17 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct task *task = steal_ptr(owned);
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
-    bool goes_on = false;
+    enum lane_passed passed = LANE_STAYS;
     if (!task->settled && task->claimed && outcome_is_final(task->outcome))
         task->successor = dispatcher_take_own_successor(dispatcher, task);
-    if (task->successor != NULL && session_settle(c->service, &task, 1) && outcome_is_final(task->outcome)) {
-        next = steal_ptr(&task->successor);
-        goes_on = dispatcher_pass_lane(dispatcher, task, next);
-    } else {
+    if (task->successor != NULL && session_settle(c->service, &task, 1) && outcome_is_final(task->outcome))
+        passed = dispatcher_pass_lane(dispatcher, task, task->successor);
+    else
         put_successors_back(c, &task, 1); /* Redis is away, or the claim was lost */
-    }
+    if (passed != LANE_STAYS)
+        next = steal_ptr(&task->successor);
     completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
-    if (next != NULL && !goes_on)
+    if (passed == LANE_ENDS)
         end_begun(c, steal_ptr(&next));
     return next;
 }

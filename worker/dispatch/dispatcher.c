@@ -451,12 +451,12 @@ static bool pass_lane_locked(struct dispatcher *d, struct task *task, struct tas
     return begun->outcome == OUTCOME_NONE && !is_cancelled(begun);
 }
 
-bool dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun)
+enum lane_passed dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun)
 {
     mutex_lock(&d->lock);
-    bool goes_on = pass_lane_locked(d, task, begun);
+    enum lane_passed passed = d->closed ? LANE_STAYS : pass_lane_locked(d, task, begun) ? LANE_GOES_ON : LANE_ENDS;
     mutex_unlock(&d->lock);
-    return goes_on;
+    return passed;
 }
 
 bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)

@@ -63,10 +63,14 @@ void dispatcher_permit(struct dispatcher *d, size_t permits);
  * on with dispatcher_end, or back with dispatcher_put_back. */
 struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task);
 /* The same for the thread that ran the task and would go on with the successor itself (no thread switch at all between the two).
- * NULL also while other jobs wait for a thread: lanes take turns then. With dispatcher_pass_lane it is the lane's head, and the
- * task's dispatcher_end, later, finds no lane. False: it isn't to run, since it has an outcome, or was cancelled; the caller's to end. */
+ * NULL also while other jobs wait for a thread: lanes take turns then. */
 struct task *dispatcher_take_own_successor(struct dispatcher *d, const struct task *task);
-bool dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun);
+/* With it the one that was begun is the lane's head, and the task's dispatcher_end, later, finds no lane.
+ *   GOES_ON  it is the caller's to run
+ *   ENDS     it isn't to run, since it has an outcome, or was cancelled; the caller's to end
+ *   STAYS    closed meanwhile: nothing was passed, and dispatcher_end gets both */
+enum lane_passed { LANE_GOES_ON, LANE_ENDS, LANE_STAYS };
+enum lane_passed dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun);
 /* False: it was cancelled meanwhile, is of no lane any more, and the caller's to end. */
 bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
 /* The task has ended: its lane goes to the successor, which is begun. With one taken ahead, that one is the

@@ -1,4 +1,5 @@
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct worker {
 
 struct engine {
     const struct service *service;
+    atomic_bool cut; /* engine_cancel_all: whoever begins after it is cut short, too */
     struct worker *workers;
     int count;
 };
@@ -39,6 +41,8 @@ static void set_task(struct worker *worker, const struct task *task)
     worker->since_ms = clock_mono_ms();
     if (task != NULL)
         http_cancel_reset(worker->cancel);
+    if (task != NULL && atomic_load(&worker->engine->cut))
+        http_cancel_fire(worker->cancel);
     mutex_unlock(&worker->lock);
 }
 
@@ -115,6 +119,7 @@ enum status engine_start(const struct service *service, engine_thread_create *cr
 
 void engine_cancel_all(struct engine *engine)
 {
+    atomic_store(&engine->cut, true);
     for (int i = 0; i < engine->count; i++) {
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);

@@ -112,16 +112,15 @@ static bool begins_at_the_beginning(const rd_kafka_t *consumer)
            (strcmp(reset, "smallest") == 0 || strcmp(reset, "earliest") == 0 || strcmp(reset, "beginning") == 0);
 }
 
+/* With another auto.offset.reset what is read first may be elsewhere, and is known with the first record. */
 static void note_positions(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
 {
+    if (!begins_at_the_beginning(intake->consumer))
+        return;
     for (int i = 0; i < list->cnt; i++) {
         struct partition *partition = grants_find(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        if (partition->next != RD_KAFKA_OFFSET_INVALID)
-            continue; /* ours before */
-        if (list->elems[i].offset >= 0)
-            partition->next = list->elems[i].offset;
-        else if (begins_at_the_beginning(intake->consumer))
-            partition->next = RD_KAFKA_OFFSET_BEGINNING;
+        if (partition->next == RD_KAFKA_OFFSET_INVALID) /* else ours before */
+            partition->next = list->elems[i].offset >= 0 ? list->elems[i].offset : RD_KAFKA_OFFSET_BEGINNING;
     }
 }
 

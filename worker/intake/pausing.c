@@ -17,9 +17,10 @@ static void set_paused(rd_kafka_t *consumer, struct partition *partition, bool p
     rd_kafka_resp_err_t rc = paused ? rd_kafka_pause_partitions(consumer, one) : rd_kafka_resume_partitions(consumer, one);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         partition->paused = paused;
-    if (!paused && partition->next != RD_KAFKA_OFFSET_INVALID) {
+    if (!paused && partition->next != RD_KAFKA_OFFSET_INVALID && rd_kafka_version() < 0x02010000) {
         /* To where it would go on anyway. A resume alone doesn't wake librdkafka's thread, which while all of a broker's
-         * partitions are paused sleeps for up to a second; a seek does (its rd_kafka_toppar_seek; 2.0 to 2.14 alike). */
+         * partitions are paused sleeps for up to a second; a seek does (its rd_kafka_toppar_seek). From 2.1 on it no longer does, and would
+         * cost the position's leader epoch. */
         one->elems[0].offset = partition->next;
         rd_kafka_error_destroy(rd_kafka_seek_partitions(consumer, one, 0));
     }
