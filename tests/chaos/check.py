@@ -495,14 +495,26 @@ def collect(folder: Path, config: dict) -> None:
 
     common = {"bootstrap.servers": config["bootstrap"], "enable.auto.commit": False, "log_level": 0}
 
-    def wait_for_open_transactions(topic: str, limit_s: float = 60) -> None:
+    def open_records(consumer, topic: str, partition: int, first: int, end: int) -> list[str]:
+        """Whose transaction it is: the keys from the first record that isn't decided."""
+        consumer.assign([TopicPartition(topic, partition, first)])
+        keys = []
+        while (record := consumer.poll(5)) is not None and record.offset() < end:
+            keys.append(f"{record.offset()}: {record.key()!r}")
+        return keys[:20]
+
+    def wait_for_open_transactions(topic: str, limit_s: float = 180) -> None:
         """What a transaction that nobody ended hides is shown, or gone, once the broker has ended it."""
         consumers = [Consumer({**common, "group.id": "chaos-check", "isolation.level": level}) for level in ("read_committed", "read_uncommitted")]
         try:
             for partition in consumers[0].list_topics(topic, 30).topics[topic].partitions:
                 place = TopicPartition(topic, partition)
-                wait_until(lambda place=place: len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) == 1,
-                           f"the end of the transaction that is open in {topic} {partition}", limit_s, 0.2)
+                try:
+                    wait_until(lambda place=place: len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) == 1,
+                               f"the end of the transaction that is open in {topic} {partition}", limit_s, 0.2)
+                except AssertionError as late:
+                    ends = [consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers]
+                    raise AssertionError(f"{late}; decided up to {ends[0]} of {ends[1]}: {open_records(consumers[1], topic, partition, *ends)}") from late
         finally:
             for consumer in consumers:
                 consumer.close()
