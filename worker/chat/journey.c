@@ -103,8 +103,8 @@ static bool is_outage(const struct task *task, const struct llm_tried *tried)
 {
     int status = tried->failure.http_status;
     if (status < 300) /* no answer, or none that can be read */
-        return tried->error.class == ERROR_UNAVAILABLE ||
-               (tried->error.class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(tried->error.code, "timeout") != 0));
+        return tried->error->class == ERROR_UNAVAILABLE ||
+               (tried->error->class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(tried->error->code, "timeout") != 0));
     return tried->failure.billing || status >= 500 || status == 401 || status == 402 || status == 403 || status == 404 || status == 408 || status == 429;
 }
 
@@ -118,7 +118,7 @@ static bool judge(const struct service *service, struct task *task, const struct
         if (tried->end == TRIED_DROPPED)
             continue;
         if (tried->end == TRIED_FAILED && is_outage(task, tried)) {
-            all_away = weather_failed(service->weather, dependency, task, &tried->error) && all_away;
+            all_away = weather_failed(service->weather, dependency, task, tried->error) && all_away;
         } else {
             weather_succeeded(service->weather, dependency);
             all_away = false;

@@ -124,6 +124,8 @@ static void add_unused_budget(struct spending *s)
 void spending_finish(struct spending *s)
 {
     add_unused_budget(s);
+    free(s->refused);
+    free(s->stopped);
     free(s->tenant);
 }
 
@@ -151,8 +153,9 @@ static enum status call_take(struct redis_conn *conn, const struct service *serv
 
 static bool stop(struct spending *s, const struct error *why)
 {
-    s->stopped = true;
-    s->error = *why;
+    if (s->stopped == NULL)
+        s->stopped = xcalloc(1, sizeof *s->stopped);
+    *s->stopped = *why;
     return false;
 }
 
@@ -246,14 +249,16 @@ bool spending_may_start(struct spending *s, size_t provider, const char *body)
         reservation->state = due ? RESERVED_CALLED : RESERVED_WAITS;
         return due;
     }
-    if (s->stopped)
+    if (s->stopped != NULL)
         return false;
     if (!has_limits(provider_of(s->service, provider)) && !has_budget(s))
         return true;
     int64_t tokens = cost_tokens(strlen(body), spending_max_tokens(body));
     if (reserve(s, provider, tokens, s->alone ? s->spare_ms : 0, &reservation))
         return reservation->state == RESERVED_CALLED;
-    if (!s->stopped && s->refused_count < PROVIDERS_MAX) {
+    if (s->stopped == NULL && s->refused_count < PROVIDERS_MAX) {
+        if (s->refused == NULL)
+            s->refused = xcalloc(PROVIDERS_MAX, sizeof *s->refused);
         s->refused[s->refused_count].provider = provider;
         s->refused[s->refused_count++].tokens = tokens;
     }
@@ -273,7 +278,7 @@ static int64_t tokens_of(const struct usage *usage)
 static void end_reservation(struct reservations *list, const struct llm_tried *tried)
 {
     bool refused = tried->end == TRIED_FAILED && tried->failure.http_status >= 300;
-    bool unsent = tried->end == TRIED_FAILED && tried->failure.http_status == 0 && tried->error.class == ERROR_UNAVAILABLE;
+    bool unsent = tried->end == TRIED_FAILED && tried->failure.http_status == 0 && tried->error->class == ERROR_UNAVAILABLE;
     (void)reservations_ended(list, tried->provider, !unsent, refused ? 0 : tokens_of(&tried->usage));
 }
 
@@ -291,9 +296,9 @@ static void count(const struct spending *s, const struct llm_tried *tried, const
     labelled_add(LABELLED_PROVIDER_CALLS, (const char *const[]){provider->name, outcomes[tried->end]}, 1);
     if (tried->end == TRIED_DROPPED)
         return;
-    const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error.class) : "";
+    const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error->class) : "";
     labelled_observe_us(LABELLED_CALL_DURATION, (const char *const[]){provider->name, error_type}, tried->took_us);
-    bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error.code, "content_filter") == 0;
+    bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error->code, "content_filter") == 0;
     if (tried->end == TRIED_FAILED && !filtered) /* no answer whose usage could be missing */
         return;
     const char *const labels[] = {provider->name, model != NULL ? model : provider->model, s->tenant != NULL ? s->tenant : "none"};
@@ -316,9 +321,9 @@ void spending_ended(struct spending *s, const struct llm_outcome *outcome, const
 static enum status fail_stopped(struct spending *s)
 {
     struct task *task = s->task;
-    task->error = s->error;
+    task->error = *s->stopped;
     task->provider = NULL;
-    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, &s->error);
+    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
     return STATUS_FAILED;
 }
 
@@ -327,7 +332,7 @@ static struct reservation *reserve_later(struct spending *s, const struct llm_ou
 {
     struct reservation *waiting = reservations_waiting(&s->task->reservations);
     for (int others = 0; waiting == NULL && others <= 1 && !s->alone; others++)
-        for (size_t i = 0; waiting == NULL && !s->stopped && i < s->refused_count; i++)
+        for (size_t i = 0; waiting == NULL && s->stopped == NULL && i < s->refused_count; i++)
             if ((s->refused[i].provider != outcome->held_up_provider) == (others == 1) &&
                 !reserve(s, s->refused[i].provider, s->refused[i].tokens, s->spare_ms, &waiting))
                 waiting = NULL;
@@ -359,12 +364,12 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
     bool failed = outcome->tried_count > 0;
     if (!s->limited || !outcome->held_up || task->error.class == ERROR_CANCELLED)
         return STATUS_FAILED;
-    struct reservation *waiting = s->stopped ? NULL : reserve_later(s, outcome);
+    struct reservation *waiting = s->stopped != NULL ? NULL : reserve_later(s, outcome);
     if (waiting != NULL)
         return park(s, waiting, outcome);
     if (failed) /* its own error says more */
         return STATUS_FAILED;
-    if (s->stopped)
+    if (s->stopped != NULL)
         return fail_stopped(s);
     task->in_outage = false;
     task->provider = provider_of(s->service, outcome->held_up_provider)->name;

@@ -28,14 +28,13 @@ struct spending {
     bool alone;       /* one candidate: what it can't do now is reserved for later at once */
     int64_t spare_ms; /* how long the job can wait */
 
-    bool stopped;     /* error says why: no call may start any more */
-    bool redis_away;  /* it is that */
-    struct error error;
+    struct error *stopped; /* why no call may start any more; owned; NULL: some may */
+    bool redis_away;       /* it is that */
     int64_t budget_tokens, budget_day; /* reserved, and not yet a call's; RESERVED_NONE: none */
     struct {
         size_t provider;
         int64_t tokens;
-    } refused[PROVIDERS_MAX]; /* for want of a permit, in the order of asking */
+    } *refused; /* for want of a permit, in the order of asking; owned, with room for all providers; NULL: none */
     size_t refused_count;
 };
 

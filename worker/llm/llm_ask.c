@@ -25,7 +25,6 @@ struct asking {
     const struct llm_question *question;
     struct llm_talk talk;
     struct call_policy policy;
-    struct asked asked[PROVIDERS_MAX]; /* by index of settings.providers */
     struct llm_outcome *outcome;
     bool goes_on_later; /* what was held up is a second call, after an end that would be the question's */
     struct llm_answer *answer;
@@ -35,6 +34,8 @@ struct asking {
     size_t speaker; /* NOBODY: none */
     int64_t try;
     size_t text_told, reasoning_told;
+
+    struct asked asked[]; /* by index of settings.providers */
 };
 
 /* ---- pieces ---- */
@@ -91,9 +92,17 @@ static struct llm_tried *note(struct asking *a, size_t provider)
     if (outcome->tried == NULL)
         outcome->tried = xcalloc(tried_max, sizeof *outcome->tried);
     struct llm_tried *tried = &outcome->tried[outcome->tried_count < tried_max ? outcome->tried_count++ : tried_max - 1];
+    free(tried->error);
     *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
                                 .usage = {-1, -1, -1}, .took_us = started_us != 0 ? clock_mono_us() - started_us : -1};
     return tried;
+}
+
+static void note_failure(struct llm_tried *tried, const struct error *why)
+{
+    tried->end = TRIED_FAILED;
+    tried->error = xcalloc(1, sizeof *tried->error);
+    *tried->error = *why;
 }
 
 static void note_held_up(struct asking *a, size_t provider, size_t skipped, bool goes_on)
@@ -121,9 +130,7 @@ static enum status start(struct asking *a, size_t provider, size_t skipped, bool
     METRIC_INC(llm_calls_total);
     if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, question->stream, &why) != STATUS_OK) {
         METRIC_INC(llm_call_failures_total);
-        struct llm_tried *tried = note(a, provider);
-        tried->end = TRIED_FAILED;
-        tried->error = why;
+        note_failure(note(a, provider), &why);
         return STATUS_FAILED;
     }
     asked->running = asked->was_asked = true;
@@ -216,7 +223,8 @@ static enum status goes_on(struct asking *a, size_t provider, const struct llm_f
     return status;
 }
 
-static void take_end(struct asking *a, size_t provider)
+/* Not inlined: what it needs would stand on the stack of each thread that waits. */
+__attribute__((noinline)) static void take_end(struct asking *a, size_t provider)
 {
     struct llm_answer answer = {0};
     struct error why = {0};
@@ -228,8 +236,8 @@ static void take_end(struct asking *a, size_t provider)
         tried->usage = answer.usage;
         enum status next = is_filtered(&answer, NULL) ? goes_on(a, provider, &tried->failure, NULL, true) : STATUS_FAILED;
         if (next != STATUS_FAILED) {
-            tried->end = TRIED_FAILED;
-            error_set(&tried->error, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
+            error_set(&why, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
+            note_failure(tried, &why);
             llm_answer_finish(&answer);
             if (a->speaker == provider)
                 a->speaker = NOBODY;
@@ -246,8 +254,7 @@ static void take_end(struct asking *a, size_t provider)
     tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
     if (a->speaker == provider)
         a->speaker = NOBODY;
-    tried->end = TRIED_FAILED;
-    tried->error = why;
+    note_failure(tried, &why);
     if (goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)) != STATUS_OK)
         call_policy_ended(&a->policy, llm_failure_is_fatal(&tried->failure, &why) ? CALL_FATAL : CALL_FAILED);
 }
@@ -264,9 +271,9 @@ static size_t most_hopeful(const struct llm_outcome *outcome)
         const struct llm_tried *tried = &outcome->tried[i];
         if (tried->end != TRIED_FAILED)
             continue;
-        if (llm_failure_is_fatal(&tried->failure, &tried->error))
+        if (llm_failure_is_fatal(&tried->failure, tried->error))
             return i;
-        if (best == NOBODY || hope[tried->error.class] > hope[outcome->tried[best].error.class])
+        if (best == NOBODY || hope[tried->error->class] > hope[outcome->tried[best].error->class])
             best = i;
     }
     return best;
@@ -302,8 +309,8 @@ static enum status conclude(struct asking *a, enum http_event event)
         return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
     outcome->told = most_hopeful(outcome);
     const struct llm_tried *told = &outcome->tried[outcome->told];
-    outcome->held_up = outcome->held_up && (a->goes_on_later || !llm_failure_is_fatal(&told->failure, &told->error));
-    *a->err = told->error;
+    outcome->held_up = outcome->held_up && (a->goes_on_later || !llm_failure_is_fatal(&told->failure, told->error));
+    *a->err = *told->error;
     return STATUS_FAILED;
 }
 
@@ -344,39 +351,46 @@ static enum status drive(struct asking *a)
     }
 }
 
-enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
+static enum status talk(struct asking *a)
 {
-    struct asking a = {.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
+    const struct llm_question *question = a->question;
     const struct settings *settings = question->settings;
-    *ret = (struct llm_outcome){0};
     if (question->until_ms <= clock_mono_ms()) {
-        note(&a, question->candidates[0])->end = TRIED_FAILED;
-        error_set(&ret->tried[0].error, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask",
-                  settings->providers[question->candidates[0]].name);
-        *err = ret->tried[0].error;
+        error_set(a->err, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask", settings->providers[question->candidates[0]].name);
+        note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    if (llm_talk_begin(question->client, question->cancel, &a.talk, err) != STATUS_OK) {
-        struct llm_tried *tried = note(&a, question->candidates[0]);
-        tried->end = TRIED_FAILED;
-        tried->error = *err;
+    if (llm_talk_begin(question->client, question->cancel, &a->talk, a->err) != STATUS_OK) {
+        note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    a.talk.on_text = on_text;
-    a.talk.on_text_arg = &a;
+    a->talk.on_text = on_text;
+    a->talk.on_text_arg = a;
     int64_t hedge_after_ms = settings->llm.hedge_after_ms;
     if (hedge_after_ms == HEDGE_AUTO)
         hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
-    call_policy_init(&a.policy, settings->llm.strategy, question->count, hedge_after_ms);
-    enum status status = drive(&a);
-    llm_talk_end(&a.talk);
-    for (size_t i = 0; i < settings->provider_count; i++)
-        free(a.asked[i].body);
+    call_policy_init(&a->policy, settings->llm.strategy, question->count, hedge_after_ms);
+    enum status status = drive(a);
+    llm_talk_end(&a->talk);
+    return status;
+}
+
+enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
+{
+    size_t count = question->settings->provider_count;
+    AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->asked[0]);
+    *a = (struct asking){.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
+    *ret = (struct llm_outcome){0};
+    enum status status = talk(a);
+    for (size_t i = 0; i < count; i++)
+        free(a->asked[i].body);
     return status;
 }
 
 void llm_outcome_finish(struct llm_outcome *outcome)
 {
+    for (size_t i = 0; i < outcome->tried_count; i++)
+        free(outcome->tried[i].error);
     free(outcome->tried);
     *outcome = (struct llm_outcome){0};
 }

@@ -123,16 +123,25 @@ int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)
 
 enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_talk *ret, struct error *err)
 {
-    *ret = (struct llm_talk){.client = client, .cancel = cancel};
-    return http_pool_take(client->pool, &ret->seat, err);
+    size_t count = client->settings->provider_count;
+    *ret = (struct llm_talk){.client = client,
+                             .cancel = cancel,
+                             .requests = xcalloc(count, sizeof *ret->requests),
+                             .streams = xcalloc(count, sizeof *ret->streams)};
+    if (http_pool_take(client->pool, &ret->seat, err) == STATUS_OK)
+        return STATUS_OK;
+    llm_talk_end(ret);
+    return STATUS_FAILED;
 }
 
 void llm_talk_end(struct llm_talk *talk)
 {
     if (talk->seat != NULL)
         http_pool_give(talk->client->pool, &talk->seat);
-    for (size_t i = 0; i < PROVIDERS_MAX; i++)
-        stream_destroy(steal_ptr(&talk->streams[i]));
+    for (size_t i = 0; i < talk->client->settings->provider_count; i++)
+        stream_destroy(talk->streams[i]);
+    free(talk->streams);
+    free(talk->requests);
 }
 
 static enum status name_provider(const struct llm_talk *talk, size_t provider, const struct error *why, struct error *err)

@@ -57,8 +57,8 @@ struct llm_talk {
     struct http_cancel *cancel; /* borrowed; NULL: none */
     llm_on_text *on_text; /* of streams */
     void *on_text_arg;
-    struct http_request requests[PROVIDERS_MAX];
-    struct llm_stream *streams[PROVIDERS_MAX]; /* owned; NULL: not streamed */
+    struct http_request *requests; /* one for each provider; owned: on the stacks of waiting threads, room for all there might be costs a page */
+    struct llm_stream **streams;   /* the same; NULL: not streamed */
 };
 
 /* FAILED: unavailable `no_resources`. */
