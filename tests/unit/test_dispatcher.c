@@ -199,16 +199,24 @@ Test(dispatcher, heads_are_begun_in_batches_never_before_their_predecessor_has_e
     nothing_left(d);
 }
 
-/* The next of a lane, begun in the round trip of its predecessor's end. */
-Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends, .init = setup, .fini = teardown)
+/* The batched form, and four jobs of one lane, of which a thread has the first. */
+static struct dispatcher *with_one_lane(struct task *a[4])
 {
     struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    struct task *a[4], *batch[8];
+    struct task *batch[8];
     for (int i = 0; i < 4; i++)
         dispatcher_add(d, a[i] = make("jobs", "a"));
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
     dispatcher_ready(d, batch, 1);
     cr_assert_eq(dispatcher_take(d, 0), a[0]);
+    return d;
+}
+
+/* The next of a lane, begun in the round trip of its predecessor's end. */
+Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends, .init = setup, .fini = teardown)
+{
+    struct task *a[4], *batch[8];
+    struct dispatcher *d = with_one_lane(a);
     cr_assert_eq(atomic_load(&partition->behind), 3);
 
     struct task *ahead = dispatcher_take_successor(d, a[0]);
@@ -248,13 +256,8 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
 
 Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_else_waits_for_one, .init = setup, .fini = teardown)
 {
-    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     struct task *a[4], *batch[8];
-    for (int i = 0; i < 4; i++)
-        dispatcher_add(d, a[i] = make("jobs", "a"));
-    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
-    dispatcher_ready(d, batch, 1);
-    cr_assert_eq(dispatcher_take(d, 0), a[0]);
+    struct dispatcher *d = with_one_lane(a);
 
     cr_assert_eq(dispatcher_take_own_successor(d, a[0]), a[1]);
     cr_assert_eq(dispatcher_pass_lane(d, a[0], a[1]), LANE_GOES_ON);

@@ -10,7 +10,6 @@
 #include "base/cleanup.h"
 #include "wire/json_text.h"
 #include "wire/json_writer.h"
-#include "llm/llm_codec.h"
 
 #define PLAIN_MARK "{\"plain\":\""
 
