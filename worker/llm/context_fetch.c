@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "llm/call_failure.h"
+#include "llm/context_steps.h"
 #include "llm/context_text.h"
 #include "llm/http_targets.h"
 #include "ops/metrics.h"
@@ -23,33 +24,35 @@ struct source {
 struct fetching {
     const struct context_question *question;
     struct http_seat *seat;
+    struct context_steps steps;
     struct source sources[CONTEXTS_MAX]; /* by index of settings.contexts */
-    size_t running;
     struct llm_failure *failure;
     struct error *err;
 };
 
 /* ---- one source's begin and end ---- */
 
-static enum status refuse(struct fetching *f, const char *name)
-{
-    return error_set(f->err, ERROR_PERMANENT, "moderation_refused", "context %s: refused the job", name);
-}
-
-/* Of one that isn't required only the log hears: OK. */
-static enum status take_failure(struct fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
+/* A source has brought nothing; of one that isn't required only the log hears. */
+static void end_failed(struct fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
 {
     const struct context_settings *context = &f->question->settings->contexts[index];
+    bool required = context->required == CONTEXT_REQUIRED;
     METRIC_INC(context_failures_total);
     log_warn("context_failed", F_STR("context", context->name), F_STR("code", why->code), F_STR("job", f->question->job->id),
-             F_STR("required", context->required == CONTEXT_REQUIRED ? "true" : "false"));
-    if (context->required == CONTEXT_OPTIONAL)
-        return STATUS_OK;
-    *f->failure = *failure;
-    return error_set(f->err, why->class, why->code, "context %s: %s", context->name, why->message);
+             F_STR("required", required ? "true" : "false"));
+    if (context_ended(&f->steps, index, required) && required) {
+        *f->failure = *failure;
+        error_set(f->err, why->class, why->code, "context %s: %s", context->name, why->message);
+    }
 }
 
-static enum status start(struct fetching *f, size_t index, const struct context_values *values)
+static void end_refused(struct fetching *f, size_t index)
+{
+    if (context_ended(&f->steps, index, true))
+        error_set(f->err, ERROR_PERMANENT, "moderation_refused", "context %s: refused the job", f->question->settings->contexts[index].name);
+}
+
+static void start(struct fetching *f, size_t index, const struct context_values *values)
 {
     const struct context_question *question = f->question;
     const struct context_settings *context = &question->settings->contexts[index];
@@ -67,9 +70,7 @@ static enum status start(struct fetching *f, size_t index, const struct context_
     else
         status = http_call_start(f->seat, http_target_of_context(question->settings, index), &source->request, &why);
     if (status != STATUS_OK)
-        return take_failure(f, index, &failure, &why);
-    f->running++;
-    return STATUS_OK;
+        end_failed(f, index, &failure, &why);
 }
 
 /* What an answer of 2xx is worth: *ret_text, or with a moderation *ret_refused. */
@@ -106,45 +107,52 @@ static enum status read_answer(const struct context_settings *context, const str
     return read_body(context, call, ret_text, ret_refused, err);
 }
 
-/* FAILED: the job's end. */
-static enum status take_end(struct fetching *f, size_t target)
+static void take_end(struct fetching *f, size_t target)
 {
     const struct settings *settings = f->question->settings;
     size_t index = target - http_target_of_context(settings, 0);
-    const struct context_settings *context = &settings->contexts[index];
     struct llm_failure failure = {.retry_after_ms = -1, .should_retry = -1};
     struct error why = {0};
     bool refused = false;
-    enum status status = read_answer(context, http_seat_call(f->seat, target), &f->sources[index].text, &refused, &failure, &why);
+    enum status status = read_answer(&settings->contexts[index], http_seat_call(f->seat, target), &f->sources[index].text, &refused, &failure, &why);
     http_call_end(f->seat, target);
-    f->running--;
     if (status != STATUS_OK)
-        return take_failure(f, index, &failure, &why);
-    return refused ? refuse(f, context->name) : STATUS_OK;
+        end_failed(f, index, &failure, &why);
+    else if (refused)
+        end_refused(f, index);
+    else
+        (void)context_ended(&f->steps, index, false);
 }
 
 /* ---- the whole ---- */
 
+static void wait_for_end(struct fetching *f)
+{
+    size_t target = 0;
+    switch (http_seat_wait(f->seat, INT64_MAX, f->question->cancel, &target)) {
+    case HTTP_ENDED: take_end(f, target); return;
+    case HTTP_TIME: return; /* each call has a time of its own */
+    case HTTP_CANCELLED: error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short"); break;
+    case HTTP_BROKEN: error_set(f->err, ERROR_RETRIABLE, "connection_lost", "fetching contexts: libcurl can't go on"); break;
+    }
+    context_cancel(&f->steps);
+}
+
 /* Until all have ended, or the job has. */
 static enum status drive(struct fetching *f, const struct context_values *values)
 {
-    const struct context_question *question = f->question;
-    const struct settings *settings = question->settings;
-    size_t abreast = settings->llm.context_fetch == CONTEXT_TOGETHER ? settings->fetched_count : 1;
-    enum status status = STATUS_OK;
-    for (size_t next = 0, target = 0; status == STATUS_OK && (next < settings->fetched_count || f->running > 0);) {
-        if (next < settings->fetched_count && f->running < abreast) {
-            status = start(f, next++, values);
-            continue;
-        }
-        switch (http_seat_wait(f->seat, INT64_MAX, question->cancel, &target)) {
-        case HTTP_ENDED: status = take_end(f, target); break;
-        case HTTP_TIME: break; /* each call has a time of its own */
-        case HTTP_CANCELLED: return error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short");
-        case HTTP_BROKEN: return error_set(f->err, ERROR_RETRIABLE, "connection_lost", "fetching contexts: libcurl can't go on");
+    const struct settings *settings = f->question->settings;
+    context_steps_init(&f->steps, settings->fetched_count, settings->llm.context_fetch);
+    for (;;) {
+        struct context_step step = context_next(&f->steps);
+        switch (step.action) {
+        case CONTEXT_START: start(f, step.source, values); break;
+        case CONTEXT_WAIT: wait_for_end(f); break;
+        case CONTEXT_DROP: http_call_end(f->seat, http_target_of_context(settings, step.source)); break;
+        case CONTEXT_DONE: return STATUS_OK;
+        case CONTEXT_FAILED: return STATUS_FAILED;
         }
     }
-    return status;
 }
 
 /* In the order of llm.contexts, whatever came first. */
@@ -171,7 +179,7 @@ enum status context_fetch(const struct context_question *question, char **ret_pr
     AUTO_FREE char *user = context_user(job->metadata);
     struct context_values values = {.session = job->session != NULL ? job->session : "", .user = user != NULL ? user : "", .job = job->id};
     enum status status = drive(&f, &values);
-    http_pool_give(question->pool, &f.seat); /* cuts what still runs */
+    http_pool_give(question->pool, &f.seat);
     if (status == STATUS_OK)
         *ret_prompt = prompt_of(&f);
     for (size_t i = 0; i < question->settings->fetched_count; i++) {
