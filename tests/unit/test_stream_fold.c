@@ -20,50 +20,56 @@
 
 /* What became of a stream. */
 struct result {
+    struct stream_fold folding;
     enum status rc;
     struct error err;
     struct llm_failure failure;
     struct llm_answer answer;
-    char text[256]; /* what the listener heard, a bar behind each piece */
+    char text[256]; /* what was heard, a bar behind each piece */
     char reasoning[256];
-    uint64_t chunks, texts, reasonings;
-    bool delivered;
+    uint64_t chunks;
 };
 
-static void hear(char *heard, const char *text, size_t size)
+static void hear(char *heard, const struct stream_news *news, enum stream_channel channel)
 {
-    cr_assert_gt(size, 0);
-    cr_assert_eq(text[size], '\0');
-    strncat(heard, text, size);
+    if (news->size[channel] == 0)
+        return;
+    strncat(heard, news->text[channel], news->size[channel]);
     strcat(heard, "|");
 }
 
-static void hear_text(void *arg, const char *text, size_t size)
+static void hear_news(struct result *result)
 {
-    hear(((struct result *)arg)->text, text, size);
+    struct stream_news news;
+    if (!stream_fold_has_news(&result->folding))
+        return;
+    stream_fold_news(&result->folding, &news);
+    cr_expect_gt(news.size[STREAM_CHANNEL_TEXT] + news.size[STREAM_CHANNEL_REASONING], 0);
+    hear(result->text, &news, STREAM_CHANNEL_TEXT);
+    hear(result->reasoning, &news, STREAM_CHANNEL_REASONING);
+    cr_expect_not(stream_fold_has_news(&result->folding), "each text is new once");
 }
 
-static void hear_reasoning(void *arg, const char *text, size_t size)
+static bool fold_and_hear(void *arg, const struct sse_event *event)
 {
-    hear(((struct result *)arg)->reasoning, text, size);
+    struct result *result = arg;
+    bool more = stream_fold_event(&result->folding, event);
+    hear_news(result);
+    return more;
 }
 
 static struct result *fold(const char *stream, bool orderly, size_t bytes_max)
 {
     struct result *result = xcalloc(1, sizeof *result);
-    struct stream_listener listener = {.on_text = hear_text, .on_reasoning = hear_reasoning, .arg = result};
+    struct stream_fold *folding = &result->folding;
     struct sse_parser parser;
-    struct stream_fold folding;
     sse_parser_init(&parser, 1 << 16);
-    stream_fold_init(&folding, bytes_max, &listener);
-    enum status rc = sse_parser_feed(&parser, stream, strlen(stream), stream_fold_event, &folding);
-    cr_expect_eq(rc, folding.done || folding.failed ? STATUS_CLOSED : STATUS_OK);
-    result->rc = stream_fold_end(&folding, orderly, &result->answer, &result->failure, &result->err);
-    result->chunks = folding.chunk_count;
-    result->texts = folding.text_count;
-    result->reasonings = folding.reasoning_count;
-    result->delivered = stream_fold_has_delivered(&folding);
-    stream_fold_finish(&folding);
+    stream_fold_init(folding, bytes_max);
+    enum status rc = sse_parser_feed(&parser, stream, strlen(stream), fold_and_hear, result);
+    cr_expect_eq(rc, folding->done || folding->failed ? STATUS_CLOSED : STATUS_OK);
+    result->rc = stream_fold_end(folding, orderly, &result->answer, &result->failure, &result->err);
+    result->chunks = folding->chunk_count;
+    stream_fold_finish(folding);
     sse_parser_finish(&parser);
     return result;
 }
@@ -115,7 +121,6 @@ Test(stream_fold, gives_what_a_whole_answer_gives)
     cr_expect_str_eq(got->answer.model, want.model);
     cr_expect_eq(memcmp(&got->answer.usage, &want.usage, sizeof want.usage), 0);
     cr_expect_eq(got->chunks, 5, "`[DONE]` is no chunk");
-    cr_expect_eq(got->texts, 2, "an empty text is none");
     llm_answer_finish(&want);
 }
 
@@ -125,22 +130,54 @@ Test(stream_fold, hands_out_text_as_it_comes_and_reasoning_apart)
                             DELTA("\"content\":\"c\",\"reasoning\":\"twice\",\"reasoning_content\":\"twice\"") DONE);
     cr_expect_str_eq(got->text, "a|b|c|");
     cr_expect_str_eq(got->reasoning, "hm|so|twice|");
-    cr_expect_eq(got->texts, 3);
-    cr_expect_eq(got->reasonings, 3);
     RESULT thinking = fold_whole(DELTA("\"reasoning\":\"hm\""));
-    cr_expect(thinking->delivered);
+    cr_expect_str_eq(thinking->reasoning, "hm|");
     RESULT silent = fold_whole(DELTA("\"role\":\"assistant\",\"content\":\"\",\"reasoning\":null") FINISH("stop"));
-    cr_expect_not(silent->delivered);
+    cr_expect_str_eq(silent->reasoning, "");
+    cr_expect_str_eq(silent->text, "");
 }
 
-Test(stream_fold, needs_no_listener)
+/* A provider that goes over from one name of the reasoning to the other, or uses both. */
+Test(stream_fold, reasoning_is_one_channel_whatever_its_name)
+{
+    static const struct {
+        const char *stream, *heard;
+    } rows[] = {
+        {DELTA("\"reasoning\":\"rrrrrrrrrr\"") DELTA("\"reasoning_content\":\"b\""), "rrrrrrrrrr|b|"},
+        {DELTA("\"reasoning_content\":\"rrrrrrrrrr\"") DELTA("\"reasoning\":\"b\"") DELTA("\"reasoning_content\":\"c\""), "rrrrrrrrrr|b|c|"},
+        {DELTA("\"reasoning\":\"a\",\"reasoning_content\":\"a\"") DELTA("\"reasoning\":\"bcd\",\"reasoning_content\":\"\"") SAY("x"), "a|bcd|"},
+        {DELTA("\"reasoning\":\"ab\",\"reasoning_content\":null") DELTA("\"reasoning\":\"c\",\"reasoning_content\":\"c\""), "ab|c|"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        RESULT got = fold_whole(rows[i].stream);
+        cr_expect_str_eq(got->reasoning, rows[i].heard, "row %zu", i);
+    }
+}
+
+/* Whoever listens late hears it from its beginning. */
+Test(stream_fold, what_was_not_asked_for_is_still_new)
+{
+    struct result late = {0};
+    static const char stream[] = DELTA("\"reasoning\":\"r\"") SAY("a") DELTA("\"reasoning_content\":\"s\"") SAY("b");
+    struct sse_parser parser;
+    sse_parser_init(&parser, 1 << 16);
+    stream_fold_init(&late.folding, 1 << 16);
+    cr_assert_eq(sse_parser_feed(&parser, stream, strlen(stream), stream_fold_event, &late.folding), STATUS_OK);
+    hear_news(&late);
+    cr_expect_str_eq(late.text, "ab|");
+    cr_expect_str_eq(late.reasoning, "rs|");
+    stream_fold_finish(&late.folding);
+    sse_parser_finish(&parser);
+}
+
+Test(stream_fold, needs_nobody_who_listens)
 {
     struct sse_event say = {.name = "message", .data = "{\"choices\":[{\"delta\":{\"content\":\"a\",\"reasoning\":\"b\"}}]}"};
     struct sse_event done = {.name = "message", .data = "[DONE]", .size = 6};
     struct stream_fold folding;
     struct llm_answer answer;
     say.size = strlen(say.data);
-    stream_fold_init(&folding, 100, NULL);
+    stream_fold_init(&folding, 100);
     cr_expect(stream_fold_event(&folding, &say));
     cr_expect_not(stream_fold_event(&folding, &done));
     cr_expect_not(stream_fold_event(&folding, &say), "what comes later is ignored");
@@ -271,7 +308,6 @@ Test(stream_fold, an_error_ends_it_wherever_it_stands)
             cr_expect_eq(got->failure.context_overflow, rows[i].overflow, "%s", stream);
             cr_expect_eq(got->failure.billing, rows[i].billing, "%s", stream);
             cr_expect_str_eq(got->text, b > 0 ? "a|b|" : "", "what came before was heard, what came later wasn't");
-            cr_expect_eq(got->delivered, b > 0);
         }
         /* As the same error in a whole body is classed. */
         struct error err = {0};
@@ -344,7 +380,7 @@ Test(stream_fold, chunks_that_bring_nothing_are_fine)
     cr_assert_eq(got->rc, STATUS_OK, "%s", got->err.message);
     cr_expect_str_eq(json_string_value(json_object_get(got->answer.message, "content")), "a");
     cr_expect_str_eq(got->answer.model, "m");
-    cr_expect_eq(got->texts, 1);
+    cr_expect_str_eq(got->text, "a|");
     static const char *const empty[] = {DONE, EVENT("{}") DONE, USAGE("\"prompt_tokens\":1") DONE,
                                         CHUNK("\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]") DONE};
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
@@ -359,22 +395,21 @@ Test(stream_fold, reads_through_comments_crlf_and_cut_characters)
     static const char stream[] = ": wait\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"h\xc3\xa9 \"}}]}\r\n\r\n: wait\r\n\r\n"
                                  "data: {\"choices\":[{\"delta\":\r\ndata: {\"content\":\"\xf0\x9f\x98\x80\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
     struct result heard = {0};
-    struct stream_listener listener = {.on_text = hear_text, .arg = &heard};
     struct sse_parser parser;
-    struct stream_fold folding;
+    struct stream_fold *folding = &heard.folding;
     struct llm_answer answer = {0};
     sse_parser_init(&parser, 1000);
-    stream_fold_init(&folding, 1000, &listener);
+    stream_fold_init(folding, 1000);
     for (size_t i = 0; i + 1 < sizeof stream; i++) {
-        enum status rc = sse_parser_feed(&parser, stream + i, 1, stream_fold_event, &folding);
-        cr_assert_eq(rc, folding.done ? STATUS_CLOSED : STATUS_OK);
+        enum status rc = sse_parser_feed(&parser, stream + i, 1, fold_and_hear, &heard);
+        cr_assert_eq(rc, folding->done ? STATUS_CLOSED : STATUS_OK);
     }
-    cr_assert_eq(stream_fold_end(&folding, true, &answer, NULL, NULL), STATUS_OK);
+    cr_assert_eq(stream_fold_end(folding, true, &answer, NULL, NULL), STATUS_OK);
     cr_expect_str_eq(json_string_value(json_object_get(answer.message, "content")), "h\xc3\xa9 \xf0\x9f\x98\x80");
     cr_expect_str_eq(heard.text, "h\xc3\xa9 |\xf0\x9f\x98\x80|");
-    cr_expect_eq(folding.chunk_count, 2);
+    cr_expect_eq(folding->chunk_count, 2);
     llm_answer_finish(&answer);
-    stream_fold_finish(&folding);
+    stream_fold_finish(folding);
     sse_parser_finish(&parser);
 }
 
@@ -460,7 +495,7 @@ static struct error fold_many(const char *before, const char *behind, int count,
     struct llm_answer answer = {0};
     struct error err = {0};
     bool more = true;
-    stream_fold_init(&folding, bytes_max, NULL);
+    stream_fold_init(&folding, bytes_max);
     for (int i = 0; i < count && more; i++) {
         char data[256];
         int size = snprintf(data, sizeof data, "{\"choices\":[{\"delta\":{%s%d%s}}]}", before, i, behind);

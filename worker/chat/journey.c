@@ -31,6 +31,8 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
+    if (skipped > task->begin.turn_count) /* reckoned before a wait, and the history is shorter now */
+        skipped = task->begin.turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
                                       .context = from->context,
@@ -142,6 +144,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
+                                    .turn_count = task->begin.turn_count,
                                     .stream = parts.stream,
                                     .on_piece = send_piece,
                                     .encode = request_of,
@@ -158,6 +161,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     spending_begin(service, task, candidates, &question.count, &question.skipped, &parts.spending);
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
     spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
+    task->history_left_out = outcome.skipped;
     bool all_away = judge(service, task, &outcome) && outcome.tried_count > 0;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];

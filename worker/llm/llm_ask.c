@@ -6,93 +6,90 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
-#include "llm/call_policy.h"
+#include "llm/question.h"
+#include "llm/stream_fold.h"
 #include "ops/metrics.h"
 
-#define NOBODY SIZE_MAX
 #define HEDGE_UNKNOWN_MS 1000 /* auto: while too few answers are known */
 
-/* One provider's part in a question. */
-struct asked {
-    bool running, was_asked;
-    bool shortened; /* its history was cut already */
-    char *body;     /* owned; lives as long as the call */
+/* What a call needs while it is under way. */
+struct call {
+    char *body; /* owned */
     uint32_t began_under;
-    int64_t started_us;
+    int64_t started_us; /* 0: it never began */
 };
 
 struct asking {
     const struct llm_question *question;
+    struct question *steps;
     struct llm_talk talk;
-    struct call_policy policy;
+    enum http_event stopped; /* HTTP_CANCELLED, HTTP_BROKEN; else HTTP_ENDED */
     struct llm_outcome *outcome;
-    bool goes_on_later; /* what was held up is a second call, after an end that would be the question's */
     struct llm_answer *answer;
     struct error *err;
-
-    /* Of a stream: whose text goes out, and how much of it has. */
-    size_t speaker; /* NOBODY: none */
-    int64_t try;
-    size_t text_told, reasoning_told;
-
-    struct asked asked[]; /* by index of settings.providers */
+    struct call calls[]; /* by index of settings.providers */
 };
 
 /* ---- pieces ---- */
 
-static void tell(struct asking *a, const char *text, size_t text_size, const char *reasoning, size_t reasoning_size, bool final)
+static void tell(struct asking *a, int64_t try, const struct stream_news *news, bool final)
 {
-    struct llm_piece piece = {.try = a->try, .text = text_size > 0 ? text : NULL, .text_size = text_size,
-                              .reasoning = reasoning_size > 0 ? reasoning : NULL, .reasoning_size = reasoning_size, .final = final};
-    if (text_size > 0 || reasoning_size > 0 || final)
+    struct llm_piece piece = {.try = try, .final = final};
+    if (news->size[STREAM_CHANNEL_TEXT] > 0) {
+        piece.text = news->text[STREAM_CHANNEL_TEXT];
+        piece.text_size = news->size[STREAM_CHANNEL_TEXT];
+    }
+    if (news->size[STREAM_CHANNEL_REASONING] > 0) {
+        piece.reasoning = news->text[STREAM_CHANNEL_REASONING];
+        piece.reasoning_size = news->size[STREAM_CHANNEL_REASONING];
+    }
+    if (piece.text != NULL || piece.reasoning != NULL || final)
         a->question->on_piece(&piece, a->question->arg);
 }
 
-static void speak(struct asking *a, size_t provider)
-{
-    a->speaker = provider;
-    a->try++;
-    a->text_told = a->reasoning_told = 0;
-}
-
-/* Of several that answer at once, the first to say something is heard until it fails; then another's text from its beginning. */
 static void on_text(size_t provider, void *arg)
 {
     struct asking *a = arg;
-    size_t text_size, reasoning_size;
-    const char *text = llm_talk_content(&a->talk, provider, &text_size);
-    const char *reasoning = llm_talk_reasoning(&a->talk, provider, &reasoning_size);
-    if (text_size + reasoning_size == 0 || (a->speaker != NOBODY && a->speaker != provider))
+    struct stream_news news;
+    int64_t try;
+    if (!question_text(a->steps, provider, &try))
         return;
-    if (a->speaker == NOBODY)
-        speak(a, provider);
-    tell(a, text + a->text_told, text_size - a->text_told, reasoning + a->reasoning_told, reasoning_size - a->reasoning_told, false);
-    a->text_told = text_size;
-    a->reasoning_told = reasoning_size;
+    llm_talk_news(&a->talk, provider, &news);
+    tell(a, try, &news, false);
+}
+
+static void take_text(struct stream_news *news, enum stream_channel channel, const json_t *value)
+{
+    news->text[channel] = json_string_value(value);
+    news->size[channel] = json_string_length(value);
 }
 
 /* The winner's answer, whoever was heard: also one that came whole though a stream was asked for. */
-static void tell_the_rest(struct asking *a, size_t winner)
+static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 {
-    const json_t *content = json_object_get(a->answer->message, "content");
-    if (a->speaker != winner) {
-        speak(a, winner);
-        tell(a, json_string_value(content), json_string_length(content), NULL, 0, false);
+    const json_t *message = a->answer->message;
+    struct stream_news news;
+    bool streamed = llm_talk_has_news(&a->talk, end->winner);
+    llm_talk_news(&a->talk, end->winner, &news);
+    if (!end->was_heard && !streamed) {
+        const json_t *reasoning = json_object_get(message, "reasoning_content");
+        take_text(&news, STREAM_CHANNEL_TEXT, json_object_get(message, "content"));
+        take_text(&news, STREAM_CHANNEL_REASONING, json_string_length(reasoning) > 0 ? reasoning : json_object_get(message, "reasoning"));
     }
-    tell(a, NULL, 0, NULL, 0, true);
+    tell(a, end->final_try, &news, false);
+    tell(a, end->final_try, &(struct stream_news){0}, true);
 }
 
-/* ---- one call's begin and end ---- */
+/* ---- how calls ended ---- */
 
+/* In the order that question.h numbers ends by. */
 static struct llm_tried *note(struct asking *a, size_t provider)
 {
     struct llm_outcome *outcome = a->outcome;
-    int64_t started_us = a->asked[provider].started_us;
-    size_t tried_max = 2 * a->question->settings->provider_count; /* each once more, shortened */
+    int64_t started_us = a->calls[provider].started_us;
     if (outcome->tried == NULL)
-        outcome->tried = xcalloc(tried_max, sizeof *outcome->tried);
-    struct llm_tried *tried = &outcome->tried[outcome->tried_count < tried_max ? outcome->tried_count++ : tried_max - 1];
-    free(tried->error);
+        outcome->tried = xcalloc(a->question->settings->provider_count + 1, sizeof *outcome->tried); /* one is asked twice at most */
+    struct llm_tried *tried = &outcome->tried[outcome->tried_count++];
     *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
                                 .usage = {-1, -1, -1}, .took_us = started_us != 0 ? clock_mono_us() - started_us : -1};
     return tried;
@@ -105,60 +102,11 @@ static void note_failure(struct llm_tried *tried, const struct error *why)
     *tried->error = *why;
 }
 
-static void note_held_up(struct asking *a, size_t provider, size_t skipped, bool goes_on)
-{
-    struct llm_outcome *outcome = a->outcome;
-    if (outcome->held_up && !goes_on) /* the first is the most preferred */
-        return;
-    outcome->held_up = true;
-    outcome->held_up_provider = provider;
-    outcome->held_up_skipped = skipped;
-    a->goes_on_later = goes_on;
-}
-
-/* AGAIN: it may not start now. */
-static enum status start(struct asking *a, size_t provider, size_t skipped, bool extra)
-{
-    const struct llm_question *question = a->question;
-    struct asked *asked = &a->asked[provider];
-    struct error why = {0};
-    free(asked->body);
-    asked->body = question->encode(&question->settings->providers[provider], skipped, question->arg);
-    if (question->may_start != NULL && !question->may_start(provider, asked->body, question->arg))
-        return STATUS_AGAIN;
-    asked->started_us = clock_mono_us();
-    METRIC_INC(llm_calls_total);
-    if (llm_talk_ask(&a->talk, provider, asked->body, question->until_ms, question->stream, &why) != STATUS_OK) {
-        METRIC_INC(llm_call_failures_total);
-        note_failure(note(a, provider), &why);
-        return STATUS_FAILED;
-    }
-    asked->running = asked->was_asked = true;
-    asked->began_under = provider_health_started(question->health, provider, extra);
-    return STATUS_OK;
-}
-
 static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t first_ms, int64_t tokens)
 {
-    int64_t took_ms = (clock_mono_us() - a->asked[provider].started_us) / 1000;
-    a->asked[provider].running = false;
+    int64_t took_ms = (clock_mono_us() - a->calls[provider].started_us) / 1000;
     a->outcome->limit_changed |=
-        provider_health_ended(a->question->health, provider, a->asked[provider].began_under, end, first_ms, took_ms, tokens);
-}
-
-/* What still runs is cut short: whoever generates for nobody stops. */
-static void drop_running(struct asking *a)
-{
-    for (size_t i = 0; i < a->question->settings->provider_count; i++) {
-        if (!a->asked[i].running)
-            continue;
-        int64_t first_ms = llm_talk_first_ms(&a->talk, i);
-        llm_talk_drop(&a->talk, i);
-        tell_health(a, i, HEALTH_DROPPED, first_ms, -1);
-        METRIC_INC(llm_calls_dropped_total);
-        METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->asked[i].body));
-        note(a, i)->end = TRIED_DROPPED;
-    }
+        provider_health_ended(a->question->health, provider, a->calls[provider].began_under, end, first_ms, took_ms, tokens);
 }
 
 /* ---- what an end means ---- */
@@ -175,52 +123,46 @@ bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error 
     return err->class == ERROR_PERMANENT && !failure->billing && failure->http_status >= 400 && !is_about_the_provider(failure->http_status);
 }
 
-static bool is_filtered(const struct llm_answer *answer, const struct error *err)
+static enum question_verdict verdict_of(const struct llm_failure *failure, const struct error *err)
 {
-    return err == NULL ? answer->finish_reason != NULL && strcmp(answer->finish_reason, "content_filter") == 0
-                       : strcmp(err->code, "content_filter") == 0;
+    if (strcmp(err->code, "content_filter") == 0)
+        return QUESTION_CONTENT_REFUSED;
+    if (failure->context_overflow)
+        return QUESTION_TOO_LONG;
+    if (failure->unexplained && err->class == ERROR_PERMANENT) /* else the provider says that it may pass */
+        return QUESTION_UNEXPLAINED;
+    return llm_failure_is_fatal(failure, err) ? QUESTION_FATAL : QUESTION_FAILED;
 }
 
-/* The provider that a setting names for such a failure, unless it was asked. */
-static size_t fallback_of(const struct asking *a, const char *name)
-{
-    const struct settings *settings = a->question->settings;
-    for (size_t i = 0; name != NULL && i < settings->provider_count; i++)
-        if (strcmp(settings->providers[i].name, name) == 0)
-            return a->asked[i].was_asked ? NOBODY : i;
-    return NOBODY;
-}
-
-/* A second call in the place of one that has ended. AGAIN: when it may start, that goes before the first's end. */
-static enum status start_instead(struct asking *a, size_t provider, size_t skipped)
-{
-    enum status status = start(a, provider, skipped, true);
-    if (status == STATUS_AGAIN)
-        note_held_up(a, provider, skipped, true);
-    return status;
-}
-
-/* Stands in for the call that has just ended: to the policy that one goes on (OK). */
-static enum status goes_on(struct asking *a, size_t provider, const struct llm_failure *failure, const struct error *err, bool filtered)
+static void take_failure(struct asking *a, size_t provider, struct llm_tried *tried, const struct error *why)
 {
     const struct llm_question *question = a->question;
-    struct asked *asked = &a->asked[provider];
-    if (err != NULL && failure->context_overflow && !asked->shortened) {
-        size_t skipped = question->skip(failure, strlen(asked->body), question->arg);
-        asked->shortened = true;
-        if (skipped > 0)
-            return start_instead(a, provider, skipped);
+    struct question_end end = {.verdict = verdict_of(&tried->failure, why), .class = why->class};
+    METRIC_INC(llm_call_failures_total);
+    if (end.verdict == QUESTION_TOO_LONG)
+        end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
+    note_failure(tried, why);
+    (void)question_ended(a->steps, provider, &end);
+}
+
+static bool is_filtered(const struct llm_answer *answer)
+{
+    return answer->finish_reason != NULL && strcmp(answer->finish_reason, "content_filter") == 0;
+}
+
+static void take_answer(struct asking *a, size_t provider, struct llm_tried *tried, struct llm_answer *answer)
+{
+    struct question_end end = {.verdict = is_filtered(answer) ? QUESTION_FILTERED : QUESTION_GOOD, .class = ERROR_PERMANENT};
+    tried->usage = answer->usage;
+    if (question_ended(a->steps, provider, &end)) {
+        tried->end = TRIED_GOOD;
+        *a->answer = *answer;
+        return;
     }
-    size_t other = NOBODY;
-    if (err != NULL && failure->context_overflow)
-        other = fallback_of(a, question->settings->llm.overflow_provider);
-    else if (filtered)
-        other = fallback_of(a, question->settings->llm.filter_provider);
-    if (other == NOBODY)
-        return STATUS_FAILED;
-    enum status status = start_instead(a, other, 0);
-    METRIC_ADD(llm_fallbacks_total, status != STATUS_AGAIN);
-    return status;
+    struct error why = {0};
+    error_set(&why, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
+    note_failure(tried, &why);
+    llm_answer_finish(answer);
 }
 
 /* Not inlined: what it needs would stand on the stack of each thread that waits. */
@@ -230,125 +172,146 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
     struct error why = {0};
     struct llm_tried *tried = note(a, provider);
     int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
-    enum status status = llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why);
-    if (status == STATUS_OK) {
+    if (llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why) == STATUS_OK) {
         tell_health(a, provider, HEALTH_GOOD, first_ms, answer.usage.completion_tokens);
-        tried->usage = answer.usage;
-        enum status next = is_filtered(&answer, NULL) ? goes_on(a, provider, &tried->failure, NULL, true) : STATUS_FAILED;
-        if (next != STATUS_FAILED) {
-            error_set(&why, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer");
-            note_failure(tried, &why);
-            llm_answer_finish(&answer);
-            if (a->speaker == provider)
-                a->speaker = NOBODY;
-            if (next == STATUS_AGAIN)
-                call_policy_ended(&a->policy, CALL_FATAL);
-            return;
-        }
-        tried->end = TRIED_GOOD;
-        *a->answer = answer;
-        call_policy_ended(&a->policy, CALL_GOOD);
-        return;
+        take_answer(a, provider, tried, &answer);
+    } else {
+        tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
+        take_failure(a, provider, tried, &why);
     }
-    METRIC_INC(llm_call_failures_total);
-    tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
-    if (a->speaker == provider)
-        a->speaker = NOBODY;
-    note_failure(tried, &why);
-    if (goes_on(a, provider, &tried->failure, &why, is_filtered(NULL, &why)) != STATUS_OK)
-        call_policy_ended(&a->policy, llm_failure_is_fatal(&tried->failure, &why) ? CALL_FATAL : CALL_FAILED);
 }
 
-/* ---- the whole ---- */
+/* ---- steps ---- */
 
-/* Which failure is the question's. One that counts as an attempt goes before one that doesn't, or a job that always fails
- * at one provider would wait for ever for another; both before one that ends the job. A fatal one came last. */
-static size_t most_hopeful(const struct llm_outcome *outcome)
+static void ask_permit(struct asking *a, const struct question_step *step)
 {
-    static const int hope[] = {[ERROR_RETRIABLE] = 3, [ERROR_UNAVAILABLE] = 2, [ERROR_PERMANENT] = 1, [ERROR_FATAL] = 0};
-    size_t best = NOBODY;
-    for (size_t i = 0; i < outcome->tried_count; i++) {
-        const struct llm_tried *tried = &outcome->tried[i];
-        if (tried->end != TRIED_FAILED)
-            continue;
-        if (llm_failure_is_fatal(&tried->failure, tried->error))
-            return i;
-        if (best == NOBODY || hope[tried->error->class] > hope[outcome->tried[best].error->class])
-            best = i;
-    }
-    return best;
+    const struct llm_question *question = a->question;
+    struct call *call = &a->calls[step->provider];
+    free(call->body);
+    call->started_us = 0;
+    call->body = question->encode(&question->settings->providers[step->provider], step->skipped, question->arg);
+    question_permit(a->steps, step->provider, question->may_start == NULL || question->may_start(step->provider, call->body, question->arg));
 }
 
-static bool may_hedge(void *arg)
+static void start(struct asking *a, const struct question_step *step)
 {
-    struct asking *a = arg;
+    const struct llm_question *question = a->question;
+    struct call *call = &a->calls[step->provider];
+    struct error why = {0};
+    call->started_us = clock_mono_us();
+    METRIC_INC(llm_calls_total);
+    METRIC_ADD(llm_fallbacks_total, step->fallback);
+    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, question->stream, &why) == STATUS_OK)
+        call->began_under = provider_health_started(question->health, step->provider, step->extra);
+    else
+        take_failure(a, step->provider, note(a, step->provider), &why);
+}
+
+/* Whoever generates for nobody stops. */
+static void drop(struct asking *a, size_t provider)
+{
+    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
+    llm_talk_drop(&a->talk, provider);
+    tell_health(a, provider, HEALTH_DROPPED, first_ms, -1);
+    METRIC_INC(llm_calls_dropped_total);
+    METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->calls[provider].body));
+    note(a, provider)->end = TRIED_DROPPED;
+}
+
+static void wait_for_end(struct asking *a, int64_t until_ms)
+{
+    size_t provider = 0;
+    enum http_event event = llm_talk_wait(&a->talk, until_ms, &provider);
+    if (event == HTTP_ENDED) {
+        take_end(a, provider);
+    } else if (event != HTTP_TIME) {
+        a->stopped = event;
+        question_cancel(a->steps);
+    }
+}
+
+static bool may_hedge(struct asking *a)
+{
     bool may = provider_health_may_hedge(a->question->health);
     METRIC_ADD(llm_hedges_total, may);
     METRIC_ADD(llm_hedges_denied_total, !may);
     return may;
 }
 
-static enum status conclude(struct asking *a, enum http_event event)
+/* ---- the whole ---- */
+
+static enum status conclude_won(struct asking *a)
 {
-    struct llm_outcome *outcome = a->outcome;
-    bool good = a->policy.won;
-    for (size_t i = 0; good && i < outcome->tried_count; i++)
-        if (outcome->tried[i].end == TRIED_GOOD)
-            outcome->told = i;
-    drop_running(a);
-    if (good && a->question->stream)
-        tell_the_rest(a, outcome->tried[outcome->told].provider);
-    if (good)
-        return STATUS_OK;
-    const char *name = a->question->settings->providers[a->question->candidates[0]].name;
-    if (event == HTTP_CANCELLED)
-        return error_set(a->err, ERROR_CANCELLED, "cancelled", "provider %s: cut short", name);
-    if (event == HTTP_BROKEN)
-        return error_set(a->err, ERROR_RETRIABLE, "connection_lost", "provider %s: libcurl can't go on with the call", name);
-    if (outcome->tried_count == 0)
-        return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
-    outcome->told = most_hopeful(outcome);
-    const struct llm_tried *told = &outcome->tried[outcome->told];
-    outcome->held_up = outcome->held_up && (a->goes_on_later || !llm_failure_is_fatal(&told->failure, told->error));
-    *a->err = *told->error;
-    return STATUS_FAILED;
+    struct question_outcome end = question_outcome(a->steps);
+    a->outcome->told = end.told;
+    a->outcome->skipped = end.skipped;
+    a->outcome->alone = end.alone;
+    if (a->question->stream)
+        tell_the_rest(a, &end);
+    return STATUS_OK;
 }
 
-static enum status start_candidate(struct asking *a, size_t provider, bool first)
+static enum status conclude_lost(struct asking *a)
 {
-    size_t skipped = first ? a->question->skipped : 0;
-    if (skipped > 0)
-        a->asked[provider].shortened = true;
-    bool extra = a->policy.running > 1 || a->outcome->tried_count > 0; /* those held up were no calls */
-    enum status status = start(a, provider, skipped, extra);
-    if (status == STATUS_AGAIN)
-        note_held_up(a, provider, skipped, false);
-    return status;
+    struct llm_outcome *outcome = a->outcome;
+    struct question_outcome end = question_outcome(a->steps);
+    const char *name = a->question->settings->providers[a->question->candidates[0]].name;
+    if (a->stopped == HTTP_CANCELLED)
+        return error_set(a->err, ERROR_CANCELLED, "cancelled", "provider %s: cut short", name);
+    if (a->stopped == HTTP_BROKEN)
+        return error_set(a->err, ERROR_RETRIABLE, "connection_lost", "provider %s: libcurl can't go on with the call", name);
+    outcome->held_up = end.held_up;
+    outcome->held_up_provider = end.held_up_provider;
+    outcome->held_up_skipped = end.held_up_skipped;
+    if (end.told == QUESTION_NOBODY)
+        return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
+    outcome->told = end.told;
+    *a->err = *outcome->tried[end.told].error;
+    return STATUS_FAILED;
 }
 
 static enum status drive(struct asking *a)
 {
-    const struct llm_question *question = a->question;
-    size_t candidate = 0, provider = 0;
-    int64_t until_ms = 0;
-    for (bool first = true;; first = false) {
-        switch (call_policy_next(&a->policy, clock_mono_ms(), may_hedge, a, &candidate, &until_ms)) {
-        case CALL_START:
-            if (start_candidate(a, question->candidates[candidate], first) != STATUS_OK)
-                call_policy_ended(&a->policy, CALL_FAILED);
+    for (;;) {
+        struct question_step step = question_next(a->steps, clock_mono_ms());
+        switch (step.action) {
+        case QUESTION_PERMIT: ask_permit(a, &step); break;
+        case QUESTION_START: start(a, &step); break;
+        case QUESTION_HEDGE: question_hedge(a->steps, may_hedge(a)); break;
+        case QUESTION_DROP:
+            if (step.running)
+                drop(a, step.provider);
             break;
-        case CALL_WAIT: {
-            enum http_event event = llm_talk_wait(&a->talk, until_ms, &provider);
-            if (event == HTTP_ENDED)
-                take_end(a, provider);
-            else if (event != HTTP_TIME)
-                return conclude(a, event);
-            break;
-        }
-        case CALL_WON:
-        case CALL_LOST: return conclude(a, HTTP_ENDED);
+        case QUESTION_WAIT: wait_for_end(a, step.until_ms); break;
+        case QUESTION_WON: return conclude_won(a);
+        case QUESTION_LOST: return conclude_lost(a);
         }
     }
+}
+
+static size_t index_of(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; name != NULL && i < settings->provider_count; i++)
+        if (strcmp(settings->providers[i].name, name) == 0)
+            return i;
+    return QUESTION_NOBODY;
+}
+
+static struct question *plan(const struct llm_question *question)
+{
+    const struct settings *settings = question->settings;
+    struct question_plan steps = {.strategy = settings->llm.strategy,
+                                  .hedge_after_ms = settings->llm.hedge_after_ms,
+                                  .provider_count = settings->provider_count,
+                                  .candidates = question->candidates,
+                                  .count = question->count,
+                                  .overflow_provider = index_of(settings, settings->llm.overflow_provider),
+                                  .filter_provider = index_of(settings, settings->llm.filter_provider),
+                                  .turn_count = question->turn_count,
+                                  .skipped = question->skipped < question->turn_count ? question->skipped : question->turn_count};
+    if (steps.hedge_after_ms == HEDGE_AUTO)
+        steps.hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
+    return question_create(&steps);
 }
 
 static enum status talk(struct asking *a)
@@ -366,11 +329,9 @@ static enum status talk(struct asking *a)
     }
     a->talk.on_text = on_text;
     a->talk.on_text_arg = a;
-    int64_t hedge_after_ms = settings->llm.hedge_after_ms;
-    if (hedge_after_ms == HEDGE_AUTO)
-        hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
-    call_policy_init(&a->policy, settings->llm.strategy, question->count, hedge_after_ms);
+    a->steps = plan(question);
     enum status status = drive(a);
+    question_destroy(a->steps);
     llm_talk_end(&a->talk);
     return status;
 }
@@ -378,12 +339,12 @@ static enum status talk(struct asking *a)
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
 {
     size_t count = question->settings->provider_count;
-    AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->asked[0]);
-    *a = (struct asking){.question = question, .outcome = ret, .answer = ret_answer, .err = err, .speaker = NOBODY, .try = -1};
+    AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->calls[0]);
+    *a = (struct asking){.question = question, .stopped = HTTP_ENDED, .outcome = ret, .answer = ret_answer, .err = err};
     *ret = (struct llm_outcome){0};
     enum status status = talk(a);
     for (size_t i = 0; i < count; i++)
-        free(a->asked[i].body);
+        free(a->calls[i].body);
     return status;
 }
 

@@ -1,9 +1,10 @@
-/* Asks one question: of several providers in a row, of all at once, or of a second when the first is slow, as llm.strategy
- * says (call_policy.h). Straight-line code: the thread drives all the calls of its question and blocks until the first is
- * good, or none can be any more. What a loser had under way is cut short.
+/* Asks one question: of several providers in a row, of all at once, or of a second when the first is slow. All of that is
+ * decided by question.h; here its steps are carried out, on a thread that blocks: it drives all the calls of its question, and
+ * waits until the first is good, or none can be any more. What a loser had under way is cut short.
  *
  * A conversation that is longer than the model's context is asked once more of the same provider without its oldest turns,
- * then of llm.overflow_provider; an answer that a content filter refused, of llm.filter_provider.
+ * then of llm.overflow_provider; an answer that a content filter refused, of llm.filter_provider; one that every provider
+ * refused for no reason that could be understood, once more without its history.
  *
  * Thread: the engine's. Makes no second attempt of what failed: that is the dispatcher's to do. */
 #ifndef CHAT_LLM_LLM_ASK_H
@@ -33,6 +34,7 @@ struct llm_question {
     void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
+    size_t turn_count; /* of the history that a body carries */
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
     /* Asked before each call, with its body; NULL: all may. False: not now, there is no permit for it. It counts as not asked
      * then, and the next candidate's turn has come; nothing waits here. */
@@ -54,8 +56,10 @@ struct llm_tried {
 
 struct llm_outcome {
     struct llm_tried *tried; /* in the order of their ends; owned, and made with the first: while a thousand threads wait, none has any */
-    size_t tried_count;
+    size_t tried_count;      /* one more than there are providers at most */
     size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
+    size_t skipped; /* OK: how many turns the answered request went without */
+    bool alone;     /* OK: all of them, since nobody took the question with its history */
     bool limit_changed; /* of a provider's calls in flight */
     /* FAILED, and a call that may_start held up might have been good: asking again when it may start goes before the error. */
     bool held_up;

@@ -53,7 +53,7 @@ static bool on_bytes(struct http_call *call, const char *bytes, size_t size, voi
     }
     if (stream->fold.chunk_count != chunks) {
         http_call_progress(call);
-        if (stream->talk->on_text != NULL)
+        if (stream->talk->on_text != NULL && stream_fold_has_news(&stream->fold))
             stream->talk->on_text(stream->provider, stream->talk->on_text_arg);
     }
     if (stream->fold.done)
@@ -68,7 +68,7 @@ static struct llm_stream *stream_create(struct llm_talk *talk, size_t provider)
     stream->talk = talk;
     stream->provider = provider;
     sse_parser_init(&stream->parser, bytes_max);
-    stream_fold_init(&stream->fold, bytes_max, NULL);
+    stream_fold_init(&stream->fold, bytes_max);
     return stream;
 }
 
@@ -92,25 +92,16 @@ static enum status read_stream(const struct http_call *call, struct llm_stream *
     return stream_fold_end(&stream->fold, call->code == CURLE_OK, ret_answer, failure, err);
 }
 
-const char *llm_talk_content(const struct llm_talk *talk, size_t provider, size_t *ret_size)
+bool llm_talk_has_news(const struct llm_talk *talk, size_t provider)
 {
-    const struct llm_stream *stream = talk->streams[provider];
-    *ret_size = stream != NULL ? stream->fold.texts[STREAM_CONTENT].size : 0;
-    return stream != NULL ? text_buffer_text(&stream->fold.texts[STREAM_CONTENT]) : "";
+    return talk->streams[provider] != NULL && stream_fold_has_news(&talk->streams[provider]->fold);
 }
 
-/* Providers name it in two ways; where one sends both, they are the same. */
-const char *llm_talk_reasoning(const struct llm_talk *talk, size_t provider, size_t *ret_size)
+void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *ret)
 {
-    const struct llm_stream *stream = talk->streams[provider];
-    *ret_size = 0;
-    if (stream == NULL)
-        return "";
-    const struct text_buffer *text = &stream->fold.texts[STREAM_REASONING_CONTENT];
-    if (text->size == 0)
-        text = &stream->fold.texts[STREAM_REASONING];
-    *ret_size = text->size;
-    return text_buffer_text(text);
+    *ret = (struct stream_news){0};
+    if (talk->streams[provider] != NULL)
+        stream_fold_news(&talk->streams[provider]->fold, ret);
 }
 
 int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)

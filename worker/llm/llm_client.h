@@ -38,6 +38,9 @@ struct llm_failure {
     bool context_overflow;
     int64_t n_ctx, n_prompt; /* with context_overflow: the server's limit and what was sent, in tokens; 0: it didn't say */
     bool billing; /* the account can't pay: no other job fares better */
+    /* A refusal of the request that isn't plainly about one of its members or about the provider: something in the messages may
+     * have caused it, perhaps an older turn. */
+    bool unexplained;
 };
 
 /* Once in the process, before threads; settings and pool (http_targets.h) outlive the client. */
@@ -47,8 +50,9 @@ void llm_client_destroy(struct llm_client *client); /* no call under way; NULL i
 /* ---- a talk ---- */
 
 struct llm_stream;
+struct stream_news; /* stream_fold.h */
 
-/* More of a streamed answer has come. On the thread of llm_talk_wait. */
+/* More of a streamed answer's text has come. On the thread of llm_talk_wait. */
 typedef void llm_on_text(size_t provider, void *arg);
 
 struct llm_talk {
@@ -80,9 +84,9 @@ enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *r
  * The provider may be asked again then. */
 enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                           struct error *err) MUST_CHECK;
-/* Of a streamed answer: its content and reasoning so far, lent until the call goes on. "" and 0: none. */
-const char *llm_talk_content(const struct llm_talk *talk, size_t provider, size_t *ret_size);
-const char *llm_talk_reasoning(const struct llm_talk *talk, size_t provider, size_t *ret_size);
+/* Of a streamed answer: what of its text wasn't handed out yet (stream_fold.h), lent until the call goes on. */
+bool llm_talk_has_news(const struct llm_talk *talk, size_t provider);
+void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *ret);
 /* From the call's begin to its first token; of a whole answer to its end. Before llm_talk_read. */
 int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider);
 /* Cuts a call short: its connection closes, and the provider stops generating. */

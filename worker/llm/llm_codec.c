@@ -140,6 +140,7 @@ struct provider_error {
     const char *code;
     const char *type;
     const char *message;
+    const char *param; /* the request's member that it is about */
     int status; /* an integer code between 400 and 599, else 0 */
     int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
@@ -160,6 +161,7 @@ static void read_error_object(const json_t *object, struct provider_error *ret)
     if (ret->type == NULL)
         ret->type = text_at(object, "status"); /* Gemini: "RESOURCE_EXHAUSTED" */
     ret->message = text_at(object, "message");
+    ret->param = text_at(object, "param");
     ret->n_ctx = json_integer_value(json_object_get(object, "n_ctx"));
     ret->n_prompt = json_integer_value(json_object_get(object, "n_prompt_tokens"));
 }
@@ -180,6 +182,8 @@ static void read_error(const json_t *root, struct provider_error *ret)
     }
     if (ret->type == NULL)
         ret->type = text_at(root, "error_type");
+    if (ret->param == NULL) /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
+        ret->param = json_string_value(json_array_get(json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc"), 1));
 }
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -221,6 +225,21 @@ static bool is_context_overflow(int status, const struct provider_error *said)
     return false;
 }
 
+/* Is it a refusal of the request that names neither another member than its messages, nor a reason? Messages of the history may be
+ * at fault, or anything else. */
+static bool is_unexplained(int status, const struct provider_error *said)
+{
+    static const char *const words[] = {"model_not_found",    "invalid_api_key", "invalid_model",        "unsupported_parameter", "unsupported_value",
+                                        "unknown_parameter",  "content_filter",  "content_policy_violation", "missing_required_parameter",
+                                        "unsupported_country_region_territory", "API_KEY_INVALID", NULL};
+    static const char messages[] = "messages";
+    if (status != 400 && status != 422)
+        return false;
+    if (said->param != NULL)
+        return strncmp(said->param, messages, sizeof messages - 1) == 0;
+    return !is_one_of(said->code, words) && !is_one_of(said->type, words);
+}
+
 static const char *remedy(int status)
 {
     switch (status) {
@@ -253,6 +272,7 @@ static void classify(int status, const struct provider_error *said, struct llm_f
         failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
         failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
         failure->billing = billing;
+        failure->unexplained = !overflow && !billing && is_unexplained(status, said);
     }
     if (overflow)
         error_set(err, ERROR_PERMANENT, "context_length_exceeded", "HTTP %d, %s: the conversation is longer than the "

@@ -34,7 +34,7 @@ enum status llm_response_decode(const char *body, size_t size, struct llm_answer
 
 /* Classes a non-2xx answer: status and body (OpenAI, llama.cpp, vLLM, TGI, Gemini shapes). A billing 429
  * (insufficient_quota and kin) is permanent; 408, 409, 424, 429, 5xx retriable; 503 and 529 unavailable; other
- * 4xx permanent. Sets failure->billing and failure->context_overflow (then the code is always
+ * 4xx permanent. Sets failure->billing, unexplained and context_overflow (then the code is always
  * context_length_exceeded). err's code
  * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
  * code, no content. failure may be NULL. */

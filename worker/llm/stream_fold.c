@@ -1,5 +1,6 @@
 #include "llm/stream_fold.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +16,9 @@ static const char *const text_names[STREAM_TEXTS] = {
     [STREAM_REASONING] = "reasoning",
 };
 
-void stream_fold_init(struct stream_fold *fold, size_t bytes_max, const struct stream_listener *listener)
+void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
     *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL)};
-    if (listener != NULL)
-        fold->listener = *listener;
 }
 
 void stream_fold_finish(struct stream_fold *fold)
@@ -29,21 +28,63 @@ void stream_fold_finish(struct stream_fold *fold)
     free(fold->model);
     for (size_t i = 0; i < STREAM_TEXTS; i++)
         text_buffer_finish(&fold->texts[i]);
+    text_buffer_finish(&fold->reasonings);
     tool_call_fold_finish(&fold->tool_calls);
     tool_call_finish(&fold->function_call);
     json_decref(fold->others);
     *fold = (struct stream_fold){0};
 }
 
-bool stream_fold_has_delivered(const struct stream_fold *fold)
-{
-    return fold->text_count > 0 || fold->reasoning_count > 0;
-}
-
 static void fail(struct stream_fold *fold, enum error_class class, const char *code, const char *message)
 {
     fold->failed = true;
     error_set(&fold->why, class, code, "%s", message);
+}
+
+/* ---- handing out ---- */
+
+static const struct text_buffer *channel_of(const struct stream_fold *fold, enum stream_channel channel)
+{
+    if (channel == STREAM_CHANNEL_TEXT)
+        return &fold->texts[STREAM_CONTENT];
+    if (fold->reasonings.size > 0)
+        return &fold->reasonings;
+    return fold->texts[STREAM_REASONING_CONTENT].size > 0 ? &fold->texts[STREAM_REASONING_CONTENT] : &fold->texts[STREAM_REASONING];
+}
+
+/* Before a delta is joined. From where the second name appears, the channel is no longer either one's text: what was said
+ * so far and what each delta adds make up one of its own. */
+static void join_reasonings(struct stream_fold *fold, const json_t *delta)
+{
+    const json_t *one = json_object_get(delta, text_names[STREAM_REASONING_CONTENT]), *other = json_object_get(delta, text_names[STREAM_REASONING]);
+    bool has_one = json_string_length(one) > 0, has_other = json_string_length(other) > 0;
+    const struct text_buffer *so_far = channel_of(fold, STREAM_CHANNEL_REASONING);
+    bool both = (has_one || fold->texts[STREAM_REASONING_CONTENT].size > 0) && (has_other || fold->texts[STREAM_REASONING].size > 0);
+    if (!both || (!has_one && !has_other))
+        return;
+    if (so_far != &fold->reasonings)
+        text_buffer_append(&fold->reasonings, text_buffer_text(so_far), so_far->size);
+    text_buffer_append(&fold->reasonings, json_string_value(has_one ? one : other), json_string_length(has_one ? one : other));
+}
+
+bool stream_fold_has_news(const struct stream_fold *fold)
+{
+    bool news = false;
+    for (int i = 0; i < STREAM_CHANNELS; i++)
+        news = news || channel_of(fold, (enum stream_channel)i)->size > fold->told[i];
+    return news && !fold->failed;
+}
+
+void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
+{
+    *ret = (struct stream_news){0};
+    for (int i = 0; i < STREAM_CHANNELS && !fold->failed; i++) {
+        const struct text_buffer *text = channel_of(fold, (enum stream_channel)i);
+        assert(fold->told[i] <= text->size);
+        ret->text[i] = text_buffer_text(text) + fold->told[i];
+        ret->size[i] = text->size - fold->told[i];
+        fold->told[i] = text->size;
+    }
 }
 
 /* ---- joining ---- */
@@ -93,6 +134,7 @@ static void join_delta(struct stream_fold *fold, json_t *delta)
     const char *name;
     json_t *value;
     fold->answered = true;
+    join_reasonings(fold, delta);
     json_object_foreach(delta, name, value) {
         join_member(fold, name, value);
     }
@@ -100,28 +142,6 @@ static void join_delta(struct stream_fold *fold, json_t *delta)
         fold->failed = true;
         error_set(&fold->why, ERROR_PERMANENT, "response_too_large", "the answer is larger than %zu bytes", fold->bytes_max);
     }
-}
-
-/* ---- handing out ---- */
-
-static void hear(void (*listen)(void *, const char *, size_t), void *arg, const json_t *text, uint64_t *count)
-{
-    if (json_string_length(text) == 0)
-        return;
-    (*count)++;
-    if (listen != NULL)
-        listen(arg, json_string_value(text), json_string_length(text));
-}
-
-static void hand_out(struct stream_fold *fold, const json_t *delta)
-{
-    const struct stream_listener *listener = &fold->listener;
-    /* Some send the same reasoning under both names. */
-    const json_t *reasoning = json_object_get(delta, text_names[STREAM_REASONING_CONTENT]);
-    if (json_string_length(reasoning) == 0)
-        reasoning = json_object_get(delta, text_names[STREAM_REASONING]);
-    hear(listener->on_reasoning, listener->arg, reasoning, &fold->reasoning_count);
-    hear(listener->on_text, listener->arg, json_object_get(delta, text_names[STREAM_CONTENT]), &fold->text_count);
 }
 
 /* ---- events ---- */
@@ -149,11 +169,8 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
     fold->answered = fold->answered || fold->finish_reason != NULL;
     if (json_is_object(json_object_get(root, "usage")))
         fold->usage = llm_usage_read(json_object_get(root, "usage"));
-    if (!json_is_object(delta))
-        return;
-    join_delta(fold, delta);
-    if (!fold->failed)
-        hand_out(fold, delta);
+    if (json_is_object(delta))
+        join_delta(fold, delta);
 }
 
 static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
@@ -225,6 +242,7 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
     if (failure != NULL) {
         failure->context_overflow = fold->failure.context_overflow;
         failure->billing = fold->failure.billing;
+        failure->unexplained = fold->failure.unexplained;
     }
     return error_set(err, fold->why.class, fold->why.code, "%s", fold->why.message);
 }

@@ -1,7 +1,8 @@
 /* Folds the chunks of a streamed answer into what a whole one would have been.
  *
  * The second stage: sse_parser -> stream_fold -> struct llm_answer, the same that llm_response_decode gives.
- * Text is handed out as it comes; the answer, or why there is none, is told by stream_fold_end.
+ * What is new of its text is told by stream_fold_news, to whoever asks for it after an event; the answer, or why there is
+ * none, by stream_fold_end.
  *
  * What counts as an answer: a stream that says `[DONE]`, or one that gives a finish_reason and then ends in
  * order. One that just ends was cut off, however much text it brought. An error may come at any place, also
@@ -27,23 +28,26 @@
 #include "llm/text_buffer.h"
 #include "llm/tool_call_fold.h"
 
-/* Who hears the text as it comes: in order, never empty, each piece valid UTF-8. It is lent until the call
- * returns, has a NUL behind it and may hold some. Either function may be NULL. */
-struct stream_listener {
-    void (*on_text)(void *arg, const char *text, size_t size);
-    void (*on_reasoning)(void *arg, const char *text, size_t size);
-    void *arg;
+/* What people read while an answer is being written. */
+enum stream_channel {
+    STREAM_CHANNEL_TEXT,
+    STREAM_CHANNEL_REASONING, /* under either name; where a delta brings both, they are the same text */
+    STREAM_CHANNELS
+};
+
+/* A piece of each channel, from where the last one ended: lent until the fold takes another event, each cut between two events, so
+ * valid UTF-8; may hold NULs. Size 0: nothing new. */
+struct stream_news {
+    const char *text[STREAM_CHANNELS];
+    size_t size[STREAM_CHANNELS];
 };
 
 enum stream_text { STREAM_CONTENT, STREAM_REFUSAL, STREAM_REASONING_CONTENT, STREAM_REASONING, STREAM_TEXTS };
 
-/* Private, but for the counts. */
+/* Private, but for the count. */
 struct stream_fold {
-    uint64_t chunk_count;     /* chunks read; empty events and `[DONE]` are none */
-    uint64_t text_count;      /* of those, with content's text */
-    uint64_t reasoning_count; /* of those, with reasoning */
+    uint64_t chunk_count; /* chunks read; empty events and `[DONE]` are none */
 
-    struct stream_listener listener;
     size_t bytes_max;
     size_t bytes;  /* kept so far */
     bool answered; /* a delta or a finish_reason was there */
@@ -57,6 +61,8 @@ struct stream_fold {
     char *model;
     struct usage usage;
     struct text_buffer texts[STREAM_TEXTS];
+    struct text_buffer reasonings; /* as it was said under both names; empty while one alone has brought any */
+    size_t told[STREAM_CHANNELS];  /* how much of each channel stream_fold_news has handed out */
     struct tool_call_fold tool_calls;
     struct tool_call function_call;
     bool has_function_call;
@@ -64,16 +70,18 @@ struct stream_fold {
 };
 
 /* bytes_max: how much of the message may be kept; what chunks have around it doesn't count (one chunk is bounded
- * by the parser). listener (NULL: none) is copied. */
-void stream_fold_init(struct stream_fold *fold, size_t bytes_max, const struct stream_listener *listener);
+ * by the parser). */
+void stream_fold_init(struct stream_fold *fold, size_t bytes_max);
 void stream_fold_finish(struct stream_fold *fold); /* all zero is fine */
 
 /* Takes the next event; an sse_on_event whose arg is the fold. false: no more is wanted, after `[DONE]` or a
  * failure; later events are ignored. */
 bool stream_fold_event(void *fold, const struct sse_event *event);
 
-/* Whether there was text or reasoning to hand out: what people have seen can't be asked for again unnoticed. */
-bool stream_fold_has_delivered(const struct stream_fold *fold);
+/* Is there text that wasn't handed out? Never of a stream that has failed. */
+bool stream_fold_has_news(const struct stream_fold *fold);
+/* Hands it out, once. */
+void stream_fold_news(struct stream_fold *fold, struct stream_news *ret);
 
 /* The stream is over; orderly: HTTP says that its body was whole. Once. *ret is set on OK only, for
  * llm_answer_finish. FAILED:

@@ -1,0 +1,371 @@
+#include "llm/question.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+enum row_state {
+    ROW_FREE,   /* may be asked */
+    ROW_OWED,   /* is to be asked next: a fallback, or the repeat */
+    ROW_PERMIT, /* its permit is asked for */
+    ROW_ALLOWED, /* has its permit, is to be started */
+    ROW_RUNNING,
+    ROW_HELD, /* has no permit */
+    ROW_ENDED
+};
+
+/* What the question knows of one provider. */
+struct row {
+    enum row_state state;
+    size_t skipped;   /* turns that its request goes without */
+    bool instead;     /* it takes the place of a call that has ended: a fallback, or the repeat */
+    bool unexplained; /* how its call ended */
+    bool for_content; /* it was asked for because another refused the content */
+};
+
+struct question {
+    struct question_plan plan;
+    int64_t hedge_at_ms; /* when the next is due though others run; INT64_MAX: never */
+    enum { HEDGE_UNASKED, HEDGE_ASKED, HEDGE_ALLOWED } hedge;
+    size_t live;    /* rows under way: OWED to RUNNING */
+    size_t ends;    /* calls that ended */
+    bool repeated;  /* the one repeat is used up */
+    bool alone;     /* and it goes without any history */
+    bool closed;    /* no further candidate is asked */
+    enum { OPEN, WON, LOST, FATAL, CANCELLED } verdict;
+    size_t told, winner;
+    int told_hope; /* -1: nothing told yet */
+    size_t speaker;
+    int64_t try;
+    struct row rows[];
+};
+
+struct question *question_create(const struct question_plan *plan)
+{
+    struct question *q = xcalloc(1, sizeof *q + plan->provider_count * sizeof q->rows[0]);
+    assert(plan->count > 0 && plan->count <= plan->provider_count);
+    q->plan = *plan;
+    q->hedge_at_ms = INT64_MAX;
+    q->told = q->winner = q->speaker = QUESTION_NOBODY;
+    q->told_hope = -1;
+    q->try = -1;
+    q->repeated = plan->skipped > 0;
+    q->rows[plan->candidates[0]].skipped = plan->skipped;
+    return q;
+}
+
+void question_destroy(struct question *q)
+{
+    free(q);
+}
+
+static bool is_live(const struct row *row)
+{
+    return row->state >= ROW_OWED && row->state <= ROW_RUNNING;
+}
+
+static struct row *row_of(struct question *q, size_t provider)
+{
+    assert(provider < q->plan.provider_count);
+    return &q->rows[provider];
+}
+
+/* A live row is no more. */
+static void leave(struct question *q, struct row *row, enum row_state state)
+{
+    assert(is_live(row) && q->live > 0);
+    row->state = state;
+    q->live--;
+}
+
+/* A row is to be asked before any candidate. */
+static void owe(struct question *q, struct row *row, size_t skipped)
+{
+    row->state = ROW_OWED;
+    row->skipped = skipped;
+    row->instead = true;
+    row->unexplained = false;
+    q->live++;
+}
+
+/* ---- whose turn it is ---- */
+
+static size_t first_in(const struct question *q, enum row_state state)
+{
+    for (size_t i = 0; q->live > 0 && i < q->plan.provider_count; i++)
+        if (q->rows[i].state == state)
+            return i;
+    return QUESTION_NOBODY;
+}
+
+static size_t next_candidate(const struct question *q)
+{
+    for (size_t i = 0; !q->closed && i < q->plan.count; i++)
+        if (q->rows[q->plan.candidates[i]].state == ROW_FREE)
+            return q->plan.candidates[i];
+    return QUESTION_NOBODY;
+}
+
+/* Has every provider that may be asked refused a request that carried history, and can't it be said why? */
+static bool is_history_suspect(const struct question *q)
+{
+    if (q->repeated || q->closed || q->plan.turn_count == 0)
+        return false;
+    for (size_t i = 0; i < q->plan.provider_count; i++) {
+        const struct row *row = &q->rows[i];
+        if (row->state != ROW_FREE && (row->state != ROW_ENDED || !row->unexplained))
+            return false;
+    }
+    return true;
+}
+
+static struct question_step step_of(struct question *q, enum question_action action, size_t provider)
+{
+    const struct row *row = &q->rows[provider];
+    return (struct question_step){.action = action,
+                                  .provider = provider,
+                                  .skipped = row->skipped,
+                                  .extra = q->live > 1 || q->ends > 0,
+                                  .fallback = row->instead && row->skipped == 0};
+}
+
+static struct question_step ask(struct question *q, size_t provider)
+{
+    q->rows[provider].state = ROW_PERMIT;
+    return step_of(q, QUESTION_PERMIT, provider);
+}
+
+static struct question_step close_down(struct question *q)
+{
+    for (size_t i = 0; q->live > 0 && i < q->plan.provider_count; i++) {
+        struct row *row = &q->rows[i];
+        if (!is_live(row))
+            continue;
+        struct question_step step = step_of(q, QUESTION_DROP, i);
+        bool owed = row->state == ROW_OWED; /* nobody has heard of it */
+        step.running = row->state == ROW_RUNNING;
+        q->ends += step.running;
+        leave(q, row, ROW_ENDED);
+        if (!owed)
+            return step;
+    }
+    return (struct question_step){.action = q->verdict == WON ? QUESTION_WON : QUESTION_LOST};
+}
+
+/* Is the next candidate due beside those under way? *ret_ask: if the budget allows. */
+static bool is_due(struct question *q, int64_t now_ms, bool *ret_ask)
+{
+    *ret_ask = false;
+    if (q->live == 0 || q->plan.strategy == STRATEGY_RACE)
+        return true;
+    if (q->plan.strategy != STRATEGY_HEDGE)
+        return false;
+    if (q->hedge == HEDGE_ALLOWED)
+        return true;
+    *ret_ask = q->hedge == HEDGE_UNASKED && now_ms >= q->hedge_at_ms;
+    return false;
+}
+
+static struct question_step ask_candidate(struct question *q, size_t candidate, int64_t now_ms)
+{
+    q->live++;
+    q->hedge = HEDGE_UNASKED;
+    if (q->plan.strategy == STRATEGY_HEDGE)
+        q->hedge_at_ms = now_ms + q->plan.hedge_after_ms;
+    return ask(q, candidate);
+}
+
+struct question_step question_next(struct question *q, int64_t now_ms)
+{
+    size_t provider;
+    bool ask_budget = false;
+    if (q->verdict != OPEN)
+        return close_down(q);
+    if ((provider = first_in(q, ROW_ALLOWED)) != QUESTION_NOBODY) {
+        q->rows[provider].state = ROW_RUNNING;
+        return step_of(q, QUESTION_START, provider);
+    }
+    if ((provider = first_in(q, ROW_OWED)) != QUESTION_NOBODY)
+        return ask(q, provider);
+    size_t candidate = next_candidate(q);
+    if (candidate != QUESTION_NOBODY && is_due(q, now_ms, &ask_budget))
+        return ask_candidate(q, candidate, now_ms);
+    if (candidate != QUESTION_NOBODY && ask_budget) {
+        q->hedge = HEDGE_ASKED;
+        return (struct question_step){.action = QUESTION_HEDGE};
+    }
+    if (q->live == 0 && is_history_suspect(q)) {
+        q->repeated = q->alone = true;
+        owe(q, &q->rows[q->plan.candidates[0]], q->plan.turn_count);
+        return ask(q, q->plan.candidates[0]);
+    }
+    if (q->live == 0) {
+        q->verdict = LOST;
+        return close_down(q);
+    }
+    return (struct question_step){.action = QUESTION_WAIT, .until_ms = candidate != QUESTION_NOBODY ? q->hedge_at_ms : INT64_MAX};
+}
+
+/* ---- events ---- */
+
+/* A call has come to nothing: with `hedge` the next is due at once, if the budget allows or nobody runs. */
+static void let_next(struct question *q)
+{
+    if (q->plan.strategy == STRATEGY_HEDGE)
+        q->hedge_at_ms = INT64_MIN;
+}
+
+void question_permit(struct question *q, size_t provider, bool given)
+{
+    struct row *row = row_of(q, provider);
+    assert(row->state == ROW_PERMIT);
+    if (given) {
+        row->state = ROW_ALLOWED;
+        return;
+    }
+    leave(q, row, ROW_HELD);
+    q->closed = q->closed || row->for_content; /* what was refused is for that provider alone */
+    let_next(q);
+}
+
+void question_hedge(struct question *q, bool allowed)
+{
+    assert(q->hedge == HEDGE_ASKED);
+    q->hedge = allowed ? HEDGE_ALLOWED : HEDGE_UNASKED;
+    q->hedge_at_ms = INT64_MAX; /* asked once: a budget that says no isn't pressed */
+}
+
+void question_cancel(struct question *q)
+{
+    if (q->verdict == OPEN)
+        q->verdict = CANCELLED;
+}
+
+/* The provider that is set for such an end takes over, or is under way already. */
+static bool take_over(struct question *q, size_t provider, bool for_content)
+{
+    if (provider == QUESTION_NOBODY)
+        return false;
+    struct row *row = row_of(q, provider);
+    if (row->state == ROW_FREE) {
+        owe(q, row, 0);
+    } else if (row->state == ROW_HELD) {
+        q->closed = q->closed || for_content;
+        let_next(q);
+    } else if (!is_live(row)) {
+        return false;
+    }
+    row->instead = true;
+    row->for_content = row->for_content || for_content;
+    return true;
+}
+
+/* What a call's end leads to; true: its answer is the question's. */
+static bool judge(struct question *q, struct row *row, const struct question_end *end)
+{
+    switch (end->verdict) {
+    case QUESTION_GOOD: q->verdict = WON; return true;
+    case QUESTION_FILTERED:
+        if (take_over(q, q->plan.filter_provider, true))
+            return false;
+        q->verdict = WON;
+        return true;
+    case QUESTION_CONTENT_REFUSED:
+        if (!take_over(q, q->plan.filter_provider, true))
+            q->verdict = FATAL;
+        return false;
+    case QUESTION_TOO_LONG:
+        if (!q->repeated && end->skip > 0) {
+            q->repeated = true;
+            owe(q, row, end->skip);
+        } else if (!take_over(q, q->plan.overflow_provider, false)) {
+            let_next(q); /* whose context may be larger */
+        }
+        return false;
+    case QUESTION_FATAL: q->verdict = FATAL; return false;
+    case QUESTION_UNEXPLAINED: row->unexplained = row->skipped < q->plan.turn_count; break;
+    case QUESTION_FAILED: break;
+    }
+    let_next(q);
+    return false;
+}
+
+/* A failure that counts as an attempt goes before one that doesn't, or a job that always fails at one provider would wait for
+ * ever for another; both before one that ends the job. */
+static int hope_of(const struct question *q, const struct question_end *end)
+{
+    if (q->verdict == FATAL)
+        return 4; /* it came last, and is the question's */
+    switch (end->class) {
+    case ERROR_RETRIABLE: return 3;
+    case ERROR_UNAVAILABLE: return 2;
+    case ERROR_PERMANENT: return 1;
+    default: return 0;
+    }
+}
+
+bool question_ended(struct question *q, size_t provider, const struct question_end *end)
+{
+    struct row *row = row_of(q, provider);
+    assert(row->state == ROW_RUNNING);
+    size_t number = q->ends++;
+    leave(q, row, ROW_ENDED);
+    if (q->verdict != OPEN) /* it ended while it was to be cut short */
+        return false;
+    if (judge(q, row, end)) {
+        q->told = number;
+        q->winner = provider;
+        return true;
+    }
+    if (hope_of(q, end) > q->told_hope) {
+        q->told = number;
+        q->told_hope = hope_of(q, end);
+    }
+    if (q->speaker == provider)
+        q->speaker = QUESTION_NOBODY;
+    return false;
+}
+
+bool question_text(struct question *q, size_t provider, int64_t *ret_try)
+{
+    if (q->verdict != OPEN || row_of(q, provider)->state != ROW_RUNNING)
+        return false;
+    if (q->speaker == QUESTION_NOBODY) {
+        q->speaker = provider;
+        q->try++;
+    }
+    *ret_try = q->try;
+    return q->speaker == provider;
+}
+
+/* ---- the end ---- */
+
+/* What goes on for an end comes first, then the most preferred. */
+static size_t held_up_provider(const struct question *q)
+{
+    size_t held = QUESTION_NOBODY;
+    for (size_t i = 0; i < q->plan.provider_count; i++)
+        if (q->rows[i].state == ROW_HELD && q->rows[i].instead)
+            return i;
+    for (size_t i = q->plan.count; i-- > 0;)
+        if (q->rows[q->plan.candidates[i]].state == ROW_HELD)
+            held = q->plan.candidates[i];
+    return held;
+}
+
+struct question_outcome question_outcome(const struct question *q)
+{
+    struct question_outcome outcome = {.told = q->told, .winner = q->winner, .held_up_provider = QUESTION_NOBODY};
+    assert(q->verdict != OPEN && q->live == 0);
+    if (q->verdict == WON) {
+        outcome.skipped = q->rows[q->winner].skipped;
+        outcome.alone = q->alone && outcome.skipped == q->plan.turn_count;
+        outcome.was_heard = q->speaker == q->winner;
+        outcome.final_try = outcome.was_heard ? q->try : q->try + 1;
+    } else if (q->verdict == LOST && (outcome.held_up_provider = held_up_provider(q)) != QUESTION_NOBODY) {
+        outcome.held_up = true;
+        outcome.held_up_skipped = q->rows[outcome.held_up_provider].skipped;
+    }
+    return outcome;
+}
