@@ -39,6 +39,7 @@ void outcome_answered(const struct service *service, struct task *task, const st
                              .provider = task->provider,
                              .usage = answer->usage,
                              .attempts = task_attempts(task),
+                             .history_left_out = task->history_left_out,
                              .timing = timing(task)};
     free(task->reply);
     task->reply = reply_encode_ok(&task->job, &reply);

@@ -79,6 +79,7 @@ struct task {
     struct error error;   /* DEAD, RETRY, WAIT: why */
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
     struct llm_failure failure;
+    size_t history_left_out; /* turns that the answered request went without */
     struct reservations reservations; /* for its calls: chat/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */

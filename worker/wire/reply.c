@@ -48,6 +48,8 @@ char *reply_encode_ok(const struct job *job, const struct reply_ok *ok)
     write_count(&reply, "completion_tokens", ok->usage.completion_tokens);
     write_count(&reply, "total_tokens", ok->usage.total_tokens);
     json_write_close(&reply);
+    if (ok->history_left_out > 0)
+        json_write_int(&reply, "history_left_out", (int64_t)ok->history_left_out);
     write_tail(&reply, job, ok->attempts, &ok->timing);
     return reply.text;
 }

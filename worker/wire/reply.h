@@ -29,6 +29,7 @@ struct reply_ok {
     const char *provider;
     struct usage usage;
     int attempts;
+    size_t history_left_out; /* turns of the history that the request went without; 0: isn't mentioned */
     struct reply_timing timing;
 };
 
