@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import parts
+import scripted
 
 
 class Stage:
@@ -28,6 +29,9 @@ class Stage:
 
     def simulator(self, *options):
         return self._add(parts.Simulator(self.folder, *options))
+
+    def scripted(self, script):
+        return self._add(scripted.Scripted(script))
 
     def tls_front(self, llm):
         return self._add(parts.TlsFront(self.folder, llm))

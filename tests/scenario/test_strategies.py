@@ -1,8 +1,10 @@
 """Several providers: in a row, as a race, or hedged; what a loser had under way ends at the provider, too."""
 import json
+import threading
 
 import pytest
-from parts import Topics, wait_until
+from parts import LIMIT_S, Topics, wait_until
+from scripted import answer
 
 
 class Two:
@@ -39,10 +41,42 @@ def test_sequential_asks_nobody_else_while_the_first_is_well(stage):
 
 @pytest.mark.parametrize("strategy", ["sequential", "hedge", "race"])
 def test_a_question_that_is_refused_for_itself_is_asked_once(stage, strategy):
-    two = Two(stage, ["--faults", "400"], ["--latency", "3000"], **{"llm.strategy": strategy, "llm.hedge_after_ms": "5000"})
+    """The spare holds its answer, should it be asked: then only the refusal can end the job."""
+    two = Two(stage, ["--faults", "400 code=unsupported_parameter"], ["--latency", "600000"],
+              **{"llm.strategy": strategy, "llm.hedge_after_ms": "600000", "llm.deadline_ms": "900000"})
     reply = two.ask()
     assert reply["status"] == "error" and reply["error"]["provider"] == "main" and reply["attempts"] == 1
-    assert two.spare.stats()["answered"] == 0
+    wait_until(lambda: two.spare.stats()["in_flight"] == 0, "what was asked beside it is cut short")
+    assert two.main.stats()["requests"] == 1 and two.spare.stats()["requests"] <= (strategy == "race")
+
+
+def test_a_refusal_that_nobody_understands_is_put_to_the_next(stage):
+    two = Two(stage, ["--faults", "400 code=E1001"], [])
+    reply = two.ask()
+    assert (reply["status"], reply["provider"], reply["attempts"]) == ("ok", "spare", 1) and two.seen() == (1, 1)
+
+
+def test_a_fallback_that_runs_already_is_not_asked_again(stage):
+    """The hedge is the filter's stand-in, and under way when the first answer turns out to be filtered."""
+    hedged = threading.Event()
+
+    def first(body, number):
+        assert hedged.wait(LIMIT_S)
+        return 200, {"choices": [{"message": {"role": "assistant", "content": ""}, "finish_reason": "content_filter"}]}, {"Connection": "close"}
+
+    def second(body, number):
+        hedged.set()
+        assert main.read.acquire(timeout=LIMIT_S)
+        return 200, answer("from the stand-in")
+
+    main, spare = stage.scripted(first), stage.scripted(second)
+    worker = stage.worker(stage.redis(), main, **{"llm.providers": "main,spare", "provider.spare.url": spare.url, "provider.spare.model": "s",
+                                                  "llm.strategy": "hedge", "llm.hedge_after_ms": "50", "llm.filter_provider": "spare"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    reply = topics.reply_of("j")
+    assert (reply["status"], reply["provider"], reply["message"]["content"]) == ("ok", "spare", "from the stand-in")
+    assert len(main.requests) == 1 and len(spare.requests) == 1
 
 
 def test_when_all_fail_the_job_is_tried_again_and_then_dead(stage):

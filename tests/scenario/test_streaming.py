@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from parts import BIN, Topics, wait_until
 from pieces import Reader, text
+from scripted import DONE, delta
 
 STREAM = {"llm.stream": "always", "retry.backoff_max_ms": "50"}
 
@@ -150,3 +151,19 @@ def test_ask_shows_tokens_as_they_arrive(stage):
     assert asking.returncode == 0 and complaints == b""
     words = (first + rest).decode().split()
     assert words[:3] == ["echo:", "tell", "me"] and len(words) == 60 and b"anew" not in first + rest
+
+
+def test_reasoning_under_two_names_is_told_once_and_in_order(stage):
+    """Some go over from one name to the other in the middle of an answer."""
+    pieces = [delta(reasoning="r" * 100), delta(reasoning_content="b"), delta(reasoning="c", reasoning_content="c"), delta(content="done")]
+    provider = stage.scripted(lambda body, number: [*pieces, DONE])
+    worker = stage.worker(stage.redis(), provider, **STREAM)
+    topics = Topics(worker.bootstrap)
+    reader = Reader(topics)
+    topics.send({"id": "j", "message": "think"}, key="s")
+    reply = topics.reply_of("j")
+    assert reply["status"] == "ok" and reply["message"]["content"] == "done"
+    assert reply["message"]["reasoning"] == "r" * 100 + "c" and reply["message"]["reasoning_content"] == "bc"
+    deltas = reader.last("j")
+    assert "".join(d.get("reasoning", "") for d in deltas) == "r" * 100 + "bc" and text(deltas) == "done"
+    assert len(provider.requests) == 1
