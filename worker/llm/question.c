@@ -29,7 +29,7 @@ struct question {
     int64_t hedge_at_ms; /* when the next is due though others run; INT64_MAX: never */
     enum { HEDGE_UNASKED, HEDGE_ASKED, HEDGE_ALLOWED } hedge;
     size_t live;    /* rows under way: OWED to RUNNING */
-    size_t ends;    /* calls that ended */
+    size_t ends;    /* calls that ended by themselves */
     bool repeated;  /* the one repeat is used up */
     bool alone;     /* and it goes without any history */
     bool closed;    /* no further candidate is asked */
@@ -110,7 +110,7 @@ static size_t next_candidate(const struct question *q)
 /* Has every provider that may be asked refused a request that carried history, and can't it be said why? */
 static bool is_history_suspect(const struct question *q)
 {
-    if (q->repeated || q->closed || q->plan.turn_count == 0)
+    if (q->repeated || q->plan.turn_count == 0)
         return false;
     for (size_t i = 0; i < q->plan.provider_count; i++) {
         const struct row *row = &q->rows[i];
@@ -145,7 +145,6 @@ static struct question_step close_down(struct question *q)
         struct question_step step = step_of(q, QUESTION_DROP, i);
         bool owed = row->state == ROW_OWED; /* nobody has heard of it */
         step.running = row->state == ROW_RUNNING;
-        q->ends += step.running;
         leave(q, row, ROW_ENDED);
         if (!owed)
             return step;
@@ -284,7 +283,7 @@ static bool judge(struct question *q, struct row *row, const struct question_end
         }
         return false;
     case QUESTION_FATAL: q->verdict = FATAL; return false;
-    case QUESTION_UNEXPLAINED: row->unexplained = row->skipped < q->plan.turn_count; break;
+    case QUESTION_UNEXPLAINED: row->unexplained = true; break;
     case QUESTION_FAILED: break;
     }
     let_next(q);

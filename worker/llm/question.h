@@ -105,7 +105,7 @@ bool question_text(struct question *question, size_t provider, int64_t *ret_try)
 /* ---- the end ---- */
 
 struct question_outcome {
-    /* Ends are numbered from 0 as they came: those told by question_ended, and DROPs of what was running. */
+    /* Ends are numbered from 0 as question_ended told them; what was dropped comes behind them. */
     size_t told; /* WON: the good one; LOST: the failure that leaves most hope; QUESTION_NOBODY: none ended */
     size_t winner; /* WON: whose answer it is */
     size_t skipped; /* WON: how many turns its request went without */
