@@ -52,6 +52,32 @@ enum status call_failure_unanswered(const struct http_call *call, const char *si
     return call->end == HTTP_TIMED_OUT ? fail_timeout(call, err) : fail_curl(call, size_setting, err);
 }
 
+enum failure_kind call_failure_kind(const struct http_call *call)
+{
+    if (call->end == HTTP_TIMED_OUT)
+        return http_call_was_sent(call) ? FAILURE_TIMEOUT : FAILURE_GONE;
+    if (call->body_too_large)
+        return FAILURE_ANSWER;
+    switch (call->code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT: /* only connecting has a time-out of curl's */
+    case CURLE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS: return FAILURE_GONE;
+    case CURLE_URL_MALFORMAT: return FAILURE_ACCESS;
+    case CURLE_BAD_CONTENT_ENCODING: return FAILURE_ANSWER;
+    case CURLE_OUT_OF_MEMORY: return FAILURE_NONE;
+    default: return FAILURE_SERVER;
+    }
+}
+
 enum error_class call_failure_class(int http_status)
 {
     if (http_status == 503 || http_status == 529)

@@ -11,6 +11,10 @@
  * FAILED. */
 enum status call_failure_unanswered(const struct http_call *call, const char *size_setting, struct error *err);
 
+/* The same as a kind: gone where the server had no chance; an answer that can't be read or is too large; a time-out; else it broke
+ * off. FAILURE_NONE: this process had no means for it. */
+enum failure_kind call_failure_kind(const struct http_call *call);
+
 /* Of a status from 300: 503 and 529 unavailable; 408, 409, 424, 429 and other 5xx retriable; the rest permanent. */
 enum error_class call_failure_class(int http_status);
 

@@ -111,16 +111,11 @@ static void tell_health(struct asking *a, size_t provider, enum health_end end, 
 
 /* ---- what an end means ---- */
 
-static bool is_about_the_provider(int status)
-{
-    return status == 401 || status == 402 || status == 403 || status == 404 || status == 405 || (status >= 300 && status < 400);
-}
-
 bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error *err)
 {
     if (err->class == ERROR_CANCELLED || failure->context_overflow)
         return true;
-    return err->class == ERROR_PERMANENT && !failure->billing && failure->http_status >= 400 && !is_about_the_provider(failure->http_status);
+    return err->class == ERROR_PERMANENT && failure_is_the_questions(failure->kind);
 }
 
 static enum question_verdict verdict_of(const struct llm_failure *failure, const struct error *err)

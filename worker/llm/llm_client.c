@@ -16,6 +16,13 @@ struct llm_client {
 
 /* ---- what a call has come to ---- */
 
+/* No status, or not the whole answer. */
+static enum status fail_unanswered(const struct http_call *call, struct llm_failure *failure, struct error *err)
+{
+    failure->kind = call_failure_kind(call);
+    return call_failure_unanswered(call, "llm.response_bytes_max", err);
+}
+
 static enum status read_outcome(const struct http_call *call, struct llm_answer *ret_answer, struct llm_failure *failure, struct error *err)
 {
     failure->http_status = call->end == HTTP_TIMED_OUT ? 0 : http_call_status(call);
@@ -26,7 +33,7 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
         return STATUS_FAILED;
     }
     if (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK)
-        return call_failure_unanswered(call, "llm.response_bytes_max", err);
+        return fail_unanswered(call, failure, err);
     return llm_response_decode(call->body, call->body_size, ret_answer, failure, err);
 }
 
@@ -88,7 +95,7 @@ static enum status read_stream(const struct http_call *call, struct llm_stream *
     bool decided = stream->fold.done || stream->fold.failed;
     failure->http_status = http_call_status(call);
     if (!decided && (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK))
-        return call_failure_unanswered(call, "llm.response_bytes_max", err);
+        return fail_unanswered(call, failure, err);
     return stream_fold_end(&stream->fold, call->code == CURLE_OK, ret_answer, failure, err);
 }
 

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "http/http_pool.h"
+#include "llm/failure_kind.h"
 #include "wire/reply.h"
 
 struct llm_client;
@@ -32,6 +33,7 @@ struct llm_answer {
  * status: after `true` a refusal is classed retriable (never a billing one nor a context overflow), after
  * `false` a 503 or 529 is, so that retry_allowed ends it. */
 struct llm_failure {
+    enum failure_kind kind;
     int http_status; /* 0: no answer */
     int64_t retry_after_ms;
     int should_retry;

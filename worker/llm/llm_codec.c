@@ -135,12 +135,15 @@ char *llm_request_encode(const struct llm_request_parts *parts)
 
 /* ---- errors ---- */
 
+#define WORDS_BYTES_MAX 4096 /* of a body whose shape nobody knows: how much of it is looked through for a reason */
+
 /* What an error body says of itself, in any of its shapes. Borrowed from the body's JSON; NULL: not said. */
 struct provider_error {
     const char *code;
     const char *type;
     const char *message;
     const char *param; /* the request's member that it is about */
+    const char *body; /* in the place of a message that isn't where others have theirs; NULL: not needed */
     int status; /* an integer code between 400 and 599, else 0 */
     int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
@@ -225,13 +228,11 @@ static bool is_context_overflow(int status, const struct provider_error *said)
     return false;
 }
 
-/* Is it a refusal of the request that names neither another member than its messages, nor a reason? Messages of the history may be
+/* Of a refusal of the request: does it name neither another member than its messages, nor a reason? Messages of the history may be
  * at fault, or anything else. */
 static bool is_unexplained(int status, const struct provider_error *said)
 {
-    static const char *const words[] = {"model_not_found",    "invalid_api_key", "invalid_model",        "unsupported_parameter", "unsupported_value",
-                                        "unknown_parameter",  "content_filter",  "content_policy_violation", "missing_required_parameter",
-                                        "unsupported_country_region_territory", "API_KEY_INVALID", NULL};
+    static const char *const words[] = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "missing_required_parameter", NULL};
     static const char messages[] = "messages";
     if (status != 400 && status != 422)
         return false;
@@ -260,6 +261,12 @@ static bool is_identifier(const char *word)
     return length > 0 && length < sizeof((struct error *)0)->code && strspn(word, letters) == length;
 }
 
+static enum failure_kind kind_of(int status, const struct provider_error *said)
+{
+    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body};
+    return failure_kind_of_refusal(status, &words);
+}
+
 static void classify(int status, const struct provider_error *said, struct llm_failure *failure, struct error *err)
 {
     char fallback[16];
@@ -267,16 +274,20 @@ static void classify(int status, const struct provider_error *said, struct llm_f
     const char *code = is_identifier(said->code) ? said->code : is_identifier(said->type) ? said->type : fallback;
     bool overflow = is_context_overflow(status, said);
     bool billing = !overflow && is_billing(said);
+    enum failure_kind kind = overflow ? FAILURE_TOO_LONG : billing ? FAILURE_BILLING : kind_of(status, said);
     if (failure != NULL) {
+        failure->kind = kind;
         failure->context_overflow = overflow;
         failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
         failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
         failure->billing = billing;
-        failure->unexplained = !overflow && !billing && is_unexplained(status, said);
+        failure->unexplained = kind == FAILURE_REQUEST && is_unexplained(status, said);
     }
     if (overflow)
         error_set(err, ERROR_PERMANENT, "context_length_exceeded", "HTTP %d, %s: the conversation is longer than the "
                   "model's context", status, code);
+    else if (kind == FAILURE_CONTENT)
+        error_set(err, ERROR_PERMANENT, "content_filter", "HTTP %d, %s: the provider refuses what the conversation says", status, code);
     else if (billing)
         error_set(err, ERROR_PERMANENT, code, "HTTP %d, %s: the account can't pay, see the provider's billing page",
                   status, code);
@@ -287,8 +298,11 @@ static void classify(int status, const struct provider_error *said, struct llm_f
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err)
 {
     AUTO_JSON json_t *root = json_text_load(body, size);
+    AUTO_FREE char *text = NULL;
     struct provider_error said;
     read_error(root, &said);
+    if (said.message == NULL && size > 0)
+        said.body = text = xmemdup0(body, size < WORDS_BYTES_MAX ? size : WORDS_BYTES_MAX);
     classify(http_status, &said, failure, err);
 }
 
@@ -356,10 +370,12 @@ enum status llm_response_decode(const char *body, size_t size, struct llm_answer
                                 struct error *err)
 {
     AUTO_JSON json_t *root = json_text_load(body, size);
+    if (root != NULL && llm_is_error_in_200(root))
+        return llm_error_in_200(root, failure, err);
+    if (failure != NULL)
+        failure->kind = FAILURE_ANSWER; /* unless it can be read */
     if (root == NULL)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
-    if (llm_is_error_in_200(root))
-        return llm_error_in_200(root, failure, err);
     const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
     json_t *message = json_object_get(choice, "message");
     if (!json_is_object(message))
@@ -371,5 +387,7 @@ enum status llm_response_decode(const char *body, size_t size, struct llm_answer
         .model = copy_at(root, "model"),
         .usage = llm_usage_read(json_object_get(root, "usage")),
     };
+    if (failure != NULL)
+        failure->kind = FAILURE_NONE;
     return STATUS_OK;
 }

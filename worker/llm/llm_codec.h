@@ -28,14 +28,14 @@ struct llm_request_parts {
 char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
 
 /* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), or what an
- * `error` object in a 200 says, classed as below; failure (may be NULL) then tells of a context overflow. */
+ * `error` object in a 200 says, classed as below; failure (may be NULL) then tells its kind, and of a context overflow. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err) MUST_CHECK;
 
 /* Classes a non-2xx answer: status and body (OpenAI, llama.cpp, vLLM, TGI, Gemini shapes). A billing 429
  * (insufficient_quota and kin) is permanent; 408, 409, 424, 429, 5xx retriable; 503 and 529 unavailable; other
- * 4xx permanent. Sets failure->billing, unexplained and context_overflow (then the code is always
- * context_length_exceeded). err's code
+ * 4xx permanent. Sets failure->kind, billing, unexplained and context_overflow (then the code is always
+ * context_length_exceeded); of a content that is refused, permanent, the code is always content_filter. err's code
  * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
  * code, no content. failure may be NULL. */
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err);

@@ -38,6 +38,7 @@ void stream_fold_finish(struct stream_fold *fold)
 static void fail(struct stream_fold *fold, enum error_class class, const char *code, const char *message)
 {
     fold->failed = true;
+    fold->failure.kind = FAILURE_ANSWER;
     error_set(&fold->why, class, code, "%s", message);
 }
 
@@ -140,6 +141,7 @@ static void join_delta(struct stream_fold *fold, json_t *delta)
     }
     if (!fold->failed && fold->bytes > fold->bytes_max) {
         fold->failed = true;
+        fold->failure.kind = FAILURE_ANSWER;
         error_set(&fold->why, ERROR_PERMANENT, "response_too_large", "the answer is larger than %zu bytes", fold->bytes_max);
     }
 }
@@ -240,6 +242,7 @@ static json_t *message_json(const struct stream_fold *fold)
 static enum status fail_again(const struct stream_fold *fold, struct llm_failure *failure, struct error *err)
 {
     if (failure != NULL) {
+        failure->kind = fold->failure.kind;
         failure->context_overflow = fold->failure.context_overflow;
         failure->billing = fold->failure.billing;
         failure->unexplained = fold->failure.unexplained;
@@ -252,7 +255,10 @@ enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_a
 {
     if (fold->failed)
         return fail_again(fold, failure, err);
-    if (!fold->done && (fold->finish_reason == NULL || !orderly))
+    bool broken = !fold->done && (fold->finish_reason == NULL || !orderly);
+    if (failure != NULL)
+        failure->kind = broken ? FAILURE_SERVER : !fold->answered ? FAILURE_ANSWER : FAILURE_NONE;
+    if (broken)
         return error_set(err, ERROR_RETRIABLE, "stream_broken", "the stream %s before its answer's end, after %llu chunks",
                          orderly ? "ended" : "was cut off", (unsigned long long)fold->chunk_count);
     if (!fold->answered)

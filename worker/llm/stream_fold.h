@@ -54,7 +54,7 @@ struct stream_fold {
     bool done;     /* `[DONE]` */
     bool failed;
     struct error why;           /* valid when failed, as failure */
-    struct llm_failure failure; /* context_overflow and billing */
+    struct llm_failure failure; /* kind, context_overflow and billing */
 
     char *role; /* owned, as all that follows; NULL: not said */
     char *finish_reason;
