@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "dispatch/breaker.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
@@ -14,10 +15,10 @@ static struct dispatcher *dispatcher;
 static struct weather *weather;
 static struct partition *partition;
 
-static void setup(void)
+static void set_up(const char *providers)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                            "worker.threads=64", NULL};
+    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
+                                     "provider.spare.url=http://localhost:1/v1", "provider.spare.model=m", providers, "worker.threads=64", NULL};
     struct settings_sources sources = {.overrides = overrides};
     struct error err = {0};
     cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
@@ -28,6 +29,16 @@ static void setup(void)
     partition = partition_create("jobs", 0, 1);
 }
 
+static void setup(void)
+{
+    set_up("llm.providers=main");
+}
+
+static void setup_two(void)
+{
+    set_up("llm.providers=main,spare");
+}
+
 static void teardown(void)
 {
     partition_unref(partition);
@@ -36,22 +47,37 @@ static void teardown(void)
     settings_destroy(settings);
 }
 
+static struct task *job(const char *session)
+{
+    struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
+    struct task *task = task_create(&record, partition);
+    task->job.session = xstrdup(session);
+    return task;
+}
+
+static enum blame fails_as(struct task *task, enum failure_weight weight, bool last_attempt)
+{
+    struct error why = {.class = ERROR_RETRIABLE};
+    struct weather_failure how = {.weight = weight, .last_attempt = last_attempt, .why = &why};
+    return weather_provider_failed(weather, 0, task, &how);
+}
+
 static bool fails(int dependency, int session)
 {
     struct error why = {.class = ERROR_UNAVAILABLE};
-    struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
-    struct task *task = task_create(&record, partition);
-    task->job.session = xasprintf("s%d", session);
-    bool away = weather_failed(weather, dependency, task, &why);
+    char name[16];
+    snprintf(name, sizeof name, "s%d", session);
+    struct task *task = job(name);
+    bool away = dependency >= WEATHER_PROVIDER ? fails_as(task, WEIGHS_ONCE, false) == BLAME_PROVIDER : weather_failed(weather, dependency, task, &why);
     task_unref(task);
     return away;
 }
 
 static void opens(int dependency)
 {
-    for (int session = 0; session < 4; session++)
+    for (int session = 0; session < BREAKER_FAILURES - 1; session++)
         cr_assert_not(fails(dependency, session));
-    cr_assert(fails(dependency, 4));
+    cr_assert(fails(dependency, BREAKER_FAILURES - 1));
 }
 
 /* The pause of whatever is open is over. */
@@ -60,6 +86,15 @@ static void half_opens(void)
     for (int64_t until = clock_mono_ms() + settings->retry.backoff_max_ms; clock_mono_ms() < until;)
         ;
     cr_assert(weather_tick(weather));
+}
+
+/* Answered, and nobody waits: time does the rest. */
+static void closes(void)
+{
+    half_opens();
+    cr_assert_eq(metric_get(METRIC_breakers_open), 0);
+    cr_assert_eq(weather_intake(weather, 5), INTAKE_FREE);
+    cr_assert(weather_is_calm(weather));
 }
 
 static void probe_fails(int dependency)
@@ -86,9 +121,8 @@ Test(weather, a_probe_in_vain_of_an_outage_that_is_over_says_nothing_of_the_next
     for (int i = 0; i < 9; i++)
         probe_fails(WEATHER_PROVIDER);
     half_opens();
-    for (int i = 0; i < 64; i++)
-        weather_succeeded(weather, WEATHER_PROVIDER);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_FREE);
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    closes();
     opens(WEATHER_REDIS);
     cr_assert_eq(weather_intake(weather, 5), INTAKE_CLOSED, "the provider's probes aren't those of Redis");
 }
@@ -119,34 +153,195 @@ Test(weather, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .ini
     cr_assert_eq(metric_get(METRIC_breakers_open), 0);
 }
 
-static struct task *job(const char *session)
-{
-    struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
-    struct task *task = task_create(&record, partition);
-    task->job.session = xstrdup(session);
-    return task;
-}
-
 /* Or jobs that always fail, the last that are left, would keep the breaker open and wait for ever. */
 Test(weather, a_job_that_fails_before_and_after_others_were_answered_is_at_fault, .init = setup, .fini = teardown)
 {
-    struct error why = {.class = ERROR_RETRIABLE};
     struct task *poison = job("poison"), *unlucky = job("unlucky");
-    cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why));
+    cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_JOB);
     for (int session = 0; session < 3; session++)
         cr_expect_not(fails(WEATHER_PROVIDER, session));
-    cr_expect(weather_failed(weather, WEATHER_PROVIDER, unlucky, &why), "five sessions: an outage");
+    cr_expect_eq(fails_as(unlucky, WEIGHS_ONCE, false), BLAME_PROVIDER, "five sessions: an outage");
     half_opens();
-    cr_expect(weather_failed(weather, WEATHER_PROVIDER, poison, &why), "again, and nobody was answered between: the outage goes on");
+    cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_PROVIDER, "again, and nobody was answered between: the outage goes on");
     half_opens();
     weather_succeeded(weather, WEATHER_PROVIDER);
     opens(WEATHER_PROVIDER);
     for (int i = 0; i < 3; i++)
-        cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why), "%d: it loses an attempt, whatever the breaker says", i);
+        cr_expect_eq(fails_as(poison, WEIGHS_ONCE, true), BLAME_JOB, "%d: it loses an attempt, whatever the breaker says", i);
     half_opens();
-    cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, poison, &why));
-    cr_expect_eq(metric_get(METRIC_breakers_open), 1, "as a probe it proves nothing");
-    cr_expect_not(weather_tick(weather) == false, "still half open, for another probe");
+    cr_expect_eq(fails_as(poison, WEIGHS_EACH_TIME, true), BLAME_JOB);
+    cr_expect_eq(metric_get(METRIC_breakers_open), 1);
+    cr_expect_eq(weather_permits(weather, 0), 1, "as a probe it proves nothing: the next one may go");
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    closes();
     task_unref(poison);
     task_unref(unlucky);
+}
+
+Test(weather, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup_two, .fini = teardown)
+{
+    struct error why = {.class = ERROR_RETRIABLE};
+    struct weather_failure how = {.weight = WEIGHS_ONCE, .last_attempt = true, .why = &why};
+    struct task *poison = job("poison");
+    for (int round = 0; round < 3; round++) {
+        (void)weather_provider_failed(weather, 0, poison, &how);
+        cr_expect_eq(poison->failures.at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
+        (void)weather_provider_failed(weather, 1, poison, &how);
+        weather_succeeded(weather, WEATHER_PROVIDER);
+    }
+    cr_expect_eq(poison->failures.at_fault, 1);
+    task_unref(poison);
+}
+
+/* ---- what isn't the provider's ---- */
+
+Test(weather, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup, .fini = teardown)
+{
+    for (int session = 0; session < 50; session++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", session);
+        struct task *task = job(name);
+        cr_expect_eq(fails_as(task, session % 2 ? WEIGHS_NOTHING : WEIGHS_FOR, true), BLAME_JOB);
+        task_unref(task);
+    }
+    cr_expect(weather_is_calm(weather));
+    cr_expect_eq(weather_permits(weather, 0), SIZE_MAX);
+}
+
+Test(weather, a_key_that_is_refused_counts_for_each_job_of_one_session, .init = setup, .fini = teardown)
+{
+    struct task *task = job("one");
+    for (int i = 0; i < BREAKER_FAILURES - 1; i++)
+        cr_expect_eq(fails_as(task, WEIGHS_EACH_TIME, false), BLAME_JOB);
+    cr_expect_eq(fails_as(task, WEIGHS_EACH_TIME, false), BLAME_PROVIDER);
+    task_unref(task);
+}
+
+/* ---- fewer than five sessions ---- */
+
+static struct task *add(const char *session)
+{
+    struct task *task = job(session);
+    cr_assert(dispatcher_add(dispatcher, task));
+    return task;
+}
+
+static void end(struct task *task)
+{
+    dispatcher_end(dispatcher, task, NULL);
+    task_unref(task);
+}
+
+static void end_all(void)
+{
+    struct task *after;
+    for (struct task *task = dispatcher_remove_waiting(dispatcher, NULL); task != NULL; task = after) {
+        after = task->next;
+        end(task);
+    }
+}
+
+Test(weather, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = setup, .fini = teardown)
+{
+    struct task *head = add("lone");
+    for (int i = 0; i < 3; i++)
+        add("lone");
+    cr_expect_eq(fails_as(head, WEIGHS_ONCE, false), BLAME_JOB, "it has attempts left");
+    cr_expect_eq(metric_get(METRIC_breakers_open), 0);
+    cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER);
+    cr_expect_eq(metric_get(METRIC_breakers_open), 1);
+    cr_expect_eq(weather_intake(weather, 4), INTAKE_CLOSED);
+    half_opens();
+    cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER);
+    cr_expect_eq(weather_intake(weather, 4), INTAKE_ONE, "of another session, perhaps: it knows more");
+    half_opens();
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    closes();
+    end_all();
+}
+
+Test(weather, a_lone_session_that_always_fails_waits_so_often_and_no_more, .init = setup, .fini = teardown)
+{
+    struct task *poison = add("lone"), *next = add("lone");
+    int spared = 0;
+    while (fails_as(poison, WEIGHS_ONCE, true) == BLAME_PROVIDER) {
+        cr_assert_leq(++spared, BLAME_SPARED_MAX);
+        half_opens();
+    }
+    cr_expect_eq(spared, BLAME_SPARED_MAX);
+    cr_expect_eq(weather_permits(weather, 0), 1, "the next goes at once");
+    cr_expect_eq(fails_as(poison, WEIGHS_ONCE, true), BLAME_JOB, "for good");
+    cr_expect_eq(fails_as(next, WEIGHS_ONCE, false), BLAME_PROVIDER);
+    end_all();
+}
+
+Test(weather, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = teardown)
+{
+    struct task *alone = add("lone");
+    cr_expect_eq(fails_as(alone, WEIGHS_ONCE, true), BLAME_JOB, "a 500, or a time-out");
+    cr_expect_eq(metric_get(METRIC_breakers_open), 0);
+    cr_expect_eq(fails_as(alone, WEIGHS_EACH_TIME, true), BLAME_PROVIDER, "nobody is there");
+    cr_expect_eq(metric_get(METRIC_breakers_open), 1);
+    for (int i = 0; i < 2 * BLAME_SPARED_MAX; i++) {
+        half_opens();
+        cr_assert_eq(fails_as(alone, WEIGHS_EACH_TIME, true), BLAME_PROVIDER, "%d", i);
+    }
+    end_all();
+}
+
+Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fini = teardown)
+{
+    struct task *first = add("a"), *second = add("b");
+    cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_UNKNOWN, "the other is still under way");
+    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(fails_as(second, WEIGHS_ONCE, false), BLAME_JOB);
+    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_PROVIDER);
+    cr_expect_eq(weather_intake(weather, 2), INTAKE_CLOSED);
+    for (int i = 0; i < 2 * BLAME_SPARED_MAX; i++) {
+        half_opens();
+        cr_assert_eq(fails_as(i % 2 ? first : second, WEIGHS_ONCE, true), BLAME_PROVIDER, "two sessions: %d", i);
+    }
+    end_all();
+}
+
+/* ---- ways back ---- */
+
+Test(weather, after_an_outage_one_answer_and_a_pause_close_it_with_many_threads, .init = setup, .fini = teardown)
+{
+    static const int dependencies[] = {WEATHER_REDIS, WEATHER_PROVIDER};
+    for (size_t i = 0; i < 2; i++) {
+        opens(dependencies[i]);
+        half_opens();
+        weather_succeeded(weather, dependencies[i]);
+        closes();
+    }
+}
+
+Test(weather, while_jobs_wait_for_a_permit_it_stays_half_open, .init = setup, .fini = teardown)
+{
+    opens(WEATHER_PROVIDER);
+    half_opens();
+    for (int i = 0; i < 3; i++)
+        add(i == 0 ? "a" : i == 1 ? "b" : "c"); /* per-thread form: they go to the ready list as permits allow */
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    half_opens();
+    cr_expect_eq(metric_get(METRIC_breakers_open), 1);
+    cr_expect_eq(weather_permits(weather, 0), 2);
+    end_all();
+    closes();
+}
+
+Test(weather, whom_a_question_did_without_stays_half_open, .init = setup_two, .fini = teardown)
+{
+    opens(WEATHER_PROVIDER);
+    half_opens();
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    for (int i = 0; i < 3; i++) {
+        weather_waited_for(weather, 0);
+        half_opens();
+        cr_assert_eq(metric_get(METRIC_breakers_open), 1);
+    }
+    half_opens();
+    cr_expect_eq(metric_get(METRIC_breakers_open), 0);
 }

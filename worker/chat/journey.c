@@ -16,7 +16,9 @@
 #include "completion/outcome.h"
 #include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
+#include "llm/retry_policy.h"
 #include "ops/metrics.h"
+#include "wire/json_member.h"
 
 struct request_parts {
     const struct service *service;
@@ -87,8 +89,10 @@ static size_t choose_providers(const struct service *service, int64_t left_ms, s
     size_t count = 0, slow = 0;
     for (size_t i = 0; i < service->settings->asked_count; i++) {
         size_t permits = weather_permits(service->weather, i);
-        if (permits != SIZE_MAX && provider_health_inflight(service->health, i) >= permits)
+        if (permits != SIZE_MAX && provider_health_inflight(service->health, i) >= permits) {
+            weather_waited_for(service->weather, i);
             continue;
+        }
         if (provider_health_too_slow(service->health, i, left_ms))
             slow++;
         else
@@ -100,35 +104,56 @@ static size_t choose_providers(const struct service *service, int64_t left_ms, s
     return count;
 }
 
-/* Does this failure speak against the provider, not the job? A time-out does, unless the job brought a shorter time. */
-static bool is_outage(const struct task *task, const struct llm_tried *tried)
+/* Will this failure be its end, for want of attempts? What waits without losing any is measured by the same count. */
+static bool is_last_attempt(const struct service *service, const struct task *task)
 {
-    int status = tried->failure.http_status;
-    if (status < 300) /* no answer, or none that can be read */
-        return tried->error->class == ERROR_UNAVAILABLE ||
-               (tried->error->class == ERROR_RETRIABLE && (task->job.deadline_ms == 0 || strcmp(tried->error->code, "timeout") != 0));
-    return tried->failure.billing || status >= 500 || status == 401 || status == 402 || status == 403 || status == 404 || status == 408 || status == 429;
+    int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->begin.fails);
+    bool is_tried_again = task->error.class == ERROR_UNAVAILABLE ||
+                          (task->error.class == ERROR_RETRIABLE && retry_allowed(0, 1, task->failure.retry_after_ms, task->failure.should_retry));
+    return is_tried_again && failures >= service->settings->retry.attempts_max;
 }
 
-/* Tells the weather how each provider did. A refusal of the job's own shows that it is there. True: all that failed are away. */
-static bool judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
+/* Did the job bring a model of its own? */
+static bool names_model(const struct job *job)
 {
-    bool all_away = true;
+    struct json_member member = {.at = job->params, .end = job->params != NULL ? job->params + strlen(job->params) : NULL};
+    while (job->params != NULL && json_member_next(&member))
+        if (json_member_is(&member, "model"))
+            return true;
+    return false;
+}
+
+static enum blame blame_for(const struct service *service, struct task *task, const struct llm_tried *tried)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
+                              .out_of_time = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) <= now_ms};
+    struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
+                                  .last_attempt = is_last_attempt(service, task),
+                                  .why = tried->error};
+    return weather_provider_failed(service->weather, tried->provider, task, &how);
+}
+
+/* Tells the weather how each provider did. It is theirs only where it is so at all that were asked. */
+static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
+{
+    enum blame least = BLAME_PROVIDER;
+    bool told = false;
     for (size_t i = 0; i < outcome->tried_count; i++) {
         const struct llm_tried *tried = &outcome->tried[i];
-        int dependency = WEATHER_PROVIDER + (int)tried->provider;
+        enum blame blame = BLAME_JOB;
         if (tried->end == TRIED_DROPPED)
             continue;
-        if (tried->end == TRIED_FAILED && is_outage(task, tried)) {
-            all_away = weather_failed(service->weather, dependency, task, tried->error) && all_away;
-        } else {
-            weather_succeeded(service->weather, dependency);
-            all_away = false;
-        }
+        if (tried->end == TRIED_FAILED)
+            blame = blame_for(service, task, tried);
+        else
+            weather_succeeded(service->weather, WEATHER_PROVIDER + (int)tried->provider);
+        least = blame < least ? blame : least;
+        told = true;
     }
     for (size_t i = 0; outcome->limit_changed && i < outcome->tried_count; i++)
         weather_limit(service->weather, outcome->tried[i].provider, provider_health_limit(service->health, outcome->tried[i].provider));
-    return all_away;
+    return told ? least : BLAME_JOB;
 }
 
 /* AGAIN: it can't be asked now, and task->outcome says what follows. */
@@ -162,13 +187,15 @@ static enum status ask(const struct service *service, struct task *task, struct 
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
     spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
     task->history_left_out = outcome.skipped;
-    bool all_away = judge(service, task, &outcome) && outcome.tried_count > 0;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];
         task->provider = service->settings->providers[told->provider].name;
         task->failure = told->failure;
     }
-    task->in_outage = status == STATUS_FAILED && task->error.class != ERROR_CANCELLED && all_away;
+    enum blame blame = judge(service, task, &outcome);
+    bool failed = status == STATUS_FAILED && task->error.class != ERROR_CANCELLED;
+    task->in_outage = failed && blame == BLAME_PROVIDER;
+    task->spared = failed && blame == BLAME_UNKNOWN;
     if (status == STATUS_FAILED)
         status = spending_hold(&parts.spending, &outcome);
     spending_finish(&parts.spending);
@@ -189,7 +216,7 @@ static enum status fetch_context(const struct service *service, struct task *tas
                                         .job = &task->job,
                                         .until_ms = task_until_ms(task, settings->llm.deadline_ms, clock_mono_ms(), clock_wall_ms())};
     task->provider = NULL; /* none was asked yet */
-    task->in_outage = false;
+    task->in_outage = task->spared = false;
     task->llm_ms = 0;
     enum status status = context_fetch(&question, ret_context, &task->failure, &task->error);
     task->context_ms = (clock_mono_us() - began_us) / 1000;

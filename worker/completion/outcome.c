@@ -148,6 +148,10 @@ void outcome_failed(const struct service *service, struct task *task)
         wait_out_or_die(service, task);
         return;
     }
+    if (task->spared && task->error.class == ERROR_RETRIABLE) {
+        wait_or_die(service, task);
+        return;
+    }
     switch (task->error.class) {
     case ERROR_CANCELLED:
         task->outcome = OUTCOME_DROP;

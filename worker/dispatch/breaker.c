@@ -2,7 +2,7 @@
 
 static bool is_new(const struct breaker *breaker, uint64_t who)
 {
-    for (int i = 0; i < breaker->failures; i++)
+    for (int i = 0; i < breaker->failures && who != BREAKER_EACH; i++)
         if (breaker->failed[i] == who)
             return false;
     return true;
@@ -24,25 +24,26 @@ static void note_recent(struct breaker *breaker, uint64_t who)
         breaker->recent_count++;
 }
 
-static int recent_failures(const struct breaker *breaker, int *ret_sessions)
+/* *ret_counted: of these, once a session, or each. */
+static int recent_failures(const struct breaker *breaker, int *ret_counted)
 {
     int failures = 0;
-    *ret_sessions = 0;
+    *ret_counted = 0;
     for (int i = 0; i < breaker->recent_count; i++) {
         bool is_first = true;
-        for (int j = 0; j < i; j++)
+        for (int j = 0; j < i && breaker->recent[i] != BREAKER_EACH; j++)
             is_first = is_first && breaker->recent[j] != breaker->recent[i];
         failures += breaker->recent[i] != 0;
-        *ret_sessions += breaker->recent[i] != 0 && is_first;
+        *ret_counted += breaker->recent[i] != 0 && is_first;
     }
     return failures;
 }
 
 static bool rate_is_high(const struct breaker *breaker)
 {
-    int sessions;
-    return breaker->by_rate && breaker->recent_count == BREAKER_RECENT && recent_failures(breaker, &sessions) * 2 >= BREAKER_RECENT &&
-           sessions >= BREAKER_FAILURES;
+    int counted;
+    return breaker->by_rate && breaker->recent_count == BREAKER_RECENT && recent_failures(breaker, &counted) * 2 >= BREAKER_RECENT &&
+           counted >= BREAKER_FAILURES;
 }
 
 static void open_until_probe(struct breaker *breaker, int64_t now_ms)
@@ -53,8 +54,17 @@ static void open_until_probe(struct breaker *breaker, int64_t now_ms)
     breaker->recent_count = breaker->recent_at = 0;
 }
 
+static void note_who(struct breaker *breaker, uint64_t who)
+{
+    if (!breaker->any)
+        breaker->first = who;
+    breaker->any = true;
+    breaker->several = breaker->several || who != breaker->first || who == BREAKER_EACH;
+}
+
 bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
 {
+    note_who(breaker, who);
     if (breaker->state == BREAKER_OPEN) /* begun before it opened: nothing new */
         return false;
     if (breaker->state == BREAKER_HALF_OPEN && breaker->permits == 1) {
@@ -62,37 +72,83 @@ bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
         open_until_probe(breaker, now_ms);
         return true;
     }
+    breaker->waited_ms = now_ms; /* half open: the pause begins anew */
     if (is_new(breaker, who))
         breaker->failed[breaker->failures++] = who;
     if (breaker->by_rate)
         note_recent(breaker, who != 0 ? who : 1);
     if (breaker->failures < BREAKER_FAILURES && !rate_is_high(breaker))
         return false;
+    return breaker_open(breaker, now_ms);
+}
+
+bool breaker_open(struct breaker *breaker, int64_t now_ms)
+{
+    if (breaker_is_away(breaker))
+        return false;
     breaker->failed_probes = 0;
     open_until_probe(breaker, now_ms);
     return true;
 }
 
-bool breaker_succeeded(struct breaker *breaker)
+static void half_open(struct breaker *breaker, int64_t now_ms)
+{
+    breaker->state = BREAKER_HALF_OPEN;
+    breaker->permits = 1;
+    breaker->answered = false;
+    breaker->waited_ms = now_ms;
+}
+
+static void forget(struct breaker *breaker)
 {
     breaker->failures = 0;
-    breaker->successes++;
+    breaker->any = breaker->several = false;
     if (breaker->by_rate)
         note_recent(breaker, 0);
+}
+
+bool breaker_succeeded(struct breaker *breaker, int64_t now_ms)
+{
+    forget(breaker);
+    breaker->successes++;
     if (breaker->state == BREAKER_CLOSED)
         return false;
     bool opened = breaker->state == BREAKER_OPEN;
-    breaker->permits = opened ? 2 : breaker->permits + 1;
-    breaker->state = breaker->permits >= breaker->threads ? BREAKER_CLOSED : BREAKER_HALF_OPEN;
+    if (opened)
+        half_open(breaker, now_ms);
+    breaker->permits++;
+    if (!breaker->answered)
+        breaker->waited_ms = now_ms;
+    breaker->answered = true;
+    if (breaker->permits >= breaker->threads)
+        breaker->state = BREAKER_CLOSED;
     return opened || breaker->state == BREAKER_CLOSED;
+}
+
+void breaker_refused(struct breaker *breaker)
+{
+    if (breaker->state == BREAKER_CLOSED)
+        forget(breaker);
+}
+
+void breaker_waited_for(struct breaker *breaker)
+{
+    breaker->waited_for = true;
 }
 
 bool breaker_tick(struct breaker *breaker, int64_t now_ms)
 {
-    if (breaker->state != BREAKER_OPEN || now_ms < breaker->probe_ms)
+    if (breaker->state == BREAKER_OPEN && now_ms >= breaker->probe_ms) {
+        half_open(breaker, now_ms);
+        return true;
+    }
+    if (breaker->waited_for)
+        breaker->waited_ms = now_ms;
+    breaker->waited_for = false;
+    bool is_over = breaker->state == BREAKER_HALF_OPEN && breaker->answered && breaker->failures == 0;
+    if (!is_over || now_ms - breaker->waited_ms < breaker->pause_min_ms)
         return false;
-    breaker->state = BREAKER_HALF_OPEN;
-    breaker->permits = 1;
+    breaker->state = BREAKER_CLOSED;
     return true;
 }
 
@@ -106,8 +162,13 @@ size_t breaker_permits(const struct breaker *breaker)
     return BREAKER_PERMITS_ALL;
 }
 
+bool breaker_is_away(const struct breaker *breaker)
+{
+    return breaker_permits(breaker) <= 1;
+}
+
 bool breaker_is_calm(const struct breaker *breaker)
 {
-    int sessions;
-    return breaker->state == BREAKER_CLOSED && breaker->failures == 0 && (!breaker->by_rate || recent_failures(breaker, &sessions) == 0);
+    int counted;
+    return breaker->state == BREAKER_CLOSED && breaker->failures == 0 && !breaker->any && (!breaker->by_rate || recent_failures(breaker, &counted) == 0);
 }

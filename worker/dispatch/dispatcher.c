@@ -39,6 +39,7 @@ struct dispatcher {
     struct lane *lanes;
     struct job_index jobs; /* from dispatcher_add to dispatcher_end */
     struct cancelled_ids cancelled;
+    int64_t in_hand, behind; /* jobs from dispatcher_add to dispatcher_end; of them in PLACE_LANE */
     struct task_list heads[ADMISSION_CLASSES]; /* to begin (per-thread form: for a thread), once admitted */
     struct task_list ready;  /* admitted (batched form: and begun), waiting for a thread */
     struct admission admission;
@@ -153,6 +154,12 @@ static bool is_cancelled(const struct task *task)
     return atomic_load(&task->cancelled) && !waits_for_another;
 }
 
+static void count_behind_locked(struct dispatcher *d, const struct task *task, int change)
+{
+    atomic_fetch_add(&task->partition->behind, change);
+    d->behind += change;
+}
+
 /* A task that a thread may have: to the thread that slept last, else to the ready list. */
 static void offer_locked(struct dispatcher *d, struct task *task)
 {
@@ -226,18 +233,18 @@ static struct lane *lane_enter_locked(struct dispatcher *d, struct task *task)
     return fresh;
 }
 
-static struct task *lane_next_locked(struct lane *lane)
+static struct task *lane_next_locked(struct dispatcher *d, struct lane *lane)
 {
     struct task *next = pull_locked(&lane->waiting);
     if (next != NULL)
-        atomic_fetch_sub(&next->partition->behind, 1);
+        count_behind_locked(d, next, -1);
     return next;
 }
 
 /* The head leaves: the next in line becomes head, or the lane ends. */
 static struct task *lane_leave_locked(struct dispatcher *d, struct lane *lane)
 {
-    lane->head = lane_next_locked(lane);
+    lane->head = lane_next_locked(d, lane);
     if (lane->head == NULL) {
         HASH_DELETE(hh, d->lanes, lane);
         free(lane);
@@ -259,7 +266,7 @@ static void line_up_locked(struct dispatcher *d, struct task *task)
     task->lane = lane_enter_locked(d, task);
     if (task->lane != NULL && task->lane->head != NULL) {
         put_locked(&task->lane->waiting, task, PLACE_LANE);
-        atomic_fetch_add(&task->partition->behind, 1);
+        count_behind_locked(d, task, 1);
     } else {
         if (task->lane != NULL)
             task->lane->head = task;
@@ -275,6 +282,8 @@ bool dispatcher_add(struct dispatcher *d, struct task *task)
     int64_t now = clock_mono_ms();
     mutex_lock(&d->lock);
     job_index_add(&d->jobs, task);
+    task->in_hand = true;
+    d->in_hand++;
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
     if (wanted)
         line_up_locked(d, task);
@@ -394,11 +403,23 @@ void dispatcher_permit(struct dispatcher *d, size_t permits)
     mutex_unlock(&d->lock);
 }
 
+struct dispatcher_load dispatcher_load(struct dispatcher *d)
+{
+    bool waits = false;
+    mutex_lock(&d->lock);
+    for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++)
+        waits = waits || d->heads[class].count > 0;
+    struct dispatcher_load load = {
+        .in_hand = d->in_hand, .to_ask = d->in_hand - d->behind, .kept_waiting = waits && admissible_locked(d) == NULL};
+    mutex_unlock(&d->lock);
+    return load;
+}
+
 static struct task *take_successor_locked(struct dispatcher *d, const struct task *task)
 {
     struct task *successor = NULL;
     if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d))
-        successor = lane_next_locked(task->lane);
+        successor = lane_next_locked(d, task->lane);
     if (successor != NULL)
         start_locked(d, successor);
     return successor;
@@ -434,7 +455,7 @@ bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct t
     if (wanted) {
         successor->place = PLACE_LANE;
         task_list_push_front(&task->lane->waiting, successor);
-        atomic_fetch_add(&successor->partition->behind, 1);
+        count_behind_locked(d, successor, 1);
     } else {
         successor->lane = NULL;
     }
@@ -464,6 +485,8 @@ bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
     mutex_lock(&d->lock);
     bool goes_on = begun != NULL && pass_lane_locked(d, task, begun);
     job_index_remove(&d->jobs, task);
+    d->in_hand -= task->in_hand;
+    task->in_hand = false;
     stop_locked(d, task);
     if (goes_on) {
         offer_locked(d, begun);
@@ -548,7 +571,7 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     HASH_ITER(hh, d->lanes, lane, after)
         task_list_extract(&lane->waiting, partition, &gone);
     for (struct task *task = gone.first; task != NULL; task = task->next)
-        atomic_fetch_sub(&task->partition->behind, 1);
+        count_behind_locked(d, task, -1);
     for (int class = 0; class < ADMISSION_CLASSES; class++)
         task_list_extract(&d->heads[class], partition, &heads);
     task_list_extract(&d->ready, partition, &heads);
@@ -576,7 +599,7 @@ static bool take_out_locked(struct dispatcher *d, struct task *task)
     switch (task->place) {
     case PLACE_LANE:
         task_list_remove(&task->lane->waiting, task);
-        atomic_fetch_sub(&task->partition->behind, 1);
+        count_behind_locked(d, task, -1);
         task->lane = NULL; /* its head's, who goes on with the next */
         break;
     case PLACE_LINE:

@@ -58,6 +58,13 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on; what runs goes on. ADMISSION_UNBOUNDED: as many as there are threads. */
 void dispatcher_permit(struct dispatcher *d, size_t permits);
+/* What there is to do. */
+struct dispatcher_load {
+    int64_t in_hand;   /* jobs from dispatcher_add to dispatcher_end */
+    int64_t to_ask;    /* of them those that aren't behind another of their lane */
+    bool kept_waiting; /* some could be begun, and too many are under way */
+};
+struct dispatcher_load dispatcher_load(struct dispatcher *d);
 /* Takes the task's successor out of the lane, to be begun in the round trip that finishes the task (a hop and
  * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
  * on with dispatcher_end, or back with dispatcher_put_back. */

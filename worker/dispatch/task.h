@@ -11,6 +11,7 @@
 #include <uthash.h>
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "llm/llm_client.h"
 #include "llm/reservations.h"
 #include "chat/session_store.h"
@@ -45,6 +46,14 @@ enum task_place {
 
 struct lane;
 
+/* How a job has failed at the providers: what tells its own fault from theirs (dispatch/blame.h). */
+struct task_failures {
+    uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
+    uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
+    uint64_t series;               /* in which it was last counted: weather's */
+    int spared;
+};
+
 struct task {
     atomic_int references;
     struct record record;
@@ -55,6 +64,7 @@ struct task {
     struct lane *lane;  /* dispatcher's; NULL: unordered */
     enum admission_class class; /* dispatcher's, as the next */
     bool admitted;      /* under way: from its start to its end or its next wait */
+    bool in_hand;       /* from dispatcher_add to dispatcher_end */
     enum task_place place; /* dispatcher's: which of its lists it is in; PLACE_ENDING: none */
     struct task *prev, *next; /* the list it is in */
     UT_hash_handle by_id; /* job_index's, as the next two */
@@ -84,10 +94,9 @@ struct task {
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
-    int failed_at;        /* weather's, as the next two: the dependency that the last failure was of, from 1; 0: none yet */
-    uint64_t failed_after; /* how many successes of others it knew then */
-    bool at_fault;        /* others were answered between two of its failures: no outage explains them */
+    struct task_failures failures; /* weather's */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
+    bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */

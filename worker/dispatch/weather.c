@@ -14,9 +14,7 @@
 #include "dispatch/dispatcher.h"
 #include "ops/metrics.h"
 
-/* After so many failed probes each further one lets a fresh job in, however many are parked: those may all be of
- * the kind that always fails. */
-#define PROBES_PARKED_MAX 8
+#define PROBES_PARKED_MAX 8 /* after so many failed probes each further one lets a fresh job in, however many are parked */
 
 struct weather {
     const struct settings *settings;
@@ -25,6 +23,8 @@ struct weather {
     atomic_bool limited; /* a provider may have so many calls in flight */
     struct mutex lock; /* guards the rest */
     size_t permits;    /* as the dispatcher was told */
+    uint64_t series;   /* of failures: grows with an answer, from 1 */
+    int64_t failed;    /* jobs that have failed in it, at a provider */
     int let_in;        /* failed probes when a job was last let in through a closed intake; -1: none was */
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
     size_t count;
@@ -40,6 +40,7 @@ struct weather *weather_create(const struct settings *settings, struct dispatche
     weather->count = count;
     weather->permits = BREAKER_PERMITS_ALL;
     weather->let_in = -1;
+    weather->series = 1;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)
         weather->limits[i] = SIZE_MAX;
     atomic_init(&weather->calm, true);
@@ -138,33 +139,87 @@ static uint64_t who_of(const struct task *task)
     return XXH3_64bits(name, strlen(name));
 }
 
-/* Has it failed here before, and was anybody answered since? */
-static void look_for_fault_locked(const struct breaker *breaker, int dependency, struct task *task)
+static void opened_locked(struct weather *weather, int dependency, const struct error *why)
 {
-    task->at_fault = task->at_fault || (task->failed_at == dependency + 1 && task->failed_after != breaker->successes);
-    task->failed_at = dependency + 1;
-    task->failed_after = breaker->successes;
+    if (weather->breakers[dependency].failed_probes == 0)
+        weather->let_in = -1; /* its probes are counted from the start */
+    note_locked(weather, dependency, why);
 }
 
-bool weather_failed(struct weather *weather, int dependency, struct task *task, const struct error *why)
+bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why)
 {
     struct breaker *breaker = &weather->breakers[dependency];
     mutex_lock(&weather->lock);
-    if (dependency >= WEATHER_PROVIDER)
-        look_for_fault_locked(breaker, dependency, task);
-    if (dependency >= WEATHER_PROVIDER && task->at_fault) {
-        mutex_unlock(&weather->lock);
-        return false;
-    }
-    if (breaker_failed(breaker, who_of(task), clock_mono_ms())) {
-        if (breaker->failed_probes == 0)
-            weather->let_in = -1; /* its probes are counted from the start */
-        note_locked(weather, dependency, why);
-    }
+    if (breaker_failed(breaker, who_of(task), clock_mono_ms()))
+        opened_locked(weather, dependency, why);
     follow_locked(weather);
-    bool away = breaker_permits(breaker) <= 1;
+    bool away = breaker_is_away(breaker);
     mutex_unlock(&weather->lock);
     return away;
+}
+
+/* Has it failed here before, and was anybody answered since? */
+static bool look_for_fault(const struct breaker *breaker, size_t provider, struct task_failures *failures)
+{
+    uint16_t bit = (uint16_t)(1u << provider);
+    if ((failures->at & bit) != 0 && failures->after[provider] != breaker->successes)
+        failures->at_fault |= bit;
+    failures->at |= bit;
+    failures->after[provider] = breaker->successes;
+    return (failures->at_fault & bit) != 0;
+}
+
+static void count_locked(struct weather *weather, struct task_failures *failures)
+{
+    if (failures->series == weather->series)
+        return;
+    failures->series = weather->series;
+    weather->failed++;
+}
+
+/* Told to the breaker, unless the job is at fault: then it proves nothing against the provider, and the next one's turn has come. */
+static enum blame provider_failed_locked(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+{
+    int dependency = WEATHER_PROVIDER + (int)provider;
+    struct breaker *breaker = &weather->breakers[dependency];
+    struct dispatcher_load load = dispatcher_load(weather->dispatcher);
+    bool by_any = how->weight == WEIGHS_EACH_TIME;
+    bool counts;
+    count_locked(weather, &task->failures);
+    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
+                                .away = breaker_is_away(breaker),
+                                .last_attempt = how->last_attempt,
+                                .by_any = by_any,
+                                .several = breaker->several || (breaker->any && breaker->first != who_of(task)),
+                                .failed = weather->failed,
+                                .to_ask = load.to_ask,
+                                .in_hand = load.in_hand,
+                                .spared = task->failures.spared};
+    enum blame blame = blame_of(&facts, &counts);
+    task->failures.spared += counts;
+    if (facts.at_fault || (facts.away && blame == BLAME_JOB))
+        return blame;
+    bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : who_of(task), clock_mono_ms());
+    if (blame == BLAME_PROVIDER)
+        opened = breaker_open(breaker, clock_mono_ms()) || opened;
+    if (opened)
+        opened_locked(weather, dependency, how->why);
+    return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have been the one that was missing */
+}
+
+enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+{
+    enum blame blame = BLAME_JOB;
+    if (how->weight == WEIGHS_NOTHING || (how->weight == WEIGHS_FOR && weather_is_calm(weather)))
+        return blame;
+    mutex_lock(&weather->lock);
+    if (how->weight == WEIGHS_FOR)
+        breaker_refused(&weather->breakers[WEATHER_PROVIDER + provider]);
+    else
+        blame = provider_failed_locked(weather, provider, task, how);
+    follow_locked(weather);
+    mutex_unlock(&weather->lock);
+    return blame;
 }
 
 void weather_succeeded(struct weather *weather, int dependency)
@@ -172,7 +227,11 @@ void weather_succeeded(struct weather *weather, int dependency)
     if (atomic_load_explicit(&weather->calm, memory_order_relaxed))
         return;
     mutex_lock(&weather->lock);
-    if (breaker_succeeded(&weather->breakers[dependency]))
+    if (dependency >= WEATHER_PROVIDER) {
+        weather->series++;
+        weather->failed = 0;
+    }
+    if (breaker_succeeded(&weather->breakers[dependency], clock_mono_ms()))
         note_locked(weather, dependency, NULL);
     follow_locked(weather);
     mutex_unlock(&weather->lock);
@@ -203,6 +262,13 @@ size_t weather_permits(struct weather *weather, size_t provider)
     return permits;
 }
 
+void weather_waited_for(struct weather *weather, size_t provider)
+{
+    mutex_lock(&weather->lock);
+    breaker_waited_for(&weather->breakers[WEATHER_PROVIDER + provider]);
+    mutex_unlock(&weather->lock);
+}
+
 bool weather_is_calm(const struct weather *weather)
 {
     return atomic_load_explicit(&weather->calm, memory_order_relaxed);
@@ -213,9 +279,14 @@ bool weather_tick(struct weather *weather)
     if (atomic_load_explicit(&weather->calm, memory_order_relaxed))
         return false;
     mutex_lock(&weather->lock);
-    for (size_t i = 0; i < weather->count; i++)
-        if (breaker_tick(&weather->breakers[i], clock_mono_ms()))
+    bool kept_waiting = dispatcher_load(weather->dispatcher).kept_waiting;
+    int64_t now_ms = clock_mono_ms();
+    for (size_t i = 0; i < weather->count; i++) {
+        if (kept_waiting)
+            breaker_waited_for(&weather->breakers[i]);
+        if (breaker_tick(&weather->breakers[i], now_ms))
             note_locked(weather, (int)i, NULL);
+    }
     follow_locked(weather);
     mutex_unlock(&weather->lock);
     return true;
@@ -235,6 +306,16 @@ static int failed_probes_locked(const struct weather *weather)
     return most;
 }
 
+/* How many failed probes it takes: as many as are parked, since those may all be of the kind that always fails. One where no
+ * more than one session speaks for the outage. */
+static int probes_enough_locked(const struct weather *weather, int64_t jobs_alive)
+{
+    bool several = false;
+    for (size_t i = 0; i < weather->count; i++)
+        several = several || (weather->breakers[i].state != BREAKER_CLOSED && weather->breakers[i].several);
+    return !several ? 1 : jobs_alive < PROBES_PARKED_MAX ? (int)jobs_alive : PROBES_PARKED_MAX;
+}
+
 enum weather_intake weather_intake(struct weather *weather, int64_t jobs_alive)
 {
     if (atomic_load_explicit(&weather->calm, memory_order_relaxed))
@@ -242,7 +323,7 @@ enum weather_intake weather_intake(struct weather *weather, int64_t jobs_alive)
     mutex_lock(&weather->lock);
     bool closed = is_closed_locked(weather);
     int failed_probes = failed_probes_locked(weather);
-    bool probed_all = failed_probes >= (jobs_alive < PROBES_PARKED_MAX ? jobs_alive : PROBES_PARKED_MAX);
+    bool probed_all = failed_probes >= probes_enough_locked(weather, jobs_alive);
     /* With none alive nothing can be probed: the last one let in ended without asking (its deadline, the store, bad input). */
     bool one = jobs_alive == 0 || (probed_all && weather->let_in < failed_probes);
     mutex_unlock(&weather->lock);

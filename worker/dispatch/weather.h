@@ -13,7 +13,9 @@
 #include <stdbool.h>
 
 #include "base/settings.h"
+#include "dispatch/blame.h"
 #include "dispatch/task.h"
+#include "llm/failure_kind.h"
 
 struct dispatcher;
 struct weather;
@@ -23,16 +25,27 @@ enum { WEATHER_REDIS, WEATHER_DEAD_TOPIC, WEATHER_PROVIDER /* + its index */ };
 struct weather *weather_create(const struct settings *settings, struct dispatcher *dispatcher);
 void weather_destroy(struct weather *weather); /* NULL is fine */
 
-/* What came of asking a dependency for this task. True: it is away, so that the failure is no fault of the job's;
- * false also while it recovers, since it answers others. A job that failed at a provider before others were answered there,
- * and fails again, is at fault from then on: it proves nothing against the provider and loses attempts even while a breaker is
- * open, or, the last that is left to probe with, it would keep the breaker open and wait for ever. */
-bool weather_failed(struct weather *weather, int dependency, struct task *task, const struct error *why);
+/* Redis or the dead-letter topic failed for this task. True: it is away, so that the failure is no fault of the job's; false
+ * also while it recovers, since it answers others. */
+bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why);
+
+/* A provider (index of settings.providers) failed for this task: whose fault it is (dispatch/blame.h). What isn't an outage's is
+ * the job's (llm/failure_kind.h). A job that failed at a provider before others were answered there, and fails again, is at
+ * fault from then on: it proves nothing against the provider and loses attempts even while a breaker is open, or, the last that is
+ * left to probe with, it would keep the breaker open and wait for ever. */
+struct weather_failure {
+    enum failure_weight weight;
+    bool last_attempt; /* the job has failed as often as a job may, this time included */
+    const struct error *why;
+};
+enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how);
 void weather_succeeded(struct weather *weather, int dependency);
 /* How many calls to a provider (index of settings.providers) may be in flight, by its answers; SIZE_MAX: any number. */
 void weather_limit(struct weather *weather, size_t provider, size_t limit);
 /* How many calls it may have now: its limit, and what its breaker gives. 0: it isn't to be asked. */
 size_t weather_permits(struct weather *weather, size_t provider);
+/* A question would have gone to it, and had no permit. */
+void weather_waited_for(struct weather *weather, size_t provider);
 /* No failure is remembered of anything. */
 bool weather_is_calm(const struct weather *weather);
 /* Half-opens what is due. Timekeeper; false: all is well. */

@@ -1,0 +1,39 @@
+/* Whose fault a failure is: a row for each rule of dispatch/blame.h, and for each fact of a rule alone. */
+#include <criterion/criterion.h>
+
+#include "dispatch/blame.h"
+
+#define MAX BLAME_SPARED_MAX
+
+Test(blame, is_the_jobs_or_the_providers)
+{
+    static const struct {
+        const char *what;
+        struct blame_facts facts;
+        enum blame blame;
+        bool counts;
+    } rows[] = {
+        {"attempts left", {.by_any = true, .several = true, .failed = 4, .to_ask = 1, .in_hand = 4}, BLAME_JOB, false},
+        {"at fault", {.at_fault = true, .last_attempt = true, .by_any = true, .several = true, .failed = 4, .to_ask = 4, .in_hand = 4}, BLAME_JOB, false},
+        {"at fault while it is away", {.at_fault = true, .away = true, .by_any = true, .several = true, .failed = 4, .to_ask = 4, .in_hand = 4}, BLAME_JOB, false},
+        {"alone, a 500", {.last_attempt = true, .failed = 1, .to_ask = 1, .in_hand = 1}, BLAME_JOB, false},
+        {"alone, nobody there", {.last_attempt = true, .by_any = true, .failed = 1, .to_ask = 1, .in_hand = 1, .spared = MAX}, BLAME_PROVIDER, false},
+        {"alone, after another that failed", {.last_attempt = true, .failed = 2, .to_ask = 1, .in_hand = 1}, BLAME_PROVIDER, true},
+        {"alone by now, and away", {.away = true, .failed = 1, .to_ask = 1, .in_hand = 1}, BLAME_PROVIDER, true},
+        {"a lone session", {.last_attempt = true, .failed = 1, .to_ask = 1, .in_hand = 4}, BLAME_PROVIDER, true},
+        {"a lone session, away", {.away = true, .failed = 1, .to_ask = 1, .in_hand = 4}, BLAME_PROVIDER, true},
+        {"a lone session, spared all but once", {.away = true, .last_attempt = true, .failed = 1, .to_ask = 1, .in_hand = 4, .spared = MAX - 1}, BLAME_PROVIDER, true},
+        {"a lone session, spared out", {.away = true, .last_attempt = true, .failed = 1, .to_ask = 1, .in_hand = 4, .spared = MAX}, BLAME_JOB, false},
+        {"a lone session, spared out, closed", {.last_attempt = true, .failed = 1, .to_ask = 1, .in_hand = 4, .spared = MAX}, BLAME_JOB, false},
+        {"two sessions", {.last_attempt = true, .several = true, .failed = 2, .to_ask = 2, .in_hand = 2, .spared = MAX}, BLAME_PROVIDER, false},
+        {"two sessions, away", {.away = true, .several = true, .failed = 2, .to_ask = 2, .in_hand = 2, .spared = MAX}, BLAME_PROVIDER, false},
+        {"two sessions, a third not asked yet", {.last_attempt = true, .several = true, .failed = 2, .to_ask = 3, .in_hand = 3, .spared = MAX}, BLAME_UNKNOWN, false},
+        {"one failed, another not asked yet", {.last_attempt = true, .failed = 1, .to_ask = 2, .in_hand = 2}, BLAME_UNKNOWN, true},
+        {"away, another not asked yet", {.away = true, .failed = 1, .to_ask = 2, .in_hand = 2}, BLAME_PROVIDER, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool counts;
+        cr_expect_eq(blame_of(&rows[i].facts, &counts), rows[i].blame, "%s", rows[i].what);
+        cr_expect_eq(counts, rows[i].counts, "%s", rows[i].what);
+    }
+}
