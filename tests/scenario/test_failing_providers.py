@@ -104,9 +104,10 @@ def test_every_way_a_provider_fails_has_its_end(stage):
     worker = stage.worker(redis, sim, **{"provider.main.attempt_timeout_ms": "1500", "retry.backoff_max_ms": "100"})
     topics = Topics(worker.bootstrap)
     jobs = {f"p{n}": fault for n, (fault, _) in enumerate(PASSING)} | {f"e{n}": fault for n, (fault, _) in enumerate(ENDING)}
-    for n, (job, fault) in enumerate(jobs.items()):  # of so few sessions that it isn't taken for an outage
+    for n, (job, fault) in enumerate(jobs.items()):  # of so few sessions, each answered in between, that it isn't taken for an outage
         topics.send({"id": job, "message": f"{job} [[fault:{fault}]]"}, key=f"s{n % 4}")
-    replies = topics.replies(len(jobs))
+        topics.send({"id": f"{job}-well", "message": "hi"}, key=f"s{n % 4}")
+    replies = topics.replies(2 * len(jobs))
     for n, (fault, attempts) in enumerate(PASSING):
         reply = replies[f"p{n}"]
         assert reply["status"] == "ok" and reply["attempts"] in attempts, (fault, reply)

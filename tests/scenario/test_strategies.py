@@ -160,7 +160,7 @@ def test_a_provider_that_fails_every_second_call_is_left_out(stage):
 
 
 def test_while_all_are_away_lag_grows_and_jobs_live(stage, redis_io):
-    two = Two(stage, ["--faults", "500"], ["--faults", "503"], **{"retry.backoff_max_ms": "400", "retry.attempts_max": "3", "worker.redis_io": redis_io})
+    two = Two(stage, ["--faults", "500"], ["--faults", "503"], **{"retry.backoff_max_ms": "400", "retry.attempts_max": "20", "worker.redis_io": redis_io})
     for n in range(40):
         two.topics.producer.produce(two.topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
     assert two.topics.producer.flush(30) == 0
