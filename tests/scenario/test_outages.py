@@ -1,11 +1,10 @@
 """An outage doesn't turn into dead letters: a breaker holds the intake, lag grows, and all go on when it is over. And what is one
 job's own is no outage."""
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from parts import Topics, wait_until
+from scripted import answer
 
 # So many attempts that the first jobs don't use theirs up before five sessions have failed, however slowly they come.
 SETTINGS = {"worker.threads": "16", "retry.attempts_max": "20", "retry.backoff_ms": "50", "retry.backoff_max_ms": "400", "provider.main.attempt_timeout_ms": "1000"}
@@ -131,69 +130,62 @@ def test_a_job_that_always_fails_at_one_ends_though_the_other_is_away(stage):
 
 # ---- what is the job's ----
 
-class Words:
-    """A provider that answers with exactly these bytes: which, the question's first word says."""
-
-    GOOD = (200, '{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}')
-    SAID = {
-        "half-a-pair": (200, r'{"choices":[{"message":{"role":"assistant","content":"\ud83d"},"finish_reason":"stop"}]}'),
-        "no-choices": (200, '{"id":"x"}'),
-        "no-json": (200, "<html>hello</html>"),
-        "empty": (200, ""),
-        "too-large": (200, '{"choices":[{"message":{"role":"assistant","content":"' + "x" * 5000 + '"}}]}'),
-        "flagged": (403, '{"error":{"code":403,"message":"The model requires moderation and your input was flagged"}}'),
-        "guidelines": (403, '{"code":"no permission","error":"Content violates usage guidelines"}'),
-        "policy": (400, '{"error":{"code":"content_policy_violation","message":"no"}}'),
-        "too-long": (413, '{"error":{"message":"too long"}}'),
-        "malformed": (422, '{"detail":"no"}'),
-    }
-
-    def __init__(self):
-        self.calls = []
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):  # noqa: N802
-                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
-                provider.calls.append(question)
-                status, body = provider.SAID.get(question.split()[0], provider.GOOD)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body.encode())))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url, self.model = f"http://127.0.0.1:{self.server.server_port}/v1", "m"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+ODD = {
+    "half-a-pair": (200, r'{"choices":[{"message":{"role":"assistant","content":"\ud83d"},"finish_reason":"stop"}]}'),
+    "no-choices": (200, '{"id":"x"}'),
+    "no-json": (200, "<html>hello</html>"),
+    "empty": (200, ""),
+    "too-large": (200, '{"choices":[{"message":{"role":"assistant","content":"' + "x" * 5000 + '"}}]}'),
+    "flagged": (403, '{"error":{"code":403,"message":"The model requires moderation and your input was flagged"}}'),
+    "guidelines": (403, '{"code":"no permission","error":"Content violates usage guidelines"}'),
+    "policy": (400, '{"error":{"code":"content_policy_violation","message":"no"}}'),
+    "too-long": (413, '{"error":{"message":"too long"}}'),
+    "malformed": (422, '{"detail":"no"}'),
+    "own-model": (404, '{"error":{"code":"model_not_found","message":"no such model"}}'),
+}
 
 
-@pytest.fixture
-def words():
-    provider = Words()
-    yield provider
-    provider.server.shutdown()
-    provider.server.server_close()
-
-
-@pytest.mark.parametrize("said", Words.SAID)
-def test_an_innocent_job_is_answered_behind_fifty_whose_answers_are_odd(stage, words, said):
+@pytest.mark.parametrize("said", ODD)
+def test_an_innocent_job_is_answered_behind_fifty_whose_answers_are_odd(stage, said):
     """Whatever waits in vain for a breaker here waits for a minute; all are asked about, and none holds up another."""
-    worker = stage.worker(stage.redis(), words, **{"retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000", "llm.response_bytes_max": "4096", "worker.threads": "8"})
+    def question(request):
+        return request["messages"][-1]["content"]
+
+    provider = stage.scripted(lambda request, _: (200, answer()) if question(request) == "hello" else ODD[said])
+    worker = stage.worker(stage.redis(), provider, **{"retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000", "llm.response_bytes_max": "4096",
+                                                      "llm.models_allowed": "own", "worker.threads": "8"})
     topics = Topics(worker.bootstrap)
     for n in range(50):
-        topics.producer.produce(topics.jobs, value=json.dumps({"id": f"odd{n}", "message": f"{said} {n}"}), key=f"s{n}")
+        params = {"model": "own"} if said == "own-model" else {}
+        topics.producer.produce(topics.jobs, value=json.dumps({"id": f"odd{n}", "message": f"odd {n}", "params": params}), key=f"s{n}")
     assert topics.producer.flush(30) == 0
-    wait_until(lambda: len(set(words.calls)) == 50, "each was asked about")
+    wait_until(lambda: len({question(request) for request in list(provider.requests)}) == 50, "each was asked about")
     topics.send({"id": "innocent", "message": "hello"}, key="another")
     assert topics.reply_of("innocent")["status"] == "ok"
-    assert words.calls.count("hello") == 1 and worker.metric("breaker_opened_total") == 0
+    assert [question(request) for request in provider.requests].count("hello") == 1
+    assert worker.metric("breaker_opened_total") == 0
+
+
+def test_a_provider_that_hangs_is_away_though_each_job_has_a_deadline(stage):
+    """It is the attempt's time-out that passes, not the job's."""
+    redis, sim = stage.redis(), stage.simulator("--faults", "stall")
+    worker = stage.worker(redis, sim, **{**SETTINGS, "provider.main.attempt_timeout_ms": "200"})
+    topics = Topics(worker.bootstrap)
+    send(topics, 12, deadline_ms=3600000)
+    worker.wait_event("breaker_opened", dependency="provider.main")
+    sim.faults("")
+    assert {r["status"] for r in topics.replies(12).values()} == {"ok"}
+
+
+def test_jobs_that_give_too_little_time_are_no_outage(stage):
+    redis, sim = stage.redis(), stage.simulator("--faults", "stall match=hurry")
+    worker = stage.worker(redis, sim, **{**SETTINGS, "provider.main.attempt_timeout_ms": "60000"})
+    topics = Topics(worker.bootstrap)
+    send(topics, 12, "late", message="hurry", deadline_ms=1000)
+    assert {r["status"] for r in topics.replies(12).values()} == {"error"}
+    topics.send({"id": "innocent", "message": "hello"}, key="another")
+    assert topics.reply_of("innocent")["status"] == "ok"
+    assert worker.metric("breaker_opened_total") == 0
 
 
 # ---- ways back ----
