@@ -56,10 +56,10 @@ Test(retry_delay, doubles_under_full_jitter_to_the_maximum)
     }
     cr_expect_eq(retry_delay_ms(&settings, INT64_MAX, -1, 0.9999999), 8000);
     cr_expect_eq(retry_delay_ms(&settings, 0, -1, 0.9999999), 500);
-    const struct retry_settings_view vast = {.backoff_ms = 1, .backoff_max_ms = INT64_MAX / 4};
+    const struct retry_settings_view vast = {.backoff_ms = 1, .backoff_max_ms = INT64_MAX / 8 * 7}; /* no power of two: doubling would pass it, and overflow */
     cr_expect_eq(retry_delay_ms(&vast, 1000, -1, 0.0), 0);
     int64_t delay_ms = retry_delay_ms(&vast, 1000, -1, 0.5);
-    cr_expect(delay_ms > vast.backoff_max_ms / 4 && delay_ms < vast.backoff_max_ms / 4 * 3, "%lld: half of the maximum, and no overflow", (long long)delay_ms);
+    cr_expect(delay_ms > vast.backoff_max_ms / 100 * 49 && delay_ms < vast.backoff_max_ms / 100 * 51, "%lld: half of the maximum, and no overflow", (long long)delay_ms);
     const struct retry_settings_view none = {0};
     cr_expect_eq(retry_delay_ms(&none, 3, -1, 0.9), 0);
 }
