@@ -120,12 +120,13 @@ def test_a_job_that_always_fails_ends_with_the_first_answer_another_session_gets
 
 def test_a_job_that_always_fails_at_one_ends_though_the_other_is_away(stage):
     """Which failure is the question's: one that counts goes before one that is waited out."""
-    redis, sim, spare = stage.redis(), stage.simulator(), stage.simulator("--faults", "503")
+    redis, sim, spare = stage.redis(), stage.simulator("--faults", "500"), stage.simulator("--faults", "503")
     worker = stage.worker(redis, sim, **FEW, **{"llm.providers": "main,spare", "provider.spare.url": spare.url, "provider.spare.model": "sim"})
     topics = Topics(worker.bootstrap)
-    topics.send({"id": "j", "message": "hi [[fault:500]]"}, key="s")
+    topics.send({"id": "j", "message": "hi"}, key="s")
     reply = topics.reply_of("j")
     assert reply["status"] == "error" and reply["attempts"] == 2 and reply["error"]["provider"] == "main"
+    assert spare.stats()["requests"] == 2
 
 
 # ---- what is the job's ----
