@@ -208,6 +208,18 @@ Test(weather, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup, 
     cr_expect_eq(weather_permits(weather, 0), SIZE_MAX);
 }
 
+Test(weather, a_refusal_between_two_failures_hides_no_answer, .init = setup, .fini = teardown)
+{
+    struct task *poison = job("poison"), *refused = job("refused");
+    cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_JOB);
+    cr_expect_eq(fails_as(refused, WEIGHS_FOR, false), BLAME_JOB);
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    (void)fails_as(poison, WEIGHS_ONCE, false);
+    cr_expect_eq(poison->failures.at_fault, 1);
+    task_unref(poison);
+    task_unref(refused);
+}
+
 Test(weather, a_key_that_is_refused_counts_for_each_job_of_one_session, .init = setup, .fini = teardown)
 {
     struct task *task = job("one");

@@ -127,8 +127,11 @@ bool breaker_succeeded(struct breaker *breaker, int64_t now_ms)
 
 void breaker_refused(struct breaker *breaker)
 {
-    if (breaker->state == BREAKER_CLOSED)
-        forget(breaker);
+    if (breaker->state != BREAKER_CLOSED)
+        return;
+    breaker->failures = 0;
+    if (breaker->by_rate)
+        note_recent(breaker, 0);
 }
 
 void breaker_waited_for(struct breaker *breaker)

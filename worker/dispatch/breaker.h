@@ -61,7 +61,7 @@ bool breaker_tick(struct breaker *breaker, int64_t now_ms);
 bool breaker_open(struct breaker *breaker, int64_t now_ms);
 
 /* It refused a job for what the job is. So it is there, and what failed before was no series; but it is no answer: what is open
- * stays open. */
+ * stays open, and who has failed is remembered. */
 void breaker_refused(struct breaker *breaker);
 /* Somebody had to wait for a permit of its, since the last tick. */
 void breaker_waited_for(struct breaker *breaker);
