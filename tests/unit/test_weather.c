@@ -289,6 +289,9 @@ Test(weather, a_lone_session_that_always_fails_waits_so_often_and_no_more, .init
 
 Test(weather, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = teardown)
 {
+    for (int i = 0; i < 3; i++)
+        add("gone");
+    end_all(); /* those don't count any more */
     struct task *alone = add("lone");
     cr_expect_eq(fails_as(alone, WEIGHS_ONCE, true), BLAME_JOB, "a 500, or a time-out");
     cr_expect_eq(metric_get(METRIC_breakers_open), 0);
@@ -314,6 +317,16 @@ Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fi
         half_opens();
         cr_assert_eq(fails_as(i % 2 ? first : second, WEIGHS_ONCE, true), BLAME_PROVIDER, "two sessions: %d", i);
     }
+    end_all();
+}
+
+Test(weather, a_job_counts_anew_in_each_series_of_failures, .init = setup_two, .fini = teardown)
+{
+    struct task *head = add("lone");
+    add("lone");
+    cr_expect_eq(fails_as(head, WEIGHS_ONCE, false), BLAME_JOB);
+    weather_succeeded(weather, WEATHER_PROVIDER + 1);
+    cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER, "it is the only one to ask");
     end_all();
 }
 
