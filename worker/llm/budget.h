@@ -10,8 +10,8 @@
  * until its day ends; what a failover of Redis forgets is had twice.
  *
  * Each call runs n operations in one pipeline on one connection and blocks up to the connection's time-out; each
- * operation has its own answer or error (permanent: the hash is something else, the worker's clock is days off; then
- * nothing was reserved). STATUS_FAILED with *err (unavailable): the connection is broken and marked so, nothing is
+ * operation has its own answer or error (permanent: the hash is something else; unavailable: the worker's clock is days off;
+ * then nothing was reserved). STATUS_FAILED with *err (unavailable): the connection is broken and marked so, nothing is
  * reserved as far as the caller knows; a take may be repeated, at the risk of counting twice, a settle may not. Any
  * thread; one connection, one thread at a time.
  * Keys: PREFIX:budget:{TENANT}:YYYY-MM-DD, hashes of spent and reserved, for two days after the last change. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "redis/redis_error.h"
+
 #ifdef CHAT_HIREDIS_TLS
 #include <arpa/inet.h>
 #include <hiredis/hiredis_ssl.h>
@@ -54,29 +56,6 @@ static enum status tls_start(const struct redis_url *url, redisContext *context,
 }
 #endif
 
-bool redis_reply_is_outage(const redisReply *reply, const char *address, struct error *err)
-{
-    static const char *const codes[] = {
-        "READONLY", "LOADING",    "MASTERDOWN", "OOM",     "BUSY",   "CLUSTERDOWN", "NOAUTH",
-        "TRYAGAIN", "NOREPLICAS", "MISCONF",    "UNKILLABLE", "NOPERM", "MOVED",    "ASK",
-        "ERR max number of clients reached",
-        "ERR Protocol error", /* what a client without AUTH gets for a command of over 10 words; then it's closed */
-    };
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        size_t size = strlen(codes[i]);
-        if (strncmp(reply->str, codes[i], size) != 0 || !strchr(" :", reply->str[size]))
-            continue;
-        const char *remedy = "";
-        if (strcmp(codes[i], "NOAUTH") == 0 || strstr(reply->str, "unauthenticated"))
-            remedy = " (redis.url has no password)";
-        else if (strcmp(codes[i], "MOVED") == 0 || strcmp(codes[i], "ASK") == 0)
-            remedy = " (a Redis Cluster: the worker needs one primary, or a proxy)";
-        error_set(err, ERROR_UNAVAILABLE, "redis_unavailable", "Redis %s: %.120s%s", address, reply->str, remedy);
-        return true;
-    }
-    return false;
-}
-
 static enum status auth_refused(const struct redis_url *url, struct error *err)
 {
     return error_set(err, ERROR_PERMANENT, "redis_auth",
@@ -93,10 +72,10 @@ static enum status authenticate(const struct redis_url *url, redisContext *conte
     if (!reply)
         return unavailable(url, context, err);
     enum status status = STATUS_OK;
-    if (reply->type == REDIS_REPLY_ERROR && !redis_reply_is_outage(reply, url->address, err))
-        status = auth_refused(url, err);
+    if (reply->type == REDIS_REPLY_ERROR && redis_error_kind(reply->str) == REDIS_ERROR_OUTAGE)
+        status = redis_error_set(err, url->address, NULL, reply->str);
     else if (reply->type == REDIS_REPLY_ERROR)
-        status = STATUS_FAILED;
+        status = auth_refused(url, err);
     freeReplyObject(reply);
     return status;
 }
@@ -110,12 +89,17 @@ static enum status select_db(const struct redis_url *url, redisContext *context,
         return unavailable(url, context, err);
     enum status status = STATUS_OK;
     if (reply->type == REDIS_REPLY_ERROR) {
-        status = STATUS_FAILED;
+        enum redis_error_kind kind = redis_error_kind(reply->str);
         if (strncmp(reply->str, "NOAUTH", 6) == 0)
-            auth_refused(url, err);
-        else if (!redis_reply_is_outage(reply, url->address, err))
-            error_set(err, ERROR_PERMANENT, "redis_db", "Redis %s has no database %d for us: %.120s", url->address,
-                      url->db, reply->str);
+            status = auth_refused(url, err);
+        else if (kind == REDIS_ERROR_OUTAGE)
+            status = redis_error_set(err, url->address, NULL, reply->str);
+        else if (kind == REDIS_ERROR_SETTINGS)
+            status = error_set(err, ERROR_PERMANENT, "redis_rights", "redis.url: its user may not choose a database; grant it: ACL SETUSER %s +select (Redis %s)",
+                               url->user ? url->user : "default", url->address);
+        else
+            status = error_set(err, ERROR_PERMANENT, "redis_db", "Redis %s has no database %d for us: %.120s", url->address, url->db,
+                               reply->str);
     }
     freeReplyObject(reply);
     return status;

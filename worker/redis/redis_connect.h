@@ -17,8 +17,4 @@ enum status redis_connect_supported(const struct redis_url *url, struct error *e
 enum status redis_connect(const struct redis_url *url, int64_t timeout_ms, redisContext **ret,
                           struct error *err) MUST_CHECK;
 
-/* Is this error reply the whole server's trouble (LOADING, READONLY, ...), not the command's? Then sets *err
- * to ERROR_UNAVAILABLE and returns true: the connection is to be dropped. */
-bool redis_reply_is_outage(const redisReply *reply, const char *address, struct error *err);
-
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "redis/redis_connect.h"
+#include "redis/redis_error.h"
 
 struct redis_pool {
     struct redis_url url; /* read-only */
@@ -157,11 +158,8 @@ static enum status ping(struct redis_conn *conn, struct error *err)
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOAUTH", 6) == 0)
         status = error_set(err, ERROR_PERMANENT, "redis_auth",
                            "Redis %s wants a password: set it in redis.url (redis://[user]:password@host)", address);
-    else if (reply->type == REDIS_REPLY_ERROR) {
-        status = STATUS_FAILED;
-        if (!redis_reply_is_outage(reply, address, err))
-            error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %.120s", address, reply->str);
-    }
+    else if (reply->type == REDIS_REPLY_ERROR)
+        status = redis_error_set(err, address, NULL, reply->str);
     freeReplyObject(reply);
     return status;
 }

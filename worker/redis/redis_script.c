@@ -8,7 +8,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "redis/redis_connect.h"
+#include "redis/redis_error.h"
+
+#define CODE_UNKNOWN "redis_io"
 
 static void args_bytes(struct redis_args *args, const char *bytes, size_t size)
 {
@@ -123,16 +125,28 @@ void redis_args_finish(struct redis_args *args)
     free(args->keys);
 }
 
+static enum status reply_read(struct redis_conn *conn, redisReply **ret, struct error *err)
+{
+    if (redisGetReply(conn->context, (void **)ret) == REDIS_OK)
+        return STATUS_OK;
+    conn->broken = true;
+    return error_set(err, ERROR_UNAVAILABLE, CODE_UNKNOWN, "Redis %s: %s", redis_pool_address(conn->pool), conn->context->errstr);
+}
+
+/* Is this the whole server's trouble, whatever the call? A right that is missing is one, too. */
+static bool is_servers(enum redis_error_kind kind)
+{
+    return kind == REDIS_ERROR_OUTAGE || kind == REDIS_ERROR_SETTINGS;
+}
+
 enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err)
 {
-    const char *address = redis_pool_address(conn->pool);
     redisReply *reply = NULL;
-    if (redisGetReply(conn->context, (void **)&reply) != REDIS_OK) {
+    if (reply_read(conn, &reply, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (reply->type == REDIS_REPLY_ERROR && is_servers(redis_error_kind(reply->str))) {
         conn->broken = true;
-        return error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %s", address, conn->context->errstr);
-    }
-    if (reply->type == REDIS_REPLY_ERROR && redis_reply_is_outage(reply, address, err)) {
-        conn->broken = true;
+        (void)redis_error_set(err, redis_pool_address(conn->pool), NULL, reply->str);
         freeReplyObject(reply);
         return STATUS_FAILED;
     }
@@ -177,26 +191,50 @@ static enum status read_load(struct redis_conn *conn, const struct redis_script_
     return status;
 }
 
-/* Leaves those that Redis didn't know the script for in todo, and counts them. */
+/* Their answers were under way when the connection ended: Redis may have run them. */
+static void set_unknown(const struct redis_script_calls *calls, const size_t *todo, size_t count, const struct error *why)
+{
+    for (size_t i = 0; i < count; i++)
+        error_set(calls->error(calls->ops, todo[i]), ERROR_UNAVAILABLE, CODE_UNKNOWN, "%s", why->message);
+}
+
+bool redis_script_refused(const struct error *own)
+{
+    return own->class == ERROR_UNAVAILABLE && strcmp(own->code, CODE_UNKNOWN) != 0;
+}
+
+/* Leaves those that Redis didn't know the script for in todo, and counts them. An outage that is told in a reply doesn't
+ * end the reading: what the other calls came to is known then. */
 static enum status read_all(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
                             size_t count, size_t *ret_left, struct error *err)
 {
+    const char *address = redis_pool_address(conn->pool);
+    enum status status = STATUS_OK;
     *ret_left = 0;
     for (size_t i = 0; i < count; i++) {
         redisReply *reply;
-        if (redis_reply_next(conn, &reply, err) != STATUS_OK)
+        if (reply_read(conn, &reply, err) != STATUS_OK) {
+            set_unknown(calls, todo + i, count - i, err);
             return STATUS_FAILED;
+        }
         struct error *own = calls->error(calls->ops, todo[i]);
         own->class = ERROR_NONE;
-        if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
-            todo[(*ret_left)++] = todo[i];
-        else if (reply->type == REDIS_REPLY_ERROR)
-            error_set(own, ERROR_PERMANENT, "redis_error", "Redis, script %s: %.180s", calls->script->name, reply->str);
-        else if (!calls->answer(calls->ops, todo[i], reply))
-            error_set(own, ERROR_PERMANENT, "redis_error", "Redis, script %s: unexpected answer", calls->script->name);
+        if (reply->type == REDIS_REPLY_ERROR) {
+            enum redis_error_kind kind = redis_error_kind(reply->str);
+            (void)redis_error_set(own, address, calls->script->name, reply->str);
+            if (kind == REDIS_ERROR_SCRIPT_LOST)
+                todo[(*ret_left)++] = todo[i];
+            if (is_servers(kind)) {
+                conn->broken = true;
+                *err = *own;
+                status = STATUS_FAILED;
+            }
+        } else if (!calls->answer(calls->ops, todo[i], reply)) {
+            error_set(own, ERROR_UNAVAILABLE, CODE_UNKNOWN, "Redis %s, script %s: unexpected answer", address, calls->script->name);
+        }
         freeReplyObject(reply);
     }
-    return STATUS_OK;
+    return status;
 }
 
 /* What is left when the first, plain round met no script: with the script in the same pipeline. A third round
@@ -204,10 +242,14 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
 static enum status run_left(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo, size_t count,
                             struct error *err)
 {
-    for (int round = 0; round < 2 && count; round++)
-        if (append_all(conn, calls, todo, count, true, err) != STATUS_OK || read_load(conn, calls, err) != STATUS_OK ||
-            read_all(conn, calls, todo, count, &count, err) != STATUS_OK)
+    for (int round = 0; round < 2 && count; round++) {
+        if (append_all(conn, calls, todo, count, true, err) != STATUS_OK || read_load(conn, calls, err) != STATUS_OK) {
+            set_unknown(calls, todo, count, err);
             return STATUS_FAILED;
+        }
+        if (read_all(conn, calls, todo, count, &count, err) != STATUS_OK)
+            return STATUS_FAILED;
+    }
     if (count == 0)
         return STATUS_OK;
     conn->broken = true;

@@ -50,13 +50,18 @@ struct redis_script_calls {
     void *ops;
 };
 
-/* Runs the calls 0..n. FAILED: ERROR_UNAVAILABLE and the connection is marked broken. Otherwise each call was
- * answered or has its own error. */
+/* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what our keys hold (redis_error.h),
+ * UNAVAILABLE with code redis_refused for what Redis refused this call alone: try it again.
+ * FAILED: an outage of the server or the connection, which is marked broken; *err is UNAVAILABLE. Calls that Redis refused
+ * have their own error then, those whose answer was lost one with code redis_io: they may have run. */
 enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
                              struct error *err) MUST_CHECK;
 /* The same for the calls whose indices are todo[0..count); todo is changed in the process. */
 enum status redis_script_run_some(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
                                   size_t count, struct error *err) MUST_CHECK;
+
+/* An own error that says that the call surely didn't run: it may be repeated, even where a second run would count. */
+bool redis_script_refused(const struct error *own);
 
 /* Runs first's calls 0..n and, behind them in the same pipeline, then's calls 0..m. When Redis had lost first's
  * script, then's ran ahead of some of first's: *ret_ahead; they are to be repeated. Fails as redis_script_run. */
@@ -64,7 +69,8 @@ enum status redis_script_run_pair(struct redis_conn *conn, const struct redis_sc
                                   const struct redis_script_calls *then, size_t m, bool *ret_ahead,
                                   struct error *err) MUST_CHECK;
 
-/* The next reply: the caller's to free. FAILED: connection broken, or the server as a whole can't serve us. */
+/* The next reply, of a plain command: the caller's to free. FAILED: connection broken, or the server as a whole can't
+ * serve us. */
 enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err) MUST_CHECK;
 
 #endif

@@ -10,7 +10,7 @@ local tokens, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local key = KEYS[day - tonumber(ARGV[1]) + 1]
 if not key then
-  return redis.error_reply("BUDGET the worker's clock and Redis' are more than a day apart")
+  return redis.error_reply("CLOCK the worker's clock and Redis' are more than a day apart")
 end
 local r = redis.call('HMGET', key, 'spent', 'reserved')
 local spent, reserved = tonumber(r[1] or 0), tonumber(r[2] or 0)
