@@ -76,7 +76,7 @@ static enum status userinfo_parse(const char *from, size_t size, struct redis_ur
     if (user_size)
         url->user = percent_decode(from, user_size);
     if (!url->password || (user_size && !url->user))
-        return malformed(err, "user or password has a bad %-escape");
+        return malformed(err, "user or password has a bad %-escape (a % itself is written %25)");
     if (!*url->password)
         return malformed(err, "the password is empty");
     return STATUS_OK;
@@ -106,23 +106,22 @@ static enum status host_parse(const char *from, size_t size, struct redis_url *u
         return malformed(err, "the host has a bad %-escape");
     url->port = 6379;
     if (from < end && (*from != ':' || !number_parse(from + 1, (size_t)(end - from - 1), 65535, &url->port) || !url->port))
-        return malformed(err, "the port is not a number from 1 to 65535 (an IPv6 host stands in brackets; / and @ in "
-                              "a password are written %2F and %40)");
+        return malformed(err, "the port is not a number from 1 to 65535 (an IPv6 host stands in brackets)");
     url->address = xasprintf(bracketed ? "[%s]:%d" : "%s:%d", url->host, url->port);
     return STATUS_OK;
 }
 
 static enum status tcp_parse(const char *rest, struct redis_url *url, struct error *err)
 {
-    size_t authority = strcspn(rest, "/?#");
-    const char *path = rest + authority;
-    const char *at = memrchr(rest, '@', authority);
+    /* Behind the last @ stand host and database, which have none: before it a password may hold what it likes. */
+    const char *at = strrchr(rest, '@');
     if (at) {
         if (userinfo_parse(rest, (size_t)(at - rest), url, err) != STATUS_OK)
             return STATUS_FAILED;
-        authority -= (size_t)(at + 1 - rest);
         rest = at + 1;
     }
+    size_t authority = strcspn(rest, "/?#");
+    const char *path = rest + authority;
     if (host_parse(rest, authority, url, err) != STATUS_OK)
         return STATUS_FAILED;
     if (*path == '/' && path[1])
@@ -135,15 +134,17 @@ static enum status tcp_parse(const char *rest, struct redis_url *url, struct err
 
 static enum status unix_parse(const char *rest, struct redis_url *url, struct error *err)
 {
-    /* The path begins at the first slash; an @ behind it is the path's own. */
-    const char *path = strchr(rest, '/');
-    if (path && path != rest) {
-        if (path[-1] != '@')
+    /* The path begins at the first slash, behind user and password if there are any; an @ behind that is the path's own. */
+    const char *path = rest;
+    if (*rest != '/') {
+        const char *at = strstr(rest, "@/");
+        if (!at)
             return malformed(err, "a socket's path is absolute: three slashes");
-        if (userinfo_parse(rest, (size_t)(path - 1 - rest), url, err) != STATUS_OK)
+        if (userinfo_parse(rest, (size_t)(at - rest), url, err) != STATUS_OK)
             return STATUS_FAILED;
+        path = at + 1;
     }
-    if (!path || !path[1] || path[1] == '?')
+    if (!path[1] || path[1] == '?')
         return malformed(err, "the socket's path is missing");
     size_t size = strcspn(path, "?");
     const char *query = path + size;

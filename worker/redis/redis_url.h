@@ -1,6 +1,7 @@
 /* A Redis URL as its parts: pure.
  *   redis://[[user][:password]@]host[:port][/db]   rediss:// the same over TLS   unix://[user:password@]/path[?db=N]
- * User, password, host and path are percent-decoded; an IPv6 host stands in brackets. */
+ * User, password, host and path are percent-decoded; an IPv6 host stands in brackets. A password may hold any character as
+ * it is, but for %, which is written %25 (and in unix:// for @ before a slash). */
 #ifndef CHAT_REDIS_REDIS_URL_H
 #define CHAT_REDIS_REDIS_URL_H
 
