@@ -134,6 +134,7 @@ struct settle_batch {
     size_t finish_count, follower_count, release_count, cancel_count;
     struct task **finish_tasks; /* of each finish */
     struct task **follower_tasks;
+    struct task **release_tasks;
     struct task **cancel_tasks;
     struct finish_op *finishes;
     struct begin_op *followers;
@@ -206,6 +207,7 @@ static void add_finish(const struct service *service, struct settle_batch *batch
 
 static void add_release(struct settle_batch *batch, struct task *task)
 {
+    batch->release_tasks[batch->release_count] = task;
     batch->releases[batch->release_count++] = (struct release_op){
         .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
 }
@@ -221,6 +223,7 @@ static void add_cancel(struct settle_batch *batch, struct task *task)
 
 static void add(const struct service *service, struct settle_batch *batch, struct task *task)
 {
+    task->refused = false;
     /* An end that may have reached Redis already stands: its answer is perhaps in the history. */
     if (atomic_load(&task->cancelled) && !task->end_sent && outcome_may_be_cancelled(task->outcome))
         outcome_cancelled(task);
@@ -250,12 +253,20 @@ void session_claim_ran_out(struct task *task)
     task->wait_ms = 0;
 }
 
+/* What a call's own error means for its task: it is told again, unless it would fail the same way for ever (a key of ours holds
+ * something else): then the answer, which is paid, goes out all the same. */
+static void apply_error(struct task *task, const char *event, const struct error *own)
+{
+    task->refused = own->class == ERROR_UNAVAILABLE;
+    log_at(task->refused ? LOG_WARN : LOG_ERROR, event, F_STR("job", task->job.id), F_STR("code", own->code), F_STR("error", own->message));
+}
+
 static void apply_finish(struct task *task, const struct finish_op *op)
 {
-    if (op->error.class == ERROR_NONE && op->state != FINISH_DONE)
+    if (op->error.class != ERROR_NONE)
+        apply_error(task, "finish_refused", &op->error);
+    else if (op->state != FINISH_DONE)
         session_claim_lost(task);
-    else if (op->error.class != ERROR_NONE)
-        log_error("finish_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
 }
 
 /* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
@@ -270,7 +281,7 @@ static void apply_cancel(const struct service *service, struct task *task, struc
 {
     task->begin.error = (struct error){0};
     if (op->error.class != ERROR_NONE) {
-        log_error("cancel_refused", F_STR("job", task->job.id), F_STR("code", op->error.code), F_STR("error", op->error.message));
+        apply_error(task, "cancel_refused", &op->error);
     } else if (op->state == CANCEL_DONE && op->end_state == END_CANCELLED) {
         free(task->reply);
         task->reply = steal_ptr(&op->stored);
@@ -297,6 +308,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     AUTO_FREE struct finish_op *finishes = xcalloc(n, sizeof *finishes);
     AUTO_FREE struct begin_op *followers = xcalloc(n, sizeof *followers);
     AUTO_FREE struct release_op *releases = xcalloc(n, sizeof *releases);
+    AUTO_FREE struct task **release_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct task **cancel_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct cancel_op *cancels = xcalloc(n, sizeof *cancels);
     struct settle_batch batch = {.finish_tasks = finish_tasks,
@@ -304,6 +316,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
                                  .finishes = finishes,
                                  .followers = followers,
                                  .releases = releases,
+                                 .release_tasks = release_tasks,
                                  .cancel_tasks = cancel_tasks,
                                  .cancels = cancels};
     for (size_t i = 0; i < n; i++)
@@ -322,6 +335,9 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
             apply_finish(finish_tasks[i], &finishes[i]);
         free((char *)(uintptr_t)finishes[i].origin);
     }
+    for (size_t i = 0; told && i < batch.release_count; i++)
+        if (releases[i].error.class != ERROR_NONE)
+            apply_error(release_tasks[i], "release_refused", &releases[i].error);
     for (size_t i = 0; i < batch.cancel_count; i++) {
         if (told)
             apply_cancel(service, cancel_tasks[i], &cancels[i]);
@@ -329,6 +345,8 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
         free((char *)(uintptr_t)cancels[i].origin);
     }
     for (size_t i = 0; told && i < n; i++) {
+        if (tasks[i]->refused)
+            continue;
         if (tasks[i]->claimed) {
             held_claims_remove(service->claims, tasks[i]);
             tasks[i]->begin.claim.token[0] = '\0';

@@ -11,6 +11,8 @@
 void session_begin(const struct service *service, struct task **tasks, size_t n);
 /* Tells Redis the outcomes of a batch: finish, release; with a finish its task's successor is begun in the same
  * round trip, and ends up as session_begin leaves it. False: Redis couldn't be told; nothing changed, try again.
+ * True: each is settled, but for those that Redis refused for a reason of their own (task->refused): try these again; a
+ * successor was begun too early then, too.
  * A lost claim turns the outcome into WAIT: it is begun again, and the winner's reply is stored then; its
  * successor was begun too early, and is to go back into its lane.
  * A cancel that came before turns it into CANCELLED, whoever heard of it: we, or another process that told Redis. One

@@ -14,6 +14,7 @@
 #include "llm/permits.h"
 #include "ops/labelled_metrics.h"
 #include "ops/metrics.h"
+#include "redis/redis_script.h"
 #include "wire/json_member.h"
 
 #define LATE_MS_MIN 1000
@@ -386,14 +387,12 @@ struct settle {
     struct permit_settle_op *permits;
     struct budget_settle_op *budgets;
     size_t permit_count, budget_count;
-    bool begun; /* Redis may know some of it */
 };
 
 static enum status call_settle(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
 {
     struct settle *settle = arg;
     const char *prefix = service->store.key_prefix;
-    settle->begun = true;
     if (settle->permit_count > 0 && permits_settle(conn, prefix, settle->permits, settle->permit_count, err) != STATUS_OK)
         return STATUS_FAILED;
     return settle->budget_count > 0 ? budget_settle(conn, prefix, settle->budgets, settle->budget_count, err) : STATUS_OK;
@@ -401,6 +400,7 @@ static enum status call_settle(struct redis_conn *conn, const struct service *se
 
 static void add_settle(const struct service *service, struct settle *settle, struct permit_limits *limits, const struct reservation *reservation)
 {
+    static const struct error not_sent = {.class = ERROR_UNAVAILABLE, .code = "not_sent"};
     const struct provider_settings *provider = provider_of(service, reservation->provider);
     bool called = reservation->state == RESERVED_CALLED;
     if (reservation->permit_tokens != RESERVED_NONE) {
@@ -409,23 +409,48 @@ static void add_settle(const struct service *service, struct settle *settle, str
                                                                             .limits = limits,
                                                                             .tokens_reserved = reservation->permit_tokens,
                                                                             .tokens_used = reservation->used_tokens,
-                                                                            .called = called};
+                                                                            .called = called,
+                                                                            .error = not_sent};
     }
     if (reservation->budget_tokens != RESERVED_NONE)
         settle->budgets[settle->budget_count++] = (struct budget_settle_op){.tenant = reservation->tenant,
                                                                             .day = reservation->budget_day,
                                                                             .tokens_reserved = reservation->budget_tokens,
-                                                                            .tokens_used = called ? reservation->used_tokens : 0};
+                                                                            .tokens_used = called ? reservation->used_tokens : 0,
+                                                                            .error = not_sent};
 }
 
-static size_t count_refused(const struct settle *settle)
+/* Is this half of a reservation to be settled again? What Redis may have heard isn't said twice: it would count twice. */
+static bool keep_half(const struct error *own, int64_t *tokens, bool *lost)
 {
-    size_t refused = 0;
-    for (size_t i = 0; i < settle->permit_count; i++)
-        refused += settle->permits[i].error.class != ERROR_NONE;
-    for (size_t i = 0; i < settle->budget_count; i++)
-        refused += settle->budgets[i].error.class != ERROR_NONE;
-    return refused;
+    bool keep = redis_script_refused(own);
+    *lost = *lost || (own->class != ERROR_NONE && !keep);
+    if (!keep)
+        *tokens = RESERVED_NONE;
+    return keep;
+}
+
+/* Leaves in the list what Redis surely doesn't know; returns how many reservations it may know or not. */
+static size_t keep_unsettled(struct reservations *list, const struct settle *settle)
+{
+    const struct permit_settle_op *permit = settle->permits;
+    const struct budget_settle_op *budget = settle->budgets;
+    size_t kept = 0, lost_count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct reservation *reservation = &list->items[i];
+        bool keep = false, lost = false;
+        if (reservation->permit_tokens != RESERVED_NONE)
+            keep = keep_half(&permit++->error, &reservation->permit_tokens, &lost);
+        if (reservation->budget_tokens != RESERVED_NONE)
+            keep = keep_half(&budget++->error, &reservation->budget_tokens, &lost) || keep;
+        lost_count += lost;
+        if (keep)
+            list->items[kept++] = *reservation;
+        else
+            free(reservation->tenant);
+    }
+    list->count = kept;
+    return lost_count;
 }
 
 void spending_settle(const struct service *service, struct reservations *list)
@@ -437,16 +462,18 @@ void spending_settle(const struct service *service, struct reservations *list)
     struct settle settle = {.permits = xcalloc(list->count, sizeof *settle.permits), .budgets = xcalloc(list->count, sizeof *settle.budgets)};
     for (size_t i = 0; i < list->count; i++)
         add_settle(service, &settle, &limits[i], &list->items[i]);
-    bool told = redis_call(service, call_settle, &settle, &why) == STATUS_OK;
-    /* What Redis may have heard isn't said twice: it would count twice. */
-    bool keep = !told && !settle.begun && list->count <= UNSETTLED_MAX;
-    size_t lost = told ? count_refused(&settle) : keep ? 0 : list->count;
-    METRIC_ADD(reservations_lost_total, (int64_t)lost);
-    if (lost > 0)
-        log_warn("reservations_lost", F_INT("count", lost), F_STR("hint", "what was reserved counts as used"));
+    (void)!redis_call(service, call_settle, &settle, &why); /* each operation says what became of it */
+    size_t lost = keep_unsettled(list, &settle);
     free(limits);
     free(settle.permits);
     free(settle.budgets);
-    if (!keep)
+    if (list->count > UNSETTLED_MAX) {
+        lost += list->count;
+        reservations_finish(list);
+    }
+    METRIC_ADD(reservations_lost_total, (int64_t)lost);
+    if (lost > 0)
+        log_warn("reservations_lost", F_INT("count", lost), F_STR("hint", "what was reserved counts as used"));
+    if (list->count == 0)
         reservations_finish(list);
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
@@ -41,6 +42,8 @@ static void renew(const struct service *service)
             engine_cancel(service->engine, renewals[i].task);
         else if (told && ops[i].error.class == ERROR_NONE && ops[i].held)
             held_claims_renewed(service->claims, renewals[i].task, now);
+        else if (told && ops[i].error.class != ERROR_NONE) /* neither held nor lost: asked again in a third of the lease */
+            log_warn("renew_refused", F_STR("job", renewals[i].claim.job_id), F_STR("code", ops[i].error.code), F_STR("error", ops[i].error.message));
         task_unref(renewals[i].task);
     }
     if (!told) {

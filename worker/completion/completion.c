@@ -26,7 +26,9 @@ struct completion {
     const struct service *service;
     pthread_t thread;
     bool started;
-    struct reservations unsettled; /* the thread's: of ended tasks, for the next spending_settle */
+    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next spending_settle */
+    struct task_list refused;      /* Redis is there and wouldn't be told of these */
+    int64_t refused_due_ms;        /* clock_mono_ms: when they are told again */
 
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
@@ -164,10 +166,10 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     enum lane_passed passed = LANE_STAYS;
     if (!task->settled && task->claimed && outcome_is_final(task->outcome))
         task->successor = dispatcher_take_own_successor(dispatcher, task);
-    if (task->successor != NULL && session_settle(c->service, &task, 1) && outcome_is_final(task->outcome))
+    if (task->successor != NULL && session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
         passed = dispatcher_pass_lane(dispatcher, task, task->successor);
     else
-        put_successors_back(c, &task, 1); /* Redis is away, or the claim was lost */
+        put_successors_back(c, &task, 1); /* Redis is away or refused, or the claim was lost */
     if (passed != LANE_STAYS)
         next = steal_ptr(&task->successor);
     completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
@@ -262,7 +264,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
         c->sleeping = true;
         if (reports_due)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REPORT_POLL_MS);
-        else if (c->unsettled.count > 0)
+        else if (c->unsettled.count > 0 || c->refused.count > 0)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REDIS_RETRY_MS);
         else
             while (c->ends.count == 0 && !c->stopping)
@@ -275,6 +277,8 @@ static size_t take_batch(struct completion *c, struct task **batch)
             ;
     }
     size_t n = 0;
+    while (n < BATCH_MAX / 2 && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms) /* half: others have their turn */
+        batch[n++] = task_list_pop(&c->refused);
     while (n < BATCH_MAX && c->ends.count > 0)
         batch[n++] = task_list_pop(&c->ends);
     if (c->ends.count == 0)
@@ -286,13 +290,32 @@ static size_t take_batch(struct completion *c, struct task **batch)
 static bool must_end(struct completion *c)
 {
     mutex_lock(&c->lock);
-    bool end = c->stopping && ((c->ends.count == 0 && publisher_pending(c->service->publisher) == 0) ||
+    bool end = c->stopping && ((c->ends.count == 0 && c->refused.count == 0 && publisher_pending(c->service->publisher) == 0) ||
                                clock_mono_ms() >= c->stop_ms);
     mutex_unlock(&c->lock);
     return end;
 }
 
-static void settle_batch(struct completion *c, struct task **batch, size_t n)
+/* Takes those out of the batch that Redis refused for a reason of their own: no other waits for them, and their lanes do.
+ * Returns how many are left. */
+static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct task *task = batch[i];
+        if (task->settled || !task->refused) {
+            batch[left++] = task;
+            continue;
+        }
+        put_successors_back(c, &task, 1);
+        task_list_push(&c->refused, task);
+        c->refused_due_ms = clock_mono_ms() + REDIS_RETRY_MS;
+    }
+    return left;
+}
+
+/* Returns how many of the batch are to be carried out. */
+static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
 {
     struct task *untold[BATCH_MAX];
     size_t count = 0;
@@ -308,9 +331,10 @@ static void settle_batch(struct completion *c, struct task **batch, size_t n)
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
         if (must_end(c)) {
             put_successors_back(c, untold, count);
-            break;
+            return n;
         }
     }
+    return keep_refused(c, batch, n);
 }
 
 static void *completion_main(void *arg)
@@ -320,7 +344,7 @@ static void *completion_main(void *arg)
     pthread_setname_np(pthread_self(), "chat-completion");
     while (!must_end(c)) {
         size_t n = take_batch(c, batch);
-        settle_batch(c, batch, n);
+        n = settle_batch(c, batch, n);
         for (size_t i = 0; i < n; i++)
             carry_out(c, batch[i]);
         spending_settle(c->service, &c->unsettled);
@@ -331,6 +355,8 @@ static void *completion_main(void *arg)
         else
             publisher_poll(c->service->publisher, 0);
     }
+    for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;)
+        carry_out(c, task);
     publisher_close(c->service->publisher);
     return NULL;
 }

@@ -100,6 +100,7 @@ struct task {
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
+    bool refused;         /* it answered, but not this one, for a reason of its own: it is to be told again */
 
     /* The completion thread's, and once it was put its publisher's. */
     struct task *successor;  /* owned: the next of the lane, to be begun with this one's finish */
