@@ -50,6 +50,24 @@ def test_a_stopped_worker_that_comes_back_throws_its_answer_away(place, redis_io
     assert "[messages=3]" in place.topics.replies(2)["next"]["message"]["content"]
 
 
+def test_an_answer_under_a_token_that_is_not_the_claims_any_more_is_thrown_away(place, redis_io):
+    """Another has the claim when the answer comes: what that one does is its own affair, and nothing of ours is stored or sent."""
+    place.worker(**{"worker.redis_io": redis_io, "redis.lease_ms": "600000"})  # no renewal that would hear of it first
+    place.sim.signal(signal.SIGSTOP)
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    wait_until(lambda: place.job("j").get("state") == "run", "the claim")
+    place.redis.client.hset("chat:{s}:job:j", "token", "0" * 32)
+    before = place.job("j")
+    place.sim.signal(signal.SIGCONT)
+    wait_until(lambda: place.sim.stats()["answered"] == 1, "the answer")
+    place.topics.send({"id": "later", "message": "hi"}, key="t")
+    assert place.topics.replies(1).keys() == {"later"}, "Redis was told of both"
+    assert place.job("j") == before and place.history() == []
+    place.redis.client.hset("chat:{s}:job:j", "state", "idle")
+    assert place.topics.replies(2)["j"]["status"] == "ok"
+    assert place.sim.get("/sim/stats?message=hi")["message"]["requests"] == 3 and place.history() == ["j"]
+
+
 def test_a_record_that_redis_lost_is_still_its_holders(place, redis_io):
     """Evicted while the model thinks: nobody else has the claim, so the answer is waited for and counts."""
     worker = place.worker(**{"worker.redis_io": redis_io})

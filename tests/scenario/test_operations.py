@@ -34,6 +34,8 @@ def test_a_drain_that_runs_out_cuts_the_call_and_gives_the_claim_back(stage, red
     assert end["cut_short"] == "1" and end["left"] == "0"
     worker.wait_event("job_dropped", job="stuck")
     wait_until(lambda: sim.stats()["aborted_by_client"] == 1, "the provider saw the call end")
+    record = redis.client.hgetall("chat:{s}:job:stuck")
+    assert (record["state"], record["fails"], record["crashes"]) == ("idle", "0", "0"), "the next worker begins it at once, and it has done nothing wrong"
 
 
 def test_a_second_term_ends_at_once(stage):

@@ -1,6 +1,7 @@
 """An outage doesn't turn into dead letters: a breaker holds the intake, lag grows, and all go on when it is over. And what is one
 job's own is no outage."""
 import json
+import signal
 
 import pytest
 from parts import Topics, wait_until
@@ -232,16 +233,27 @@ def test_a_deadline_ends_a_job_in_the_middle_of_an_outage(stage, redis_io):
 
 
 def test_while_redis_is_away_the_intake_is_closed(stage, redis_io):
-    redis, sim = stage.redis(), stage.simulator()
-    worker = stage.worker(redis, sim, **SETTINGS, **{"worker.redis_io": redis_io})
+    """Sixteen answers come when it has gone: they are kept, and each is paid once."""
+    redis, sim = stage.redis("--appendonly", "yes"), stage.simulator()
+    worker = stage.worker(redis, sim, **{**SETTINGS, "provider.main.attempt_timeout_ms": "60000"}, **{"worker.redis_io": redis_io})
     topics = Topics(worker.bootstrap)
+
+    def states():
+        return [redis.client.hget(key, "state") for key in redis.client.scan_iter("chat:{*}:job:*")]
+
+    sim.signal(signal.SIGSTOP)  # nobody is answered until it goes on
+    send(topics, 16, "asked")
+    wait_until(lambda: states() == ["run"] * 16, "sixteen claims")
     redis.end()
+    sim.signal(signal.SIGCONT)
+    wait_until(lambda: sim.stats()["answered"] == 16, "sixteen answers")
     send(topics, 30)
     worker.wait_event("breaker_opened", dependency="redis")
     wait_until(lambda: all_paused(worker), "the intake closed")
     send(topics, 30, "late")
     worker.wait_event("breaker_half_open", count=2)
-    stage.redis()
-    assert {r["status"] for r in topics.replies(60).values()} == {"ok"}
+    assert sim.stats()["requests"] == 16, "nobody is asked without a claim"
+    redis = stage.redis("--appendonly", "yes")
+    assert {(r["status"], r["attempts"]) for r in topics.replies(76).values()} == {("ok", 1)}
     worker.wait_event("breaker_closed", dependency="redis")
-    assert sim.stats()["requests"] == 60
+    assert sim.stats()["requests"] == 76 and states() == ["ok"] * 76
