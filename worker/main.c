@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "chat/begin_thread.h"
+#include "chat/redis_check.h"
 #include "chat/timekeeper.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
@@ -391,8 +392,7 @@ static int check(const struct settings *settings, bool connect)
         return complain(&err);
     enum status status = STATUS_OK;
     if (connect && is_embedded(settings)) {
-        char policy[64];
-        status = redis_pool_probe(redis, policy, sizeof policy, &err);
+        status = redis_check(redis, settings->redis.key_prefix, &err);
     } else if (connect) {
         status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, told_to_end, &err);
     }

@@ -84,11 +84,21 @@ class Process:
         assert not found, f"{self.name}: {found.group(0)}\n{self.text()[found.start():][:6000]}"
 
 
+REDIS_SERVER = os.environ.get("CHAT_REDIS_SERVER", "redis-server")
+
+
+def redis_servers() -> dict[str, str]:
+    """The servers that tests/run has found, by name: Redis and Valkey of several versions. Alone: the one of this machine."""
+    pairs = (pair.split("=", 1) for pair in os.environ.get("CHAT_REDIS_SERVERS", f"redis-server={REDIS_SERVER}").split())
+    return {name: path for name, path in pairs}
+
+
 class Redis(Process):
-    def __init__(self, folder: Path, *options: str):
+    def __init__(self, folder: Path, *options: str, server: str = REDIS_SERVER):
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}"
-        super().__init__("redis", folder, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
+        self.socket.unlink(missing_ok=True)
+        super().__init__("redis", folder, [server, "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
         wait_until(self.socket.exists, "redis-server's socket")
         self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
@@ -390,4 +400,4 @@ def finish(parts: list, folder: Path | None) -> None:
         raise failures[0]
 
 
-__all__ = ["BIN", "ROOT", "Kafka", "KafkaMock", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "end_on_signals", "finish", "free_port", "job_of", "signal", "wait_until"]
+__all__ = ["BIN", "ROOT", "Kafka", "KafkaMock", "Model", "Process", "Redis", "Simulator", "Topics", "Worker", "end_on_signals", "finish", "free_port", "job_of", "redis_servers", "signal", "wait_until"]

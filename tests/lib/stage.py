@@ -21,8 +21,8 @@ class Stage:
         self.started.append(part)
         return part
 
-    def redis(self, *options):
-        return self._add(parts.Redis(self.folder, *options))
+    def redis(self, *options, **server):
+        return self._add(parts.Redis(self.folder, *options, **server))
 
     def redis_tls(self):
         return self._add(parts.RedisTls(self.folder))

@@ -1,11 +1,11 @@
 #include "ops/startup.h"
 
 #include <malloc.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "chat/redis_check.h"
 #include "intake/kafka_probe.h"
 
 #define ARENA_ROOM_BYTES (8 * 1024 * 1024)
@@ -28,12 +28,8 @@ static enum status first_heartbeat(struct redis_pool *redis, const struct sessio
 static enum status check_once(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
                               const struct session_store_conf *self, struct error *err)
 {
-    char policy[64] = "";
-    if (redis_pool_probe(redis, policy, sizeof policy, err) != STATUS_OK)
+    if (redis_check(redis, settings->redis.key_prefix, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0)
-        log_warn("redis_may_evict", F_STR("maxmemory_policy", policy),
-                 F_STR("hint", "an evicted claim or reply is paid for twice; set maxmemory-policy noeviction"));
     if (kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, err) != STATUS_OK)
         return STATUS_FAILED;
     return self != NULL ? first_heartbeat(redis, self, err) : STATUS_OK;

@@ -148,6 +148,11 @@ const char *redis_pool_address(const struct redis_pool *pool)
     return pool->url.address;
 }
 
+const char *redis_pool_user(const struct redis_pool *pool)
+{
+    return pool->url.user != NULL ? pool->url.user : "default";
+}
+
 static enum status ping(struct redis_conn *conn, struct error *err)
 {
     const char *address = redis_pool_address(conn->pool);

@@ -35,6 +35,9 @@ void redis_pool_give(struct redis_pool *pool, struct redis_conn **conn, bool bro
 /* host:port or path, for messages. Borrowed. */
 const char *redis_pool_address(const struct redis_pool *pool);
 
+/* Whom the server's ACL knows us as: redis.url's user, else "default". Borrowed. */
+const char *redis_pool_user(const struct redis_pool *pool);
+
 /* What a start-up check reads: PING, and maxmemory-policy (empty when CONFIG isn't allowed). */
 enum status redis_pool_probe(struct redis_pool *pool, char *ret_policy, size_t policy_size, struct error *err) MUST_CHECK;
 
