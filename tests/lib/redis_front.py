@@ -8,12 +8,14 @@ SCRIPTS = {path.stem: hashlib.sha1(path.read_bytes()).hexdigest().encode() for p
 
 
 class Front:
+    name = "front"
+
     def __init__(self, folder: Path, redis):
         self.behind = str(redis.socket)
         self.socket = folder / "front.sock"
         self.url = f"unix://{self.socket}"
         self.lock = threading.Lock()
-        self.sha, self.text, self.only, self.refused = None, "", b"", 0
+        self.sha, self.words, self.only, self.refused = None, "", b"", 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.socket))
         self.listener.listen(64)
@@ -22,7 +24,10 @@ class Front:
     def refuse(self, script: str | None, text: str = "", only: str = "") -> None:
         """From now on, instead of running it, where a key has `only` in it; None: nothing is refused."""
         with self.lock:
-            self.sha, self.text, self.only = script and SCRIPTS[script], text, only.encode()
+            self.sha, self.words, self.only = script and SCRIPTS[script], text, only.encode()
+
+    def text(self) -> str:
+        return f"{self.refused} calls refused"
 
     def end(self) -> None:
         self.listener.close()
@@ -40,7 +45,7 @@ class Front:
             if words[0] != b"EVALSHA" or words[1] != self.sha or self.only not in words[3]:
                 return None
             self.refused += 1
-            return b"-" + self.text.encode() + b"\r\n"
+            return b"-" + self.words.encode() + b"\r\n"
 
     def _serve(self, client) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:

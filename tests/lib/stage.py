@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import parts
+import redis_front
 import scripted
 
 
@@ -23,6 +24,9 @@ class Stage:
 
     def redis(self, *options, **server):
         return self._add(parts.Redis(self.folder, *options, **server))
+
+    def redis_front(self, redis):
+        return self._add(redis_front.Front(self.folder, redis))
 
     def redis_tls(self):
         return self._add(parts.RedisTls(self.folder))

@@ -2,7 +2,6 @@
 it, and nothing is passed off as done."""
 import pytest
 from parts import Topics, signal, wait_until
-from redis_front import Front
 
 SETTINGS = {"worker.threads": "8", "retry.attempts_max": "3", "retry.backoff_ms": "20", "retry.backoff_max_ms": "200", "provider.main.attempt_timeout_ms": "60000"}
 WORDS = {
@@ -14,7 +13,7 @@ WORDS = {
 class Place:
     def __init__(self, stage, **settings):
         self.redis, self.sim = stage.redis(), stage.simulator()
-        self.front = stage._add(Front(stage.folder, self.redis))
+        self.front = stage.redis_front(self.redis)
         self.worker = stage.worker(self.front, self.sim, **{**SETTINGS, **settings})
         self.topics = Topics(self.worker.bootstrap)
 

@@ -13,9 +13,19 @@ RULE = re.search(r"ACL SETUSER chat on >PASSWORD (.*)", (ROOT / "docs/redis.md")
 RIGHTS = re.findall(r"\+(\S+)", RULE)
 
 
-@pytest.fixture(params=list(redis_servers()))
+SERVERS = redis_servers()
+
+
+@pytest.fixture(params=list(SERVERS))
 def server(request):
-    return redis_servers()[request.param]
+    return SERVERS[request.param]
+
+
+@pytest.fixture(params=[*((name, "batched") for name in SERVERS), (next(iter(SERVERS)), "per-thread")], ids="-".join)
+def server_and_io(request):
+    """Each server, and both forms of Redis I/O on one."""
+    name, redis_io = request.param
+    return SERVERS[name], redis_io
 
 
 # ---- outages of a worker that runs: how each begins and ends ----
@@ -101,9 +111,9 @@ def states(redis):
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
-def test_no_job_dies_of_a_redis_that_refuses(stage, server, redis_io, outage):
+def test_no_job_dies_of_a_redis_that_refuses(stage, server_and_io, outage):
     """Some are under way when it begins, and their answers come in the middle of it; others come while it lasts."""
-    begin, end = OUTAGES[outage]
+    (server, redis_io), (begin, end) = server_and_io, OUTAGES[outage]
     redis, sim = stage.redis(server=server), stage.simulator()
     redis.url = redis.url if outage == "another password" else as_user(redis, *RULE.split())
     worker = stage.worker(redis, sim, **SETTINGS, **{"worker.redis_io": redis_io})
@@ -167,8 +177,9 @@ def test_what_was_used_is_told_again_after_an_outage(stage, server):
     assert worker.metric("reservations_lost_total") == 0
 
 
-def test_a_redis_that_loads_is_waited_for(stage, server, redis_io):
+def test_a_redis_that_loads_is_waited_for(stage, server_and_io):
     """It answers, but only that it is loading: a second for each of its keys."""
+    server, redis_io = server_and_io
     options = ("--rdbcompression", "no", "--rdbchecksum", "no")
     redis, sim = stage.redis(*options, server=server), stage.simulator()
     for n in range(24):
@@ -207,7 +218,8 @@ def test_a_worker_whose_right_is_taken_says_how_to_learn_which(stage, server):
     assert "--check-config --connect" in event["error"]
 
 
-def test_a_server_that_comes_back_without_evalsha_is_waited_out(stage, server, redis_io):
+def test_a_server_that_comes_back_without_evalsha_is_waited_out(stage, server_and_io):
+    server, redis_io = server_and_io
     redis, sim = stage.redis(server=server), stage.simulator()
     worker = stage.worker(redis, sim, **SETTINGS, **{"worker.redis_io": redis_io})
     topics = Topics(worker.bootstrap)
@@ -257,6 +269,16 @@ def test_a_common_rule_lacks_what_the_check_names(stage, server):
     worker = stage.worker(redis, stage.simulator(), ready=False, **{"redis.url": url})
     assert worker.wait() == 78
     assert "ACL SETUSER app +time" in worker.text()
+
+
+def test_a_user_without_rights_learns_of_all_at_once(stage, server):
+    redis = stage.redis(server=server)
+    url = as_user(redis)
+    done = check(stage, url)
+    grant = re.search(r"ACL (SETUSER app [^()]*)", done.stderr).group(1)
+    redis.client.execute_command("ACL", *grant.split(), "~chat:*")
+    done = check(stage, url)
+    assert done.returncode == 0, done.stderr
 
 
 def test_keys_that_a_user_may_not_touch_are_named(stage, server):
