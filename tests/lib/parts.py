@@ -99,8 +99,12 @@ class Redis(Process):
         self.url = f"unix://{self.socket}"
         self.socket.unlink(missing_ok=True)
         super().__init__("redis", folder, [server, "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
-        wait_until(self.socket.exists, "redis-server's socket")
+        wait_until(self.accepts, "redis-server's socket")
         self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(str(self.socket)) == 0
 
 
 class RedisTls(Process):
