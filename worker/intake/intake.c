@@ -21,19 +21,21 @@
 #include "intake/kafka_conf.h"
 #include "intake/liveness.h"
 #include "intake/pausing.h"
+#include "intake/prefetch.h"
 #include "intake/set_restore.h"
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
 
 #define POLL_MS 100
-#define PAUSE_CHECK_EVERY 64 /* records */
 #define LOOK_EVERY_MS 20
+#define LOOK_EVERY_RECORDS 64
 #define REVOKE_LOOK_MS 5
 #define LEAVE_MS 15000
 
 struct intake {
     const struct service *service;
     rd_kafka_t *consumer;
+    struct prefetch *prefetch;
     struct committer *committer;
     struct liveness *liveness;
     pthread_t thread;
@@ -137,6 +139,7 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
             note_positions(intake, list);
         else
             intake->must_rejoin = true;
+        prefetch_follow(intake->prefetch, list);
         if (cooperative)
             error = rd_kafka_incremental_assign(rk, list);
         else
@@ -158,6 +161,7 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
             committer_rest(intake->committer, false); /* no assign need follow for those that stay */
         log_rebalance("kafka_revoked", list, lost, intake);
     }
+    prefetch_note_purged(intake->prefetch);
     METRIC_SET(partitions_assigned, (int64_t)intake->grants.count);
     if (error != NULL) {
         log_warn("rebalance_refused", F_STR("error", rd_kafka_error_string(error)));
@@ -215,7 +219,8 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     if (partition == NULL)
         return; /* fetched before a revoke */
     partition->next = message->offset + 1;
-    switch (partition_receive(partition, message->offset, leader_epoch(message))) {
+    partition->next_epoch = leader_epoch(message);
+    switch (partition_receive(partition, message->offset, partition->next_epoch)) {
     case OFFSET_SEEN: METRIC_INC(jobs_duplicate_offset_total); return;
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
     case OFFSET_NEW: METRIC_INC(jobs_received_total); break;
@@ -310,29 +315,50 @@ static void leave(struct intake *intake)
     rd_kafka_queue_destroy(queue);
 }
 
+static void take(struct intake *intake, rd_kafka_message_t *message)
+{
+    if (message == NULL)
+        return;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        take_record(intake, message);
+    else
+        take_error(intake, message);
+    rd_kafka_message_destroy(message);
+}
+
+/* What the consumer's own queue brings: rebalances (in their callback) and errors. Whoever doesn't ask for them is put out of the
+ * group, however much is read. */
+static void serve_events(struct intake *intake, int timeout_ms)
+{
+    for (rd_kafka_message_t *message; (message = rd_kafka_consumer_poll(intake->consumer, timeout_ms)) != NULL; timeout_ms = 0)
+        take(intake, message);
+}
+
+static void look(struct intake *intake, bool held_back)
+{
+    serve_events(intake, 0);
+    if (intake->must_rejoin)
+        rejoin(intake);
+    pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->grants, held_back);
+    committer_look(intake->committer);
+    liveness_look(intake->liveness, &intake->grants, atomic_load(&intake->held));
+}
+
 static void *intake_main(void *arg)
 {
     struct intake *intake = arg;
     pthread_setname_np(pthread_self(), "chat-intake");
     int64_t next_look_ms = 0;
-    bool paused = false; /* something is, and may be wanted again soon */
     for (unsigned records = 0; !atomic_load(&intake->stopping);) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(intake->consumer, paused ? LOOK_EVERY_MS : POLL_MS);
-        bool taken = message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-        if (taken)
-            take_record(intake, message);
-        else if (message != NULL)
-            take_error(intake, message);
-        if (message != NULL)
-            rd_kafka_message_destroy(message);
-        /* Records come in bursts: this is looked at now and then, not after each, unless it can't wait. */
+        int hold_ms = pausing_hold_ms(intake->service, atomic_load(&intake->held));
+        if (hold_ms > 0)
+            serve_events(intake, hold_ms);
+        else
+            take(intake, prefetch_take(intake->prefetch, &intake->grants, LOOK_EVERY_MS));
+        /* Records come in bursts: this is looked at now and then, not after each. */
         int64_t now = clock_mono_ms();
-        if (++records % PAUSE_CHECK_EVERY == 0 || now >= next_look_ms || (taken && pausing_is_urgent(intake->service))) {
-            if (intake->must_rejoin)
-                rejoin(intake);
-            paused = pausing_look(intake->service, intake->consumer, &intake->grants, atomic_load(&intake->held));
-            committer_look(intake->committer);
-            liveness_look(intake->liveness, &intake->grants, atomic_load(&intake->held));
+        if (++records % LOOK_EVERY_RECORDS == 0 || now >= next_look_ms) {
+            look(intake, hold_ms > 0);
             next_look_ms = now + LOOK_EVERY_MS;
         }
     }
@@ -352,13 +378,16 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalance);
     join_watch_install(conf, &intake->joining);
+    intake->prefetch = prefetch_create(conf);
     intake->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (intake->consumer == NULL) {
         rd_kafka_conf_destroy(conf);
+        prefetch_destroy(intake->prefetch);
         free(intake);
         return error_set(err, ERROR_FATAL, "kafka_conf", "kafka consumer: %s", why);
     }
     rd_kafka_poll_set_consumer(intake->consumer);
+    prefetch_begin(intake->prefetch, intake->consumer);
     intake->committer = committer_create(service, intake->consumer, &intake->grants, &intake->joining);
     intake->liveness = liveness_create(service, intake->consumer);
     publisher_follow(service->publisher, intake->consumer);
@@ -367,7 +396,9 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
         publisher_follow(service->publisher, NULL);
         liveness_destroy(intake->liveness);
         committer_destroy(intake->committer);
+        prefetch_end(intake->prefetch);
         rd_kafka_destroy(intake->consumer);
+        prefetch_destroy(intake->prefetch);
         free(intake);
         return error_set(err, ERROR_FATAL, "intake_start", "intake: %s", rc ? rd_kafka_err2str(rc) : "its thread can't be started");
     }
@@ -421,7 +452,9 @@ void intake_destroy(struct intake *intake)
     grants_finish(&intake->grants);
     liveness_destroy(intake->liveness);
     committer_destroy(intake->committer);
+    prefetch_end(intake->prefetch);
     rd_kafka_destroy(intake->consumer);
+    prefetch_destroy(intake->prefetch);
     mutex_destroy(&intake->lock);
     free(intake);
 }

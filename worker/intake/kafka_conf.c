@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "intake/prefetch.h"
 #include "ops/metrics.h"
 
 struct pair {
@@ -20,18 +21,18 @@ static const struct pair producer_defaults[] = {
     {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
     {NULL, NULL}};
 
-/* The prefetch is small: the buffer of jobs is ours, and a pause throws the prefetch away. */
 static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
                                                 {"enable.auto.offset.store", "false"},
                                                 {"auto.offset.reset", "earliest"},
                                                 {"partition.assignment.strategy", "cooperative-sticky"},
-                                                {"queued.min.messages", "2000"},
-                                                {"queued.max.messages.kbytes", "8192"},
-                                                {"fetch.message.max.bytes", "262144"},
                                                 {"fetch.wait.max.ms", "100"},
                                                 {"fetch.error.backoff.ms", "100"},
                                                 {"client.id", "chat-worker"},
                                                 {NULL, NULL}};
+
+/* How soon after the prefetch was at its bounds librdkafka looks again. Before 2.2 it doesn't know the property; see prefetch.h. */
+#define QUEUE_BACKOFF "fetch.queue.backoff.ms"
+#define QUEUE_BACKOFF_MS "20"
 
 /* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
  * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */
@@ -81,11 +82,32 @@ static enum status set_all(rd_kafka_conf_t *conf, const struct pair *pairs, stru
     return STATUS_OK;
 }
 
+static enum status set_number(rd_kafka_conf_t *conf, const char *name, int64_t value, struct error *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    return set(conf, name, text, err);
+}
+
+static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *settings, struct error *err)
+{
+    struct prefetch_bounds bounds = prefetch_bounds(settings);
+    char why[256];
+    if (rd_kafka_conf_set(conf, QUEUE_BACKOFF, QUEUE_BACKOFF_MS, why, sizeof why) == RD_KAFKA_CONF_INVALID)
+        return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s", QUEUE_BACKOFF, why);
+    if (set_number(conf, "queued.min.messages", bounds.records, err) != STATUS_OK ||
+        set_number(conf, "queued.max.messages.kbytes", bounds.kbytes, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return set_number(conf, "fetch.message.max.bytes", bounds.partition_bytes, err);
+}
+
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (set_all(conf, type == RD_KAFKA_PRODUCER ? producer_defaults : consumer_defaults, err) != STATUS_OK)
+        goto failed;
+    if (type == RD_KAFKA_CONSUMER && set_prefetch(conf, settings, err) != STATUS_OK)
         goto failed;
     for (size_t i = 0; i < settings->kafka.property_count; i++)
         if (set(conf, settings->kafka.properties[i].name, settings->kafka.properties[i].value, err) != STATUS_OK)

@@ -35,6 +35,7 @@ struct partition {
     /* Intake thread only. */
     bool paused;
     int64_t next; /* where reading goes on: behind the record that came last; before the first the grant's, also librdkafka's BEGINNING or INVALID */
+    int32_t next_epoch; /* the leader epoch of the record that came last; -1: unknown */
     bool full_told; /* set_is_full, as log and metrics know it */
     int64_t head, head_since_ms; /* liveness.c's: the first offset that isn't done, and since when */
 };

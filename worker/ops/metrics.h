@@ -50,8 +50,9 @@
     M(control_records_total,         "counter", "Records read from the control topic.")                  \
     M(control_undecodable_total,     "counter", "Control records that say nothing that is known.")        \
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
+    M(fetch_wakes_total,             "counter", "Times that librdkafka (before 2.1) was woken to fetch, having rested at the bounds of what it reads ahead.") \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
-    M(partitions_paused,             "gauge",   "Partitions paused because the buffer is full.")          \
+    M(partitions_paused,             "gauge",   "Partitions of which nothing is taken now: all while the buffer is full or the intake is held, or one whose own jobs stand in line.") \
     M(partitions_set_full,           "gauge",   "Partitions that read no more because the completed set is near a commit's limit.") \
     M(jobs_alive,                    "gauge",   "Jobs held in memory, from intake to acknowledgement.")   \
     M(jobs_alive_bytes,              "gauge",   "Bytes of keys, values and headers of those jobs.")       \

@@ -1,0 +1,127 @@
+#include "intake/prefetch.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "intake/fetch_rest.h"
+#include "intake/fetch_watch.h"
+#include "ops/metrics.h"
+
+#define RECORD_COST 512 /* what librdkafka keeps beside a record's bytes, rounded up */
+#define RECORDS_LEAST 100
+#define KBYTES_LEAST 64
+#define PARTITION_BYTES_MAX 262144
+
+struct prefetch {
+    rd_kafka_t *consumer;
+    rd_kafka_queue_t *queue;
+    struct fetch_watch watch;
+    struct fetch_rest rest;
+    bool must_wake; /* a rest ends with a seek, and with nothing else */
+};
+
+/* An eighth of the buffer's bytes, and the same for what is under way; twice the buffer's jobs, as far as their cost is an eighth,
+ * too. So that all of it is less than half the buffer. */
+struct prefetch_bounds prefetch_bounds(const struct settings *settings)
+{
+    int64_t share = settings->worker.buffered_bytes_max / 8;
+    struct prefetch_bounds bounds = {.records = 2 * (settings->worker.threads + settings->worker.buffered_jobs_max),
+                                     .kbytes = share / 1024,
+                                     .partition_bytes = PARTITION_BYTES_MAX};
+    if (bounds.records > share / RECORD_COST)
+        bounds.records = share / RECORD_COST;
+    if (bounds.records < RECORDS_LEAST)
+        bounds.records = RECORDS_LEAST;
+    if (bounds.kbytes < KBYTES_LEAST)
+        bounds.kbytes = KBYTES_LEAST;
+    if (bounds.partition_bytes > bounds.kbytes * 1024)
+        bounds.partition_bytes = bounds.kbytes * 1024;
+    return bounds;
+}
+
+static bool needs_waking(void)
+{
+    return rd_kafka_version() < 0x02010000;
+}
+
+struct prefetch *prefetch_create(rd_kafka_conf_t *conf)
+{
+    struct prefetch *prefetch = xcalloc(1, sizeof *prefetch);
+    prefetch->must_wake = needs_waking();
+    if (prefetch->must_wake)
+        fetch_watch_install(conf, &prefetch->watch);
+    return prefetch;
+}
+
+/* As it is in the end: the settings may name it, too. */
+static int64_t property(rd_kafka_t *consumer, const char *name)
+{
+    char value[32] = "";
+    size_t size = sizeof value;
+    return rd_kafka_conf_get(rd_kafka_conf(consumer), name, value, &size) == RD_KAFKA_CONF_OK ? atoll(value) : 0;
+}
+
+void prefetch_begin(struct prefetch *prefetch, rd_kafka_t *consumer)
+{
+    prefetch->consumer = consumer;
+    prefetch->queue = rd_kafka_queue_new(consumer);
+    fetch_rest_init(&prefetch->rest, property(consumer, "queued.min.messages"), property(consumer, "queued.max.messages.kbytes") * 1000);
+}
+
+void prefetch_end(struct prefetch *prefetch)
+{
+    rd_kafka_queue_destroy(prefetch->queue);
+    prefetch->queue = NULL;
+}
+
+void prefetch_destroy(struct prefetch *prefetch)
+{
+    free(prefetch);
+}
+
+/* librdkafka forgets it with the grant. Said before the assignment, it goes before its own forwarding, to the consumer's queue. */
+void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *granted)
+{
+    for (int i = 0; i < granted->cnt; i++) {
+        rd_kafka_queue_t *of_one = rd_kafka_queue_get_partition(prefetch->consumer, granted->elems[i].topic, granted->elems[i].partition);
+        if (of_one == NULL)
+            continue; /* its records come with the events then */
+        rd_kafka_queue_forward(of_one, prefetch->queue);
+        rd_kafka_queue_destroy(of_one);
+    }
+}
+
+void prefetch_note_purged(struct prefetch *prefetch)
+{
+    fetch_rest_note_purged(&prefetch->rest);
+}
+
+/* Nobody says which broker leads what: all are sought. */
+static void wake(struct prefetch *prefetch, const struct grants *grants)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)grants->count + 1);
+    for (size_t i = 0; i < grants->count; i++) {
+        const struct partition *partition = grants->partitions[i];
+        if (!partition->paused && partition->next >= 0)
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = partition->next;
+    }
+    if (list->cnt > 0) {
+        rd_kafka_error_destroy(rd_kafka_seek_partitions(prefetch->consumer, list, 0));
+        METRIC_INC(fetch_wakes_total);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    fetch_rest_note_woken(&prefetch->rest);
+}
+
+rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct grants *grants, int timeout_ms)
+{
+    rd_kafka_message_t *message = rd_kafka_consume_queue(prefetch->queue, 0);
+    if (message == NULL) {
+        if (prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) && fetch_watch_rests(&prefetch->watch))
+            wake(prefetch, grants);
+        message = rd_kafka_consume_queue(prefetch->queue, timeout_ms);
+    }
+    if (message != NULL)
+        fetch_rest_note_taken(&prefetch->rest, message->len);
+    return message;
+}
