@@ -136,13 +136,17 @@ def test_a_second_term_in_the_middle_loses_nothing(stage, place, redis_io):
 
 def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(stage, place):
     """librdkafka keeps a pause over revoke and grant; the worker must not."""
-    redis, sim, settings = stage.redis(), stage.simulator(), {**place.settings, "kafka.heartbeat.interval.ms": "500"}
+    redis, sim, settings = stage.redis(), stage.simulator(), {**place.settings, "kafka.heartbeat.interval.ms": "500", "worker.buffered_jobs_max": "64"}
     first = stage.worker(redis, sim, name="first", **settings)
-    first.signal(signal.SIGTSTP)
+    sim.signal(signal.SIGSTOP)
+    for n in range(48):  # of one session in each partition, more than its share of the buffer, and less than the buffer
+        place.topics.producer.produce(place.topics.jobs, json.dumps({"id": f"line{n}", "message": "hi"}), key=f"hot{n % 4}", partition=n % 4)
+    assert place.topics.producer.flush(30) == 0
     wait_until(lambda: first.metric("partitions_paused") == 4, "all paused")
+    assert first.metric("jobs_alive") <= 48
     second = stage.worker(redis, sim, name="second", **settings)
     first.wait_event("kafka_revoked", partitions=2)
-    first.signal(signal.SIGCONT)
+    sim.signal(signal.SIGCONT)
     wait_until(lambda: first.metric("partitions_paused") == 0 and second.metric("partitions_assigned") == 2, "the rest resumed, the others away")
     second.signal(signal.SIGTERM)
     assert second.wait() == 0
@@ -150,8 +154,77 @@ def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(stage, pl
     for n in range(40):
         place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
     assert len({r.partition() for r in place.topics.all(place.topics.jobs)}) == 4
-    place.topics.replies(40)
+    place.topics.replies(88)
     wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+class Neighbour:
+    """Another member of a worker's group, a plain client that polls as long as it is told to."""
+
+    def __init__(self, place, **more):
+        self.consumer = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": place.prefix, "enable.auto.commit": False, "session.timeout.ms": 6000,
+                                  "partition.assignment.strategy": "cooperative-sticky", "log_level": 0, **more})
+        self.consumer.subscribe([place.topics.jobs])
+
+    def poll_until(self, check, what):
+        def look():
+            self.consumer.poll(0.05)
+            return check()
+        return wait_until(look, what)
+
+    def partitions(self):
+        return {p.partition for p in self.consumer.assignment()}
+
+
+@pytest.mark.parametrize("hold", [signal.SIGTSTP, signal.SIGTERM])
+def test_a_worker_that_takes_no_records_stays_in_its_group(stage, place, hold):
+    """Held, or draining: it polls. Its neighbour, which has the same time to do so and doesn't, is put out of the group."""
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **place.settings, **{"kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "500", "kafka.max.poll.interval.ms": "6000"})
+    place.topics.send({"id": "long", "message": "hi [[fault:stall]]"}, key="s")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "a job under way, so that a drain waits")
+    neighbour = Neighbour(place, **{"max.poll.interval.ms": 6000})
+    try:
+        neighbour.poll_until(lambda: len(neighbour.partitions()) == 2 and worker.metric("partitions_assigned") == 2, "half of the partitions each")
+        worker.signal(hold)
+        wait_until(lambda: worker.metric("partitions_paused") == 2, "nothing is taken")
+        wait_until(lambda: worker.metric("partitions_assigned") == 4, "what the neighbour had", 90)
+        (member,) = place.group().members
+        assert len(member.assignment.topic_partitions) == 4
+    finally:
+        neighbour.consumer.close()
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGTERM)
+
+
+def test_what_ends_after_its_partition_went_is_not_committed(stage, place):
+    """Not by the worker, which is a member still and commits what it has."""
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **place.settings, **{"kafka.heartbeat.interval.ms": "500", "worker.revoke_drain_ms": "0"})
+    sim.signal(signal.SIGSTOP)
+    for n in range(40):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    jobs = {job["id"]: record.partition() for record in place.topics.all(place.topics.jobs) for job in [json.loads(record.value())]}
+    assert set(jobs.values()) == set(range(4))
+    wait_until(lambda: worker.metric("jobs_alive") == 40 == worker.metric("threads_busy"), "each with a thread")
+    neighbour = Neighbour(place)
+    try:
+        neighbour.poll_until(lambda: len(neighbour.partitions()) == 2 and worker.metric("partitions_assigned") == 2, "half of the partitions each")
+        gone = neighbour.partitions()
+        sim.signal(signal.SIGCONT)
+        kept = [job for job, partition in jobs.items() if partition not in gone]
+        neighbour.poll_until(lambda: place.lag() == len(jobs) - len(kept), "what is kept is committed")
+        wait_until(lambda: worker.metric("jobs_alive") == 0, "the others have ended, too")
+        sent = [f"later{n}" for n in range(40)]
+        for job in sent:
+            place.topics.send({"id": job, "message": "hi"}, key=job)
+        later = [r.partition() for r in place.topics.all(place.topics.jobs) if json.loads(r.value())["id"] in sent]
+        behind = len(jobs) - len(kept) + sum(partition in gone for partition in later)
+        assert behind < len(jobs) - len(kept) + len(later)
+        neighbour.poll_until(lambda: place.lag() == behind, "a later commit")
+        assert worker.metric("partitions_assigned") == 2
+    finally:
+        neighbour.consumer.close()
 
 
 class Swallower:

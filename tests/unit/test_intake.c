@@ -14,13 +14,18 @@
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
+#include "intake/committer.h"
+#include "intake/fetch_rest.h"
 #include "intake/intake.h"
+#include "intake/kafka_conf.h"
+#include "intake/prefetch.h"
 #include "ops/metrics.h"
 
 #define PRODUCE 0
 #define OFFSET_COMMIT 8 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define REFUSED RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
 #define LIMIT_MS 30000
+#define LATE_MS 3000
 
 struct world {
     rd_kafka_t *client; /* hosts the cluster, and produces */
@@ -28,6 +33,7 @@ struct world {
     struct settings *settings;
     struct service service;
     struct intake *intake;
+    const char *group; /* whose commits are looked at */
 };
 
 static void produce_value(struct world *world, int partition, const char *value)
@@ -48,19 +54,41 @@ static void produce(struct world *world, int partition, const char *session, int
     cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
 }
 
-static void begin_world(struct world *world, int partitions)
+/* Each broker fails on its own. */
+static void lead(struct world *world, const char *topic, int partitions, int broker)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1",
-                                            "provider.main.model=m", "worker.threads=2", "worker.redis_io=per-thread",
-                                            "worker.buffered_jobs_max=400", "worker.commit_interval_ms=50", NULL};
+    for (int p = 0; p < partitions; p++)
+        cr_assert_eq(rd_kafka_mock_partition_set_leader(world->cluster, topic, p, broker), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+#define MORE_MAX 8
+
+struct plan {
+    int partitions;
+    int brokers;                /* 0: one */
+    const char *batch_records;  /* of what the test produces; NULL: librdkafka's choice */
+    const char *more[MORE_MAX]; /* settings */
+};
+
+static void begin_planned(struct world *world, const struct plan *plan)
+{
+    const char *overrides[8 + MORE_MAX] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1",
+                                           "provider.main.model=m", "worker.threads=2", "worker.redis_io=per-thread",
+                                           "worker.buffered_jobs_max=400", "worker.commit_interval_ms=50"};
+    for (size_t i = 0; i < MORE_MAX && plan->more[i] != NULL; i++)
+        overrides[7 + i] = plan->more[i];
     struct settings_sources sources = {.overrides = overrides};
     struct error err = {0};
     char why[256];
+    int partitions = plan->partitions;
     *world = (struct world){0};
     cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
+    world->group = world->settings->kafka.group_id;
     log_configure(LOG_ERROR, LOG_LOGFMT);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
+    rd_kafka_conf_set(conf, "test.mock.num.brokers", plan->brokers > 1 ? "2" : "1", why, sizeof why);
+    if (plan->batch_records != NULL)
+        cr_assert_eq(rd_kafka_conf_set(conf, "batch.num.messages", plan->batch_records, why, sizeof why), RD_KAFKA_CONF_OK);
     world->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     cr_assert_not_null(world->client);
     world->cluster = rd_kafka_handle_mock_cluster(world->client);
@@ -71,9 +99,20 @@ static void begin_world(struct world *world, int partitions)
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2);
     world->service.weather = weather_create(world->settings, world->service.dispatcher);
     world->service.completion = completion_create(&world->service);
+    if (plan->brokers > 1) {
+        lead(world, "chat.jobs", partitions, 1);
+        lead(world, "chat.replies", 1, 1);
+        lead(world, "chat.dead", 1, 1);
+        rd_kafka_mock_coordinator_set(world->cluster, "group", world->settings->kafka.group_id, 1);
+    }
     cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->service.publisher, &err), STATUS_OK, "%s", err.message);
     cr_assert_eq(completion_start(world->service.completion, &err), STATUS_OK);
     cr_assert_eq(intake_start(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), &world->intake, &err), STATUS_OK, "%s", err.message);
+}
+
+static void begin_world(struct world *world, int partitions)
+{
+    begin_planned(world, &(struct plan){.partitions = partitions});
 }
 
 static void end_world(struct world *world)
@@ -113,7 +152,7 @@ static int64_t committed(struct world *world, int partition)
 {
     char why[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", world->settings->kafka.group_id, why, sizeof why);
+    rd_kafka_conf_set(conf, "group.id", world->group, why, sizeof why);
     rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
     rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -142,7 +181,11 @@ static int64_t written(struct world *world, const char *topic)
 }
 
 static bool is_committed(struct world *world) { return committed(world, 0) == 1; }
-static bool refused_often(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 4; }
+static bool other_is_committed(struct world *world) { return committed(world, 1) == 1; }
+static bool reply_is_written(struct world *world) { return written(world, "chat.replies") == 1; }
+static bool letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
+static bool refused_once(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 1; }
+static bool buffer_is_full(struct world *world) { (void)world; return metric_get(METRIC_jobs_alive) == 3; }
 static bool ten_are_committed(struct world *world) { return committed(world, 0) == 10; }
 static bool hot_partition_is_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 1; }
 static bool all_are_paused(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 4; }
@@ -162,24 +205,20 @@ Test(intake, a_refused_commit_is_said_again, .timeout = 120)
     end_world(&world);
 }
 
-Test(intake, what_is_finished_after_the_revoke_is_not_committed, .timeout = 120)
+Test(intake, a_revoked_partition_has_nothing_to_commit)
 {
-    struct world world;
-    struct task *tasks[5];
-    begin_world(&world, 1);
-    produce(&world, 0, "", 5);
-    for (int i = 0; i < 5; i++)
-        tasks[i] = take(&world);
-    finish(&world, tasks[4]); /* out of order: holds nothing back, allows nothing */
-    for (int i = 0; i < 3; i++)
-        finish(&world, tasks[i]);
-    intake_stop(world.intake); /* commits, revokes, leaves */
-    world.intake = NULL;
-    cr_expect_eq(committed(&world, 0), 3);
-    cr_expect(atomic_load(&tasks[3]->partition->revoked));
-    finish(&world, tasks[3]);
-    cr_expect_eq(committed(&world, 0), 3);
-    end_world(&world);
+    struct partition *partition = partition_create("chat.jobs", 0, 1);
+    char *metadata = NULL;
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(partition_receive(partition, i, -1), OFFSET_NEW);
+    partition_mark_done(partition, 0);
+    cr_assert_eq(partition_committable(partition, &metadata), 1);
+    free(metadata);
+    partition_committed(partition, 1);
+    partition_revoke(partition);
+    partition_mark_done(partition, 1);
+    cr_expect_eq(partition_committable(partition, &metadata), -1);
+    partition_unref(partition);
 }
 
 Test(intake, a_hot_session_pauses_its_own_partition_alone, .timeout = 120)
@@ -229,18 +268,248 @@ Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .time
     end_world(&world);
 }
 
-Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)
+/* ---- the committer alone ---- */
+
+struct desk {
+    struct world world;
+    rd_kafka_t *consumer;
+    struct grants grants;
+    atomic_bool joining;
+    struct committer *committer;
+};
+
+/* Offset 0 of its one partition is done. The world's intake has no part in it: another group. */
+static void begin_desk(struct desk *desk)
+{
+    char why[256];
+    begin_world(&desk->world, 1);
+    desk->world.group = "desk";
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "group.id", desk->world.group, why, sizeof why);
+    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(desk->world.cluster), why, sizeof why);
+    desk->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    cr_assert_not_null(desk->consumer, "%s", why);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "chat.jobs", 0);
+    cr_assert_eq(rd_kafka_committed(desk->consumer, list, LIMIT_MS), 0, "its coordinator answers");
+    rd_kafka_topic_partition_list_destroy(list);
+    desk->grants = (struct grants){0};
+    grants_add(&desk->grants, "chat.jobs", 0);
+    atomic_init(&desk->joining, false);
+    desk->committer = committer_create(&desk->world.service, desk->consumer, &desk->grants, &desk->joining);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(partition_receive(desk->grants.partitions[0], i, -1), OFFSET_NEW);
+    partition_mark_done(desk->grants.partitions[0], 0);
+}
+
+static void end_desk(struct desk *desk)
+{
+    committer_destroy(desk->committer);
+    grants_finish(&desk->grants);
+    rd_kafka_destroy(desk->consumer);
+    end_world(&desk->world);
+}
+
+/* From a revoke to the next grant. The broker would take it: what it holds tells how many there were. */
+Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
+{
+    struct desk desk;
+    begin_desk(&desk);
+    committer_rest(desk.committer, true);
+    for (int i = 0; i < 3; i++)
+        committer_look(desk.committer); /* the first would send it */
+    partition_mark_done(desk.grants.partitions[0], 1);
+    committer_rest(desk.committer, false);
+    for (int64_t until = clock_mono_ms() + LIMIT_MS; committed(&desk.world, 0) < 2 && clock_mono_ms() < until;)
+        committer_look(desk.committer);
+    committer_look(desk.committer); /* reads the answer, if it is there */
+    cr_expect_eq(committed(&desk.world, 0), 2);
+    cr_expect_leq(metric_get(METRIC_commits_total), 1, "both at once, after the rest");
+    end_desk(&desk);
+}
+
+Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .timeout = 120)
+{
+    struct desk desk;
+    begin_desk(&desk);
+    rd_kafka_mock_broker_push_request_error_rtts(desk.world.cluster, 1, OFFSET_COMMIT, 2, RD_KAFKA_RESP_ERR_NO_ERROR, LATE_MS / 10, RD_KAFKA_RESP_ERR_NO_ERROR,
+                                                 LATE_MS / 10);
+    committer_look(desk.committer);
+    partition_mark_done(desk.grants.partitions[0], 1);
+    committer_now(desk.committer, NULL);
+    cr_expect_eq(metric_get(METRIC_commits_total), 2, "%lld of them answered", (long long)metric_get(METRIC_commits_total));
+    cr_expect_eq(committed(&desk.world, 0), 2);
+    end_desk(&desk);
+}
+
+/* A job's end is done with both of its acknowledgements. Each of them is kept back alone: its topic is led by a broker of its own. Meanwhile
+ * another partition's job ends and is committed, so that this one's would have been, too. */
+static void expect_held(struct world *world)
+{
+    produce(world, 1, "", 1);
+    finish(world, take(world));
+    cr_expect(comes_true(other_is_committed, world));
+    cr_expect_leq(committed(world, 0), 0);
+}
+
+static void hold_one_back(const char *topic, bool (*other_is_written)(struct world *), bool (*is_written)(struct world *))
 {
     struct world world;
-    begin_world(&world, 1);
+    begin_planned(&world, &(struct plan){.partitions = 2, .brokers = 2});
+    lead(&world, topic, 1, 2);
+    /* Refused for good, as a missing permission is: the client doesn't try again by itself. */
+    rd_kafka_mock_broker_push_request_error_rtts(world.cluster, 2, PRODUCE, 4, REFUSED, 0, REFUSED, 0, REFUSED, 0, REFUSED, 0);
     produce_value(&world, 0, "not a job");
     cr_assert_eq(rd_kafka_flush(world.client, LIMIT_MS), 0);
-    /* Refused for good, as a missing permission is: the client doesn't try again by itself. */
-    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 6, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED);
-    cr_assert(comes_true(refused_often, &world));
-    cr_expect_leq(committed(&world, 0), 0, "not beyond it: its dead letter isn't written");
+    cr_assert(comes_true(other_is_written, &world));
+    cr_assert(comes_true(refused_once, &world));
+    expect_held(&world);
     cr_expect(comes_true(is_committed, &world), "once it is permitted again");
-    cr_expect_geq(written(&world, "chat.dead"), 1);
-    cr_expect_geq(written(&world, "chat.replies"), 1);
+    cr_expect(is_written(&world));
     end_world(&world);
+}
+
+Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)
+{
+    hold_one_back("chat.dead", reply_is_written, letter_is_written);
+}
+
+Test(intake, a_reply_that_cannot_be_written_holds_the_commit, .timeout = 120)
+{
+    hold_one_back("chat.replies", letter_is_written, reply_is_written);
+}
+
+Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
+{
+    struct world world;
+    begin_planned(&world, &(struct plan){.partitions = 2, .brokers = 2});
+    lead(&world, "chat.replies", 1, 2);
+    lead(&world, "chat.dead", 1, 2);
+    rd_kafka_mock_broker_push_request_error_rtts(world.cluster, 2, PRODUCE, 2, RD_KAFKA_RESP_ERR_NO_ERROR, LATE_MS, RD_KAFKA_RESP_ERR_NO_ERROR, LATE_MS);
+    produce_value(&world, 0, "not a job");
+    cr_assert_eq(rd_kafka_flush(world.client, LIMIT_MS), 0);
+    cr_assert(comes_true(reply_is_written, &world), "and the broker says nothing of it");
+    expect_held(&world);
+    cr_expect_geq(publisher_pending(world.service.publisher), 1, "it hasn't yet");
+    cr_expect(comes_true(is_committed, &world), "when it has");
+    end_world(&world);
+}
+
+/* ---- what is read ahead ---- */
+
+/* The buffer is full with three jobs; the other records of their batch are with the client. A pause would throw them away, and
+ * the broker, which is gone, would have to be asked again. */
+Test(intake, a_full_buffer_throws_nothing_away, .timeout = 120)
+{
+    enum { RECORDS = 50 };
+    struct world world;
+    begin_planned(&world, &(struct plan){.partitions = 1, .brokers = 2, .more = {"worker.buffered_jobs_max=1"}});
+    lead(&world, "chat.jobs", 1, 2);
+    produce(&world, 0, "", RECORDS);
+    cr_assert(comes_true(buffer_is_full, &world));
+    cr_assert_eq(rd_kafka_mock_broker_set_down(world.cluster, 2), 0);
+    for (int i = 0; i < RECORDS; i++) {
+        struct task *task = take(&world);
+        cr_expect_eq(task->record.offset, i);
+        cr_expect_leq(metric_get(METRIC_jobs_alive), 3);
+        finish(&world, task);
+    }
+    cr_assert_eq(rd_kafka_mock_broker_set_up(world.cluster, 2), 0);
+    end_world(&world);
+}
+
+/* Every batch fills the queue to its bound. librdkafka alone would look at it again after a second. */
+static void read_at_the_bound(const char *bound)
+{
+    enum { BATCH = 25, BATCHES = 40, REST_MS = 1000 };
+    struct world world;
+    begin_planned(&world, &(struct plan){.partitions = 1, .batch_records = "25", .more = {bound, "kafka.fetch.message.max.bytes=100"}});
+    intake_hold(world.intake, true);
+    produce(&world, 0, "", BATCH * BATCHES);
+    int64_t received = metric_get(METRIC_jobs_received_total);
+    int64_t began_ms = clock_mono_ms();
+    intake_hold(world.intake, false);
+    for (int i = 0; i < BATCH * BATCHES; i++) {
+        struct task *task = take(&world);
+        cr_assert_eq(task->record.offset, i);
+        finish(&world, task);
+    }
+    cr_expect_lt(clock_mono_ms() - began_ms, (int64_t)BATCHES * REST_MS / 2);
+    cr_expect_eq(metric_get(METRIC_jobs_received_total) - received, BATCH * BATCHES);
+    cr_expect_eq(metric_get(METRIC_jobs_duplicate_offset_total), 0);
+    end_world(&world);
+}
+
+Test(intake, reading_goes_on_after_as_many_records_as_are_read_ahead, .timeout = 120)
+{
+    read_at_the_bound("kafka.queued.min.messages=20");
+}
+
+Test(intake, reading_goes_on_after_as_many_bytes_as_are_read_ahead, .timeout = 120)
+{
+    read_at_the_bound("kafka.queued.max.messages.kbytes=1");
+}
+
+Test(intake, it_may_rest_once_a_bound_was_taken_or_some_was_thrown_away)
+{
+    struct fetch_rest rest;
+    fetch_rest_init(&rest, 3, 1000);
+    for (int i = 0; i < 2; i++)
+        fetch_rest_note_taken(&rest, 10);
+    cr_expect(!fetch_rest_is_likely(&rest));
+    fetch_rest_note_taken(&rest, 10);
+    cr_expect(fetch_rest_is_likely(&rest), "three records");
+    fetch_rest_note_woken(&rest);
+    cr_expect(fetch_rest_is_likely(&rest), "nothing came yet");
+    fetch_rest_note_taken(&rest, 10);
+    cr_expect(!fetch_rest_is_likely(&rest), "it is awake");
+    fetch_rest_note_taken(&rest, 990);
+    cr_expect(fetch_rest_is_likely(&rest), "a thousand bytes");
+    fetch_rest_note_woken(&rest);
+    fetch_rest_note_taken(&rest, 10);
+    fetch_rest_note_purged(&rest);
+    for (int i = 0; i < FETCH_WAKES_MAX; i++) {
+        cr_expect(fetch_rest_is_likely(&rest));
+        fetch_rest_note_woken(&rest);
+    }
+    cr_expect(!fetch_rest_is_likely(&rest), "there is nothing to read");
+    fetch_rest_note_purged(&rest);
+    cr_expect(fetch_rest_is_likely(&rest));
+}
+
+/* Beside the buffer there is as much again for everything else; what is read ahead takes less than half of it, with one answer under way. */
+Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
+{
+    static const int64_t sizes[] = {65536, 1 << 20, 64 << 20, INT64_C(1) << 34};
+    struct settings settings = {.worker = {.threads = 64, .buffered_jobs_max = 4096}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        settings.worker.buffered_bytes_max = sizes[i];
+        struct prefetch_bounds bounds = prefetch_bounds(&settings);
+        cr_expect_leq(bounds.partition_bytes, bounds.kbytes * 1024);
+        cr_expect_geq(bounds.records, 1);
+        cr_expect_leq(bounds.records, 2 * (64 + 4096));
+        if (sizes[i] >= 1 << 20)
+            cr_expect_leq(2 * bounds.kbytes * 1024 + bounds.records * 512, sizes[i] / 2);
+    }
+}
+
+Test(intake, properties_of_the_settings_win)
+{
+    static const char *const overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
+                                            "kafka.queued.min.messages=17", "kafka.queued.max.messages.kbytes=19", NULL};
+    struct settings_sources sources = {.overrides = overrides};
+    struct settings *settings;
+    struct error err;
+    rd_kafka_conf_t *conf;
+    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK);
+    cr_assert_eq(kafka_conf_make(settings, "localhost:1", RD_KAFKA_CONSUMER, &conf, &err), STATUS_OK);
+    static const char *const expected[][2] = {{"queued.min.messages", "17"}, {"queued.max.messages.kbytes", "19"}, {"fetch.message.max.bytes", "262144"}};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        char value[32] = "";
+        size_t size = sizeof value;
+        cr_assert_eq(rd_kafka_conf_get(conf, expected[i][0], value, &size), RD_KAFKA_CONF_OK);
+        cr_expect_str_eq(value, expected[i][1]);
+    }
+    rd_kafka_conf_destroy(conf);
+    settings_destroy(settings);
 }
