@@ -178,16 +178,55 @@ def test_a_source_is_asked_for_this_job(stage):
     topics = Topics(worker.bootstrap)
     try:
         topics.send({"id": "j/1", "session": "s&x=1 ü", "message": "hi", "metadata": {"user": "a/../b"}}, key="k")
-        topics.send({"id": "j2", "message": "hi", "metadata": {"user": 7}}, key="k2")
+        topics.send({"id": "j2", "message": "hi", "metadata": {"user": "7"}}, key="k2")
         topics.send({"id": "j3", "message": "hi", "metadata": {"user": ".."}}, key="k3")
         replies = topics.replies(3)
         assert {r["status"] for r in replies.values()} == {"ok"}
         asked = {a["query"]["j"]: a for a in sources.asked}
         assert set(asked) == {"j/1", "j2"}, "what would be a step in the path isn't asked"
         assert asked["j/1"]["path"] == "/profile/a%2F..%2Fb" and asked["j/1"]["query"]["s"] == "s&x=1 ü"
-        assert asked["j2"]["path"] == "/profile/" and asked["j2"]["query"]["s"] == "k2"
+        assert asked["j2"]["path"] == "/profile/7" and asked["j2"]["query"]["s"] == "k2"
         assert asked["j2"]["headers"]["Authorization"] == "Bearer sesame" and "sesame" not in worker.text()
         worker.wait_event("context_failed", job="j3", context="profile", code="bad_url")
+    finally:
+        sources.end()
+
+
+NOTHING = {"missing": {}, "empty": {"user": ""}, "blank": {"user": " \u00a0\t"}, "a number": {"user": 7}, "null": {"user": None}, "a step": {"user": ".."}, "dots": {"user": "..."}}
+
+
+@pytest.mark.parametrize("where", ["/profile/{user}", "/profile?user={user}"])
+def test_what_a_job_brings_nothing_for_is_not_asked(stage, where):
+    """Behind /profile/ stand all the profiles."""
+    sources = Sources(profile=Answer("everybody's"))
+    worker = stage.worker(stage.redis(), sim := stage.simulator(), **{"llm.contexts": "profile", "context.profile.url": sources.url + where})
+    topics = Topics(worker.bootstrap)
+    in_path = "?" not in where
+    brought = {name: metadata for name, metadata in NOTHING.items() if in_path or set(str(metadata.get("user"))) != {"."}}
+    try:
+        for name, metadata in brought.items():
+            topics.send({"id": name, "message": "hi", "metadata": metadata}, key=name)
+        topics.send({"id": "good", "message": "hi", "metadata": {"user": "me"}}, key="good")
+        assert {reply["status"] for reply in topics.replies(len(brought) + 1).values()} == {"ok"}
+        assert [asked["raw"] for asked in sources.asked] == [where.replace("{user}", "me")]
+        assert sum("everybody's" in json.dumps(request["body"]) for request in sim.get("/sim/requests?last=99")) == 1
+        for name in brought:
+            (event,) = worker.events("context_failed", job=name)
+            assert event["code"] == ("bad_url" if "." in str(brought[name].get("user")) else "empty_placeholder")
+    finally:
+        sources.end()
+
+
+def test_a_job_without_what_a_required_context_is_asked_for_says_so(stage):
+    sources = Sources(profile=Answer("everybody's"))
+    worker = stage.worker(stage.redis(), sim := stage.simulator(), **{"llm.contexts": "profile", "context.profile.required": "true",
+                                                                      "context.profile.url": sources.url + "/profile/{user}"})
+    topics = Topics(worker.bootstrap)
+    try:
+        topics.send({"id": "nobody", "message": "hi"}, key="s")
+        error = topics.reply_of("nobody")["error"]
+        assert error["code"] == "empty_placeholder" and "profile" in error["message"] and "metadata.user" in error["message"]
+        assert sources.asked == [] and sim.stats()["requests"] == 0
     finally:
         sources.end()
 

@@ -28,41 +28,54 @@ Test(template, a_brace_that_is_not_around_a_name_is_text)
 Test(context_url, values_are_encoded_so_that_they_stay_values)
 {
     static const struct {
-        const char *template, *session, *user, *want; /* NULL: refused */
-    } rows[] = {{"http://h/p", "s", "u", "http://h/p"},
-                {"http://h/p/{session}?u={user}&j={job}", "s-1", "me", "http://h/p/s-1?u=me&j=j_1"},
-                {"http://h/{session}/{session}", "a~b", "", "http://h/a~b/a~b"},
-                {"http://h/p?u={user}", "", "a b&c=d#e?f/g%h+i", "http://h/p?u=a%20b%26c%3Dd%23e%3Ff%2Fg%25h%2Bi"},
-                {"http://h/p?u={user}", "", "{session}", "http://h/p?u=%7Bsession%7D"},
-                {"http://h/p?u={user}", "", "\xc3\xa9\n\x7f", "http://h/p?u=%C3%A9%0A%7F"},
-                {"http://h/p?u={user}", "", "a\r\nHost: evil", "http://h/p?u=a%0D%0AHost%3A%20evil"},
-                {"http://h/p/{user}", "", "", "http://h/p/"},
-                {"http://h/p/{user}/x", "", "..", NULL},
-                {"http://h/p/{user}", "", ".", NULL},
-                {"http://h/{session}{user}/x", ".", ".", NULL},
-                {"http://h/p/{user}/x", "", "...", "http://h/p/.../x"},
-                {"http://h/p/{user}/x", "", "../..", "http://h/p/..%2F../x"},
-                {"http://h/p/v.{user}/x", "", ".", "http://h/p/v../x"},
-                {"http://h?u={user}", "", "..", "http://h?u=.."},
-                {"http://h/p?u={user}/../x", "", "..", "http://h/p?u=../../x"}};
+        const char *template, *session, *user, *want; /* NULL: refused, and why */
+        const char *code;
+    } rows[] = {{"http://h/p", "s", "u", "http://h/p", NULL},
+                {"http://h/p/{session}?u={user}&j={job}", "s-1", "me", "http://h/p/s-1?u=me&j=j_1", NULL},
+                {"http://h/{session}/{session}", "a~b", "", "http://h/a~b/a~b", NULL},
+                {"http://h/p?u={user}", "", "a b&c=d#e?f/g%h+i", "http://h/p?u=a%20b%26c%3Dd%23e%3Ff%2Fg%25h%2Bi", NULL},
+                {"http://h/p?u={user}", "", "{session}", "http://h/p?u=%7Bsession%7D", NULL},
+                {"http://h/p?u={user}", "", "\xc3\xa9\n\x7f", "http://h/p?u=%C3%A9%0A%7F", NULL},
+                {"http://h/p?u={user}", "", "a\r\nHost: evil", "http://h/p?u=a%0D%0AHost%3A%20evil", NULL},
+                {"http://h/{session}/{session}", "", "u", NULL, "empty_placeholder"},
+                {"http://h/p/{user}", "", "", NULL, "empty_placeholder"},
+                {"http://h/p/{user}/x", "", "", NULL, "empty_placeholder"},
+                {"http://h/p/a{user}b", "", "", NULL, "empty_placeholder"},
+                {"http://h/p?u={user}", "", "", NULL, "empty_placeholder"},
+                {"http://h/p?u={user}&j={job}", "", " \t\r\n", NULL, "empty_placeholder"},
+                {"http://h/p/{user}", "", "\x01\x7f", NULL, "empty_placeholder"},
+                {"http://h/p/{user}", "", "\xc2\xa0\xe2\x80\x83\xe2\x80\x8b\xe3\x80\x80\xef\xbb\xbf", NULL, "empty_placeholder"}, /* blanks of Unicode */
+                {"http://h/p/{user}", "", "\xc3\xa0", "http://h/p/%C3%A0", NULL},
+                {"http://h/p/{user}", "", " .. ", NULL, "bad_url"},
+                {"http://h/p/{user}/x", "", "..", NULL, "bad_url"},
+                {"http://h/p/{user}", "", ".", NULL, "bad_url"},
+                {"http://h/{session}{user}/x", ".", ".", NULL, "bad_url"},
+                {"http://h/p/{user}/x", "", "...", NULL, "bad_url"},
+                {"http://h/p/{user}/x", "", "../..", "http://h/p/..%2F../x", NULL},
+                {"http://h/p/v.{user}/x", "", ".", NULL, "bad_url"},
+                {"http://h/p/.{user}/x", "", "a", "http://h/p/.a/x", NULL},
+                {"http://h/p/../{user}/x", "", "a", NULL, "bad_url"},
+                {"http://h?u={user}", "", "..", "http://h?u=..", NULL},
+                {"http://h/p?u={user}/../x", "", "..", "http://h/p?u=../../x", NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct context_values values = {.session = rows[i].session, .user = rows[i].user, .job = "j_1"};
-        AUTO_FREE char *got = context_url_fill(rows[i].template, &values);
-        if (rows[i].want == NULL)
-            cr_expect_null(got, "%s with %s became %s", rows[i].template, rows[i].user, got);
-        else
-            cr_expect_str_eq(got != NULL ? got : "(refused)", rows[i].want);
+        struct error err = {0};
+        AUTO_FREE char *got = context_url_fill(rows[i].template, &values, &err);
+        cr_expect_str_eq(got != NULL ? got : "(refused)", rows[i].want != NULL ? rows[i].want : "(refused)", "%s with %s became %s", rows[i].template, rows[i].user, got);
+        cr_expect_str_eq(err.code, rows[i].code != NULL ? rows[i].code : "", "%s with %s", rows[i].template, rows[i].user);
+        cr_expect(got != NULL || err.class == ERROR_PERMANENT);
     }
 }
 
 Test(context_url, every_byte_but_the_unreserved_is_encoded)
 {
     for (int c = 1; c < 256; c++) {
-        char value[] = {(char)c, '\0'}, want[32];
+        char value[] = {'v', (char)c, '\0'}, want[32];
+        struct error err = {0};
         bool plain = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~", c) != NULL;
-        snprintf(want, sizeof want, plain ? "http://h/?%c" : "http://h/?%%%02X", c);
+        snprintf(want, sizeof want, plain ? "http://h/?v%c" : "http://h/?v%%%02X", c);
         struct context_values values = {.session = value, .user = "", .job = ""};
-        AUTO_FREE char *got = context_url_fill("http://h/?{session}", &values);
+        AUTO_FREE char *got = context_url_fill("http://h/?{session}", &values, &err);
         cr_expect_str_eq(got, want);
     }
 }

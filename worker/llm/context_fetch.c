@@ -61,13 +61,11 @@ static void start(struct fetching *f, size_t index, const struct context_values 
     struct error why = {0};
     int64_t patience_ms = clock_mono_ms() + context->timeout_ms;
     METRIC_INC(context_fetches_total);
-    source->url = context_url_fill(context->url, values);
+    source->url = context_url_fill(context->url, values, &why);
     source->body = context_body(context->send, question->job, values->user[0] != '\0' ? values->user : NULL);
     source->request = (struct http_request){.url = source->url, .body = source->body, .until_ms = question->until_ms < patience_ms ? question->until_ms : patience_ms};
     enum status status = STATUS_FAILED;
-    if (source->url == NULL)
-        error_set(&why, ERROR_PERMANENT, "bad_url", "a value that the job brings would be a step (. or ..) in the url's path");
-    else
+    if (source->url != NULL)
         status = http_call_start(f->seat, http_target_of_context(question->settings, index), &source->request, &why);
     if (status != STATUS_OK)
         end_failed(f, index, &failure, &why);

@@ -28,7 +28,7 @@ struct context_question {
 
 /* OK: *ret_prompt is the text for the request, the caller's; NULL: nothing came. FAILED: *err names the source, and *ret_failure is
  * what the retry rule needs:
- *   permanent    moderation_refused; bad_url, response_too_large, http_4xx
+ *   permanent    moderation_refused; empty_placeholder, bad_url, response_too_large, http_4xx
  *   retriable    timeout, connection_lost, invalid_response (not UTF-8, no verdict), http_5xx
  *   unavailable  connection_failed, dns_failed, tls_failed, no_resources, http_503, http_529
  *   cancelled */

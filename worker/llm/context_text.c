@@ -53,21 +53,72 @@ static bool has_steps(const char *url)
     return false;
 }
 
-char *context_url_fill(const char *template, const struct context_values *values)
+/* Of UTF-8: what shows nothing, and is taken for nothing by many who read it: white space, controls, zero width. 0: it shows. */
+static size_t blank_size(const char *at)
+{
+    static const char *const blanks[] = {"\xc2\xa0", "\xc2\xad", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf"};
+    unsigned char c = (unsigned char)*at;
+    if (c != '\0' && (c <= ' ' || c == 0x7f))
+        return 1;
+    if (c == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0) /* U+0080 to U+009F: controls */
+        return 2;
+    if (c == 0xe2 && (unsigned char)at[1] == 0x80 && (unsigned char)at[2] >= 0x80 && (unsigned char)at[2] <= 0x8f) /* U+2000 to U+200F: spaces, marks */
+        return 3;
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+        if (strncmp(at, blanks[i], strlen(blanks[i])) == 0)
+            return strlen(blanks[i]);
+    return 0;
+}
+
+/* dots: nothing but them, and what is blank. */
+static bool says_nothing(const char *value, bool dots)
+{
+    while (*value != '\0') {
+        size_t size = dots && *value == '.' ? 1 : blank_size(value);
+        if (size == 0)
+            return false;
+        value += size;
+    }
+    return true;
+}
+
+static const char *value_of(const struct template_part *part, const struct context_values *values)
+{
+    return template_part_is(part, "session") ? values->session
+           : template_part_is(part, "user")  ? values->user
+           : template_part_is(part, "job")   ? values->job
+                                             : NULL;
+}
+
+static bool has_query(const struct text_buffer *url)
+{
+    return url->size > 0 && memchr(url->bytes, '?', url->size) != NULL;
+}
+
+char *context_url_fill(const char *template, const struct context_values *values, struct error *err)
 {
     struct text_buffer url = {0};
     for (struct template_part part; template_next(&template, &part);) {
-        if (template_part_is(&part, "session"))
-            append_encoded(&url, values->session);
-        else if (template_part_is(&part, "user"))
-            append_encoded(&url, values->user);
-        else if (template_part_is(&part, "job"))
-            append_encoded(&url, values->job);
-        else
+        const char *value = value_of(&part, values);
+        if (value == NULL) {
             text_buffer_append(&url, part.text, part.size);
+        } else if (says_nothing(value, false)) {
+            (void)error_set(err, ERROR_PERMANENT, "empty_placeholder", "not asked: the job brings nothing for {%.*s} in the url%s", (int)part.size, part.text,
+                            template_part_is(&part, "user") ? "; its metadata.user must be a text" : "");
+            text_buffer_finish(&url);
+            return NULL;
+        } else if (!has_query(&url) && says_nothing(value, true)) {
+            (void)error_set(err, ERROR_PERMANENT, "bad_url", "not asked: what the job brings for {%.*s} is nothing but dots, a step in the url's path", (int)part.size, part.text);
+            text_buffer_finish(&url);
+            return NULL;
+        } else {
+            append_encoded(&url, value);
+        }
     }
-    if (has_steps(url.bytes))
+    if (has_steps(url.bytes)) {
+        (void)error_set(err, ERROR_PERMANENT, "bad_url", "not asked: with what the job brings, the url's path would hold a step (. or ..)");
         text_buffer_finish(&url);
+    }
     return url.bytes;
 }
 

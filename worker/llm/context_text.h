@@ -19,9 +19,11 @@ struct context_values {
 char *context_user(const char *metadata) MUST_CHECK;
 
 /* template with the values percent-encoded (RFC 3986: all but the unreserved) in the places of {session}, {user} and {job}. Owned
- * by the caller. NULL: its path would hold a "." or "..", which no encoding keeps from being taken for a step: one job would be
- * told of another's. */
-char *context_url_fill(const char *template, const struct context_values *values) MUST_CHECK;
+ * by the caller. NULL: this job has nothing to ask there, and *err, permanent, says why:
+ *   empty_placeholder  a value is empty or blank: behind /users/ stand all users, and behind ?session= all sessions
+ *   bad_url            the path would hold a "." or "..", which no encoding keeps from being taken for a step, or a value within it
+ *                      is nothing but dots: one job would be told of another's */
+char *context_url_fill(const char *template, const struct context_values *values, struct error *err) MUST_CHECK;
 
 /* What a source is told of the job, as JSON: owned by the caller; NULL: nothing is sent.
  *   input     {"input":TEXT}: the texts of the new user messages, those of parts too, a line end between any two
