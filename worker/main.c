@@ -247,7 +247,7 @@ static enum status make_parts(struct process *process, const struct settings *se
     name_incarnation(&service->store.self, settings);
     if (startup_raise_file_limit(settings->worker.threads, err) != STATUS_OK ||
         redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
-        http_targets_pool(settings, &service->http, err) != STATUS_OK)
+        http_targets_pool(settings, (size_t)settings->worker.threads, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
     service->llm = llm_client_create(settings, service->http);
     if (is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)

@@ -140,23 +140,60 @@ class Simulator(Process):
             pass
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+def certificate(folder: Path, name: str, *hosts: str) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and these hosts that vouches for itself, and its key."""
     crt, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", crt], check=True, capture_output=True)
+                    "-addext", ",".join(["subjectAltName=IP:127.0.0.1", *(f"DNS:{host}" for host in hosts)]), "-keyout", key, "-out", crt], check=True, capture_output=True)
     return crt, key
 
 
 class TlsFront(Process):
-    """The same LLM over https, with a certificate of its own authority: `ca`."""
+    """The same LLM over https, with a certificate of its own authority, `ca`, for 127.0.0.1 and hosts."""
 
-    def __init__(self, folder: Path, llm):
-        (self.ca, key), port_file = certificate(folder, "front"), folder / "front.port"
-        super().__init__("front", folder, [sys.executable, ROOT / "tests/lib/tls_front.py", self.ca, key, str(llm.port), port_file])
+    def __init__(self, folder: Path, llm, *hosts: str, name: str = "front"):
+        (self.ca, key), port_file = certificate(folder, name, *hosts), folder / f"{name}.port"
+        self.named = folder / f"{name}.named"
+        super().__init__(name, folder, [sys.executable, ROOT / "tests/lib/tls_front.py", self.ca, key, str(llm.port), port_file, self.named])
         self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the front's port"))
         self.url = f"https://127.0.0.1:{self.port}/v1"
         self.model = llm.model
+
+
+class NameService:
+    """What the worker's names lead to (tests/preload/name_service.c); `env` is for the worker."""
+
+    def __init__(self, folder: Path, **names: str):
+        """names: with _ for a dot; what each is, as the file of names says it."""
+        self.file, self.names = folder / "names", {name.replace("_", "."): says for name, says in names.items()}
+        self.env = {"LD_PRELOAD": str(BIN / "test" / "name_service.so"), "CHAT_TEST_NAMES": str(self.file)}
+        if "asan" in str(BIN) or "tsan" in str(BIN):
+            self.env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        self.say()
+
+    def say(self, **names: str) -> None:
+        self.names.update({name.replace("_", "."): says for name, says in names.items()})
+        whole = self.file.with_suffix(".new")
+        whole.write_text("".join(f"{name} {says}\n" for name, says in self.names.items()))
+        whole.rename(self.file)
+
+    def asked(self, name: str) -> int:
+        """How often the name was looked up."""
+        asked = Path(f"{self.file}.asked")
+        return asked.read_text().splitlines().count(name) if asked.exists() else 0
+
+
+class Proxy(Process):
+    """An HTTP proxy that reaches the same machine whatever it is asked for; `asked` are its requests."""
+
+    def __init__(self, folder: Path, *options: str, name: str = "proxy"):
+        port_file, self.journal = folder / f"{name}.port", folder / f"{name}.journal"
+        super().__init__(name, folder, [sys.executable, ROOT / "tests/lib/proxy.py", port_file, self.journal, *options])
+        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the proxy's port"))
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def asked(self) -> list[dict]:
+        return [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
 
 
 class Model(Process):

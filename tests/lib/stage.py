@@ -37,8 +37,11 @@ class Stage:
     def scripted(self, script):
         return self._add(scripted.Scripted(script))
 
-    def tls_front(self, llm):
-        return self._add(parts.TlsFront(self.folder, llm))
+    def tls_front(self, llm, *hosts, **options):
+        return self._add(parts.TlsFront(self.folder, llm, *hosts, **options))
+
+    def proxy(self, *options, **named):
+        return self._add(parts.Proxy(self.folder, *options, **named))
 
     def kafka(self, **server):
         return self._add(parts.Kafka(self.folder, **server))

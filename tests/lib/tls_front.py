@@ -1,4 +1,5 @@
-"""Ends TLS and passes the bytes on: tls_front.py CERTIFICATE KEY TO_PORT PORT_FILE, on loopback."""
+"""Ends TLS and passes the bytes on: tls_front.py CERTIFICATE KEY TO_PORT PORT_FILE NAMED, on loopback. The host that each client
+names (SNI) is a line of NAMED."""
 import asyncio
 import ssl
 import sys
@@ -16,8 +17,14 @@ async def pump(reader, writer):
         writer.close()
 
 
-async def main(certificate, key, to_port, port_file):
+async def main(certificate, key, to_port, port_file, named):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def note(_, host, __):
+        with open(named, "a") as journal:
+            journal.write(f"{host}\n")
+
+    context.sni_callback = note
     context.load_cert_chain(certificate, key)
 
     async def serve(reader, writer):

@@ -44,6 +44,8 @@ struct provider_settings {
     int64_t requests_per_minute, tokens_per_minute; /* of all workers together; 0: no limit */
     int64_t burst_ms;
     char *params; /* JSON object text, or NULL */
+    char *proxy;  /* NULL or "none"; "environment"; a URL */
+    char *ca_file; /* NULL: the system's authorities */
 };
 
 /* One each [context.NAME]: where a text for the prompt, or a verdict on the job, is fetched. */
@@ -56,6 +58,7 @@ struct context_settings {
     int64_t timeout_ms;
     int64_t bytes_max;
     char *api_key; /* NULL: none */
+    char *proxy, *ca_file; /* as a provider's */
 };
 
 #define PROVIDERS_MAX 8

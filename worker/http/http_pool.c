@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "http/http_address.h"
+#include "http/proxy_choice.h"
 #include "http/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
@@ -105,14 +107,78 @@ static void add_header(struct curl_slist **headers, const char *text)
     *headers = longer;
 }
 
-static void target_init(struct http_place *target, const struct http_target *from)
+static enum status blame(const struct http_target *target, const char *setting, const struct error *why, struct error *err)
 {
-    *target = (struct http_place){.url = from->url != NULL ? xstrdup(from->url) : NULL,
-                              .connect_timeout_ms = from->connect_timeout_ms,
-                              .response_bytes_max = from->response_bytes_max};
+    return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? " " : "", why->message);
+}
+
+/* One trust for each ca_file, and one for all without. */
+static enum status find_trust(struct http_world *world, const struct http_target *target, struct http_place *place, struct error *err)
+{
+    struct error why = {0};
+    for (struct http_place *each = world->places; each < place; each++) {
+        bool same = (each->ca_file == NULL) == (target->ca_file == NULL) && (target->ca_file == NULL || strcmp(each->ca_file, target->ca_file) == 0);
+        if (each->trust != NULL && same) {
+            place->trust = each->trust;
+            return STATUS_OK;
+        }
+    }
+    if (tls_trust_create(target->ca_file, &place->trust, &why) != STATUS_OK)
+        return blame(target, "", &why, err);
+    place->owns_trust = true;
+    return STATUS_OK;
+}
+
+/* Whom libcurl will want the addresses of: the proxy where there is one (it looks up the rest itself), else the server. */
+static enum status find_hosts(struct http_world *world, const struct http_target *target, struct http_place *place, struct error *err)
+{
+    struct error why = {0};
+    struct http_address server, proxy = {0};
+    if (http_address_parse(target->url, &server, &why) != STATUS_OK)
+        return blame(target, "url", &why, err);
+    enum status status = proxy_choose(target->proxy, target->url, &place->proxy, &why);
+    if (status == STATUS_OK && place->proxy != NULL)
+        status = http_address_parse(place->proxy, &proxy, &why);
+    if (status == STATUS_OK) {
+        const struct http_address *asked = place->proxy != NULL ? &proxy : &server;
+        if (!asked->is_literal && asked->port != NULL) {
+            place->host = resolver_host(world->resolver, asked->host);
+            place->host_name = xstrdup(asked->host);
+            place->host_port = xasprintf("%s:%s", asked->host, asked->port);
+        }
+        bool tls = strcasecmp(server.scheme, "https") == 0 || (place->proxy != NULL && strcasecmp(proxy.scheme, "https") == 0);
+        if (tls || target->ca_file != NULL)
+            status = find_trust(world, target, place, err);
+    } else {
+        status = blame(target, "proxy", &why, err);
+    }
+    http_address_finish(&server);
+    http_address_finish(&proxy);
+    return status;
+}
+
+static enum status place_init(struct http_world *world, const struct http_target *from, struct http_place *place, struct error *err)
+{
+    *place = (struct http_place){.url = xstrdup(from->url),
+                                 .ca_file = from->ca_file != NULL ? xstrdup(from->ca_file) : NULL,
+                                 .connect_timeout_ms = from->connect_timeout_ms,
+                                 .response_bytes_max = from->response_bytes_max};
     for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
-        add_header(&target->headers, *header);
-    add_header(&target->headers, "Expect:"); /* saves a round trip before a long body */
+        add_header(&place->headers, *header);
+    add_header(&place->headers, "Expect:"); /* saves a round trip before a long body */
+    return find_hosts(world, from, place, err);
+}
+
+static void place_finish(struct http_place *place)
+{
+    curl_slist_free_all(place->headers);
+    if (place->owns_trust)
+        tls_trust_destroy(place->trust);
+    free(place->url);
+    free(place->ca_file);
+    free(place->proxy);
+    free(place->host_name);
+    free(place->host_port);
 }
 
 /* So that a first wave of calls has only its connections to make. */
@@ -127,11 +193,6 @@ static void prepare_seats(struct http_pool *pool, size_t count)
         push_hottest(pool, seat);
         mutex_unlock(&pool->mutex);
     }
-}
-
-static bool is_https(const struct http_target *target)
-{
-    return target->url == NULL || strncasecmp(target->url, "https:", 6) == 0;
 }
 
 enum status http_pool_create(const struct http_target *targets, size_t count, size_t seats_prepared, struct http_pool **ret, struct error *err)
@@ -150,12 +211,13 @@ enum status http_pool_create(const struct http_target *targets, size_t count, si
     curl_share_setopt(pool->world.share, CURLSHOPT_USERDATA, pool);
     curl_share_setopt(pool->world.share, CURLSHOPT_LOCKFUNC, share_lock);
     curl_share_setopt(pool->world.share, CURLSHOPT_UNLOCKFUNC, share_unlock);
-    curl_share_setopt(pool->world.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
     curl_share_setopt(pool->world.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    pool->world.resolver = resolver_create(getaddrinfo, freeaddrinfo);
     for (size_t i = 0; i < count; i++) {
-        target_init(&pool->world.places[i], &targets[i]);
-        if (is_https(&targets[i]) && pool->world.trust == NULL && (pool->world.trust = tls_trust_create()) == NULL)
-            abort(); /* memory */
+        if (place_init(&pool->world, &targets[i], &pool->world.places[i], err) != STATUS_OK) {
+            http_pool_destroy(pool);
+            return STATUS_FAILED;
+        }
     }
     prepare_seats(pool, seats_prepared);
     *ret = pool;
@@ -171,13 +233,11 @@ void http_pool_destroy(struct http_pool *pool)
         unlink_seat(pool, seat);
         http_seat_destroy(seat);
     }
-    for (size_t i = 0; i < pool->world.count; i++) {
-        curl_slist_free_all(pool->world.places[i].headers);
-        free(pool->world.places[i].url);
-    }
+    for (size_t i = 0; i < pool->world.count; i++)
+        place_finish(&pool->world.places[i]);
     free(pool->world.places);
+    resolver_destroy(pool->world.resolver);
     curl_share_cleanup(pool->world.share);
-    tls_trust_destroy(pool->world.trust);
     for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
         mutex_destroy(&pool->share_mutexes[i]);
     mutex_destroy(&pool->mutex);

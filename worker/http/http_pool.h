@@ -1,5 +1,5 @@
 /* Lends seats (http_seat.h) last in, first out, so that the hottest connections are used again and idle ones age out. Holds
- * what they share: where calls go, the DNS cache, TLS sessions and the trusted certificates. Any thread. */
+ * what they share: where calls go, the addresses of hosts, TLS sessions and the trusted certificates. Any thread. */
 #ifndef CHAT_HTTP_HTTP_POOL_H
 #define CHAT_HTTP_HTTP_POOL_H
 
@@ -9,14 +9,17 @@ struct http_pool;
 
 /* Copied by http_pool_create. */
 struct http_target {
-    const char *url; /* NULL: each call brings its own */
+    const char *name; /* for messages: "provider main" */
+    const char *url; /* a call may bring another, of the same host */
     const char *const *headers; /* NULL-terminated "Name: value" */
+    const char *proxy;   /* as the setting says it (proxy_choice.h) */
+    const char *ca_file; /* NULL: tls_trust.h says which authorities */
     int64_t connect_timeout_ms; /* with DNS and TLS */
     size_t response_bytes_max;  /* of a body; of an error's 64 KiB at most */
 };
 
-/* Before other threads. seats_prepared: made at once, with what target 0 needs, two descriptors each. FAILED: fatal, libcurl
- * can't start. */
+/* Before other threads. seats_prepared: made at once, with what target 0 needs, two descriptors each. FAILED: permanent, a url, proxy
+ * or ca_file that can't be used; fatal, libcurl can't start. */
 enum status http_pool_create(const struct http_target *targets, size_t count, size_t seats_prepared, struct http_pool **ret,
                              struct error *err) MUST_CHECK;
 void http_pool_destroy(struct http_pool *pool); /* all seats back; NULL is fine */

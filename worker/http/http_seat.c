@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,7 +24,8 @@
 int http_call_status(const struct http_call *call)
 {
     long status = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (call->went_out) /* else the handle still tells of the call before */
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     return (int)status;
 }
 
@@ -127,6 +129,7 @@ void http_seat_destroy(struct http_seat *seat)
         return;
     for (size_t i = 0; i < seat->count; i++) {
         curl_easy_cleanup(seat->calls[i].easy);
+        curl_slist_free_all(seat->calls[i].addresses);
         free(seat->calls[i].body);
     }
     curl_multi_cleanup(seat->multi);
@@ -136,8 +139,7 @@ void http_seat_destroy(struct http_seat *seat)
 static void set_options(struct http_call *call, const struct http_world *world, const struct http_place *target)
 {
     CURL *easy = call->easy;
-    if (target->url != NULL)
-        curl_easy_setopt(easy, CURLOPT_URL, target->url);
+    curl_easy_setopt(easy, CURLOPT_URL, target->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_VERSION);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -147,9 +149,11 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(easy, CURLOPT_SHARE, world->share);
-    if (world->trust != NULL)
-        tls_trust_use(world->trust, easy);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
+    if (target->trust != NULL)
+        tls_trust_use(target->trust, easy);
+    /* Both are given always: without them libcurl asks the environment. */
+    curl_easy_setopt(easy, CURLOPT_PROXY, target->proxy != NULL ? target->proxy : "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
@@ -158,10 +162,6 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* A call that ends while a name is being resolved doesn't wait for the resolver's thread. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->problem);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
@@ -203,6 +203,49 @@ struct http_call *http_seat_call(struct http_seat *seat, size_t target)
     return &seat->calls[target];
 }
 
+static const struct http_place *place_of(const struct http_seat *seat, const struct http_call *call)
+{
+    return &seat->world->places[call - seat->calls];
+}
+
+/* libcurl keeps them for as long as the handle, and asks nobody. */
+static void use_addresses(struct http_call *call, const struct http_place *place, const char *addresses)
+{
+    AUTO_FREE char *entry = xasprintf("%s:%s", place->host_port, addresses);
+    struct curl_slist *list = curl_slist_append(NULL, entry);
+    if (list == NULL)
+        abort(); /* memory */
+    curl_easy_setopt(call->easy, CURLOPT_RESOLVE, list);
+    curl_slist_free_all(call->addresses);
+    call->addresses = list;
+}
+
+/* True: it can go out. */
+static bool is_resolved(struct http_seat *seat, struct http_call *call)
+{
+    const struct http_place *place = place_of(seat, call);
+    struct resolver_answer answer = {.version = call->addresses_version};
+    if (place->host == NULL)
+        return true;
+    if (call->resolve_error != 0 || resolver_ask(place->host, &call->wait, seat->multi, clock_mono_ms(), &answer, &call->resolve_error) != RESOLVER_KNOWN)
+        return false;
+    AUTO_FREE char *addresses = answer.addresses;
+    call->addresses_version = answer.version;
+    if (addresses != NULL)
+        use_addresses(call, place, addresses);
+    return true;
+}
+
+/* False: libcurl can't go on. */
+static bool send_out(struct http_seat *seat, struct http_call *call)
+{
+    int64_t left_ms = call->started_ms + place_of(seat, call)->connect_timeout_ms - clock_mono_ms();
+    curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
+    call->went_out = curl_multi_add_handle(seat->multi, call->easy) == CURLM_OK;
+    seat->broken = seat->broken || !call->went_out;
+    return call->went_out;
+}
+
 enum status http_call_start(struct http_seat *seat, size_t target, const struct http_request *request, struct error *err)
 {
     struct http_call *call = &seat->calls[target];
@@ -211,6 +254,8 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
         return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no memory for another call");
     call->request = request;
     call->end = HTTP_RUNNING;
+    call->went_out = false;
+    call->resolve_error = 0;
     call->body_size = call->body_capacity = 0;
     call->body_too_large = call->is_event_stream = false;
     call->retry_after_ms[0] = call->retry_after[0] = call->problem[0] = '\0';
@@ -226,11 +271,12 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
     } else {
         curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
     }
-    if (curl_multi_add_handle(seat->multi, call->easy) != CURLM_OK) {
+    bool resolved = is_resolved(seat, call);
+    if (resolved && !send_out(seat, call)) {
         call->request = NULL;
-        seat->broken = true;
         return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
     }
+    seat->unresolved += !resolved;
     seat->running++;
     return STATUS_OK;
 }
@@ -245,8 +291,17 @@ void http_call_progress(struct http_call *call)
 bool http_call_was_sent(const struct http_call *call)
 {
     curl_off_t sent_us = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+    if (call->went_out)
+        curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
     return sent_us > 0;
+}
+
+bool http_call_was_refused_by_proxy(const struct http_call *call)
+{
+    long status = 0;
+    if (call->went_out)
+        curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status >= 300 && !http_call_was_sent(call);
 }
 
 void http_call_end(struct http_seat *seat, size_t target)
@@ -254,9 +309,13 @@ void http_call_end(struct http_seat *seat, size_t target)
     struct http_call *call = &seat->calls[target];
     if (call->request == NULL)
         return;
-    if (call->end == HTTP_RUNNING)
+    if (call->end == HTTP_RUNNING) {
         seat->running--;
-    curl_multi_remove_handle(seat->multi, call->easy);
+        seat->unresolved -= !call->went_out;
+    }
+    resolver_leave(&call->wait);
+    if (call->went_out)
+        curl_multi_remove_handle(seat->multi, call->easy);
     call->request = NULL;
     free(steal_ptr(&call->body));
 }
@@ -264,15 +323,39 @@ void http_call_end(struct http_seat *seat, size_t target)
 /* ---- waiting ---- */
 
 /* When this call's own patience ends. */
-static int64_t limit_of(const struct http_call *call)
+static int64_t limit_of(const struct http_seat *seat, const struct http_call *call)
 {
     const struct http_request *request = call->request;
     int64_t limit = request->until_ms;
+    int64_t connected = call->started_ms + place_of(seat, call)->connect_timeout_ms;
+    if (!call->went_out)
+        return connected < limit ? connected : limit;
     if (request->sink == NULL)
         return limit;
     int64_t quiet = call->progress_ms == 0 ? request->first_ms : request->idle_ms;
     int64_t since = call->progress_ms == 0 ? call->started_ms : call->progress_ms;
     return quiet > 0 && since + quiet < limit ? since + quiet : limit;
+}
+
+static void end_call(struct http_seat *seat, struct http_call *call, enum http_end end, CURLcode code)
+{
+    call->end = end;
+    call->code = code;
+    seat->running--;
+    seat->unresolved -= !call->went_out;
+}
+
+/* Has its server moved? The next call has the name looked up. */
+static void doubt_addresses(const struct http_seat *seat, const struct http_call *call)
+{
+    const struct http_place *place = place_of(seat, call);
+    if (place->host != NULL && call->went_out && !http_call_was_sent(call))
+        resolver_doubt(place->host, call->addresses_version, clock_mono_ms());
+}
+
+static bool is_of_connecting(CURLcode code)
+{
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
 }
 
 static bool take_message(struct http_seat *seat, size_t *ret_target)
@@ -283,11 +366,32 @@ static bool take_message(struct http_seat *seat, size_t *ret_target)
         return false;
     struct http_call *call = NULL;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-    call->end = HTTP_DONE;
-    call->code = message->data.result;
-    seat->running--;
+    end_call(seat, call, HTTP_DONE, message->data.result);
+    if (is_of_connecting(call->code))
+        doubt_addresses(seat, call);
     *ret_target = (size_t)(call - seat->calls);
     return true;
+}
+
+/* Sends out what has its address by now; true: the first whose host has none has ended. */
+static bool take_unresolved(struct http_seat *seat, size_t *ret_target)
+{
+    for (size_t i = 0; i < seat->count && seat->unresolved > 0 && !seat->broken; i++) {
+        struct http_call *call = &seat->calls[i];
+        const struct http_place *place = place_of(seat, call);
+        if (call->request == NULL || call->end != HTTP_RUNNING || call->went_out)
+            continue;
+        if (is_resolved(seat, call)) {
+            seat->unresolved -= send_out(seat, call);
+        } else if (call->resolve_error != 0) {
+            snprintf(call->problem, sizeof call->problem, "Could not resolve %s: %s (%s)", place->proxy != NULL ? "proxy" : "host", place->host_name,
+                     gai_strerror(call->resolve_error));
+            end_call(seat, call, HTTP_DONE, place->proxy != NULL ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
+            *ret_target = i;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The first whose time is up; else *ret_next is when that will be. */
@@ -297,10 +401,10 @@ static bool take_timeout(struct http_seat *seat, int64_t now_ms, size_t *ret_tar
         struct http_call *call = &seat->calls[i];
         if (call->request == NULL || call->end != HTTP_RUNNING)
             continue;
-        int64_t limit_ms = limit_of(call);
+        int64_t limit_ms = limit_of(seat, call);
         if (limit_ms <= now_ms) {
-            call->end = HTTP_TIMED_OUT;
-            seat->running--;
+            end_call(seat, call, HTTP_TIMED_OUT, CURLE_OK);
+            doubt_addresses(seat, call);
             *ret_target = i;
             return true;
         }
@@ -318,7 +422,9 @@ static enum http_event wait_for_one(struct http_seat *seat, int64_t until_ms, st
             return HTTP_CANCELLED;
         if (take_message(seat, ret_target)) /* another that ended in the same turn */
             return HTTP_ENDED;
-        if (curl_multi_perform(seat->multi, &running) != CURLM_OK)
+        if (take_unresolved(seat, ret_target))
+            return HTTP_ENDED;
+        if (seat->broken || curl_multi_perform(seat->multi, &running) != CURLM_OK)
             break;
         if (running < seat->running && take_message(seat, ret_target))
             return HTTP_ENDED;

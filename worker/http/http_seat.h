@@ -4,7 +4,8 @@
  *   http_pool_take ─▶ http_call_start (target 0), (target 2) … ─▶ http_seat_wait ─▶ read http_call ─▶ http_call_end ─▶ http_pool_give
  *
  * Targets (providers, context sources) are named by their index, fixed when the pool is made (http_pool.h). A seat keeps one
- * connection a target: connections can't be shared across threads, the DNS cache and TLS sessions are. A curl multi handle
+ * connection a target: connections can't be shared across threads, addresses (resolver.h) and TLS sessions are. A call whose host is being
+ * looked up goes out when the address is there; the seat's other calls don't wait for it. A curl multi handle
  * of its own is what lets another thread end the wait at once (curl_easy_perform looks up only once a second).
  *
  * Thread: the borrower's alone. Makes no retry, and judges no status. The process ignores SIGPIPE. */
@@ -18,6 +19,7 @@
 
 #include "base/error.h"
 #include "http/http_cancel.h"
+#include "http/resolver.h"
 
 struct tls_trust;
 struct http_seat;
@@ -28,7 +30,7 @@ struct http_call;
 typedef bool http_sink(struct http_call *call, const char *data, size_t size, void *arg);
 
 struct http_request {
-    const char *url;  /* NULL: the target's */
+    const char *url;  /* NULL: the target's; it has the same host */
     const char *body; /* POSTed, the caller's until the call has ended; NULL: GET */
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
     int64_t first_ms, idle_ms; /* with a sink: until the first progress, and between two; 0: unbounded */
@@ -48,6 +50,11 @@ struct http_call {
     const struct http_request *request; /* NULL: none is under way */
     enum http_end end;
     CURLcode code;
+    bool went_out; /* it is libcurl's; before that it waits for its host's address */
+    struct resolver_wait wait;
+    int resolve_error; /* 0: none */
+    uint64_t addresses_version; /* of those that the handle has */
+    struct curl_slist *addresses;
     int64_t started_ms; /* clock_mono_ms */
     int64_t progress_ms; /* the last progress; 0: none yet */
     int64_t first_progress_ms;
@@ -81,6 +88,8 @@ struct http_call *http_seat_call(struct http_seat *seat, size_t target);
 int http_call_status(const struct http_call *call);
 /* Was any of the request sent? Without, the server had no chance. */
 bool http_call_was_sent(const struct http_call *call);
+/* Did a proxy refuse to make the connection (407, 403, 502 ...)? */
+bool http_call_was_refused_by_proxy(const struct http_call *call);
 /* What the sink took counts: the idle time begins anew. */
 void http_call_progress(struct http_call *call);
 /* Frees the response. In the middle of a call it closes the connection: the server stops its work. Nothing if none was started. */
@@ -90,8 +99,14 @@ void http_call_end(struct http_seat *seat, size_t target);
 
 /* Where a call goes. */
 struct http_place {
-    char *url; /* NULL: each call brings its own */
+    char *url;
     struct curl_slist *headers;
+    char *proxy; /* NULL: none */
+    struct resolver_host *host; /* whose address is looked up, the proxy's or the server's; NULL: there is nothing to look up */
+    char *host_name, *host_port; /* of host: as messages and libcurl name it */
+    char *ca_file;
+    struct tls_trust *trust; /* NULL: nothing is asked over https */
+    bool owns_trust;
     int64_t connect_timeout_ms; /* with DNS and TLS */
     size_t response_bytes_max;
 };
@@ -101,13 +116,14 @@ struct http_world {
     struct http_place *places;
     size_t count;
     CURLSH *share;
-    struct tls_trust *trust; /* NULL: nothing is asked over https */
+    struct resolver *resolver;
 };
 
 struct http_seat {
     const struct http_world *world;
     CURLM *multi;
     int running;
+    int unresolved; /* of those: what hasn't gone out yet */
     bool broken;
     struct http_seat *hotter; /* the pool's, while idle */
     struct http_seat *colder;

@@ -6,6 +6,8 @@
 static enum status fail_timeout(const struct http_call *call, struct error *err)
 {
     long long spent_ms = (long long)(clock_mono_ms() - call->started_ms);
+    if (!call->went_out)
+        return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection: the host's name was not resolved within %lld ms", spent_ms);
     /* Nothing was sent: the server had no chance, and the job loses no attempt. */
     if (!http_call_was_sent(call))
         return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection within %lld ms", spent_ms);
@@ -21,6 +23,8 @@ static enum status fail_curl(const struct http_call *call, const char *size_sett
     if (call->body_too_large)
         return error_set(err, ERROR_PERMANENT, "response_too_large",
                          "the answer is larger than %s (%zu bytes)", size_setting, call->body_bytes_max);
+    if (http_call_was_refused_by_proxy(call))
+        return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "the proxy lets nobody through: %s", problem);
     switch (call->code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -80,7 +84,7 @@ enum failure_kind call_failure_kind(const struct http_call *call)
 
 enum error_class call_failure_class(int http_status)
 {
-    if (http_status == 503 || http_status == 529)
+    if (http_status == 503 || http_status == 529 || http_status == 407) /* 407 is a proxy's: the server wasn't asked */
         return ERROR_UNAVAILABLE;
     if (http_status == 408 || http_status == 409 || http_status == 424 || http_status == 429 || http_status >= 500)
         return ERROR_RETRIABLE;

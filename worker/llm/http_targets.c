@@ -9,7 +9,7 @@
 
 /* What a target is made of, until the pool has copied it. */
 struct target_texts {
-    char *url, *auth;
+    char *name, *url, *auth;
     const char *headers[4];
 };
 
@@ -35,8 +35,12 @@ static enum status provider_target(const struct settings *settings, const struct
                            provider->api_version != NULL ? provider->api_version : "");
     texts->headers[0] = "Content-Type: application/json";
     texts->headers[1] = "Accept: application/json, text/event-stream";
-    *ret = (struct http_target){.url = texts->url,
+    texts->name = xasprintf("provider %s", provider->name);
+    *ret = (struct http_target){.name = texts->name,
+                                .url = texts->url,
                                 .headers = texts->headers,
+                                .proxy = provider->proxy,
+                                .ca_file = provider->ca_file,
                                 .connect_timeout_ms = provider->connect_timeout_ms,
                                 .response_bytes_max = (size_t)settings->llm.response_bytes_max};
     return add_key(texts, key, provider->auth == AUTH_BEARER ? "Authorization: Bearer " : "api-key: ", "provider", provider->name, err);
@@ -47,15 +51,19 @@ static enum status context_target(const struct context_settings *context, struct
     texts->headers[0] = context->kind == CONTEXT_MODERATION ? "Accept: application/json" : "Accept: text/plain, */*";
     if (context->send != CONTEXT_SEND_NOTHING)
         texts->headers[1] = "Content-Type: application/json";
-    /* Each call brings the address filled in; the template only says whether certificates are needed. */
-    *ret = (struct http_target){.url = context->url,
+    texts->name = xasprintf("context %s", context->name);
+    /* Each call brings the address filled in; the template names the host, which is always the same. */
+    *ret = (struct http_target){.name = texts->name,
+                                .url = context->url,
                                 .headers = texts->headers,
+                                .proxy = context->proxy,
+                                .ca_file = context->ca_file,
                                 .connect_timeout_ms = context->timeout_ms,
                                 .response_bytes_max = (size_t)context->bytes_max};
     return add_key(texts, context->api_key, "Authorization: Bearer ", "context", context->name, err);
 }
 
-enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err)
+enum status http_targets_pool(const struct settings *settings, size_t seats, struct http_pool **ret, struct error *err)
 {
     struct http_target targets[TARGETS_MAX];
     struct target_texts texts[TARGETS_MAX] = {0};
@@ -65,10 +73,10 @@ enum status http_targets_pool(const struct settings *settings, struct http_pool 
         status = provider_target(settings, &settings->providers[i], &texts[count], &targets[count], err);
     for (size_t i = 0; i < settings->fetched_count && status == STATUS_OK; i++, count++)
         status = context_target(&settings->contexts[i], &texts[count], &targets[count], err);
-    /* A seat for each thread, so that a first wave finds them made. */
     if (status == STATUS_OK)
-        status = http_pool_create(targets, count, (size_t)settings->worker.threads, ret, err);
+        status = http_pool_create(targets, count, seats, ret, err);
     for (size_t i = 0; i < TARGETS_MAX; i++) {
+        free(texts[i].name);
         free(texts[i].url);
         free(texts[i].auth);
     }

@@ -24,6 +24,8 @@
     M(claims_lost_total,             "counter", "Answers thrown away: another worker held the claim.")    \
     M(context_fetches_total,         "counter", "Context sources asked.")                                  \
     M(context_failures_total,        "counter", "Context sources that failed: left out, or the job failed with them.") \
+    M(dns_lookups_total,             "counter", "Look-ups of the names of providers, context sources and proxies.") \
+    M(dns_failures_total,            "counter", "Such look-ups that brought no address.")                 \
     M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
     M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
     M(llm_hedges_total,              "counter", "Extra questions sent because the first was slow or failed (hedge).") \
