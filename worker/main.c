@@ -26,13 +26,13 @@
 #include "engine/engine.h"
 #include "intake/control_reader.h"
 #include "intake/intake.h"
-#include "intake/kafka_conf.h"
 #include "intake/kafka_embedded.h"
 #include "intake/kafka_probe.h"
 #include "llm/http_targets.h"
 #include "ops/admin_server.h"
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
+#include "ops/preflight.h"
 #include "ops/shutdown.h"
 #include "ops/startup.h"
 
@@ -175,13 +175,19 @@ struct process {
     _Atomic bool draining;
 };
 
+/* The process can't go on, and starting it again doesn't help. */
+static bool is_of_settings(const char *code)
+{
+    return strcmp(code, "kafka_property") == 0 || strcmp(code, "kafka_conf") == 0 || strcmp(code, "FENCED_INSTANCE_ID") == 0;
+}
+
 static int exit_status(const struct error *err)
 {
     switch (err->class) {
     case ERROR_UNAVAILABLE: return EX_UNAVAILABLE;
     case ERROR_CANCELLED: return 0;
     case ERROR_RETRIABLE: return EX_TEMPFAIL;
-    case ERROR_FATAL: return strcmp(err->code, "kafka_property") == 0 || strcmp(err->code, "FENCED_INSTANCE_ID") == 0 ? EX_CONFIG : EX_SOFTWARE;
+    case ERROR_FATAL: return is_of_settings(err->code) ? EX_CONFIG : EX_SOFTWARE;
     default: return EX_CONFIG;
     }
 }
@@ -245,8 +251,7 @@ static enum status make_parts(struct process *process, const struct settings *se
                                                  .session_ttl_s = settings->redis.session_ttl_s,
                                                  .history_turns_max = settings->redis.history_turns_max};
     name_incarnation(&service->store.self, settings);
-    if (startup_raise_file_limit(settings->worker.threads, err) != STATUS_OK ||
-        redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
+    if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, (size_t)settings->worker.threads, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
     service->llm = llm_client_create(settings, service->http);
@@ -359,7 +364,7 @@ static int run(const struct settings *settings)
     startup_tune_malloc();
     log_configure(settings->log.level, settings->log.format);
     settings_warnings(settings, warn, NULL);
-    if (crash_notes_open(settings->worker.crash_file, &process.service.notes, &err) != STATUS_OK ||
+    if (preflight_check(settings, &err) != STATUS_OK || crash_notes_open(settings->worker.crash_file, &process.service.notes, &err) != STATUS_OK ||
         make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {
         take_apart(&process);
         return complain(&err);
@@ -384,11 +389,7 @@ static int check(const struct settings *settings, bool connect)
 {
     struct error err = {0};
     struct redis_pool *redis = NULL;
-    rd_kafka_conf_t *conf = NULL;
-    if (kafka_conf_make(settings, is_embedded(settings) ? "localhost:1" : settings->kafka.bootstrap_servers, RD_KAFKA_CONSUMER, &conf, &err) != STATUS_OK)
-        return complain(&err);
-    rd_kafka_conf_destroy(conf);
-    if (redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, &err) != STATUS_OK)
+    if (preflight_check(settings, &err) != STATUS_OK || redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, &err) != STATUS_OK)
         return complain(&err);
     enum status status = STATUS_OK;
     if (connect && is_embedded(settings)) {

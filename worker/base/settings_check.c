@@ -86,8 +86,8 @@ static enum status check_provider(struct provider_settings *provider, const stru
     const char *host = after_scheme(provider->url);
     if (host == NULL)
         return REFUSE(err, "%s: %s.url: begins with neither http:// nor https://", where, section);
-    if (*host == '\0' || *host == '/' || has_control(host) || strpbrk(host, " ?#") != NULL)
-        return REFUSE(err, "%s: %s.url: must be http(s)://host[:port][/path], without spaces, ? or #", where, section);
+    if (*host == '\0' || *host == '/' || has_control(host) || strpbrk(host, " ?#{}") != NULL)
+        return REFUSE(err, "%s: %s.url: must be http(s)://host[:port][/path], without spaces, ?, # or { } (nothing is filled in here)", where, section);
     for (size_t n = strlen(provider->url); provider->url[n - 1] == '/'; n--)
         provider->url[n - 1] = '\0';
     if (has_control(provider->api_key))

@@ -100,17 +100,32 @@ static enum status make_transactional(const struct settings *settings, rd_kafka_
     return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer, transactions: %s", why);
 }
 
+static enum status make_conf(const struct settings *settings, const char *bootstrap, const char *transactional_id, rd_kafka_conf_t **ret, struct error *err)
+{
+    if (kafka_conf_make(settings, bootstrap, RD_KAFKA_PRODUCER, ret, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (transactional_id == NULL || make_transactional(settings, *ret, transactional_id, err) == STATUS_OK)
+        return STATUS_OK;
+    rd_kafka_conf_destroy(*ret);
+    return STATUS_FAILED;
+}
+
+enum status record_producer_check(const struct settings *settings, struct error *err)
+{
+    const char *id = settings->worker.delivery == DELIVERY_EXACTLY_ONCE ? "check" : NULL;
+    rd_kafka_conf_t *conf = NULL;
+    if (make_conf(settings, KAFKA_NOBODY, id, &conf, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return kafka_conf_try(conf, RD_KAFKA_PRODUCER, err);
+}
+
 enum status record_producer_create(const struct settings *settings, const char *bootstrap, const char *transactional_id,
                                    record_report *report, void *arg, struct record_producer **ret, struct error *err)
 {
     rd_kafka_conf_t *conf = NULL;
     char why[256];
-    if (kafka_conf_make(settings, bootstrap, RD_KAFKA_PRODUCER, &conf, err) != STATUS_OK)
+    if (make_conf(settings, bootstrap, transactional_id, &conf, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (transactional_id != NULL && make_transactional(settings, conf, transactional_id, err) != STATUS_OK) {
-        rd_kafka_conf_destroy(conf);
-        return STATUS_FAILED;
-    }
     struct record_producer *producer = xcalloc(1, sizeof *producer);
     *producer = (struct record_producer){.settings = settings, .report = report, .report_arg = arg};
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);

@@ -17,6 +17,8 @@ typedef void record_report(struct task *task, bool is_dead_letter, const struct 
 /* Blocks for up to ten seconds while the broker doesn't answer: the topics are looked up. transactional_id NULL: none. */
 enum status record_producer_create(const struct settings *settings, const char *bootstrap, const char *transactional_id,
                                    record_report *report, void *arg, struct record_producer **ret, struct error *err) MUST_CHECK;
+/* Would it be refused, whoever the brokers are? Reaches nobody. */
+enum status record_producer_check(const struct settings *settings, struct error *err) MUST_CHECK;
 void record_producer_destroy(struct record_producer *producer); /* NULL is fine */
 
 /* Enqueue; wait inside while the producer's queue is full. FAILED: as it is, it will never be accepted (PERMANENT), or

@@ -109,7 +109,7 @@ static void add_header(struct curl_slist **headers, const char *text)
 
 static enum status blame(const struct http_target *target, const char *setting, const struct error *why, struct error *err)
 {
-    return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? " " : "", why->message);
+    return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? ": " : "", why->message);
 }
 
 /* One trust for each ca_file, and one for all without. */

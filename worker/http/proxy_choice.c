@@ -110,13 +110,13 @@ static enum status check_proxy(const char *proxy, const char *name, struct error
         return error_set(err, ERROR_PERMANENT, "bad_proxy", "%s %s", name, why.message);
     bool known = is_known_scheme(address.scheme);
     http_address_finish(&address);
-    return known ? STATUS_OK : error_set(err, ERROR_PERMANENT, "bad_proxy", "%s is no proxy that can be used: it must be http://, https:// or socks5h://", name);
+    return known ? STATUS_OK : error_set(err, ERROR_PERMANENT, "bad_proxy", "%s is no proxy that can be used: it must be http://, https:// or socks5h://host:port", name);
 }
 
 enum status proxy_choose(const char *setting, const char *url, char **ret, struct error *err)
 {
     struct http_address address;
-    const char *name = "it", *proxy = setting;
+    const char *name = "the setting", *proxy = setting;
     *ret = NULL;
     if (setting == NULL || strcmp(setting, "none") == 0)
         return STATUS_OK;

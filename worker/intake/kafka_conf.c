@@ -58,6 +58,24 @@ void kafka_conf_log(rd_kafka_conf_t *conf)
     rd_kafka_conf_set_log_cb(conf, log_line);
 }
 
+static void log_nothing(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk, (void)level, (void)facility, (void)text;
+}
+
+enum status kafka_conf_try(rd_kafka_conf_t *conf, rd_kafka_type_t type, struct error *err)
+{
+    char why[256] = "";
+    rd_kafka_conf_set_log_cb(conf, log_nothing);
+    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka %s: %s", type == RD_KAFKA_PRODUCER ? "producer" : "consumer", why);
+    }
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return STATUS_OK;
+}
+
 /* From a poll. A broker that enforces a quota answers late; that is all there is to it, but whoever looks for the time wants to know. */
 static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque)
 {

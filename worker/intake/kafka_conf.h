@@ -12,6 +12,12 @@
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
 
+#define KAFKA_NOBODY "127.0.0.1:1" /* as bootstrap.servers: a client that reaches no broker */
+
+/* Would librdkafka make a client of it? Some properties it judges only then: files of certificates, what goes with what. Takes conf; says
+ * nothing to the log. FAILED, permanent: the message is librdkafka's. */
+enum status kafka_conf_try(rd_kafka_conf_t *conf, rd_kafka_type_t type, struct error *err) MUST_CHECK;
+
 /* Sends what the client has to say to our log. Before rd_kafka_new. */
 void kafka_conf_log(rd_kafka_conf_t *conf);
 

@@ -180,12 +180,31 @@ static enum status refuse(const char *file, const char *why, struct error *err)
     return error_set(err, ERROR_PERMANENT, "crash_file", "worker.crash_file: %s %s", file, why);
 }
 
+#define OPEN_FLAGS (O_RDWR | O_APPEND | O_CLOEXEC)
+
+enum status crash_notes_check(const char *file, struct error *err)
+{
+    if (file == NULL)
+        return STATUS_OK;
+    int fd = open(file, OPEN_FLAGS | O_CREAT | O_EXCL, 0600);
+    if (fd >= 0)
+        unlink(file); /* it wasn't there */
+    else if (errno == EEXIST)
+        fd = open(file, OPEN_FLAGS);
+    if (fd < 0)
+        return refuse(file, strerror(errno), err);
+    close(fd);
+    return STATUS_OK;
+}
+
 enum status crash_notes_open(const char *file, struct crash_notes **ret, struct error *err)
 {
     *ret = NULL;
     if (file == NULL)
         return STATUS_OK;
-    int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (crash_notes_check(file, err) != STATUS_OK)
+        return STATUS_FAILED;
+    int fd = open(file, OPEN_FLAGS | O_CREAT, 0600);
     if (fd < 0)
         return refuse(file, strerror(errno), err);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {

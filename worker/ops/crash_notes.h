@@ -20,6 +20,8 @@ struct crash_notes;
  * installs the handler, which passes on to the one before it. file NULL: notes nothing, and *ret is NULL. FAILED, permanent:
  * it can't be written, or another process has it. */
 enum status crash_notes_open(const char *file, struct crash_notes **ret, struct error *err) MUST_CHECK;
+/* Would it be refused? Leaves nothing behind. That another process has the file at the moment is no reason: it may be this worker's. */
+enum status crash_notes_check(const char *file, struct error *err) MUST_CHECK;
 void crash_notes_close(struct crash_notes *notes); /* NULL is fine */
 
 enum crash_doing { DOING_NOTHING, DOING_DECODING, DOING_JOURNEY };

@@ -51,6 +51,7 @@
     M(transactions_aborted_total,    "counter", "Transactions aborted; what they held goes into another (exactly-once).") \
     M(control_records_total,         "counter", "Records read from the control topic.")                  \
     M(control_undecodable_total,     "counter", "Control records that say nothing that is known.")        \
+    M(admin_cut_total,               "counter", "Connections to the admin port that were closed unanswered: too slow, or too many at once.") \
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
     M(fetch_wakes_total,             "counter", "Times that librdkafka (before 2.1) was woken to fetch, having rested at the bounds of what it reads ahead.") \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \

@@ -7,13 +7,14 @@
 #include "base/mutex.h"
 #include "chat/redis_check.h"
 #include "intake/kafka_probe.h"
+#include "ops/admin_server.h"
 
 #define ARENA_ROOM_BYTES (8 * 1024 * 1024)
 #define KAFKA_PROBE_MS 5000
 #define BACKOFF_MS_MIN 500
 #define BACKOFF_MS_MAX 10000
-#define FILES_PER_THREAD 3 /* a connection, and the two ends of libcurl's wake-up */
-#define FILES_BESIDE 256
+#define FILES_PER_WAIT 2   /* of a thread: the two ends of libcurl's wake-up */
+#define FILES_BESIDE 192   /* Kafka's connections and wake-ups, files, what libraries open for a moment */
 
 static enum status first_heartbeat(struct redis_pool *redis, const struct session_store_conf *self, struct error *err)
 {
@@ -70,19 +71,28 @@ enum status startup_check(const struct settings *settings, const char *bootstrap
     }
 }
 
-enum status startup_raise_file_limit(int64_t threads, struct error *err)
+/* With so many connections a thread. */
+static rlim_t files_needed(const struct settings *settings, size_t connections)
+{
+    return (rlim_t)settings->worker.threads * (FILES_PER_WAIT + connections) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX + FILES_BESIDE;
+}
+
+enum status startup_raise_file_limit(const struct settings *settings, struct error *err)
 {
     struct rlimit limit;
-    rlim_t needed = (rlim_t)(threads * FILES_PER_THREAD + FILES_BESIDE);
+    rlim_t needed = files_needed(settings, 1), most = files_needed(settings, settings->provider_count + settings->fetched_count);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return STATUS_OK;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= needed)
-        return STATUS_OK;
-    return error_set(err, ERROR_PERMANENT, "file_limit",
-                     "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
-                     (long long)threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed)
+        return error_set(err, ERROR_PERMANENT, "file_limit",
+                         "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
+                         (long long)settings->worker.threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
+        log_warn("file_limit", F_INT("limit", limit.rlim_cur), F_INT("at_most_needed", most),
+                 F_STR("hint", "a thread may keep a connection to each provider and context source: raise ulimit -n (LimitNOFILE)"));
+    return STATUS_OK;
 }
 
 void startup_tune_malloc(void)

@@ -12,8 +12,9 @@
  * give_up is asked between tries (a signal came). Blocks. */
 enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
                           const struct session_store_conf *self, bool (*give_up)(void), struct error *err) MUST_CHECK;
-/* Raises the soft limit of open files to the hard one; FAILED when the threads need more. */
-enum status startup_raise_file_limit(int64_t threads, struct error *err) MUST_CHECK;
+/* Raises the soft limit of open files to the hard one. FAILED, permanent: that is too few for a connection of each thread. Warns where
+ * it is too few for as many as there may be: a thread keeps one to each provider and context source that it asked a moment ago. */
+enum status startup_raise_file_limit(const struct settings *settings, struct error *err) MUST_CHECK;
 /* Lets each malloc arena begin with room, and keep it: grown a page at a time, a wave of new threads spends its
  * time in mprotect. Address space, not memory. Before the first thread. */
 void startup_tune_malloc(void);

@@ -51,13 +51,28 @@ enum status embedded_address_read(char **ret, struct error *err)
 
 static char *published; /* what this process wrote; the worker publishes and withdraws from its main thread */
 
+static enum status folder_failed(const char *folder, struct error *err)
+{
+    return error_set(err, ERROR_PERMANENT, "embedded_address", "%s can't be made: %s", folder, strerror(errno));
+}
+
+enum status embedded_address_check(struct error *err)
+{
+    AUTO_FREE char *folder = embedded_address_folder();
+    if (mkdir(folder, 0700) == 0) {
+        rmdir(folder);
+        return STATUS_OK;
+    }
+    return errno == EEXIST ? must_be_private(folder, err) : folder_failed(folder, err);
+}
+
 enum status embedded_address_publish(const char *bootstrap, struct error *err)
 {
     AUTO_FREE char *folder = embedded_address_folder();
     AUTO_FREE char *path = xasprintf("%s/bootstrap", folder);
     AUTO_FREE char *part = xasprintf("%s/.bootstrap.%ld", folder, (long)getpid());
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return error_set(err, ERROR_PERMANENT, "embedded_address", "%s can't be made: %s", folder, strerror(errno));
+        return folder_failed(folder, err);
     if (must_be_private(folder, err) != STATUS_OK)
         return STATUS_FAILED;
     FILE *out = fopen(part, "w");

@@ -10,6 +10,8 @@
 char *embedded_address_folder(void);
 /* FAILED: ERROR_UNAVAILABLE, no worker with an embedded cluster runs; ERROR_PERMANENT, the folder isn't private. */
 enum status embedded_address_read(char **ret, struct error *err) MUST_CHECK;
+/* Would it be refused? Leaves nothing behind. */
+enum status embedded_address_check(struct error *err) MUST_CHECK;
 enum status embedded_address_publish(const char *bootstrap, struct error *err) MUST_CHECK;
 void embedded_address_withdraw(void);
 

@@ -1,0 +1,93 @@
+"""--check-config refuses what the start would refuse, by the same words, and leaves nothing behind."""
+import os
+import subprocess
+
+import pytest
+from parts import BIN, Topics, free_port
+
+GOOD = {"kafka.bootstrap.servers": "embedded", "provider.main.url": "http://127.0.0.1:9/v1", "provider.main.model": "m", "admin.listen": "127.0.0.1:0"}
+
+
+def run(stage, settings, *arguments, prefix=(), **env):
+    pairs = {**GOOD, "redis.url": f"unix://{stage.folder}/none.sock", **settings}
+    return subprocess.run([*prefix, BIN / "chat-worker", *arguments, *(part for key, value in pairs.items() for part in ("-X", f"{key}={value}"))], text=True,
+                          capture_output=True, timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder), **env})
+
+
+def complaint(done):
+    return [line for line in done.stderr.splitlines() if line.startswith("chat-worker:")]
+
+
+# What is wrong, and what the message names.
+BAD = {
+    "no host": ({"admin.listen": "9464"}, "admin.listen"),
+    "an empty host": ({"admin.listen": ":9464"}, "admin.listen"),
+    "a port too high": ({"admin.listen": "127.0.0.1:99999"}, "admin.listen"),
+    "no port": ({"admin.listen": "127.0.0.1:"}, "admin.listen"),
+    "a port that is none": ({"admin.listen": "127.0.0.1:+80"}, "admin.listen"),
+    "v6 without brackets": ({"admin.listen": "::1:9464"}, "admin.listen"),
+    "somebody else's address": ({"admin.listen": "192.0.2.1:0"}, "admin.listen"),
+    "a port file in no folder": ({"admin.port_file": "/nowhere/port"}, "admin.port_file"),
+    "a crash file in no folder": ({"worker.crash_file": "/nowhere/crashes"}, "worker.crash_file"),
+    "a folder for a crash file": ({"worker.crash_file": "/tmp"}, "worker.crash_file"),
+    "a producer's property": ({"kafka.max.in.flight": "100"}, "max.in.flight"),
+    "a producer's property in transactions": ({"kafka.bootstrap.servers": "127.0.0.1:1", "worker.delivery": "exactly-once", "kafka.retries": "0"}, "retries"),
+    "a consumer's property": ({"kafka.partition.assignment.strategy": "nope"}, "partition.assignment.strategy"),
+    "a Kafka authority that isn't there": ({"kafka.security.protocol": "ssl", "kafka.ssl.ca.location": "/nowhere"}, "kafka"),
+    "a Redis port": ({"redis.url": "redis://h:99999"}, "redis.url"),
+    "a provider's port": ({"provider.main.url": "http://h:99999/v1"}, "provider main: url"),
+    "a provider's placeholder": ({"provider.main.url": "http://h/{user}/v1"}, "provider.main.url"),
+    "a provider beyond ASCII": ({"provider.main.url": "http://b\u00fccher/v1"}, "xn--"),
+    "a proxy of another kind": ({"provider.main.proxy": "socks4://p:1"}, "provider main: proxy"),
+    "a context's port": ({"llm.contexts": "c", "context.c.url": "http://h:x/"}, "context c: url"),
+    "a context's proxy": ({"llm.contexts": "c", "context.c.url": "http://h/", "context.c.proxy": "nonsense://"}, "context c: proxy"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_check_refuses_what_a_start_refuses(stage, what):
+    settings, named = BAD[what]
+    check, start = run(stage, settings, "--check-config"), run(stage, settings)
+    assert (check.returncode, start.returncode) == (78, 78), (check.stderr, start.stderr)
+    assert complaint(check) == complaint(start) and len(complaint(check)) == 1 and named in check.stderr
+
+
+def test_a_file_that_cannot_be_written_is_refused(stage):
+    folder = stage.folder / "closed"
+    folder.mkdir(mode=0o555)
+    # Root is as others are without this right.
+    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.getuid() == 0 else ()
+    for key in ("worker.crash_file", "admin.port_file"):
+        for arguments in (("--check-config",), ()):
+            done = run(stage, {key: str(folder / "file")}, *arguments, prefix=prefix)
+            assert done.returncode == 78 and key in done.stderr and "Permission denied" in done.stderr, done.stderr
+
+
+def test_too_few_descriptors_are_refused(stage):
+    for arguments in (("--check-config",), ()):
+        done = run(stage, {"worker.threads": "1000"}, *arguments, prefix=("prlimit", "--nofile=1024:1024"))
+        assert done.returncode == 78 and "worker.threads" in done.stderr and "ulimit -n" in done.stderr
+
+
+def test_an_embedded_cluster_wants_a_folder_of_its_own(stage):
+    (stage.folder / "chat-worker").mkdir(mode=0o755)
+    for arguments in (("--check-config",), ()):
+        done = run(stage, {}, *arguments)
+        assert done.returncode == 78 and "0700" in done.stderr
+
+
+def test_a_check_leaves_nothing_behind_and_says_yes_beside_the_worker_itself(stage):
+    crashes, port = stage.folder / "crashes", free_port()
+    settings = {"worker.crash_file": str(crashes), "admin.listen": f"127.0.0.1:{port}"}
+    before = sorted(os.listdir(stage.folder))
+    assert run(stage, {**settings, "admin.port_file": str(stage.folder / "port")}, "--check-config").returncode == 0
+    assert sorted(os.listdir(stage.folder)) == before
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **settings)
+    noted, said = crashes.read_bytes(), worker.port_file.read_text()
+    done = run(stage, {**settings, "admin.port_file": str(worker.port_file)}, "--check-config")
+    assert done.returncode == 0, done.stderr
+    assert crashes.read_bytes() == noted and worker.port_file.read_text() == said
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    assert topics.reply_of("j")["status"] == "ok"

@@ -1,0 +1,46 @@
+#include "ops/preflight.h"
+
+#include <string.h>
+
+#include "completion/record_producer.h"
+#include "intake/kafka_conf.h"
+#include "llm/http_targets.h"
+#include "ops/admin_server.h"
+#include "ops/crash_notes.h"
+#include "ops/startup.h"
+#include "redis/redis_pool.h"
+#include "wire/embedded_address.h"
+
+static enum status check_kafka(const struct settings *settings, struct error *err)
+{
+    rd_kafka_conf_t *conf = NULL;
+    if (strcmp(settings->kafka.bootstrap_servers, "embedded") == 0 && embedded_address_check(err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (kafka_conf_make(settings, KAFKA_NOBODY, RD_KAFKA_CONSUMER, &conf, err) != STATUS_OK || kafka_conf_try(conf, RD_KAFKA_CONSUMER, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return record_producer_check(settings, err);
+}
+
+static enum status check_redis(const struct settings *settings, struct error *err)
+{
+    struct redis_pool *redis = NULL;
+    enum status status = redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, err);
+    redis_pool_destroy(redis);
+    return status;
+}
+
+static enum status check_http(const struct settings *settings, struct error *err)
+{
+    struct http_pool *pool = NULL;
+    enum status status = http_targets_pool(settings, 0, &pool, err);
+    http_pool_destroy(pool);
+    return status;
+}
+
+enum status preflight_check(const struct settings *settings, struct error *err)
+{
+    if (crash_notes_check(settings->worker.crash_file, err) != STATUS_OK || startup_raise_file_limit(settings, err) != STATUS_OK ||
+        check_redis(settings, err) != STATUS_OK || check_http(settings, err) != STATUS_OK || check_kafka(settings, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return admin_server_check(settings->admin.listen, settings->admin.port_file, err);
+}
