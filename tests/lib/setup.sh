@@ -13,6 +13,12 @@
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
+# Without a home of its own (cron, a bare container), the account's, else one among the temporary files: pip, Go and Maven want one too.
+if [ ! -w "${HOME:-/nonexistent}" ]; then
+  HOME=$(getent passwd "$(id -u)" | cut -d: -f6) || HOME=
+  [ -w "${HOME:-/nonexistent}" ] || HOME=${TMPDIR:-/tmp}/chat-worker-home-$(id -u)
+  export HOME
+fi
 cache=${CHAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/chat-worker}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -21,7 +27,7 @@ clang_runtime=libclang-rt-dev
 grep -qs '^VERSION_ID="12"' /etc/os-release && clang_runtime=libclang-rt-14-dev
 
 build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libssl-dev libhiredis-dev
-  libjansson-dev libevent-dev libinih-dev uthash-dev libxxhash-dev libroaring-dev redis-server redis-tools python3-venv util-linux)
+  libjansson-dev libevent-dev libinih-dev uthash-dev libxxhash-dev libroaring-dev redis-tools python3-venv util-linux)
 tests_packages=(libcriterion-dev kcat openssl)
 clang_packages=(clang "$clang_runtime")
 kafka_packages=(maven default-jdk-headless)
@@ -47,6 +53,32 @@ need_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >>"$cache/apt.log" 2>&1 || true
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
     { say "apt-get failed: see $cache/apt.log"; tail -n 5 "$cache/apt.log" >&2; return 1; }
+}
+
+# The package redis-server would enable a system's Redis, to run from the next boot on. The program itself is in redis-tools, under
+# another of its names: it looks at the one it is called by.
+need_redis() {
+  ! command -v redis-server >/dev/null || return 0
+  local program
+  program=$(command -v redis-check-rdb) || { say "redis-tools brings no redis-check-rdb"; return 1; }
+  mkdir -p "$cache/bin"
+  ln -sf "$program" "$cache/bin/redis-server"
+  export PATH=$cache/bin:$PATH
+}
+
+# short_folder NAME: a new folder whose path leaves room for a socket's name (108 bytes are the kernel's limit) and stands in a URL as it
+# is; prints it. Where TMPDIR is another, it lies elsewhere.
+short_folder() {
+  local base folder
+  for base in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do
+    [ ${#base} -le 60 ] && [[ $base =~ ^/[A-Za-z0-9/._-]*$ ]] || continue
+    if folder=$(mktemp -d "${base%/}/$1.XXXXXX" 2>/dev/null); then
+      printf '%s\n' "$folder"
+      return 0
+    fi
+  done
+  say "there is no folder with a short path for temporary files"
+  return 1
 }
 
 # venv NAME REQUIREMENTS [pip options]: $cache/NAME-<hash>/bin/python; prints its path.
@@ -162,7 +194,7 @@ need() {
   local what
   for what in "$@"; do
     case $what in
-      build) need_packages "${build_packages[@]}" ;;
+      build) need_packages "${build_packages[@]}" && need_redis ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
       clang) need_packages "${clang_packages[@]}" ;;
       redis) need_redis ;;
@@ -176,6 +208,18 @@ need() {
   done
 }
 
+# A checkout that was copied or moved with its build folder: CMake would refuse it, or go on with the other's sources. What was built for
+# other presets lies in folders of its own.
+drop_foreign_build() { # drop_foreign_build FOLDER
+  local home folder
+  [ -e "$1/CMakeCache.txt" ] || return 0
+  home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$1/CMakeCache.txt")
+  folder=$(sed -n 's/^CMAKE_CACHEFILE_DIR:INTERNAL=//p' "$1/CMakeCache.txt")
+  if [ "$home" -ef "$root" ] && [ "$folder" -ef "$1" ]; then return 0; fi
+  say "$1 was made for $home: building anew"
+  find "$1" -mindepth 1 -maxdepth 1 ! -name .lock ! -exec test -e '{}/CMakeCache.txt' \; -exec rm -rf '{}' +
+}
+
 # build PRESET: builds quietly, shows what failed. Configured each time: what a first build did without (Criterion, say)
 # may be there now. Two at once wait for each other.
 build() {
@@ -184,6 +228,7 @@ build() {
   mkdir -p "$folder"
   exec {lock}>"$folder/.lock"
   flock "$lock"
+  drop_foreign_build "$folder"
   log=$(mktemp)
   if (cd "$root" && cmake --preset "$preset") >"$log" 2>&1 &&
     (cd "$root" && cmake --build --preset "$preset") >>"$log" 2>&1; then

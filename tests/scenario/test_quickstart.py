@@ -1,8 +1,10 @@
 """worker/quickstart with a provider of one's own, here the simulator, which wants a key."""
 import json
 import os
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from parts import ROOT, wait_until
@@ -10,17 +12,39 @@ from parts import ROOT, wait_until
 KEY = "sk-quickstart"
 
 
+class Quickstart:
+    """It, with the simulator for a provider and everything temporary below `temp`."""
+
+    def __init__(self, stage, temp="temp", without=(), **env):
+        self.sim, self.temp = stage.simulator("--api-key", KEY), stage.folder / temp
+        self.temp.mkdir()
+        own = {"TMPDIR": str(self.temp), "OPENAI_BASE_URL": self.sim.url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "mine", **env}
+        self.process = subprocess.Popen(["env", "--default-signal=INT", ROOT / "worker/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, start_new_session=True, env={**{name: value for name, value in os.environ.items() if name not in without}, **own})
+
+    def out(self) -> str:
+        """Of one that has done its work."""
+        out, _ = self.process.communicate(timeout=300)
+        assert self.process.returncode == 0, out
+        return out
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
 @pytest.fixture
 def quickstart(stage):
-    sim = stage.simulator("--api-key", KEY)
-    temp = stage.folder / "temp"
-    temp.mkdir()
-    started = subprocess.Popen(["env", "--default-signal=INT", ROOT / "worker/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                               env={**os.environ, "TMPDIR": str(temp), "OPENAI_BASE_URL": sim.url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "mine"})
-    yield started, sim, temp
-    if started.poll() is None:
-        started.kill()
-        started.wait()
+    started = []
+
+    def start(*arguments, **env):
+        started.append(Quickstart(stage, *arguments, **env))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
 
 
 def processes_in(folder):
@@ -36,24 +60,104 @@ def processes_in(folder):
 
 
 def test_it_asks_the_provider_of_the_environment_and_leaves_nothing(quickstart):
-    started, sim, temp = quickstart
-    out, _ = started.communicate(timeout=120)
-    assert started.returncode == 0, out
+    started = quickstart()
+    out = started.out()
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line.split()[0] in ("model", "job", "reply", "time"))
     assert lines["model"] == "mine at your provider"
     assert json.loads(lines["job"])["id"] == json.loads(lines["reply"])["job"] == "first"
     assert json.loads(lines["reply"])["status"] == "ok" and lines["time"].startswith("queued ")
     assert KEY not in out
-    (request,) = sim.get("/sim/requests?last=9")
+    (request,) = started.sim.get("/sim/requests?last=9")
     assert request["body"]["model"] == "mine"
-    assert list(temp.iterdir()) == [] and processes_in(temp) == []
+    assert list(started.temp.iterdir()) == [] and processes_in(started.temp) == []
 
 
 def test_interrupted_it_ends_what_it_started(quickstart):
-    started, _, temp = quickstart
-    while not (line := started.stdout.readline()).startswith("worker "):
+    started = quickstart()
+    while not (line := started.process.stdout.readline()).startswith("worker "):
         assert line, "it ended before its worker was there"
-    os.killpg(started.pid, signal.SIGINT)
-    assert started.wait(timeout=60) == 130
-    wait_until(lambda: processes_in(temp) == [], "an end of all that was started")
-    assert list(temp.iterdir()) == []
+    os.killpg(started.process.pid, signal.SIGINT)
+    assert started.process.wait(timeout=60) == 130
+    wait_until(lambda: processes_in(started.temp) == [], "an end of all that was started")
+    assert list(started.temp.iterdir()) == []
+
+
+@pytest.mark.parametrize("temp", ["t" * 120, "with spaces and %41"])
+def test_it_works_wherever_temporary_files_are(quickstart, temp):
+    """A socket's path has 107 bytes at most."""
+    before = set(Path("/tmp").glob("chat-quickstart.*"))
+    started = quickstart(temp)
+    assert '"status":"ok"' in started.out()
+    assert list(started.temp.iterdir()) == [] and set(Path("/tmp").glob("chat-quickstart.*")) <= before
+
+
+def test_it_works_without_a_home(quickstart):
+    assert '"status":"ok"' in quickstart(without=("HOME", "XDG_CACHE_HOME")).out()
+
+
+def test_it_needs_no_redis_of_the_systems(stage, quickstart):
+    """A machine that has the package redis-tools alone: all its programs but redis-server."""
+    programs = stage.folder / "programs"
+    programs.mkdir()
+    for folder in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for program in Path(folder).iterdir():
+            if program.name != "redis-server" and not (programs / program.name).is_symlink():
+                (programs / program.name).symlink_to(program)
+    assert not shutil.which("redis-server", path=str(programs))
+    started = quickstart(CHAT_CACHE=str(stage.folder / "cache"), PATH=str(programs))
+    assert '"status":"ok"' in started.out()
+
+
+def setup(stage, script, folder=ROOT, **env):
+    return subprocess.run(["bash", "-euc", f". {folder}/tests/lib/setup.sh; {script}"], text=True, capture_output=True, timeout=120, env={**os.environ, **env})
+
+
+def fake(folder, name, script):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_no_service_is_installed_with_what_is_missing(stage):
+    """On a bare machine: what apt-get is asked for."""
+    bare, asked = stage.folder / "bare", stage.folder / "asked"
+    fake(bare, "dpkg-query", "exit 1")
+    fake(bare, "apt-get", f'echo "$@" >>{asked}')
+    fake(bare, "sudo", '"$@"')
+    done = setup(stage, "need build; need_packages ${tests_packages[@]} ${clang_packages[@]} ${kafka_packages[@]} ${gnuplot_packages[@]} ${valgrind_packages[@]}",
+                 PATH=f"{bare}:{os.environ['PATH']}", CHAT_CACHE=str(stage.folder / "cache"))
+    assert done.returncode == 0, done.stderr
+    packages = set(asked.read_text().split())
+    assert {"cmake", "redis-tools", "kcat"} <= packages and not packages & {"redis-server", "redis", "valkey-server", "valkey"}
+
+
+@pytest.mark.parametrize("home", [None, "/nonexistent"])
+def test_the_cache_has_a_place_without_a_home(stage, home):
+    own = {"TMPDIR": str(stage.folder)} | ({"HOME": home} if home else {})
+    done = subprocess.run(["bash", "-euc", f'. {ROOT}/tests/lib/setup.sh; mkdir -p "$cache"; echo "$cache"'], text=True, capture_output=True, timeout=60,
+                          env={**{name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "CHAT_CACHE")}, **own})
+    assert done.returncode == 0 and os.access(done.stdout.strip(), os.W_OK), done.stderr
+
+
+def test_a_checkout_that_was_copied_with_its_build_is_built_anew(stage):
+    """A small one, by the real CMake."""
+    first, second = stage.folder / "first", stage.folder / "second"
+    (first / "tests/lib").mkdir(parents=True)
+    shutil.copy(ROOT / "tests/lib/setup.sh", first / "tests/lib")
+    shutil.copy(ROOT / "CMakePresets.json", first)
+    (first / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(small NONE)\n"
+                                          "file(WRITE ${CMAKE_BINARY_DIR}/made-of ${CMAKE_SOURCE_DIR})\n")
+    for _ in range(2):
+        done = setup(stage, "build release; build dev", first)
+        assert done.returncode == 0 and "anew" not in done.stderr, done.stderr
+    shutil.copytree(first, second)
+    (second / "build/left-over").touch()
+    done = setup(stage, "build release", second)
+    assert done.returncode == 0 and "anew" in done.stderr, done.stderr
+    assert (second / "build/made-of").read_text() == str(second) and not (second / "build/left-over").exists()
+    assert (second / "build/dev/made-of").read_text() == str(first), "another preset's is its own"
+    assert setup(stage, "build dev", second).returncode == 0 and (second / "build/dev/made-of").read_text() == str(second)
+    assert (first / "build/made-of").read_text() == str(first)
+    shutil.rmtree(first)
+    done = setup(stage, "build release", second)
+    assert done.returncode == 0 and "anew" not in done.stderr

@@ -52,9 +52,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.redis.url }}{{ $_ := set $own "redis-url" . }}{{ end }}
 {{- range $name, $provider := .Values.providers }}
 {{- with $provider.api_key }}{{ $_ := set $own (printf "api-key-%s" $name) . }}{{ end }}
+{{- if contains "@" (default "" $provider.proxy) }}{{ $_ := set $own (printf "proxy-%s" $name) $provider.proxy }}{{ end }}
 {{- end }}
 {{- range $name, $context := .Values.contexts }}
 {{- with $context.api_key }}{{ $_ := set $own (printf "context-key-%s" $name) . }}{{ end }}
+{{- if contains "@" (default "" $context.proxy) }}{{ $_ := set $own (printf "context-proxy-%s" $name) $context.proxy }}{{ end }}
 {{- end }}
 {{- range $name, $value := .Values.kafka.secrets }}{{ $_ := set $own (printf "kafka-%s" $name) $value }}{{ end }}
 {{- $all := $own }}
@@ -68,6 +70,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (hasKey $all "redis-url") }}{{ fail "redis.url is needed, or the key redis-url in existingSecret.keys" }}{{ end }}
 {{- range $key, $_ := $all }}
 {{- if and (hasPrefix "api-key-" $key) (not (hasKey $.Values.providers (trimPrefix "api-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
+{{- if and (hasPrefix "proxy-" $key) (not (hasKey $.Values.providers (trimPrefix "proxy-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
+{{- if and (hasPrefix "context-proxy-" $key) (not (hasKey $.Values.contexts (trimPrefix "context-proxy-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such context" $key) }}{{ end }}
 {{- if and (hasPrefix "context-key-" $key) (not (hasKey $.Values.contexts (trimPrefix "context-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such context" $key) }}{{ end }}
 {{- end }}
 {{- toJson $all }}
@@ -135,8 +139,14 @@ context_prompt_file = /etc/chat-worker/config/context-prompt
 {{- range $name, $provider := .Values.providers }}
 
 [provider.{{ $name }}]
-{{- range $key, $value := omit $provider "api_key" }}
+{{- $hidden := hasKey $secrets (printf "proxy-%s" $name) | ternary (list "api_key" "proxy") (list "api_key") }}
+{{- range $key, $value := $provider }}
+{{- if not (has $key $hidden) }}
 {{ include "chat-worker.line" (list (printf "providers.%s" $name) $key $value) }}
+{{- end }}
+{{- end }}
+{{- if hasKey $secrets (printf "proxy-%s" $name) }}
+proxy_file = {{ $path }}/proxy-{{ $name }}
 {{- end }}
 {{- if hasKey $secrets (printf "api-key-%s" $name) }}
 api_key_file = {{ $path }}/api-key-{{ $name }}
@@ -145,8 +155,14 @@ api_key_file = {{ $path }}/api-key-{{ $name }}
 {{- range $name, $context := .Values.contexts }}
 
 [context.{{ $name }}]
-{{- range $key, $value := omit $context "api_key" }}
+{{- $hidden := hasKey $secrets (printf "context-proxy-%s" $name) | ternary (list "api_key" "proxy") (list "api_key") }}
+{{- range $key, $value := $context }}
+{{- if not (has $key $hidden) }}
 {{ include "chat-worker.line" (list (printf "contexts.%s" $name) $key $value) }}
+{{- end }}
+{{- end }}
+{{- if hasKey $secrets (printf "context-proxy-%s" $name) }}
+proxy_file = {{ $path }}/context-proxy-{{ $name }}
 {{- end }}
 {{- if hasKey $secrets (printf "context-key-%s" $name) }}
 api_key_file = {{ $path }}/context-key-{{ $name }}
