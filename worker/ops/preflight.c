@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "completion/record_producer.h"
+#include "http/tls_trust.h"
 #include "intake/kafka_conf.h"
 #include "llm/http_targets.h"
 #include "ops/admin_server.h"
@@ -24,6 +25,10 @@ static enum status check_kafka(const struct settings *settings, struct error *er
 static enum status check_redis(const struct settings *settings, struct error *err)
 {
     struct redis_pool *redis = NULL;
+    struct tls_trust *trust = NULL;
+    if (strncmp(settings->redis.url, "rediss://", 9) == 0 && tls_trust_create(NULL, &trust, err) != STATUS_OK)
+        return STATUS_FAILED;
+    tls_trust_destroy(trust);
     enum status status = redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, err);
     redis_pool_destroy(redis);
     return status;

@@ -9,6 +9,8 @@
 #include <arpa/inet.h>
 #include <hiredis/hiredis_ssl.h>
 #include <openssl/ssl.h>
+
+#include "http/tls_trust.h"
 #endif
 
 enum status redis_connect_supported(const struct redis_url *url, struct error *err)
@@ -34,8 +36,13 @@ static enum status unavailable(const struct redis_url *url, const redisContext *
 /* With an SSL of our own making: hiredis' own contexts check the chain but not the host's name. */
 static enum status tls_start(const struct redis_url *url, redisContext *context, struct error *err)
 {
+    struct error why = {0};
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    SSL *ssl = ctx && SSL_CTX_set_default_verify_paths(ctx) == 1 ? SSL_new(ctx) : NULL;
+    if (ctx && tls_trust_fill(SSL_CTX_get_cert_store(ctx), NULL, &why) != STATUS_OK) {
+        SSL_CTX_free(ctx);
+        return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: %s", url->address, why.message);
+    }
+    SSL *ssl = ctx ? SSL_new(ctx) : NULL;
     SSL_CTX_free(ctx); /* ssl holds it */
     if (!ssl)
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: OpenSSL could not be set up", url->address);
