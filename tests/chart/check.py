@@ -16,6 +16,7 @@ import yaml
 
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
+STATE = "/var/lib/chat-worker"
 
 
 def load(path):
@@ -147,7 +148,7 @@ def unpack(path, folder):
         (folder / name).write_bytes(value)
     for name, value in data.items():
         (folder / name).write_text(value)
-    for mount in (SECRETS, CONFIG):
+    for mount in (SECRETS, CONFIG, STATE):
         text = text.replace(mount, str(folder))
     (folder / "worker.ini").write_text(text)
 
