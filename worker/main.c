@@ -252,7 +252,7 @@ static enum status make_parts(struct process *process, const struct settings *se
                                                  .history_turns_max = settings->redis.history_turns_max};
     name_incarnation(&service->store.self, settings);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
-        http_targets_pool(settings, (size_t)settings->worker.threads, &service->http, err) != STATUS_OK)
+        http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
     service->llm = llm_client_create(settings, service->http);
     if (is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)

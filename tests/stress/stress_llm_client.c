@@ -163,7 +163,7 @@ int main(int argc, char **argv)
     settings.llm.response_bytes_max = 65536;
     struct error err = {0};
     struct http_pool *pool = NULL;
-    if (http_targets_pool(&settings, 1, &pool, &err) != STATUS_OK)
+    if (http_targets_pool(&settings, &pool, &err) != STATUS_OK)
         return 2;
     client = llm_client_create(&settings, pool);
     health = provider_health_create(&settings);

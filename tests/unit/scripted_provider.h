@@ -132,7 +132,7 @@ static void begin(struct world *w, script *plays, const char *scheme)
     w->settings.provider_count = w->settings.asked_count = 1;
     w->settings.worker.threads = 1;
     w->settings.llm.response_bytes_max = 1024;
-    cr_assert_eq(http_targets_pool(&w->settings, 1, &w->pool, &w->err), STATUS_OK, "%s", w->err.message);
+    cr_assert_eq(http_targets_pool(&w->settings, &w->pool, &w->err), STATUS_OK, "%s", w->err.message);
     w->client = llm_client_create(&w->settings, w->pool);
     w->health = provider_health_create(&w->settings);
     w->cancel = http_cancel_create();

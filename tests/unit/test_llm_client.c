@@ -266,7 +266,7 @@ Test(llm_client, refuses_a_key_that_would_break_the_header)
     struct settings settings = {.providers = &provider, .provider_count = 1};
     struct http_pool *pool = NULL;
     struct error err = {0};
-    cr_expect_eq(http_targets_pool(&settings, 1, &pool, &err), STATUS_FAILED);
+    cr_expect_eq(http_targets_pool(&settings, &pool, &err), STATUS_FAILED);
     cr_expect_str_eq(err.code, "bad_api_key");
     cr_expect_null(pool);
     cr_expect_null(strstr(err.message, "secret"));
@@ -289,7 +289,7 @@ Test(llm_client, names_the_version_of_an_api_and_sends_its_key_as_asked)
     http_pool_destroy(w.pool);
     w.provider.api_version = version;
     w.provider.auth = AUTH_API_KEY;
-    cr_assert_eq(http_targets_pool(&w.settings, 1, &w.pool, &w.err), STATUS_OK);
+    cr_assert_eq(http_targets_pool(&w.settings, &w.pool, &w.err), STATUS_OK);
     w.client = llm_client_create(&w.settings, w.pool);
     cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
     end(&w);

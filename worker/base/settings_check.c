@@ -330,16 +330,25 @@ static bool is_asked(const struct settings *settings, const struct provider_sett
     return asked;
 }
 
+static bool is_proxy_in_vain(const char *proxy, const char *url)
+{
+    const char *host = after_scheme(url);
+    return proxy != NULL && strstr(proxy, "://") != NULL && host != NULL && is_loopback(host);
+}
+
 static void warn_of_provider(const struct settings *settings, const struct provider_settings *provider, void (*warn)(const char *, void *), void *arg)
 {
     AUTO_FREE char *unused = xasprintf("[provider.%s] is named neither in llm.providers nor as a fallback, and is not asked", provider->name);
     AUTO_FREE char *late = xasprintf("provider.%s.attempt_timeout_ms is above llm.deadline_ms: the deadline cuts the attempt", provider->name);
     AUTO_FREE char *connect = xasprintf("provider.%s.connect_timeout_ms is above attempt_timeout_ms: the attempt ends first", provider->name);
     AUTO_FREE char *clear = xasprintf("provider.%s.api_key goes to a http:// address: it crosses the network unencrypted", provider->name);
+    AUTO_FREE char *vain = xasprintf("provider.%s.proxy isn't used: its url is this machine", provider->name);
     if (!is_asked(settings, provider)) {
         warn(unused, arg);
         return;
     }
+    if (is_proxy_in_vain(provider->proxy, provider->url))
+        warn(vain, arg);
     if (provider->attempt_timeout_ms > settings->llm.deadline_ms)
         warn(late, arg);
     if (provider->connect_timeout_ms > provider->attempt_timeout_ms)
@@ -364,10 +373,13 @@ static void warn_of_context(const struct settings *settings, size_t index, void 
     AUTO_FREE char *unsaid = xasprintf("context.%s is fetched for nothing: llm.context_prompt doesn't name it", context->name);
     AUTO_FREE char *late = xasprintf("context.%s.timeout_ms is not below llm.deadline_ms: it may leave no time for the question", context->name);
     AUTO_FREE char *clear = xasprintf("context.%s.api_key goes to a http:// address: it crosses the network unencrypted", context->name);
+    AUTO_FREE char *vain = xasprintf("context.%s.proxy isn't used: its url is this machine", context->name);
     if (index >= settings->fetched_count) {
         warn(unused, arg);
         return;
     }
+    if (is_proxy_in_vain(context->proxy, context->url))
+        warn(vain, arg);
     if (context->kind == CONTEXT_TEXT && !prompt_names(settings, context->name))
         warn(unsaid, arg);
     if (context->timeout_ms >= settings->llm.deadline_ms)

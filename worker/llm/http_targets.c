@@ -63,7 +63,7 @@ static enum status context_target(const struct context_settings *context, struct
     return add_key(texts, context->api_key, "Authorization: Bearer ", "context", context->name, err);
 }
 
-enum status http_targets_pool(const struct settings *settings, size_t seats, struct http_pool **ret, struct error *err)
+static enum status make_pool(const struct settings *settings, size_t seats, struct http_pool **ret, struct error *err)
 {
     struct http_target targets[TARGETS_MAX];
     struct target_texts texts[TARGETS_MAX] = {0};
@@ -80,5 +80,19 @@ enum status http_targets_pool(const struct settings *settings, size_t seats, str
         free(texts[i].url);
         free(texts[i].auth);
     }
+    return status;
+}
+
+enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err)
+{
+    /* A seat for each thread, so that a first wave finds them made. */
+    return make_pool(settings, (size_t)settings->worker.threads, ret, err);
+}
+
+enum status http_targets_check(const struct settings *settings, struct error *err)
+{
+    struct http_pool *pool = NULL;
+    enum status status = make_pool(settings, 0, &pool, err);
+    http_pool_destroy(pool);
     return status;
 }

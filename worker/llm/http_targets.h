@@ -6,10 +6,11 @@
 #include "base/settings.h"
 #include "http/http_pool.h"
 
-/* Once in the process, before threads. seats: as many are made at once; one for each thread, so that a first wave finds them made.
- * FAILED: permanent, an api_key that is no header value, a url, proxy or ca_file that can't be used; fatal, libcurl can't start. The
- * process ignores SIGPIPE. The owner ends it with http_pool_destroy, after all who call. */
-enum status http_targets_pool(const struct settings *settings, size_t seats, struct http_pool **ret, struct error *err) MUST_CHECK;
+/* Once in the process, before threads. FAILED: permanent, an api_key that is no header value, a url, proxy or ca_file that can't be
+ * used; fatal, libcurl can't start. The process ignores SIGPIPE. The owner ends it with http_pool_destroy, after all who call. */
+enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err) MUST_CHECK;
+/* Would it be refused? Reaches nobody. */
+enum status http_targets_check(const struct settings *settings, struct error *err) MUST_CHECK;
 
 /* The target of a context source: its index in settings.contexts, below fetched_count. */
 static inline size_t http_target_of_context(const struct settings *settings, size_t context)

@@ -34,18 +34,10 @@ static enum status check_redis(const struct settings *settings, struct error *er
     return status;
 }
 
-static enum status check_http(const struct settings *settings, struct error *err)
-{
-    struct http_pool *pool = NULL;
-    enum status status = http_targets_pool(settings, 0, &pool, err);
-    http_pool_destroy(pool);
-    return status;
-}
-
 enum status preflight_check(const struct settings *settings, struct error *err)
 {
     if (crash_notes_check(settings->worker.crash_file, err) != STATUS_OK || startup_raise_file_limit(settings, err) != STATUS_OK ||
-        check_redis(settings, err) != STATUS_OK || check_http(settings, err) != STATUS_OK || check_kafka(settings, err) != STATUS_OK)
+        check_redis(settings, err) != STATUS_OK || http_targets_check(settings, err) != STATUS_OK || check_kafka(settings, err) != STATUS_OK)
         return STATUS_FAILED;
     return admin_server_check(settings->admin.listen, settings->admin.port_file, err);
 }
