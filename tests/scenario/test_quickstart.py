@@ -83,12 +83,14 @@ def test_interrupted_it_ends_what_it_started(quickstart):
 
 
 @pytest.mark.parametrize("temp", ["t" * 120, "with spaces and %41"])
-def test_it_works_wherever_temporary_files_are(quickstart, temp):
+def test_it_works_wherever_temporary_files_are(stage, quickstart, temp):
     """A socket's path has 107 bytes at most."""
-    before = set(Path("/tmp").glob("chat-quickstart.*"))
-    started = quickstart(temp)
+    made, tools = stage.folder / "made", stage.folder / "tools"
+    fake(tools, "mktemp", f'path=$({shutil.which("mktemp")} "$@") && echo "$path" | tee -a {made}')
+    started = quickstart(temp, PATH=f"{tools}:{os.environ['PATH']}")
     assert '"status":"ok"' in started.out()
-    assert list(started.temp.iterdir()) == [] and set(Path("/tmp").glob("chat-quickstart.*")) <= before
+    assert list(started.temp.iterdir()) == [] and not any(Path(path).exists() for path in made.read_text().splitlines())
+    assert any("chat-quickstart" in path for path in made.read_text().splitlines())
 
 
 def test_it_works_without_a_home(quickstart):
