@@ -188,6 +188,17 @@ def test_a_proxys_password_is_a_secret_and_its_name_is_looked_up_once(stage):
     assert "sesame" not in worker.text() + done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy.test", "https://proxy.test", "socks5h://proxy.test"])
+def test_a_proxy_without_a_port_is_looked_up_by_us_alone(stage, proxy):
+    """Nobody listens there: the call fails, and is made again."""
+    names = NameService(stage.folder, proxy_test="127.0.0.2")
+    worker = stage.worker(stage.redis(), Named(stage.simulator(), "model.test"), env=names.env, **{"provider.main.proxy": proxy})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    wait_until(lambda: worker.metric("llm_call_failures_total") >= 2, "two calls that failed")
+    assert 1 <= names.asked("proxy.test") <= worker.metric("dns_lookups_total")
+
+
 def test_through_a_proxy_https_is_a_tunnel_that_reads_nothing(stage):
     sim, proxy = stage.simulator(), stage.proxy()
     front, names = stage.tls_front(sim, "model.test"), NameService(stage.folder)

@@ -91,7 +91,10 @@ enum status http_address_parse(const char *url, struct http_address *ret, struct
     if (code == CURLUE_OK) {
         ret->scheme = part_of(parsed, CURLUPART_SCHEME, 0);
         ret->host = part_of(parsed, CURLUPART_HOST, 0);
-        ret->port = part_of(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+        ret->port = part_of(parsed, CURLUPART_PORT, 0);
+        ret->names_port = ret->port != NULL;
+        if (!ret->names_port)
+            ret->port = part_of(parsed, CURLUPART_PORT, CURLU_DEFAULT_PORT);
     }
     curl_url_cleanup(parsed);
     if (code == CURLUE_OK && ret->scheme != NULL && ret->host != NULL && ret->host[0] != '\0') {

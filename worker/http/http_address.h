@@ -9,7 +9,8 @@
 struct http_address {
     char *scheme;   /* owned; "https" */
     char *host;     /* owned: in small letters, an IPv6 address without its brackets */
-    char *port;     /* owned; the scheme's where the URL names none */
+    char *port;     /* owned; the scheme's where the URL names none; NULL: that has none */
+    bool names_port;
     bool is_literal; /* an IP address, or localhost: there is no name to look up */
     bool is_loopback; /* this machine itself, by its name or address */
 };

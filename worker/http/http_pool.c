@@ -129,6 +129,12 @@ static enum status find_trust(struct http_world *world, const struct http_target
     return STATUS_OK;
 }
 
+/* libcurl's own for a proxy whose URL names none. */
+static const char *port_of_proxy(const struct http_address *proxy)
+{
+    return proxy->names_port ? proxy->port : strcasecmp(proxy->scheme, "https") == 0 ? "443" : "1080";
+}
+
 /* Whom libcurl will want the addresses of: the proxy where there is one (it looks up the rest itself), else the server. */
 static enum status find_hosts(struct http_world *world, const struct http_target *target, struct http_place *place, struct error *err)
 {
@@ -141,10 +147,10 @@ static enum status find_hosts(struct http_world *world, const struct http_target
         status = http_address_parse(place->proxy, &proxy, &why);
     if (status == STATUS_OK) {
         const struct http_address *asked = place->proxy != NULL ? &proxy : &server;
-        if (!asked->is_literal && asked->port != NULL) {
+        if (!asked->is_literal) {
             place->host = resolver_host(world->resolver, asked->host);
             place->host_name = xstrdup(asked->host);
-            place->host_port = xasprintf("%s:%s", asked->host, asked->port);
+            place->host_port = xasprintf("%s:%s", asked->host, place->proxy != NULL ? port_of_proxy(asked) : asked->port);
         }
         bool tls = strcasecmp(server.scheme, "https") == 0 || (place->proxy != NULL && strcasecmp(proxy.scheme, "https") == 0);
         if (tls || target->ca_file != NULL)
