@@ -31,7 +31,8 @@
 struct visit {
     struct admin_server *server;
     struct visit *older, *newer;
-    struct bufferevent *bev; /* owns the descriptor */
+    struct bufferevent *bev;
+    evutil_socket_t fd;
     struct event *patience;
     bool answered;
     bool heard_all; /* the other side has ended; what we say may still go out */
@@ -57,7 +58,9 @@ static void visit_end(struct visit *visit)
     *(visit->newer != NULL ? &visit->newer->older : &server->newest) = visit->older;
     server->visits--;
     event_free(visit->patience);
+    bufferevent_disable(visit->bev, EV_READ | EV_WRITE);
     bufferevent_free(visit->bev);
+    close(visit->fd); /* not libevent's to do: it would wait until all who queue have been accepted */
     free(visit);
 }
 
@@ -144,11 +147,12 @@ static struct answer answer_to(const struct admin_probes *probes, const char *pa
  * the answer back. */
 static void on_sent(struct bufferevent *bev, void *arg)
 {
+    (void)bev;
     struct visit *visit = arg;
     if (visit->heard_all)
         visit_end(visit);
     else
-        shutdown(bufferevent_getfd(bev), SHUT_WR);
+        shutdown(visit->fd, SHUT_WR);
 }
 
 static void on_after(struct bufferevent *bev, void *arg)
@@ -234,7 +238,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (server->visits == ADMIN_CONNECTIONS_MAX)
         visit_cut(server->oldest);
     struct visit *visit = xcalloc(1, sizeof *visit);
-    *visit = (struct visit){.server = server, .older = server->newest, .bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE),
+    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .bev = bufferevent_socket_new(server->base, fd, 0),
                             .patience = evtimer_new(server->base, on_patience, visit)};
     if (visit->bev == NULL || visit->patience == NULL)
         abort(); /* memory */
