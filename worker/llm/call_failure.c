@@ -62,6 +62,8 @@ enum failure_kind call_failure_kind(const struct http_call *call)
         return http_call_was_sent(call) ? FAILURE_TIMEOUT : FAILURE_GONE;
     if (call->body_too_large)
         return FAILURE_ANSWER;
+    if (http_call_was_refused_by_proxy(call))
+        return FAILURE_GONE;
     switch (call->code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
