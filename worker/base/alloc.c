@@ -46,3 +46,19 @@ char *xasprintf(const char *fmt, ...)
     va_end(args);
     return or_die(length < 0 ? NULL : text);
 }
+
+#define MAPPED_BYTES_MIN (128 * 1024) /* M_MMAP_THRESHOLD's default */
+#define PAGE_BYTES 4096
+
+size_t alloc_bytes(size_t size)
+{
+    if (size >= MAPPED_BYTES_MIN)
+        return (size + 16 + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    size_t rounded = (size + 8 + 15) / 16 * 16;
+    return rounded < 32 ? 32 : rounded;
+}
+
+size_t text_bytes(const char *text)
+{
+    return text != NULL ? alloc_bytes(strlen(text) + 1) : 0;
+}

@@ -17,4 +17,10 @@ char *xstrdup(const char *text) RETURNS_OWNED;
 char *xmemdup0(const void *bytes, size_t size) RETURNS_OWNED;
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2) RETURNS_OWNED;
 
+/* What malloc spends on a piece of so many bytes: what is charged to whoever holds it. glibc's 8 bytes before each, a multiple of
+ * 16, 32 at least; large ones come from the kernel in pages. */
+size_t alloc_bytes(size_t size);
+/* The same of a text and its NUL; NULL costs nothing. */
+size_t text_bytes(const char *text);
+
 #endif

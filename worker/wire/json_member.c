@@ -43,6 +43,18 @@ static const char *value_end(const char *p, const char *end)
     return end;
 }
 
+const char *json_value_end(const char *at, const char *end)
+{
+    if (*at == '"') {
+        const char *quote = string_end(at + 1, end);
+        return quote == end ? end : quote + 1;
+    }
+    const char *after = value_end(at, end);
+    while (after > at && is_space(after[-1]))
+        after--;
+    return after;
+}
+
 bool json_member_next(struct json_member *member)
 {
     const char *end = member->end;
@@ -73,5 +85,5 @@ bool json_member_next(struct json_member *member)
 
 bool json_member_is(const struct json_member *member, const char *name)
 {
-    return member->name_size == strlen(name) && memcmp(member->name, name, member->name_size) == 0;
+    return json_text_means(member->name, member->name_size, name);
 }

@@ -19,6 +19,12 @@ struct json_member {
     bool whole;
 };
 bool json_member_next(struct json_member *member); /* false: no more */
+/* Escapes in the member's name are undone. */
 bool json_member_is(const struct json_member *member, const char *name);
+
+/* Behind the value that begins at `at`, without the white space that follows; end: it is cut off. */
+const char *json_value_end(const char *at, const char *end);
+/* Does what stands between a string's quotes mean text? */
+bool json_text_means(const char *raw, size_t size, const char *text);
 
 #endif

@@ -1,15 +1,19 @@
-/* JSON from outside (a provider's answer, a history element) on a thread with a small stack. jansson
- * recurses up to 2,048 levels, which a 64 KiB stack doesn't hold: depth is checked before parsing. Pure. */
+/* JSON from outside (a chunk of a stream, an error's body) as jansson's tree, on a thread with a small stack and in a process with
+ * a bound on its memory. jansson recurses up to 2,048 levels, which a 64 KiB stack doesn't hold, and an object of two bytes takes
+ * 240 as a tree: both are looked at before parsing. What may be large is read without a tree (json_view.h). Pure. */
 #ifndef CHAT_WIRE_JSON_TEXT_H
 #define CHAT_WIRE_JSON_TEXT_H
 
 #include <jansson.h>
 #include <stddef.h>
 
-/* An answer may nest as deep as a job (64), and a history element wraps it in three more. */
-#define JSON_TEXT_DEPTH_MAX 72
+#include "wire/json_check.h"
 
-/* The value, owned by the caller, or NULL: malformed or nested too deep. "\u0000" in strings is kept. */
+/* Of a tree beside its texts: thousands of values, more than anything that is meant to be read has. */
+#define JSON_TREE_BYTES_MAX (1024 * 1024)
+
+/* The value, owned by the caller, or NULL: malformed, nested deeper than JSON_DEPTH_MAX, or its tree would take more than
+ * JSON_TREE_BYTES_MAX and size. "\u0000" in strings is kept. */
 json_t *json_text_load(const char *text, size_t size);
 
 #endif
