@@ -38,7 +38,7 @@ static struct decoded decode(const void *value, size_t size, const void *key, si
         cr_assert_eq(got.err.class, ERROR_PERMANENT);
         cr_assert_gt(strlen(got.err.message), 0);
     } else {
-        cr_assert_eq(json_typeof(got.job.messages), JSON_ARRAY);
+        cr_assert_eq(got.job.messages[0], '[');
     }
     return got;
 }
@@ -56,12 +56,6 @@ static void assert_text(const char *value, const char *expected, const char *wha
         cr_assert_str_eq(value, expected, "%s", what);
 }
 
-static void assert_json(const json_t *value, const char *expected, const char *what)
-{
-    AUTO_FREE char *text = value == NULL ? xstrdup("absent") : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    cr_assert_str_eq(text, expected, "%s: %s, expected %s", what, text, expected);
-}
-
 Test(job, every_member_is_read)
 {
     struct decoded got = decode_text("{\"id\":\"01JD\",\"session\":\"s-17\",\"message\":\"Hello\",\"params\":{\"temperature\":2,"
@@ -71,7 +65,7 @@ Test(job, every_member_is_read)
     cr_assert_not(got.job.id_is_auto);
     cr_assert_str_eq(got.job.session, "s-17");
     cr_assert_eq(got.job.deadline_ms, 30000);
-    assert_json(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hello\"}]", "messages");
+    assert_text(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hello\"}]", "messages");
     assert_text(got.job.params, "{\"temperature\":2,\"model\":\"large\"}", "params");
     assert_text(got.job.metadata, "{\"tenant\":\"a\"}", "metadata");
     job_finish(&got.job);
@@ -423,7 +417,7 @@ Test(job, encoded_jobs_decode)
     cr_assert_eq(got.status, STATUS_OK);
     cr_assert_str_eq(got.job.id, "j");
     cr_assert_str_eq(got.job.session, "s");
-    assert_json(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hi \xE2\x82\xAC \\\"\\n\"}]", "messages");
+    assert_text(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hi \xE2\x82\xAC \\\"\\n\"}]", "messages");
     assert_text(got.job.metadata, "{\"tenant\":\"a\"}", "metadata");
     job_finish(&got.job);
 

@@ -1,7 +1,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "chat/history.h"
 #include "llm/llm_codec.h"
@@ -28,11 +30,9 @@ static char *encode_text(struct given given)
 {
     char text[1024];
     snprintf(text, sizeof text, "[%s]", given.messages != NULL ? given.messages : USER("now"));
-    AUTO_JSON json_t *messages = json_loads(text, 0, NULL);
     AUTO_FREE char *params = given.params != NULL ? strdup(given.params) : NULL;
-    cr_assert_not_null(messages, "%s", text);
     char id[] = "this";
-    struct job job = {.id = id, .messages = messages, .params = params};
+    struct job job = {.id = id, .messages = text, .params = params};
     struct llm_request_parts parts = {.provider = &provider,
                                       .system_prompt = given.system_prompt,
                                       .context = given.context,
@@ -168,16 +168,22 @@ Test(history, leaves_out_unanswered_tool_calls_wherever_they_stand)
                     .turns = {TURN("1", USER("a") "," SAID("b")), TURN("2", RESULT("t") "," SAID("orphan"))});
 }
 
+/* want NULL: no turn is stored. */
 static void expect_turn(const char *messages, const char *answer, const char *want)
 {
-    AUTO_JSON json_t *array = json_loads(messages, 0, NULL);
+    AUTO_FREE char *array = strdup(messages);
     AUTO_JSON json_t *message = json_loads(answer, 0, NULL);
     char id[] = "this";
     struct job job = {.id = id, .messages = array};
     AUTO_FREE char *turn = history_turn_encode(&job, message);
+    if (want == NULL) {
+        cr_expect_null(turn, "%s", turn);
+        return;
+    }
+    cr_assert_not_null(turn, "%s", answer);
     AUTO_JSON json_t *root = json_loads(turn, 0, NULL);
     cr_assert_not_null(root, "%s", turn);
-    json_object_del(root, "plain"); /* the mark; see the tests of history_splice */
+    json_object_del(root, "xxh3"); /* the mark; see the tests of history_splice */
     expect_json(root, want);
 }
 
@@ -188,9 +194,8 @@ static char *random_turn(unsigned *state, int number)
     char id[16], question[64];
     snprintf(id, sizeof id, rand_r(state) % 8 == 0 ? "q\"%d" : "job-%d", number);
     snprintf(question, sizeof question, "[{\"role\":\"user\",\"content\":\"a \\\"b\\\" ] } %d\"}]", number);
-    AUTO_JSON json_t *messages = json_loads(question, 0, NULL);
     AUTO_JSON json_t *answer = json_loads(rand_r(state) % 10 == 0 ? CALLS("t") : SAID("x, ]}"), 0, NULL);
-    struct job job = {.id = id, .messages = messages};
+    struct job job = {.id = id, .messages = question};
     char *turn = history_turn_encode(&job, answer);
     if (rand_r(state) % 12 == 0)
         turn[strlen(turn) / 2] ^= 1;
@@ -208,18 +213,21 @@ Test(history, used_unparsed_is_what_parsing_gives)
             turns[i] = random_turn(&state, (int)i);
         char own[16];
         snprintf(own, sizeof own, "job-%d", rand_r(&state) % 12);
-        AUTO_JSON json_t *now = json_loads("[" USER("now") "]", 0, NULL);
+        char now[] = "[" USER("now") "]";
         struct job job = {.id = own, .messages = now};
         int64_t bytes_max = rand_r(&state) % 3 == 0 ? rand_r(&state) % 600 : -1;
-        AUTO_JSON json_t *parsed = json_array();
-        history_append(parsed, turns, count, bytes_max, &job);
-        AUTO_FREE char *spliced = history_splice(turns, count, bytes_max, &job);
-        if (spliced != NULL) {
-            char text[4096];
-            snprintf(text, sizeof text, "[%s]", spliced);
-            expect_json(parsed, text);
+        struct json_writer parsed = {0}, spliced = {0};
+        json_write_open_array(&parsed, NULL);
+        json_write_open_array(&spliced, NULL);
+        history_append(&parsed, turns, count, bytes_max, &job);
+        if (history_splice(&spliced, turns, count, bytes_max, &job)) {
+            cr_expect_str_eq(spliced.text, parsed.text);
             spliced_count++;
+        } else {
+            cr_expect_str_eq(spliced.text, "[", "nothing is written");
         }
+        free(parsed.text);
+        free(spliced.text);
         for (size_t i = 0; i < count; i++)
             free(turns[i]);
     }
@@ -228,12 +236,13 @@ Test(history, used_unparsed_is_what_parsing_gives)
 
 Test(history, a_mark_on_a_damaged_element_is_not_believed)
 {
-    char damaged[] = "{\"plain\":\"0000000000000000\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}";
+    char damaged[] = "{\"xxh3\":\"0000000000000000\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}";
     char *turns[] = {damaged};
-    AUTO_JSON json_t *now = json_loads("[" USER("now") "]", 0, NULL);
-    char id[] = "this";
+    char now[] = "[" USER("now") "]", id[] = "this";
     struct job job = {.id = id, .messages = now};
-    cr_expect_null(history_splice(turns, 1, -1, &job));
+    struct json_writer out = {0};
+    cr_expect_not(history_splice(&out, turns, 1, -1, &job));
+    cr_expect_null(out.text);
 }
 
 Test(turn, holds_the_new_messages_without_system_ones_and_the_answer)
@@ -248,7 +257,89 @@ Test(turn, holds_an_answer_that_can_be_sent_again)
                 "{\"role\":\"assistant\",\"content\":\"yes\",\"tool_calls\":[],\"refusal\":null,"
                 "\"reasoning_content\":\"hm\"}",
                 TURN("this", USER("now") "," SAID("yes")));
-    expect_turn("[" USER("now") "]", "{\"content\":null}", TURN("this", USER("now") "," SAID("")));
+}
+
+Test(turn, keeps_what_came_with_tool_calls_whatever_its_name)
+{
+#define SIGNED_CALL "[{\"id\":\"t\",\"type\":\"function\",\"thought_signature\":\"s\",\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}}]"
+    expect_turn("[" USER("now") "]",
+                "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":" SIGNED_CALL ",\"refusal\":null,\"annotations\":[],\"reasoning_content\":\"hm\","
+                "\"reasoning\":\"hm\",\"reasoning_details\":[{\"type\":\"x\",\"data\":\"y\"}],\"of \\\"tomorrow\\\"\":7}",
+                TURN("this", USER("now") ",{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":" SIGNED_CALL ",\"reasoning_content\":\"hm\",\"reasoning\":\"hm\","
+                             "\"reasoning_details\":[{\"type\":\"x\",\"data\":\"y\"}],\"of \\\"tomorrow\\\"\":7}"));
+    expect_turn("[" USER("now") "]", "{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"},\"reasoning\":\"hm\"}",
+                TURN("this", USER("now") ",{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"},\"reasoning\":\"hm\"}"));
+}
+
+static const char *const nothing_said[] = {
+    "{\"content\":null}", "{\"role\":\"assistant\",\"content\":\"\"}", "{\"role\":\"assistant\"}", "{\"role\":\"assistant\",\"content\":[]}",
+    "{\"role\":\"assistant\",\"content\":\" \\n\"}", "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"\"},{\"type\":\"text\"}]}",
+    "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":\"\",\"tool_calls\":[],\"function_call\":null}",
+    "{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"thought, then the limit came\"}"};
+static const char *const something_said[] = {
+    "{\"role\":\"assistant\",\"content\":\"0\"}", "{\"role\":\"assistant\",\"content\":null,\"refusal\":\"no\"}", CALLS("t"),
+    "{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\"}}", "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}",
+    "{\"role\":\"assistant\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:\"}}]}"};
+
+Test(turn, is_none_where_nothing_was_said)
+{
+    for (size_t i = 0; i < sizeof nothing_said / sizeof *nothing_said; i++)
+        expect_turn("[" USER("now") "]", nothing_said[i], NULL);
+    char now[] = "[" USER("now") "]", id[] = "this";
+    struct job job = {.id = id, .messages = now};
+    for (size_t i = 0; i < sizeof something_said / sizeof *something_said; i++) {
+        AUTO_JSON json_t *answer = json_loads(something_said[i], 0, NULL);
+        AUTO_FREE char *turn = history_turn_encode(&job, answer);
+        cr_expect_not_null(turn, "%s", something_said[i]);
+    }
+    /* A caller's own empty message isn't stored either. */
+    expect_turn("[" USER("a") "," SAID("") "," USER("b") "]", SAID("yes"), TURN("this", USER("a") "," USER("b") "," SAID("yes")));
+}
+
+Test(history, of_old_leaves_out_turns_where_nothing_was_said)
+{
+    for (size_t i = 0; i < sizeof nothing_said / sizeof *nothing_said; i++) {
+        if (strstr(nothing_said[i], "\"role\"") == NULL)
+            continue; /* no message at all */
+        AUTO_FREE char *old = xasprintf(TURN("2", USER("x") ",%s"), nothing_said[i]);
+        EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {TURN("1", USER("a") "," SAID("b")), old});
+    }
+    for (size_t i = 0; i < sizeof something_said / sizeof *something_said; i++) {
+        AUTO_FREE char *old = xasprintf(TURN("2", USER("x") ",%s"), something_said[i]);
+        AUTO_FREE char *want = xasprintf(USER("x") ",%s," RESULT("t"), something_said[i]);
+        EXPECT_MESSAGES(want, .turns = {old}, .messages = RESULT("t"));
+    }
+    /* Marked by an earlier release, which stored such answers. */
+    EXPECT_MESSAGES(USER("now"), .turns = {"{\"plain\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("") "]}"});
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
+                    .turns = {"{\"plain\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}"});
+}
+
+Test(history, that_is_not_what_it_should_be_never_reaches_a_request)
+{
+    static const char *const hostile[] = {
+        "{\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]} ", /* fine: white space may follow */
+        "{\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}}",
+        "{\"job\":\"1\",\"messages\":[" USER("a") "," SAID("\\ud800") "]}",
+        "{\"job\":\"1\",\"messages\":[" USER("a") "," SAID("\xff") "]}",
+        "{\"job\":\"1\",\"messages\":[" USER("a") ",{\"role\":\"assistant\",\"content\":\"b\",\"content\":\"c\"}]}",
+        "{\"job\":\"1\",\"messages\":[" USER("a") ",{\"role\":\"assistant\",\"content\":01}]}",
+        "{\"job\":\"1\",\"messages\":[" USER("a") ",{\"role\":7}]}",
+        "{\"job\":\"1\",\"messages\":{}}",
+        "{\"xxh3\":\"", "{\"xxh3\":\"0123456789abcdef\",", "7", "\"messages\"", ""};
+    for (size_t i = 1; i < sizeof hostile / sizeof *hostile; i++)
+        EXPECT_MESSAGES(USER("now"), .turns = {hostile[i]});
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {hostile[0]});
+    /* A mark that is right says nothing of what is behind it. */
+    for (int cut = 0; cut <= 24; cut++) {
+        char element[128] = "{\"xxh3\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[]}";
+        size_t from = strlen("{\"xxh3\":\"0123456789abcdef\","), size = strlen(element) - (size_t)cut;
+        element[size] = '\0';
+        char digits[17];
+        snprintf(digits, sizeof digits, "%016llx", (unsigned long long)XXH3_64bits(element + from, size - from));
+        memcpy(element + strlen("{\"xxh3\":\""), digits, 16);
+        EXPECT_MESSAGES(USER("now"), .turns = {element});
+    }
 }
 
 Test(response, gives_message_reason_model_and_usage)

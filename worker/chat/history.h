@@ -11,28 +11,33 @@
 #include <stdint.h>
 
 #include "wire/job.h"
+#include "wire/json_view.h"
+#include "wire/json_writer.h"
 
 /* `system` or `developer`: used, never stored. */
-bool history_is_system(const json_t *message);
+bool history_is_system(struct json_view message);
 
-/* Appends the usable messages of turns (elements {"job":ID,"messages":[…]}, oldest first) to out:
+/* Writes the usable messages of turns (elements {"job":ID,"messages":[…]}, oldest first) as elements of an array, as they are stored:
  *   - the element of the job itself and what follows it are cut (it is asked again after it was applied);
- *   - damaged elements are skipped;
+ *   - damaged elements are skipped, and those with an answer that says nothing (no text, refusal or calls): providers refuse
+ *     the request that brings one;
  *   - the oldest whole elements beyond bytes_max of element text are left out (negative: no limit);
  *   - an element that ends in tool calls stays only if what comes next (an element, or the new messages)
  *     answers all of them; one that begins with tool results stays only behind the calls they answer;
  *   - leading elements are dropped until one begins with `user`. */
-void history_append(json_t *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
+void history_append(struct json_writer *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
-/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). A
- * plain one (no tools, begins with user) carries `"plain":"<XXH3 of what follows>"` in front, which lets
+/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). What came
+ * with tool calls goes with them, whatever its name: a provider may want its reasoning or its signatures back. Without calls
+ * reasoning is left out, which some refuse as input. NULL: the answer says nothing; there is no turn, and the session goes on as
+ * if it had not been asked.
+ * A plain element (no tools, begins with user) carries `"xxh3":"<XXH3 of what follows>"` in front, which lets
  * history_splice use its text unparsed. Owned by the caller. */
 char *history_turn_encode(const struct job *job, const json_t *answer) MUST_CHECK;
 
-/* The same for the usual history, without parsing it: when every element is one that history_turn_encode marked
- * plain (user and assistant turns, no tools) and is whole by its checksum, the JSON text of their messages, joined
- * by commas, owned by the caller ("" when there is none). NULL: some element isn't; use history_append. */
-char *history_splice(char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
+/* The same as history_append for the usual history, without parsing it: when every element is one that history_turn_encode marked
+ * plain (user and assistant turns, no tools) and is whole by its checksum. False: some element isn't, and nothing is written. */
+bool history_splice(struct json_writer *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
 /* How many of the oldest turns to leave out of a request of body_bytes that a model's context doesn't hold: as many as the
  * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), reckoned at

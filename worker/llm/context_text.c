@@ -7,16 +7,17 @@
 #include "base/cleanup.h"
 #include "base/template.h"
 #include "llm/text_buffer.h"
+#include "wire/job_scan.h"
 #include "wire/json_text.h"
+#include "wire/json_view.h"
 #include "wire/json_writer.h"
 
 /* ---- the address ---- */
 
 char *context_user(const char *metadata)
 {
-    AUTO_JSON json_t *root = metadata != NULL ? json_text_load(metadata, strlen(metadata)) : NULL;
-    const char *user = json_string_value(json_object_get(root, "user"));
-    return user != NULL ? xstrdup(user) : NULL;
+    struct json_view root = metadata != NULL ? json_view_of(metadata, metadata + strlen(metadata)) : (struct json_view){0};
+    return json_view_decode(json_view_member(root, "user"), NULL);
 }
 
 static bool is_unreserved(unsigned char c)
@@ -124,36 +125,33 @@ char *context_url_fill(const char *template, const struct context_values *values
 
 /* ---- what is told ---- */
 
-static void append_line(struct text_buffer *text, const json_t *line)
+static void append_line(struct text_buffer *text, struct json_view line)
 {
-    if (!json_is_string(line))
+    size_t size;
+    AUTO_FREE char *plain = json_view_decode(line, &size);
+    if (plain == NULL)
         return;
     if (text->size > 0)
         text_buffer_append(text, "\n", 1);
-    text_buffer_append(text, json_string_value(line), json_string_length(line));
+    text_buffer_append(text, plain, size);
 }
 
-static void append_content(struct text_buffer *text, const json_t *content)
+static void append_content(struct text_buffer *text, struct json_view content)
 {
-    size_t i;
-    const json_t *part;
+    struct json_view part = {0};
     append_line(text, content);
-    json_array_foreach(content, i, part)
-        append_line(text, json_object_get(part, "text"));
+    while (json_view_next(content, &part))
+        append_line(text, json_view_member(part, "text"));
 }
 
-static void write_input(struct json_writer *body, const json_t *messages)
+static void write_input(struct json_writer *body, struct json_view messages)
 {
     struct text_buffer text = {0};
-    size_t i;
-    const json_t *message;
-    json_array_foreach(messages, i, message) {
-        const char *role = json_string_value(json_object_get(message, "role"));
-        if (role != NULL && strcmp(role, "user") == 0)
-            append_content(&text, json_object_get(message, "content"));
-    }
-    AUTO_JSON json_t *input = json_stringn(text_buffer_text(&text), text.size); /* NULs too: nothing hides behind one */
-    json_write_tree(body, "input", input);
+    struct json_view message = {0};
+    while (json_view_next(messages, &message))
+        if (json_view_is(json_view_member(message, "role"), "user"))
+            append_content(&text, json_view_member(message, "content"));
+    json_write_bytes(body, "input", text_buffer_text(&text), text.size); /* NULs too: nothing hides behind one */
     text_buffer_finish(&text);
 }
 
@@ -164,12 +162,12 @@ char *context_body(enum context_send send, const struct job *job, const char *us
         return NULL;
     json_write_open(&body, NULL);
     if (send == CONTEXT_SEND_INPUT) {
-        write_input(&body, job->messages);
+        write_input(&body, json_view_of(job->messages, job->messages + strlen(job->messages)));
     } else {
         json_write_text(&body, "job", job->id);
         json_write_text(&body, "session", job->session);
         json_write_text(&body, "user", user);
-        json_write_tree(&body, "messages", job->messages);
+        json_write_raw(&body, "messages", job->messages);
     }
     json_write_close(&body);
     return body.text;
@@ -233,8 +231,7 @@ bool context_text_is_valid(const char *text, size_t size)
 {
     if (size == 0)
         return true;
-    AUTO_JSON json_t *checked = json_stringn(text, size); /* NULL: not UTF-8 */
-    return checked != NULL && memchr(text, '\0', size) == NULL;
+    return utf8_invalid_at(text, size) == SCAN_NOWHERE && memchr(text, '\0', size) == NULL;
 }
 
 /* ---- the verdict ---- */

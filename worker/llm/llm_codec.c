@@ -8,50 +8,56 @@
 #include "base/cleanup.h"
 #include "chat/history.h"
 #include "llm/call_failure.h"
+#include "wire/job_scan.h"
+#include "wire/json_check.h"
 #include "wire/json_member.h"
 #include "wire/json_text.h"
+#include "wire/json_view.h"
 #include "wire/json_writer.h"
 
 /* ---- the request ---- */
 
 /* What the codec itself decides. A job's params can't hold them (job_decode refuses); a provider's might. */
-static bool param_is_ours(const char *name)
+static bool param_is_ours(const struct json_member *param)
 {
     static const char *const ours[] = {"messages", "stream", "stream_options", "n"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (strcmp(name, ours[i]) == 0)
+        if (json_member_is(param, ours[i]))
             return true;
     return false;
 }
 
-/* An object's members that none of the other (may be NULL) overrides, as they came. */
-static void put_params(struct json_writer *out, const char *text, json_t *params, const json_t *overriding)
+static struct json_view view_of(const char *text)
 {
-    struct json_member member = {.at = text, .end = text + strlen(text)};
-    const char *name;
-    json_t *value;
-    json_object_foreach(params, name, value) {
-        if (!json_member_next(&member))
-            break;
-        if (!param_is_ours(name) && json_object_get(overriding, name) == NULL)
-            json_write_raw_member(out, member.name, member.name_size, member.value, member.value_size);
-    }
+    return text != NULL ? json_view_of(text, text + strlen(text)) : (struct json_view){0};
+}
+
+/* Has object (may be none) a member of the same name? */
+static bool overrides(struct json_view object, const struct json_member *param)
+{
+    struct json_view name = {param->name - 1, param->name_size + 2};
+    struct json_member own = {.at = object.text, .end = object.text + object.size};
+    while (object.size > 0 && json_member_next(&own))
+        if (json_view_compare((struct json_view){own.name - 1, own.name_size + 2}, name) == 0)
+            return true;
+    return false;
+}
+
+/* An object's members that none of the other overrides, as they came. */
+static void put_params(struct json_writer *out, struct json_view params, struct json_view overriding)
+{
+    struct json_member param = {.at = params.text, .end = params.text + params.size};
+    while (params.size > 0 && json_member_next(&param))
+        if (!param_is_ours(&param) && !overrides(overriding, &param))
+            json_write_raw_member(out, param.name, param.name_size, param.value, param.value_size);
 }
 
 static void put_history(struct json_writer *out, const struct llm_request_parts *parts)
 {
     if (parts->turn_count == 0)
         return;
-    AUTO_FREE char *spliced = history_splice(parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
-    if (spliced != NULL) {
-        if (spliced[0] != '\0')
-            json_write_raw(out, NULL, spliced);
-        return;
-    }
-    AUTO_JSON json_t *messages = json_array();
-    history_append(messages, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        json_write_tree(out, NULL, json_array_get(messages, i));
+    if (!history_splice(out, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job))
+        history_append(out, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
 }
 
 static void put_system(struct json_writer *out, const char *content)
@@ -62,20 +68,36 @@ static void put_system(struct json_writer *out, const char *content)
     json_write_close(out);
 }
 
-/* The job's own, or else the settings' (either may be NULL), with the context (may be NULL) as its end; an own one whose content
- * isn't a text stays as it is, and the context is a message behind it. */
-static void put_last_system(struct json_writer *out, json_t *own, const char *system_prompt, const char *context)
+/* message, whose content is a string, with context behind it. */
+static void put_with_context(struct json_writer *out, struct json_view message, const char *context)
 {
-    const char *text = own != NULL ? json_string_value(json_object_get(own, "content")) : system_prompt;
-    if (context != NULL && text != NULL) {
-        AUTO_FREE char *joined = xasprintf("%s\n\n%s", text, context);
-        AUTO_JSON json_t *message = own != NULL ? json_copy(own) : json_pack("{s:s}", "role", "system");
-        json_object_set_new(message, "content", json_string(joined));
-        json_write_tree(out, NULL, message);
+    struct json_member member = {.at = message.text, .end = message.text + message.size};
+    json_write_open(out, NULL);
+    while (json_member_next(&member)) {
+        if (json_member_is(&member, "content"))
+            json_write_longer(out, "content", (struct json_view){member.value, member.value_size}, context);
+        else
+            json_write_raw_member(out, member.name, member.name_size, member.value, member.value_size);
+    }
+    json_write_close(out);
+}
+
+/* The job's own, or else the settings' (either may be none), with the context (may be NULL) as its end; an own one whose content
+ * isn't a text stays as it is, and the context is a message behind it. */
+static void put_last_system(struct json_writer *out, struct json_view own, const char *system_prompt, const char *context)
+{
+    AUTO_FREE char *behind = context != NULL ? xasprintf("\n\n%s", context) : NULL;
+    if (context != NULL && own.size > 0 && json_view_type(json_view_member(own, "content")) == JSON_STRING) {
+        put_with_context(out, own, behind);
         return;
     }
-    if (own != NULL)
-        json_write_tree(out, NULL, own);
+    if (context != NULL && own.size == 0 && system_prompt != NULL) {
+        AUTO_FREE char *joined = xasprintf("%s%s", system_prompt, behind);
+        put_system(out, joined);
+        return;
+    }
+    if (own.size > 0)
+        json_write_view(out, NULL, own);
     else if (system_prompt != NULL)
         put_system(out, system_prompt);
     if (context != NULL)
@@ -84,41 +106,53 @@ static void put_last_system(struct json_writer *out, json_t *own, const char *sy
 
 static void put_messages(struct json_writer *out, const struct llm_request_parts *parts)
 {
-    const json_t *new_messages = parts->job->messages;
-    size_t count = json_array_size(new_messages);
+    struct json_view messages = view_of(parts->job->messages), at = {0}, last_leading = {0};
     bool own_system = false;
-    for (size_t i = 0; i < count; i++)
-        own_system = own_system || history_is_system(json_array_get(new_messages, i));
+    while (!own_system && json_view_next(messages, &at))
+        own_system = history_is_system(at);
 
     /* Many chat templates take a system message in first place only, and but one: the job's leading ones go before the
      * history, and the context into the last message before it. */
-    size_t leading = 0;
-    while (leading < count && history_is_system(json_array_get(new_messages, leading)))
-        leading++;
-    for (size_t i = 0; i + 1 < leading; i++)
-        json_write_tree(out, NULL, json_array_get(new_messages, i));
-    put_last_system(out, leading > 0 ? json_array_get(new_messages, leading - 1) : NULL, own_system ? NULL : parts->system_prompt, parts->context);
+    at = (struct json_view){0};
+    while (json_view_next(messages, &at) && history_is_system(at)) {
+        if (last_leading.size > 0)
+            json_write_view(out, NULL, last_leading);
+        last_leading = at;
+    }
+    put_last_system(out, last_leading, own_system ? NULL : parts->system_prompt, parts->context);
     put_history(out, parts);
-    for (size_t i = leading; i < count; i++)
-        json_write_tree(out, NULL, json_array_get(new_messages, i));
+    for (; at.size > 0; json_view_next(messages, &at)) /* from the first behind those that lead */
+        json_write_view(out, NULL, at);
 }
 
 /* The model, then params; the later ones win: settings, the provider's, the job's. */
 static void put_rest(struct json_writer *out, const struct provider_settings *provider, const char *own_text)
 {
-    AUTO_JSON json_t *base = provider->params != NULL ? json_loads(provider->params, 0, NULL) : NULL; /* checked at start */
-    AUTO_JSON json_t *own = own_text != NULL ? json_text_load(own_text, strlen(own_text)) : NULL;
-    if (provider->model != NULL && json_object_get(base, "model") == NULL && json_object_get(own, "model") == NULL)
+    struct json_view base = view_of(provider->params); /* checked at start */
+    struct json_view own = view_of(own_text);          /* by job_decode */
+    if (provider->model != NULL && json_view_member(base, "model").size == 0 && json_view_member(own, "model").size == 0)
         json_write_text(out, "model", provider->model);
-    if (base != NULL)
-        put_params(out, provider->params, base, own);
-    if (own != NULL)
-        put_params(out, own_text, own, NULL);
+    put_params(out, base, own);
+    put_params(out, own, (struct json_view){0});
+}
+
+/* Not far from what the body will be, so that it isn't copied while it grows. */
+static size_t room_for(const struct llm_request_parts *parts)
+{
+    size_t room = strlen(parts->job->messages) + 1024;
+    const char *const texts[] = {parts->system_prompt, parts->context, parts->job->params, parts->provider->params};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        room += texts[i] != NULL ? strlen(texts[i]) : 0;
+    size_t history = 0;
+    for (size_t i = 0; i < parts->turn_count; i++)
+        history += strlen(parts->turns[i]);
+    return room + (parts->history_bytes_max >= 0 && history > (size_t)parts->history_bytes_max ? (size_t)parts->history_bytes_max : history);
 }
 
 char *llm_request_encode(const struct llm_request_parts *parts)
 {
     struct json_writer body = {0};
+    json_writer_reserve(&body, room_for(parts));
     json_write_open(&body, NULL);
     json_write_open_array(&body, "messages");
     put_messages(&body, parts);
@@ -353,12 +387,6 @@ static int64_t tokens_at(const json_t *usage, const char *name)
     return json_is_integer(value) && json_integer_value(value) >= 0 ? json_integer_value(value) : -1;
 }
 
-static char *copy_at(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? xstrdup(text) : NULL;
-}
-
 struct usage llm_usage_read(const json_t *usage)
 {
     return (struct usage){.prompt_tokens = tokens_at(usage, "prompt_tokens"),
@@ -366,26 +394,37 @@ struct usage llm_usage_read(const json_t *usage)
                           .total_tokens = tokens_at(usage, "total_tokens")};
 }
 
+/* The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
-    AUTO_JSON json_t *root = json_text_load(body, size);
-    if (root != NULL && llm_is_error_in_200(root))
-        return llm_error_in_200(root, failure, err);
     if (failure != NULL)
-        failure->kind = FAILURE_ANSWER; /* unless it can be read */
-    if (root == NULL)
+        failure->kind = FAILURE_ANSWER; /* unless it can be read, or says what it is */
+    if (size == 0 || utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
-    const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-    json_t *message = json_object_get(choice, "message");
-    if (!json_is_object(message))
+    struct json_view root = json_view_of(body, body + size);
+    struct json_view choice = {0};
+    (void)json_view_next(json_view_member(root, "choices"), &choice);
+    struct json_view message = json_view_member(choice, "message");
+    bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
+    if (json_view_type(message) != JSON_OBJECT || is_error) {
+        AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
+        if (llm_is_error_in_200(said))
+            return llm_error_in_200(said, failure, err);
+    }
+    if (json_view_type(message) != JSON_OBJECT)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
-                         choice == NULL ? "choices" : "message");
+                         choice.size == 0 ? "choices" : "message");
+    struct json_view usage = json_view_member(root, "usage");
+    AUTO_JSON json_t *message_tree = json_text_load(message.text, message.size);
+    AUTO_JSON json_t *usage_tree = json_text_load(usage.text, usage.size);
+    if (message_tree == NULL)
+        return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
     *ret = (struct llm_answer){
-        .message = json_incref(message),
-        .finish_reason = copy_at(choice, "finish_reason"),
-        .model = copy_at(root, "model"),
-        .usage = llm_usage_read(json_object_get(root, "usage")),
+        .message = steal_ptr(&message_tree),
+        .finish_reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL),
+        .model = json_view_decode(json_view_member(root, "model"), NULL),
+        .usage = llm_usage_read(usage_tree),
     };
     if (failure != NULL)
         failure->kind = FAILURE_NONE;

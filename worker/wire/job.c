@@ -10,7 +10,9 @@
 #include "base/cleanup.h"
 #include "wire/job_members.h"
 #include "wire/job_scan.h"
+#include "wire/json_check.h"
 #include "wire/json_member.h"
+#include "wire/json_view.h"
 
 #define ID_BYTES_MAX 256
 
@@ -53,35 +55,31 @@ static void name_before(const struct record *record, size_t at, char *out, size_
             *out = '?';
 }
 
-static enum status refuse_json(const struct record *record, const json_error_t *fault, struct error *err)
+static enum status refuse_json(const struct record *record, const struct json_fault *fault, struct error *err)
 {
-    size_t at = fault->position > 0 ? (size_t)fault->position : 0;
+    size_t at = fault->at;
     const char *where = member_at(record, at);
     char name[48];
-    switch (json_error_code(fault)) {
-    case json_error_out_of_memory: /* not the job's fault: no dead letter */
-        fputs("out of memory\n", stderr);
-        abort();
-    case json_error_duplicate_key:
+    switch (fault->kind) {
+    case JSON_TWICE:
         name_before(record, at, name, sizeof name);
         return REFUSE(err, "duplicate_member", "%s: the member \"%s\" is there twice, again at byte %zu; keep one", where,
                       name, at);
-    case json_error_numeric_overflow:
+    case JSON_OUT_OF_RANGE:
         return REFUSE(err, "integer_out_of_range", "%s: the number at byte %zu is out of range; send it as a string",
                       where, at);
-    case json_error_stack_overflow:
+    case JSON_TOO_DEEP:
         return REFUSE(err, "nested_too_deep", "%s: nested too deep at byte %zu", where, at);
-    case json_error_invalid_utf8:
-        return REFUSE(err, "invalid_utf8", "%s: not UTF-8 at byte %zu", where, at);
-    case json_error_null_byte_in_key:
+    case JSON_NUL_IN_NAME:
         return REFUSE(err, "invalid_json", "%s: a member's name holds a NUL character (\\u0000)", where);
-    case json_error_premature_end_of_input:
+    case JSON_ENDS_EARLY:
         return REFUSE(err, "invalid_json", "the value: the JSON text ends too early, at byte %zu", at);
-    case json_error_end_of_input_expected:
+    case JSON_GOES_ON:
         return REFUSE(err, "invalid_json", "the value: more text after the JSON, at byte %zu", at);
-    default: /* jansson's own words quote the text, which may be private */
-        return REFUSE(err, "invalid_json", "%s: not JSON at byte %zu", where, at);
+    case JSON_MALFORMED:
+    case JSON_FINE: break;
     }
+    return REFUSE(err, "invalid_json", "%s: not JSON at byte %zu", where, at);
 }
 
 /* What can be known without parsing. */
@@ -115,60 +113,75 @@ static enum status check_bytes(const struct record *record, const struct job_lim
     return STATUS_OK;
 }
 
-static enum status parse(const struct record *record, const struct job_limits *limits, json_t **ret_root,
-                         struct error *err)
+/* The value as JSON; STATUS_OK: an object, and all in it is as a job's values must be. */
+static enum status check_json(const struct record *record, const struct job_limits *limits, struct error *err)
 {
     struct job_scan scan;
     if (check_bytes(record, limits, &scan, err) != STATUS_OK)
         return STATUS_FAILED;
-    json_error_t fault;
-    /* NULs are let in so that job_values can say where they stand. */
-    json_t *root = json_loadb(record->value, record->value_size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &fault);
-    if (root == NULL)
+    const char *value = record->value;
+    struct json_fault fault = json_check(value, record->value_size, true);
+    if (fault.kind != JSON_FINE)
         return refuse_json(record, &fault, err);
-    enum status status = STATUS_OK;
-    if (scan.has_nul_escape || scan.has_long_number)
-        status = job_values(root, err);
-    if (status == STATUS_OK && !json_is_object(root))
-        status = REFUSE(err, "invalid_member", "the value: must be a JSON object, not %s", json_kind(root));
-    if (status == STATUS_OK)
-        *ret_root = root;
-    else
-        json_decref(root);
-    return status;
-}
-
-static char *fresh_copy(const json_t *text)
-{
-    return xmemdup0(json_string_value(text), json_string_length(text));
-}
-
-static enum status take_id(const json_t *root, struct job *job, struct error *err)
-{
-    const json_t *id = json_object_get(root, "id");
-    if (id == NULL)
-        return STATUS_OK;
-    if (!json_is_string(id))
-        return REFUSE(err, "invalid_member", "id: must be a string, not %s", json_kind(id));
-    if (json_string_length(id) == 0)
-        return REFUSE(err, "invalid_member", "id: must not be empty; without one, leave it out");
-    if (json_string_length(id) > ID_BYTES_MAX)
-        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", json_string_length(id), ID_BYTES_MAX);
-    job->id = fresh_copy(id);
+    struct json_view root = json_view_of(value, value + record->value_size);
+    if ((scan.has_nul_escape || scan.has_long_number) && job_values(root, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (json_view_type(root) != JSON_OBJECT)
+        return REFUSE(err, "invalid_member", "the value: must be a JSON object, not %s", json_view_kind(root));
     return STATUS_OK;
 }
 
-static enum status take_session(const json_t *root, struct job *job, struct error *err)
+/* The members that mean something, where they stand in the record's value. */
+enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
+static const char *const known_names[KNOWN] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream"};
+
+struct members {
+    struct json_view of[KNOWN];
+};
+
+static struct members find_members(const struct record *record)
 {
-    const json_t *session = json_object_get(root, "session");
-    if (session == NULL)
+    struct members found = {0};
+    struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
+    while (json_member_next(&member))
+        for (int i = 0; i < KNOWN; i++)
+            if (json_member_is(&member, known_names[i]))
+                found.of[i] = (struct json_view){member.value, member.value_size};
+    return found;
+}
+
+static char *text_of(struct json_view value)
+{
+    return value.size > 0 ? xmemdup0(value.text, value.size) : NULL;
+}
+
+static enum status take_id(const struct members *members, struct job *job, struct error *err)
+{
+    struct json_view value = members->of[ID];
+    if (value.size == 0)
         return STATUS_OK;
-    if (!json_is_string(session))
-        return REFUSE(err, "invalid_member", "session: must be a string, not %s", json_kind(session));
-    if (json_string_length(session) == 0)
+    size_t size;
+    AUTO_FREE char *id = json_view_decode(value, &size);
+    if (id == NULL)
+        return REFUSE(err, "invalid_member", "id: must be a string, not %s", json_view_kind(value));
+    if (size == 0)
+        return REFUSE(err, "invalid_member", "id: must not be empty; without one, leave it out");
+    if (size > ID_BYTES_MAX)
+        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", size, ID_BYTES_MAX);
+    job->id = steal_ptr(&id);
+    return STATUS_OK;
+}
+
+static enum status take_session(const struct members *members, struct job *job, struct error *err)
+{
+    struct json_view value = members->of[SESSION];
+    if (value.size == 0)
+        return STATUS_OK;
+    if (json_view_type(value) != JSON_STRING)
+        return REFUSE(err, "invalid_member", "session: must be a string, not %s", json_view_kind(value));
+    if (!json_view_is_filled(value))
         return REFUSE(err, "invalid_member", "session: must not be empty; without one, leave it out");
-    job->session = fresh_copy(session);
+    job->session = json_view_decode(value, NULL);
     return STATUS_OK;
 }
 
@@ -186,95 +199,86 @@ static enum status session_from_key(const struct record *record, struct job *job
     return STATUS_OK;
 }
 
-static enum status take_deadline(const json_t *root, struct job *job, struct error *err)
+static enum status take_deadline(const struct members *members, struct job *job, struct error *err)
 {
-    const json_t *deadline = json_object_get(root, "deadline_ms");
-    if (deadline == NULL)
+    struct json_view value = members->of[DEADLINE_MS];
+    if (value.size == 0)
         return STATUS_OK;
-    if (!json_is_integer(deadline))
+    if (json_view_type(value) != JSON_INTEGER)
         return REFUSE(err, "invalid_member", "deadline_ms: must be a whole number of milliseconds, not %s",
-                      json_kind(deadline));
-    if (json_integer_value(deadline) < 0)
+                      json_view_kind(value));
+    long long deadline_ms = strtoll(value.text, NULL, 10); /* a brace or a comma ends it */
+    if (deadline_ms < 0)
         return REFUSE(err, "invalid_member", "deadline_ms: must not be negative");
-    job->deadline_ms = json_integer_value(deadline);
+    job->deadline_ms = deadline_ms;
     return STATUS_OK;
 }
 
-static enum status take_stream(const json_t *root, struct job *job, struct error *err)
+static enum status take_stream(const struct members *members, struct job *job, struct error *err)
 {
-    const json_t *stream = json_object_get(root, "stream");
-    if (stream != NULL && !json_is_boolean(stream))
-        return REFUSE(err, "invalid_member", "stream: must be true or false, not %s", json_kind(stream));
-    job->stream = json_is_true(stream);
+    struct json_view value = members->of[STREAM];
+    int type = json_view_type(value);
+    if (type != JSON_VIEW_NONE && type != JSON_TRUE && type != JSON_FALSE)
+        return REFUSE(err, "invalid_member", "stream: must be true or false, not %s", json_view_kind(value));
+    job->stream = type == JSON_TRUE;
     return STATUS_OK;
-}
-
-/* A top-level member's text as it came; NULL: there is none. */
-static char *member_text(const struct record *record, const json_t *root, const char *name)
-{
-    const json_t *value = json_object_get(root, name);
-    if (value == NULL)
-        return NULL;
-    struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (json_member_next(&member))
-        if (json_member_is(&member, name) && member.whole)
-            return xmemdup0(member.value, member.value_size);
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY); /* its name was written with escapes */
 }
 
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
  * reported (error_set leaves a NULL alone). */
-static enum status take_members(const struct record *record, const struct job_limits *limits, json_t *root,
-                                struct job *job, struct error *err)
+static enum status take_members(const struct record *record, const struct job_limits *limits, struct job *job,
+                                struct error *err)
 {
-    job->metadata = member_text(record, root, "metadata");
-    enum status status = take_id(root, job, err);
-    enum status session = take_session(root, job, status == STATUS_OK ? err : NULL);
-    if (json_object_get(root, "session") == NULL)
+    struct members members = find_members(record);
+    job->metadata = text_of(members.of[METADATA]);
+    enum status status = take_id(&members, job, err);
+    enum status session = take_session(&members, job, status == STATUS_OK ? err : NULL);
+    if (members.of[SESSION].size == 0)
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
-    if (take_deadline(root, job, err) != STATUS_OK || take_stream(root, job, err) != STATUS_OK || job_params(root, limits->models_allowed, err) != STATUS_OK)
+    if (take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
+        job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK)
         return STATUS_FAILED;
-    job->params = member_text(record, root, "params");
-    return job_messages(root, &job->messages, err);
+    job->params = text_of(members.of[PARAMS]);
+    return job_messages(members.of[MESSAGE], members.of[MESSAGES], &job->messages, err);
+}
+
+/* Can this member of a value that isn't JSON be used on its own? */
+static bool is_sound(const struct json_member *member, const struct job_limits *limits)
+{
+    size_t depth_max = limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
+    /* A NUL, too: what goes back as it came must not hold one. */
+    if (!member->whole || member->value_size > limits->bytes_max || memchr(member->value, '\0', member->value_size) != NULL ||
+        job_scan(member->value, member->value_size, depth_max - 1).too_deep_at != SCAN_NOWHERE ||
+        !json_text_is_valid(member->value, member->value_size))
+        return false;
+    struct error ignored;
+    return job_values((struct json_view){member->value, member->value_size}, &ignored) == STATUS_OK;
 }
 
 /* A value that didn't parse: reads the few members an error reply needs one by one. A member that is there twice,
  * cut off or itself at fault is left out. */
 static void salvage(const struct record *record, const struct job_limits *limits, struct job *job)
 {
-    static const char *const wanted[] = {"id", "session", "metadata"};
-    if (record->value == NULL) {
-        session_from_key(record, job, NULL);
-        return;
-    }
-    AUTO_JSON json_t *root = json_object();
-    bool seen[sizeof wanted / sizeof *wanted] = {false};
-    size_t depth_max = limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
+    static const enum known wanted[] = {ID, SESSION, METADATA};
+    struct members members = {0};
+    bool seen[KNOWN] = {false};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (json_member_next(&member)) {
+    while (record->value != NULL && json_member_next(&member)) {
         for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-            if (!json_member_is(&member, wanted[i]) || !member.whole)
+            enum known which = wanted[i];
+            if (!json_member_is(&member, known_names[which]) || !member.whole)
                 continue;
-            bool again = seen[i];
-            seen[i] = true;
-            json_object_del(root, wanted[i]);
-            /* jansson takes a NUL behind a number for white space; what goes back as it came must not hold one. */
-            if (again || member.value_size > limits->bytes_max || memchr(member.value, '\0', member.value_size) != NULL ||
-                job_scan(member.value, member.value_size, depth_max - 1).too_deep_at != SCAN_NOWHERE)
-                continue;
-            json_t *value = json_loadb(member.value, member.value_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-            struct error ignored;
-            if (value != NULL && job_values(value, &ignored) == STATUS_OK)
-                json_object_set_nocheck(root, wanted[i], value);
-            json_decref(value);
+            bool usable = !seen[which] && is_sound(&member, limits);
+            members.of[which] = usable ? (struct json_view){member.value, member.value_size} : (struct json_view){0};
+            seen[which] = true;
         }
     }
-    job->metadata = member_text(record, root, "metadata");
-    take_id(root, job, NULL);
-    if (take_session(root, job, NULL) == STATUS_OK && job->session == NULL)
-        session_from_key(record, job, NULL);
+    job->metadata = text_of(members.of[METADATA]);
+    (void)take_id(&members, job, NULL);
+    if (take_session(&members, job, NULL) == STATUS_OK && job->session == NULL)
+        (void)session_from_key(record, job, NULL);
 }
 
 static void write_hex(XXH128_hash_t hash, char out[33])
@@ -298,11 +302,10 @@ static void fill_fingerprint(const struct record *record, struct job *job)
 enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
                        struct error *err)
 {
-    AUTO_JSON json_t *root = NULL;
     *ret_job = (struct job){0};
-    enum status status = parse(record, limits, &root, err);
+    enum status status = check_json(record, limits, err);
     if (status == STATUS_OK)
-        status = take_members(record, limits, root, ret_job, err);
+        status = take_members(record, limits, ret_job, err);
     else
         salvage(record, limits, ret_job);
     if (ret_job->id == NULL) {
@@ -317,8 +320,14 @@ void job_finish(struct job *job)
 {
     free(job->id);
     free(job->session);
-    json_decref(job->messages);
+    free(job->messages);
     free(job->params);
     free(job->metadata);
     *job = (struct job){0};
+}
+
+size_t job_bytes(const struct job *job)
+{
+    return text_bytes(job->id) + text_bytes(job->session) + text_bytes(job->messages) + text_bytes(job->params) +
+           text_bytes(job->metadata);
 }

@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "wire/record.h"
@@ -12,7 +14,7 @@ struct job {
     char *id;             /* never NULL; `<topic>-<partition>-<offset>` when the value has none */
     bool id_is_auto;      /* true: id was made from the record's place */
     char *session;        /* NULL: no history (neither `session` nor a key; an empty key counts as none) */
-    json_t *messages;     /* array of new messages, each an object with a string `role`; owned */
+    char *messages;       /* a JSON array of new messages, each an object with a string `role`: its text as it came; owned */
     char *params;         /* a JSON object, its text as it came, or NULL; owned */
     char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
     bool stream;          /* the answer is wanted in pieces as it comes, too */
@@ -36,6 +38,8 @@ struct job_limits {
 enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
                        struct error *err) MUST_CHECK;
 void job_finish(struct job *job);
+/* What it holds beside itself. */
+size_t job_bytes(const struct job *job);
 
 /* A job's value for submission. session and metadata may be NULL. stream: the answer is wanted in pieces, too. Returns JSON
  * text, owned by the caller; NULL when a text isn't UTF-8. */

@@ -21,6 +21,14 @@ static void put(struct json_writer *writer, const char *bytes, size_t size)
     writer->text[writer->size] = '\0';
 }
 
+void json_writer_reserve(struct json_writer *writer, size_t size)
+{
+    if (writer->capacity - writer->size > size)
+        return;
+    writer->capacity = writer->size + size + 1;
+    writer->text = xrealloc(writer->text, writer->capacity);
+}
+
 static void put_comma(struct json_writer *writer)
 {
     char last = writer->size == 0 ? '{' : writer->text[writer->size - 1];
@@ -101,14 +109,9 @@ static void put_string(struct json_writer *writer, const char *text, size_t size
     put(writer, "\"", 1);
 }
 
-void json_write_text(struct json_writer *writer, const char *name, const char *text)
+/* What isn't UTF-8 becomes '?'. */
+static void put_mended(struct json_writer *writer, const char *text)
 {
-    if (text == NULL) {
-        json_write_null(writer, name);
-        return;
-    }
-    put_name(writer, name);
-    put(writer, "\"", 1);
     for (size_t left = strlen(text);;) {
         size_t bad = utf8_invalid_at(text, left);
         put_escaped(writer, text, bad == SCAN_NOWHERE ? left : bad);
@@ -118,6 +121,31 @@ void json_write_text(struct json_writer *writer, const char *name, const char *t
         text += bad + 1;
         left -= bad + 1;
     }
+}
+
+void json_write_text(struct json_writer *writer, const char *name, const char *text)
+{
+    if (text == NULL) {
+        json_write_null(writer, name);
+        return;
+    }
+    put_name(writer, name);
+    put(writer, "\"", 1);
+    put_mended(writer, text);
+    put(writer, "\"", 1);
+}
+
+void json_write_bytes(struct json_writer *writer, const char *name, const char *text, size_t size)
+{
+    put_name(writer, name);
+    put_string(writer, text, size);
+}
+
+void json_write_longer(struct json_writer *writer, const char *name, struct json_view string, const char *text)
+{
+    put_name(writer, name);
+    put(writer, string.text, string.size - 1); /* but for its closing quote */
+    put_mended(writer, text);
     put(writer, "\"", 1);
 }
 
@@ -145,6 +173,12 @@ void json_write_raw(struct json_writer *writer, const char *name, const char *js
 {
     put_name(writer, name);
     put(writer, json, strlen(json));
+}
+
+void json_write_view(struct json_writer *writer, const char *name, struct json_view json)
+{
+    put_name(writer, name);
+    put(writer, json.text, json.size);
 }
 
 void json_write_raw_member(struct json_writer *writer, const char *name, size_t name_size, const char *json, size_t size)
@@ -201,5 +235,13 @@ static void put_tree(struct json_writer *writer, const json_t *value)
 void json_write_tree(struct json_writer *writer, const char *name, const json_t *value)
 {
     put_name(writer, name);
+    put_tree(writer, value);
+}
+
+void json_write_member(struct json_writer *writer, const char *name, const json_t *value)
+{
+    put_comma(writer);
+    put_string(writer, name, strlen(name));
+    put(writer, ":", 1);
     put_tree(writer, value);
 }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/json_view.h"
+
 struct json_writer {
     char *text; /* NUL-terminated once something is written; owned */
     size_t size;
@@ -16,20 +18,29 @@ struct json_writer {
 
 /* Each writes "name":value, with the comma where one is due. Names are our own and plain ASCII; NULL: the outermost value, or an element
  * of an array. */
+/* Room for so many bytes more: what is known to be long is then copied once. */
+void json_writer_reserve(struct json_writer *writer, size_t size);
 void json_write_open(struct json_writer *writer, const char *name);
 void json_write_close(struct json_writer *writer);
 void json_write_open_array(struct json_writer *writer, const char *name);
 void json_write_close_array(struct json_writer *writer);
 /* NULL is null; bytes that aren't UTF-8 become '?'. */
 void json_write_text(struct json_writer *writer, const char *name, const char *text);
+/* text: valid UTF-8 of that size, which may hold NULs. */
+void json_write_bytes(struct json_writer *writer, const char *name, const char *text, size_t size);
 void json_write_int(struct json_writer *writer, const char *name, int64_t number);
 void json_write_bool(struct json_writer *writer, const char *name, bool value);
 void json_write_null(struct json_writer *writer, const char *name);
 /* json: valid JSON text, written as it is. */
 void json_write_raw(struct json_writer *writer, const char *name, const char *json);
+void json_write_view(struct json_writer *writer, const char *name, struct json_view json);
+/* A string with text behind what it says, as json_write_text. */
+void json_write_longer(struct json_writer *writer, const char *name, struct json_view string, const char *text);
 /* Both as they came: the name is what stands between its quotes. */
 void json_write_raw_member(struct json_writer *writer, const char *name, size_t name_size, const char *json, size_t size);
-/* Compact. Recurses as deep as value is nested: it came through a parser that bounds it (JSON_TEXT_DEPTH_MAX, a job's depth). */
+/* Compact. Recurses as deep as value is nested: it came through a parser that bounds it (JSON_DEPTH_MAX). */
 void json_write_tree(struct json_writer *writer, const char *name, const json_t *value);
+/* The same with a name of anybody's: UTF-8, escaped where it must be. */
+void json_write_member(struct json_writer *writer, const char *name, const json_t *value);
 
 #endif
