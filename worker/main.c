@@ -249,7 +249,8 @@ static enum status make_parts(struct process *process, const struct settings *se
                                                  .lease_ms = settings->redis.lease_ms,
                                                  .reply_ttl_s = settings->redis.reply_ttl_s,
                                                  .session_ttl_s = settings->redis.session_ttl_s,
-                                                 .history_turns_max = settings->redis.history_turns_max};
+                                                 .history_turns_max = settings->redis.history_turns_max,
+                                                 .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
@@ -283,6 +284,7 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, bootstrap_of(process));
     service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
+    dispatcher_bound_ends(service->dispatcher, settings->worker.buffered_bytes_max / 2);
     service->claims = held_claims_create(settings->redis.lease_ms);
     service->weather = weather_create(settings, service->dispatcher);
     service->completion = completion_create(service);

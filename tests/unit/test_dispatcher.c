@@ -1,13 +1,16 @@
 /* Lanes, waits and the hand-over, driven by one thread: whatever the dispatcher would wake is taken by hand. */
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
 #include "dispatch/timer_heap.h"
+#include "ops/metrics.h"
 
 static struct partition *partition;
 static int64_t next_offset;
@@ -760,4 +763,86 @@ Test(job_index, finds_all_of_an_id_over_random_comings_and_goings, .init = setup
                 end(d, tasks[k]);
     }
     nothing_left(d);
+}
+
+/* What ended and isn't taken yet is memory: no job is started that would end with more. */
+static void expect_held_by_ends(enum redis_io redis_io)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, redis_io, 4);
+    struct task *a = make("jobs", "a"), *b = make("jobs", "b"), *begun[4];
+    dispatcher_bound_ends(d, 100000);
+    a->reply = xcalloc(1, 200000);
+    memset(a->reply, 'x', 199999);
+    task_weigh_end(a);
+    cr_assert_geq(metric_get(METRIC_jobs_ended_bytes), 200000);
+    dispatcher_add(d, b);
+    cr_assert(dispatcher_tick(d, 0));
+    char job[8];
+    cr_assert_eq(dispatcher_find(d, partition, b->record.offset, job, sizeof job), PLACE_LINE, "it isn't started");
+    task_unref(a);
+    cr_assert_eq(metric_get(METRIC_jobs_ended_bytes), 0);
+    cr_assert(dispatcher_tick(d, 0)); /* nobody else wakes it */
+    if (redis_io == REDIS_IO_PER_THREAD) {
+        cr_assert_eq(dispatcher_find(d, partition, b->record.offset, job, sizeof job), PLACE_READY);
+        cr_assert_eq(take(d), b);
+    } else {
+        cr_assert_eq(dispatcher_take_heads(d, begun, 4), 1);
+        dispatcher_ready(d, begun, 1);
+        cr_assert_eq(take(d), b);
+    }
+    end(d, b);
+    nothing_left(d);
+}
+
+Test(dispatcher, ends_that_are_not_taken_yet_hold_what_would_start, .init = setup, .fini = teardown)
+{
+    expect_held_by_ends(REDIS_IO_PER_THREAD);
+    expect_held_by_ends(REDIS_IO_BATCHED);
+}
+
+Test(dispatcher, a_session_has_no_successor_while_ends_hold, .init = setup, .fini = teardown)
+{
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 4);
+    struct task *first = make("jobs", "a"), *second = make("jobs", "a"), *begun[4];
+    dispatcher_bound_ends(d, 100000);
+    dispatcher_add(d, first);
+    dispatcher_add(d, second);
+    cr_assert_eq(dispatcher_take_heads(d, begun, 4), 1);
+    dispatcher_ready(d, begun, 1);
+    cr_assert_eq(take(d), first);
+    metric_add(METRIC_jobs_ended_bytes, 100000);
+    cr_assert_null(dispatcher_take_successor(d, first));
+    metric_add(METRIC_jobs_ended_bytes, -100000);
+    cr_assert_eq(dispatcher_take_successor(d, first), second);
+    cr_assert(dispatcher_end(d, first, second));
+    task_unref(first);
+    cr_assert_eq(take(d), second);
+    end(d, second);
+    nothing_left(d);
+}
+
+/* Charged is what malloc gave, near enough, whatever the record is made of. */
+Test(task, is_charged_what_it_holds, .init = setup, .fini = teardown)
+{
+    static const struct {
+        size_t headers, header_bytes, value_bytes, key_bytes;
+    } rows[] = {{0, 0, 10, 0}, {20000, 2, 10, 3}, {100, 3000, 0, 0}, {0, 0, 990000, 0}, {3, 10, 100, 900000}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record record = {.topic = xstrdup("jobs"), .key = xcalloc(1, rows[i].key_bytes + 1), .key_size = rows[i].key_bytes,
+                                .value = xcalloc(1, rows[i].value_bytes + 1), .value_size = rows[i].value_bytes};
+        AUTO_FREE char *name = xcalloc(1, rows[i].header_bytes + 1);
+        memset(name, 'h', rows[i].header_bytes);
+        struct mallinfo2 before = mallinfo2();
+        size_t base = before.uordblks + before.hblkhd;
+        for (size_t h = 0; h < rows[i].headers; h++)
+            headers_add(&record.headers, name, name, rows[i].header_bytes);
+        struct task *task = task_create(&record, partition);
+        struct mallinfo2 after = mallinfo2();
+        size_t held = after.uordblks + after.hblkhd - base + malloc_usable_size(task->record.topic) + malloc_usable_size(task->record.key) + malloc_usable_size(task->record.value);
+        cr_expect_geq(task->bytes, held - held / 20, "row %zu: %zu charged, %zu held", i, task->bytes, held);
+        cr_expect_leq(task->bytes, held + held / 4 + 1024, "row %zu: %zu charged, %zu held", i, task->bytes, held);
+        cr_expect_eq(metric_get(METRIC_jobs_alive_bytes), (int64_t)task->bytes);
+        task_unref(task);
+        cr_expect_eq(metric_get(METRIC_jobs_alive_bytes), 0);
+    }
 }

@@ -85,6 +85,7 @@ static void begin_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_text(args, op->holder); /* empty in the first pass: nobody is presumed dead */
     redis_args_number(args, unfinished_keep_ms(conf));
     redis_args_number(args, op->crashes_max > 1 ? op->crashes_max : 1);
+    redis_args_number(args, conf->history_bytes_max);
 }
 
 static bool run_read(struct begin_op *op, const redisReply *reply)
@@ -243,14 +244,19 @@ enum status session_store_begin(struct redis_conn *conn, const struct session_st
     return STATUS_FAILED;
 }
 
-void begin_op_finish(struct begin_op *op)
+void begin_op_drop_turns(struct begin_op *op)
 {
     for (size_t i = 0; i < op->turn_count; i++)
         free(op->turns[i]);
     free(op->turns);
-    free(op->reply);
     op->turns = NULL;
     op->turn_count = 0;
+}
+
+void begin_op_finish(struct begin_op *op)
+{
+    begin_op_drop_turns(op);
+    free(op->reply);
     op->reply = NULL;
 }
 

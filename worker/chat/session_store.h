@@ -29,6 +29,7 @@ struct session_store_conf {
     int64_t reply_ttl_s;
     int64_t session_ttl_s;
     int64_t history_turns_max; /* list elements (one a job) */
+    int64_t history_bytes_max; /* begin brings the newest elements, so many bytes of them */
     struct incarnation self;
 };
 
@@ -148,6 +149,8 @@ enum status session_store_renew(struct redis_conn *conn, const struct session_st
 enum status session_store_heartbeat(struct redis_conn *conn, const struct session_store_conf *conf,
                                     struct error *err) MUST_CHECK;
 
+/* The history alone. */
+void begin_op_drop_turns(struct begin_op *op);
 /* Releases what the answer owns (reply, turns); the op may be used again. */
 void begin_op_finish(struct begin_op *op);
 void cancel_op_finish(struct cancel_op *op);

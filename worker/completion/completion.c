@@ -18,6 +18,7 @@
 #include "ops/metrics.h"
 
 #define BATCH_MAX 256
+#define BATCH_BYTES (1024 * 1024) /* of replies and turns told again, and twice that in all: they stand in the command to Redis, too. A larger end goes alone */
 #define HURRY_MS 2           /* long enough for the producer's thread to see it; the next end waits so long at most */
 #define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
 #define REDIS_RETRY_MS 200
@@ -58,6 +59,13 @@ void completion_destroy(struct completion *c)
     free(c);
 }
 
+/* What comes here is asked again from its begin, or not at all: the history goes, and the rest is charged. */
+static void weigh_end(struct task *task)
+{
+    begin_op_drop_turns(&task->begin);
+    task_weigh_end(task);
+}
+
 static void put_locked(struct completion *c, struct task *task, bool urgent)
 {
     task_list_push(&c->ends, task);
@@ -71,6 +79,7 @@ static void put_locked(struct completion *c, struct task *task, bool urgent)
 void completion_put(struct completion *c, struct task **owned)
 {
     struct task *task = steal_ptr(owned);
+    weigh_end(task);
     bool urgent = task->outcome == OUTCOME_CANCELLED || dispatcher_has_successor(c->service->dispatcher, task);
     mutex_lock(&c->lock);
     put_locked(c, task, urgent);
@@ -79,6 +88,8 @@ void completion_put(struct completion *c, struct task **owned)
 
 void completion_drop(struct completion *c, struct task *list)
 {
+    for (struct task *task = list; task != NULL; task = task->next)
+        weigh_end(task);
     mutex_lock(&c->lock);
     for (struct task *task = list, *after; task != NULL; task = after) {
         after = task->next;
@@ -153,6 +164,8 @@ static void put_successors_back(struct completion *c, struct task **tasks, size_
 {
     for (size_t i = 0; i < n; i++) {
         struct task *successor = steal_ptr(&tasks[i]->successor);
+        if (successor != NULL)
+            begin_op_drop_turns(&successor->begin);
         if (successor != NULL && !dispatcher_put_back(c->service->dispatcher, tasks[i], successor))
             completion_cancel(c, successor);
     }
@@ -277,10 +290,12 @@ static size_t take_batch(struct completion *c, struct task **batch)
             ;
     }
     size_t n = 0;
-    while (n < BATCH_MAX / 2 && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms) /* half: others have their turn */
-        batch[n++] = task_list_pop(&c->refused);
-    while (n < BATCH_MAX && c->ends.count > 0)
-        batch[n++] = task_list_pop(&c->ends);
+    size_t bytes = 0;
+    /* Half: others have their turn. */
+    for (; n < BATCH_MAX / 2 && bytes < BATCH_BYTES && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms; bytes += batch[n++]->end_bytes)
+        batch[n] = task_list_pop(&c->refused);
+    for (; n < BATCH_MAX && bytes < 2 * BATCH_BYTES && c->ends.count > 0; bytes += batch[n++]->end_bytes)
+        batch[n] = task_list_pop(&c->ends);
     if (c->ends.count == 0)
         c->urgent = false;
     mutex_unlock(&c->lock);

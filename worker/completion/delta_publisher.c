@@ -12,7 +12,8 @@
 
 #define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
 #define GIVE_UP_MS "10000"    /* older pieces interest nobody */
-#define QUEUED_MAX "100000"
+#define QUEUED_MAX "50000" /* about 500 bytes each beside the text, and of that: */
+#define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500
 
 struct delta_publisher {
@@ -57,7 +58,7 @@ static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct e
 {
     static const struct {
         const char *name, *value;
-    } ours[] = {{"linger.ms", LINGER_MS}, {"message.timeout.ms", GIVE_UP_MS}, {"queue.buffering.max.messages", QUEUED_MAX}};
+    } ours[] = {{"linger.ms", LINGER_MS}, {"message.timeout.ms", GIVE_UP_MS}, {"queue.buffering.max.messages", QUEUED_MAX}, {"queue.buffering.max.kbytes", QUEUED_KIB_MAX}};
     rd_kafka_conf_t *conf = NULL;
     char why[256] = "";
     if (kafka_conf_make(publisher->settings, publisher->bootstrap, RD_KAFKA_PRODUCER, &conf, err) != STATUS_OK)

@@ -43,7 +43,9 @@ void outcome_answered(const struct service *service, struct task *task, const st
                              .timing = timing(task)};
     free(task->reply);
     task->reply = reply_encode_ok(&task->job, &reply);
-    if (task->job.session != NULL)
+    free(task->turn);
+    task->turn = NULL;
+    if (task->job.session != NULL) /* no turn either where nothing was said */
         task->turn = history_turn_encode(&task->job, answer->message);
     if (answer->usage.prompt_tokens > 0)
         METRIC_ADD(llm_prompt_tokens_total, answer->usage.prompt_tokens);

@@ -60,6 +60,8 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     struct error err = {0};
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         error_set(&err, class_of(message->err), rd_kafka_err2name(message->err), "%s", rd_kafka_err2str(message->err));
+    task->published_bytes[is_dead_letter] = 0;
+    task_weigh_end(task);
     producer->report(task, is_dead_letter, message->err ? &err : NULL, producer->report_arg);
     task_unref(task);
 }
@@ -163,6 +165,18 @@ static rd_kafka_headers_t *to_kafka(const struct headers *headers)
     return out;
 }
 
+#define MESSAGE_BYTES 512 /* librdkafka's struct, with key and value behind it */
+#define HEADER_BYTES 64   /* and for each header, whose name and value are behind that */
+
+/* The client's copy. */
+static size_t copied_bytes(const struct task *task, size_t size, const struct headers *headers)
+{
+    size_t bytes = alloc_bytes(MESSAGE_BYTES + task->record.key_size + size);
+    for (size_t i = 0; i < headers->count; i++)
+        bytes += alloc_bytes(HEADER_BYTES + strlen(headers->items[i].name) + headers->items[i].size);
+    return bytes;
+}
+
 static enum status produce(struct record_producer *producer, struct task *task, bool is_dead_letter, const char *topic,
                            const void *value, size_t size, const struct headers *headers, struct error *err)
 {
@@ -174,6 +188,8 @@ static enum status produce(struct record_producer *producer, struct task *task, 
             RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(tag(task, is_dead_letter)), RD_KAFKA_V_END);
         if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
             task_ref(task);
+            task->published_bytes[is_dead_letter] = copied_bytes(task, size, headers);
+            task_weigh_end(task);
             return STATUS_OK;
         }
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {

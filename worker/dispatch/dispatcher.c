@@ -15,6 +15,8 @@
 #include "dispatch/timer_heap.h"
 #include "ops/metrics.h"
 
+#define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
+
 struct lane {
     UT_hash_handle hh;
     struct task *head;        /* begun or about to be; holds the lane until its end */
@@ -34,6 +36,7 @@ struct dispatcher {
     enum ordering ordering;
     bool batched;
     size_t ahead_max; /* ready jobs without a thread yet */
+    int64_t ended_bytes_max; /* 0: no bound */
 
     struct mutex lock; /* guards all below */
     struct lane *lanes;
@@ -48,6 +51,7 @@ struct dispatcher {
     struct sleeper *idle;     /* stack */
     size_t idle_count;
     struct timer_heap timers;
+    bool ends_held; /* nothing started for ended_bytes_max: looked at again now and then */
     bool closed;
     bool stopped;
     struct cond begin_wake;
@@ -73,6 +77,11 @@ struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis
     return d;
 }
 
+void dispatcher_bound_ends(struct dispatcher *d, int64_t bytes)
+{
+    d->ended_bytes_max = bytes;
+}
+
 void dispatcher_destroy(struct dispatcher *d)
 {
     if (d == NULL)
@@ -89,9 +98,19 @@ void dispatcher_destroy(struct dispatcher *d)
 
 /* ---- admission ---- */
 
+/* The ends of those that ran must go first. */
+static bool ends_hold_locked(struct dispatcher *d)
+{
+    bool hold = d->ended_bytes_max > 0 && metric_get(METRIC_jobs_ended_bytes) >= d->ended_bytes_max;
+    d->ends_held = d->ends_held || hold;
+    return hold;
+}
+
 /* The list whose first may start now, or NULL. Those of a class wait for the classes before it. */
 static struct task_list *admissible_locked(struct dispatcher *d)
 {
+    if (ends_hold_locked(d))
+        return NULL;
     for (int class = 0; class < ADMISSION_CLASSES; class++) {
         if (d->heads[class].count == 0)
             continue;
@@ -418,7 +437,7 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d)
 static struct task *take_successor_locked(struct dispatcher *d, const struct task *task)
 {
     struct task *successor = NULL;
-    if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d))
+    if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d) && !ends_hold_locked(d))
         successor = lane_next_locked(d, task->lane);
     if (successor != NULL)
         start_locked(d, successor);
@@ -532,7 +551,7 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
 {
     mutex_lock(&d->lock);
     int64_t now = clock_mono_ms();
-    int64_t until = now + max_ms;
+    int64_t until = now + (d->ends_held && max_ms > ENDS_LOOK_MS ? ENDS_LOOK_MS : max_ms);
     const struct task *due = timer_heap_peek(&d->timers);
     if (due != NULL && due->due_ms < until)
         until = due->due_ms;
@@ -544,6 +563,10 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
         begin_again_locked(d, task);
     }
     expire_locked(d, now);
+    if (d->ends_held) {
+        d->ends_held = false;
+        pump_locked(d);
+    }
     bool going = !d->stopped;
     mutex_unlock(&d->lock);
     return going;

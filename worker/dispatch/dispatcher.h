@@ -30,6 +30,9 @@
 struct dispatcher;
 
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads);
+/* While ended jobs whose ends Redis and Kafka haven't taken hold so many bytes (jobs_ended_bytes), no job starts: each would
+ * end with one more. 0, as at first: no bound. Before any thread. */
+void dispatcher_bound_ends(struct dispatcher *d, int64_t bytes);
 void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
 
 /* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */

@@ -7,12 +7,26 @@
 #include "base/cleanup.h"
 #include "ops/metrics.h"
 
-static size_t record_bytes(const struct record *record)
+#define LANE_BYTES 256 /* its lane and its places in tables */
+
+static void charge(struct task *task, size_t input_bytes, size_t end_bytes)
 {
-    size_t bytes = record->key_size + record->value_size;
-    for (size_t i = 0; i < record->headers.count; i++)
-        bytes += record->headers.items[i].size;
-    return bytes;
+    METRIC_ADD(jobs_alive_bytes, (int64_t)(input_bytes + end_bytes) - (int64_t)task->bytes);
+    METRIC_ADD(jobs_ended_bytes, (int64_t)end_bytes - (int64_t)task->end_bytes);
+    task->input_bytes = input_bytes;
+    task->end_bytes = end_bytes;
+    task->bytes = input_bytes + end_bytes;
+}
+
+void task_weigh_input(struct task *task)
+{
+    charge(task, alloc_bytes(sizeof *task) + LANE_BYTES + text_bytes(task->job.session) + record_bytes(&task->record) + job_bytes(&task->job),
+           task->end_bytes);
+}
+
+void task_weigh_end(struct task *task)
+{
+    charge(task, task->input_bytes, text_bytes(task->reply) + text_bytes(task->turn) + task->published_bytes[0] + task->published_bytes[1]);
 }
 
 struct task *task_create(struct record *record, struct partition *partition)
@@ -23,10 +37,9 @@ struct task *task_create(struct record *record, struct partition *partition)
     *record = (struct record){0};
     task->partition = partition_ref(partition);
     task->class = ADMIT_FREE;
-    task->bytes = record_bytes(&task->record);
     task->received_ms = clock_mono_ms();
     METRIC_ADD(jobs_alive, 1);
-    METRIC_ADD(jobs_alive_bytes, (int64_t)task->bytes);
+    task_weigh_input(task);
     return task;
 }
 
@@ -42,6 +55,7 @@ void task_unref(struct task *task)
         return;
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
+    METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);
     partition_unref(task->partition);
     begin_op_finish(&task->begin);
     job_finish(&task->job);

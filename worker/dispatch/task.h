@@ -59,7 +59,10 @@ struct task {
     struct record record;
     struct job job;
     struct partition *partition; /* a reference */
-    size_t bytes;                /* what counts against buffered_bytes_max */
+    size_t bytes;                /* what it holds, as in jobs_alive_bytes: the next two together */
+    size_t input_bytes;          /* see task_weigh_input */
+    size_t end_bytes;            /* see task_weigh_end */
+    size_t published_bytes[2];   /* the Kafka client's copies: of the reply, of the dead letter */
 
     struct lane *lane;  /* dispatcher's; NULL: unordered */
     enum admission_class class; /* dispatcher's, as the next */
@@ -120,6 +123,10 @@ struct task {
 };
 
 struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */
+/* Charge what it holds now: at intake the record and what was decoded; with its end reply and turn, and what the Kafka client keeps
+ * of those. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
+void task_weigh_input(struct task *task);
+void task_weigh_end(struct task *task);
 struct task *task_ref(struct task *task);
 void task_unref(struct task *task); /* NULL is fine */
 

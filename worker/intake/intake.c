@@ -210,6 +210,7 @@ static enum status decode(const struct service *service, struct task *task, cons
     crash_notes_doing(DOING_DECODING, &task->record);
     enum status status = job_decode(&task->record, limits, &task->job, &task->error);
     crash_notes_doing(DOING_NOTHING, NULL);
+    task_weigh_input(task);
     return status;
 }
 

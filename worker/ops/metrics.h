@@ -58,7 +58,8 @@
     M(partitions_paused,             "gauge",   "Partitions of which nothing is taken now: all while the buffer is full or the intake is held, or one whose own jobs stand in line.") \
     M(partitions_set_full,           "gauge",   "Partitions that read no more because the completed set is near a commit's limit.") \
     M(jobs_alive,                    "gauge",   "Jobs held in memory, from intake to acknowledgement.")   \
-    M(jobs_alive_bytes,              "gauge",   "Bytes of keys, values and headers of those jobs.")       \
+    M(jobs_alive_bytes,              "gauge",   "Bytes that those jobs hold: records, what was read of them, replies and turns.") \
+    M(jobs_ended_bytes,              "gauge",   "Of those, the replies and turns of ended jobs that Redis and Kafka haven't taken yet.") \
     M(threads_busy,                  "gauge",   "Threads that have a job.")                               \
     M(threads_started,               "gauge",   "Threads of the pool.")
 

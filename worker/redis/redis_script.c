@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "redis/redis_error.h"
 
 #define CODE_UNKNOWN "redis_io"
+
+#define TAG_BYTES_MAX 1024
+#define HASH_SIZE 40
 
 static void args_bytes(struct redis_args *args, const char *bytes, size_t size)
 {
@@ -74,11 +78,22 @@ static void put_key(struct redis_args *args, const char *prefix, const char *tag
     key_end(args, start, to);
 }
 
+/* Keys of a megabyte would be sent three times with each of a batch's commands. */
+static const char *short_tag(const char *tag, char hash[HASH_SIZE])
+{
+    if (strlen(tag) <= TAG_BYTES_MAX)
+        return tag;
+    XXH128_hash_t of_tag = XXH3_128bits(tag, strlen(tag));
+    snprintf(hash, HASH_SIZE, "xxh3-%016" PRIx64 "%016" PRIx64, (uint64_t)of_tag.high64, (uint64_t)of_tag.low64);
+    return hash;
+}
+
 void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
                      bool with_history)
 {
+    char hash[HASH_SIZE];
     bool has_session = session && *session;
-    const char *tag = has_session ? session : job_id;
+    const char *tag = short_tag(has_session ? session : job_id, hash);
     keys_room(args, 3 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id));
     with_history = with_history && has_session;
     redis_args_text(args, with_history ? "3" : "1");

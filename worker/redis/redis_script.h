@@ -25,7 +25,7 @@ struct redis_args {
 void redis_args_text(struct redis_args *args, const char *text); /* NULL: empty */
 void redis_args_number(struct redis_args *args, int64_t number);
 /* How many keys, then prefix:{TAG}:job:ID and with a session also :history and :applied. NULL or empty
- * session: the tag is the id. `% { } :` and controls in both are percent-encoded: one tag, one slot. */
+ * session: the tag is the id. One of more than 1,024 bytes is represented by its hash. `% { } :` and controls in both are percent-encoded: one tag, one slot. */
 void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
                      bool with_history);
 /* How many keys, then prefix:KIND:{TAG}:NAME for each of names; the tag, not empty (an empty one is none), is

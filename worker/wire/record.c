@@ -33,6 +33,19 @@ void record_finish(struct record *record)
     *record = (struct record){0};
 }
 
+size_t record_bytes(const struct record *record)
+{
+    size_t bytes = text_bytes(record->topic);
+    bytes += record->key != NULL ? alloc_bytes(record->key_size + 1) : 0;
+    bytes += record->value != NULL ? alloc_bytes(record->value_size + 1) : 0;
+    bytes += record->headers.count > 0 ? alloc_bytes(record->headers.count * sizeof *record->headers.items) : 0;
+    for (size_t i = 0; i < record->headers.count; i++) {
+        const struct header *header = &record->headers.items[i];
+        bytes += text_bytes(header->name) + (header->value != NULL ? alloc_bytes(header->size + 1) : 0);
+    }
+    return bytes;
+}
+
 void headers_add(struct headers *headers, const char *name, const void *value, size_t size)
 {
     /* One at a time: records carry a handful, and whoever filled the array need not have left room. */

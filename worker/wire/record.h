@@ -33,6 +33,8 @@ struct record {
 
 /* Releases what the fields own, not the struct; all-zero is fine. */
 void record_finish(struct record *record);
+/* What it holds beside itself: a megabyte of headers of two bytes each takes forty. */
+size_t record_bytes(const struct record *record);
 
 void headers_finish(struct headers *headers);
 /* Appends a copy. value may be NULL. */

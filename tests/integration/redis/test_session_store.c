@@ -120,6 +120,58 @@ Test(session_store, a_follower_of_a_lost_end_is_begun_again_under_its_token)
     fixture_give(conn);
 }
 
+Test(session_store, begin_brings_the_newest_turns_that_fit)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    static const char *const turns[] = {"{\"job\":\"a\",\"messages\":[1]}", "{\"job\":\"b\",\"messages\":[2]}", "{\"job\":\"c\",\"messages\":[3]}"};
+    static const char *const ids[] = {"a", "b", "c"};
+    int64_t size = (int64_t)strlen(turns[0]);
+    for (size_t i = 0; i < 3; i++) {
+        struct begin_op op = begin(conn, &conf, "s", ids[i]);
+        cr_assert(finish(conn, &conf, op.claim, END_OK, turns[i]) == FINISH_DONE);
+        begin_op_finish(&op);
+    }
+    static const struct {
+        int64_t more; /* than so many turns take */
+        size_t count, want;
+    } rows[] = {{0, 3, 3}, {-1, 3, 2}, {0, 2, 2}, {-1, 1, 0}, {0, 0, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "next-%zu", i);
+        conf.history_bytes_max = (int64_t)rows[i].count * size + rows[i].more;
+        struct begin_op op = begin(conn, &conf, "s", id);
+        cr_assert_eq(op.turn_count, rows[i].want, "row %zu: %zu turns", i, op.turn_count);
+        for (size_t t = 0; t < op.turn_count; t++)
+            cr_expect_str_eq(op.turns[t], turns[3 - op.turn_count + t]);
+        begin_op_finish(&op);
+    }
+    fixture_give(conn);
+}
+
+Test(session_store, a_long_session_has_short_keys)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    char sessions[2][3000];
+    for (size_t i = 0; i < 2; i++) {
+        memset(sessions[i], 'x', sizeof sessions[i] - 1);
+        sessions[i][sizeof sessions[i] - 1] = '\0';
+    }
+    sessions[1][2000] = 'y';
+    struct begin_op op = begin(conn, &conf, sessions[0], "a");
+    cr_assert(finish(conn, &conf, op.claim, END_OK, "{\"job\":\"a\",\"messages\":[]}") == FINISH_DONE);
+    for (size_t i = 0; i < 2; i++) {
+        struct begin_op next = begin(conn, &conf, sessions[i], "b");
+        cr_expect_eq(next.turn_count, i == 0 ? 1 : 0, "a session of its own");
+        begin_op_finish(&next);
+    }
+    const redisReply *keys = fixture_do("KEYS %s*", fixture.prefix);
+    for (size_t i = 0; i < keys->elements; i++)
+        cr_expect_lt(keys->element[i]->len, 200);
+    fixture_give(conn);
+}
+
 Test(session_store, every_key_ends_some_day)
 {
     struct session_store_conf conf = fixture_conf("one", NULL, 1);

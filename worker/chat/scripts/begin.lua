@@ -2,7 +2,7 @@
 -- KEYS: job hash; with a session also its history (list) and its applied job ids (set).
 -- ARGV: token, fingerprint, origin, incarnation, instance ('' for none), its start, lease, job id,
 --       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept,
---       with how many crashes on its record the caller would run it.
+--       with how many crashes on its record the caller would run it, bytes of turns at most.
 -- -> {'run', epoch, fails, crashes, first failure, turns} | {'done', state, reply}
 --    | {'busy', ms, incarnation} | {'suspect', crashes} | {'conflict'}
 local job = KEYS[1]
@@ -71,6 +71,17 @@ if KEYS[2] then
     end
     turns = found and before or {}
   end
+  -- The newest that fit, whole: what the caller holds for each job has a bound.
+  local room, first = tonumber(ARGV[12]), #turns + 1
+  while first > 1 and #turns[first - 1] <= room do
+    first = first - 1
+    room = room - #turns[first]
+  end
+  local newest = {}
+  for i = first, #turns do
+    newest[#newest + 1] = turns[i]
+  end
+  turns = newest
 end
 
 local lease_until_ms = string.format('%.0f', now + lease_ms)
