@@ -1,0 +1,13 @@
+"""The formula of docs/architecture.md ("Memory"), in bytes: the chart computes the same, and tests/chart compares the two."""
+MIB = 1024 * 1024
+DEFAULTS = {"worker.threads": 64, "worker.buffered_bytes_max": 64 * MIB, "worker.job_bytes_max": MIB, "llm.response_bytes_max": 4 * MIB, "llm.history_bytes_max": 256 * 1024}
+BASE = 96 * MIB
+ONE_JOB = 2 * MIB
+
+
+def bound(settings: dict, providers: int = 1, prefetch_kib: int = 8192) -> int:
+    of = {**DEFAULTS, **settings}
+    job, response, history = of["worker.job_bytes_max"], of["llm.response_bytes_max"], of["llm.history_bytes_max"]
+    in_flight = of["worker.threads"] + of["worker.threads"] // 8 + 4
+    each = ONE_JOB + providers * (job + history + response) + 3 * response + 2 * job
+    return BASE + 2 * prefetch_kib * 1024 + 2 * of["worker.buffered_bytes_max"] + in_flight * each
