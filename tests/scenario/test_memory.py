@@ -1,0 +1,70 @@
+"""Memory is what is counted: jobs that are small as text and large as anything else. tests/soak/hostile does it for long."""
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from parts import Topics, wait_until
+from scripted_llm import ScriptedLlm, answer_of
+
+MIB = 1024 * 1024
+
+
+def resident(worker, field="VmHWM"):
+    return int(re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{worker.pid}/status").read_text(), re.M).group(1)) * 1024
+
+
+JOBS = {"objects": '{"messages":[{"role":"user","content":[' + "{}," * 329_000 + "{}]}]}",
+        "members": '{"message":"x","metadata":{' + ",".join(f'"{n}":0' for n in range(95_000)) + "}}",
+        "numbers": '{"message":"x","params":{"stop":[' + "0," * 490_000 + "0]}}"}
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_job_takes_its_text_not_a_hundred_times_that(stage, kind):
+    """Twelve of 0.99 MB while the provider holds them all: each is there as record, as what was read of it, and as a request."""
+    redis, sim = stage.redis(), stage.simulator("--faults", "stall")
+    worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(256 * MIB), "worker.drain_timeout_ms": "0", "kafka.message.max.bytes": str(4 * MIB), "log.level": "info"})
+    topics = Topics(worker.bootstrap)
+    before = resident(worker)
+    for number in range(12):
+        topics.send(JOBS[kind], key=f"s{number}")
+    wait_until(lambda: sim.stats()["in_flight"] == 12, "all asked")
+    sent = 12 * len(JOBS[kind])
+    assert worker.metric("jobs_alive_bytes") > sent
+    assert resident(worker) - before < 6 * sent, f"{(resident(worker) - before) / MIB:.0f} MiB for {sent / MIB:.0f}"
+
+
+def test_headers_are_counted_too(stage):
+    """A header without a value is two bytes of a record, and fifty of memory. The buffer's bound pauses the intake by these."""
+    redis, sim = stage.redis(), stage.simulator("--faults", "stall")
+    worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(4 * MIB), "kafka.message.max.bytes": str(4 * MIB), "worker.threads": "4", "worker.drain_timeout_ms": "0"})
+    topics = Topics(worker.bootstrap)
+    for number in range(12):
+        topics.send({"id": f"j{number}", "message": "x"}, key=f"s{number}", headers=[(f"{h:x}", b"") for h in range(20_000)])
+    wait_until(lambda: sim.stats()["in_flight"] >= 3, "some asked")
+    wait_until(lambda: worker.metric("partitions_paused") > 0, "the intake paused")
+    alive, counted = worker.metric("jobs_alive"), worker.metric("jobs_alive_bytes")
+    assert alive < 12 and counted > alive * 20_000 * 50 * 9 // 10, (alive, counted)
+
+
+def test_answers_that_kafka_does_not_take_hold_the_next_questions(stage):
+    """Replies wait in memory while the broker is away: beyond half of the buffer no more are asked for, and all come when it is back."""
+    held, kafka, redis = threading.Event(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4), stage.redis()
+
+    def answer(request):
+        held.wait()
+        return 200, answer_of({"content": "t" * 100_000})
+
+    llm = stage._add(ScriptedLlm(answer))
+    worker = stage.worker(redis, llm, bootstrap=kafka.bootstrap, **{"worker.buffered_bytes_max": str(2 * MIB), "worker.threads": "4", "log.level": "info"})
+    topics = Topics(kafka.bootstrap)
+    for number in range(60):
+        topics.send({"id": f"j{number}", "message": "x"}, key=f"s{number}")
+    wait_until(lambda: worker.metric("jobs_received_total") == 60, "all read")
+    kafka.tell("down", 1)
+    held.set()
+    wait_until(lambda: worker.metric("jobs_ended_bytes") >= MIB and worker.metric("threads_busy") == 0, "the ends of some, and no thread at work")
+    assert worker.metric("jobs_alive") == 60 and len(llm.requests) < 30
+    kafka.tell("up", 1)
+    assert {r["status"] for r in topics.replies(60).values()} == {"ok"}
+    assert len(llm.requests) == 60
