@@ -3,6 +3,7 @@
 check.py schemas VERSION FILE      each object against Kubernetes' own schema of that version, unknown fields refused
 check.py assert CASE FILE          one line a check: "ok NAME" or "FAIL NAME: why"
 check.py unpack FILE FOLDER        the settings file and the secrets as a pod sees them, below FOLDER
+check.py memory FILE key=N ...     the memory limit is what these settings may come to need
 check.py settings SCHEMA           reads chat-worker --help; every setting and its bounds stand in the schema
 """
 import base64
@@ -13,6 +14,9 @@ import sys
 
 import kubernetes_validate
 import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from memory_bound import MIB, bound  # noqa: E402
 
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
@@ -100,7 +104,8 @@ def assertions(case, path):
     if budget:
         equal("disruption budget's selector", budget["spec"]["selector"], deployment["selector"])
     equal("env", [e["name"] for e in container["env"]] if "env" in container else None, want["env"])
-    equal("resources", sorted(container["resources"]), ["limits", "requests"])
+    equal("resources", (sorted(container["resources"]), container["resources"]["limits"]["memory"]),
+          (["limits", "requests"], "8Ti" if case == "full" else f"{-(-bound({}) // MIB)}Mi"))
     equal("checksums", sorted(k for k, v in notes.items() if k.startswith("checksum/") and re.fullmatch("[0-9a-f]{64}", v)), ["checksum/config", "checksum/secret"])
     equal("admin.listen", settings["admin.listen"], "0.0.0.0:9464")
     equal("secret files", {k: v for k, v in settings.items() if k.endswith("_file") and v.startswith(SECRETS)},
@@ -181,4 +186,14 @@ def settings(schema):
     sys.exit(bool(wrong))
 
 
-{"schemas": schemas, "assert": assertions, "unpack": unpack, "settings": settings}[sys.argv[1]](*sys.argv[2:])
+def memory(path, *given):
+    """A key is a setting's, or providers, contexts (bytes of all) or prefetch_kib."""
+    given = {key: int(value) for key, value in (pair.split("=") for pair in given)}
+    (container,) = load(path)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    beside = {key: given.pop(key) for key in ("providers", "contexts", "prefetch_kib") if key in given}
+    want = f"{-(-bound(given, **beside) // MIB)}Mi"
+    got = container["resources"]["limits"]["memory"]
+    sys.exit(None if got == want else f"{got}, not {want}")
+
+
+{"schemas": schemas, "memory": memory, "assert": assertions, "unpack": unpack, "settings": settings}[sys.argv[1]](*sys.argv[2:])
