@@ -9,6 +9,7 @@
 
 #define RECORD_COST 512 /* what librdkafka keeps beside a record's bytes, rounded up */
 #define RECORDS_LEAST 100
+#define KBYTES_MOST 2097151 /* librdkafka's own bound */
 #define KBYTES_LEAST 64
 #define PARTITION_BYTES_MAX 262144
 
@@ -34,6 +35,8 @@ struct prefetch_bounds prefetch_bounds(const struct settings *settings)
         bounds.records = RECORDS_LEAST;
     if (bounds.kbytes < KBYTES_LEAST)
         bounds.kbytes = KBYTES_LEAST;
+    if (bounds.kbytes > KBYTES_MOST)
+        bounds.kbytes = KBYTES_MOST;
     if (bounds.partition_bytes > bounds.kbytes * 1024)
         bounds.partition_bytes = bounds.kbytes * 1024;
     return bounds;

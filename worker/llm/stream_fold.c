@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
 #include "wire/json_text.h"
+#include "wire/json_writer.h"
 
 static const char *const text_names[STREAM_TEXTS] = {
     [STREAM_CONTENT] = "content",
@@ -107,7 +108,7 @@ static void join_text(struct stream_fold *fold, enum stream_text which, const js
     if (size == 0)
         return;
     text_buffer_append(&fold->texts[which], json_string_value(value), size);
-    fold->bytes += size;
+    fold->bytes += json_written_size(json_string_value(value), size); /* so large is it in the reply */
 }
 
 static void join_member(struct stream_fold *fold, const char *name, json_t *value)

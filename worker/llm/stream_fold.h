@@ -69,7 +69,7 @@ struct stream_fold {
     json_t *others; /* members that aren't known; NULL: none */
 };
 
-/* bytes_max: how much of the message may be kept; what chunks have around it doesn't count (one chunk is bounded
+/* bytes_max: how much of the message may be kept, as JSON writes it; what chunks have around it doesn't count (one chunk is bounded
  * by the parser). */
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max);
 void stream_fold_finish(struct stream_fold *fold); /* all zero is fine */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "wire/json_writer.h"
 
 #define INDEX_MAX INT32_MAX /* a larger one counts as none, so that one more is always a number */
 #define MEMBER_COST 64      /* what jansson keeps beside a member's name and value: many small ones are large, too */
@@ -123,7 +124,7 @@ void tool_call_add_function(struct tool_call *call, const json_t *function, size
     tool_call_keep_first(&call->name, json_object_get(function, "name"), bytes);
     if (json_is_string(arguments)) {
         text_buffer_append(&call->arguments, json_string_value(arguments), json_string_length(arguments));
-        *bytes += json_string_length(arguments);
+        *bytes += json_written_size(json_string_value(arguments), json_string_length(arguments));
     }
 }
 

@@ -245,3 +245,16 @@ void json_write_member(struct json_writer *writer, const char *name, const json_
     put(writer, ":", 1);
     put_tree(writer, value);
 }
+
+size_t json_written_size(const char *text, size_t size)
+{
+    size_t written = size;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r')
+            written++;
+        else if (c < ' ')
+            written += 5;
+    }
+    return written;
+}

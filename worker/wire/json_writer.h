@@ -28,6 +28,8 @@ void json_write_close_array(struct json_writer *writer);
 void json_write_text(struct json_writer *writer, const char *name, const char *text);
 /* text: valid UTF-8 of that size, which may hold NULs. */
 void json_write_bytes(struct json_writer *writer, const char *name, const char *text, size_t size);
+/* What is written for it between the quotes: up to six times as much, for control characters. */
+size_t json_written_size(const char *text, size_t size);
 void json_write_int(struct json_writer *writer, const char *name, int64_t number);
 void json_write_bool(struct json_writer *writer, const char *name, bool value);
 void json_write_null(struct json_writer *writer, const char *name);

@@ -204,7 +204,8 @@ listen = 0.0.0.0:9464
 {{- $job := include "chat-worker.number" (list . "worker" "job_bytes_max" 1048576) | int64 }}
 {{- $response := include "chat-worker.number" (list . "llm" "response_bytes_max" 4194304) | int64 }}
 {{- $history := include "chat-worker.number" (list . "llm" "history_bytes_max" 262144) | int64 }}
-{{- $prefetch := mul 1024 (dig "properties" "queued.max.messages.kbytes" 8192 .Values.kafka | int64) }}
+{{- $prefetch := div $buffered 8 }}
+{{- with dig "properties" "queued.max.messages.kbytes" "" .Values.kafka }}{{ $prefetch = mul 1024 (int64 .) }}{{ end }}
 {{- $contexts := 0 }}
 {{- range .Values.llm.contexts }}
 {{- $contexts = add $contexts (dig . "bytes_max" 16384 ($.Values.contexts | merge dict) | int64) }}
