@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (request == NULL || !json_is_array(json_object_get(request, "messages")))
             abort();
         AUTO_JSON json_t *answer = json_pack("{s:s,s:s}", "role", "assistant", "content", "x");
-        AUTO_FREE char *turn = history_turn_encode(&job, answer); /* "x" is something */
+        AUTO_FREE char *turn = history_turn_encode(&job, answer, false); /* "x" is something */
         AUTO_JSON json_t *stored = json_loads(turn, 0, NULL);
         if (stored == NULL)
             abort();

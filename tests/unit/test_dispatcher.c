@@ -779,8 +779,10 @@ static void expect_held_by_ends(enum redis_io redis_io)
     cr_assert(dispatcher_tick(d, 0));
     char job[8];
     cr_assert_eq(dispatcher_find(d, partition, b->record.offset, job, sizeof job), PLACE_LINE, "it isn't started");
+    cr_assert(dispatcher_waits_for_ends(d));
     task_unref(a);
     cr_assert_eq(metric_get(METRIC_jobs_ended_bytes), 0);
+    cr_assert_not(dispatcher_waits_for_ends(d));
     cr_assert(dispatcher_tick(d, 0)); /* nobody else wakes it */
     if (redis_io == REDIS_IO_PER_THREAD) {
         cr_assert_eq(dispatcher_find(d, partition, b->record.offset, job, sizeof job), PLACE_READY);

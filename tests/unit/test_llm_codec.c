@@ -175,7 +175,7 @@ static void expect_turn(const char *messages, const char *answer, const char *wa
     AUTO_JSON json_t *message = json_loads(answer, 0, NULL);
     char id[] = "this";
     struct job job = {.id = id, .messages = array};
-    AUTO_FREE char *turn = history_turn_encode(&job, message);
+    AUTO_FREE char *turn = history_turn_encode(&job, message, false);
     if (want == NULL) {
         cr_expect_null(turn, "%s", turn);
         return;
@@ -196,7 +196,7 @@ static char *random_turn(unsigned *state, int number)
     snprintf(question, sizeof question, "[{\"role\":\"user\",\"content\":\"a \\\"b\\\" ] } %d\"}]", number);
     AUTO_JSON json_t *answer = json_loads(rand_r(state) % 10 == 0 ? CALLS("t") : SAID("x, ]}"), 0, NULL);
     struct job job = {.id = id, .messages = question};
-    char *turn = history_turn_encode(&job, answer);
+    char *turn = history_turn_encode(&job, answer, false);
     if (rand_r(state) % 12 == 0)
         turn[strlen(turn) / 2] ^= 1;
     return turn;
@@ -289,7 +289,7 @@ Test(turn, is_none_where_nothing_was_said)
     struct job job = {.id = id, .messages = now};
     for (size_t i = 0; i < sizeof something_said / sizeof *something_said; i++) {
         AUTO_JSON json_t *answer = json_loads(something_said[i], 0, NULL);
-        AUTO_FREE char *turn = history_turn_encode(&job, answer);
+        AUTO_FREE char *turn = history_turn_encode(&job, answer, false);
         cr_expect_not_null(turn, "%s", something_said[i]);
     }
     /* A caller's own empty message isn't stored either. */
@@ -313,6 +313,19 @@ Test(history, of_old_leaves_out_turns_where_nothing_was_said)
     EXPECT_MESSAGES(USER("now"), .turns = {"{\"plain\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("") "]}"});
     EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"),
                     .turns = {"{\"plain\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[" USER("a") "," SAID("b") "]}"});
+}
+
+Test(history, that_begins_anew_leaves_out_what_came_before)
+{
+    char now[] = "[" USER("c") "]", id[] = "2";
+    struct job job = {.id = id, .messages = now};
+    AUTO_JSON json_t *answer = json_loads(SAID("d"), 0, NULL);
+    AUTO_FREE char *anew = history_turn_encode(&job, answer, true);
+    const char *old = TURN("1", USER("a") "," SAID("b")), *later = TURN("3", USER("e") "," SAID("f"));
+    EXPECT_MESSAGES(USER("c") "," SAID("d") "," USER("now"), .turns = {old, anew});
+    EXPECT_MESSAGES(USER("c") "," SAID("d") "," USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later});
+    EXPECT_MESSAGES(USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later}, .bytes_max = (int64_t)strlen(later));
+    EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {old, TURN("this", USER("x") "," SAID("y"))});
 }
 
 Test(history, that_is_not_what_it_should_be_never_reaches_a_request)

@@ -74,6 +74,7 @@ static bool is_empty(struct json_view message)
 struct turn {
     struct json_view messages; /* not empty, each an object with a string role */
     struct json_view job;
+    bool anew;   /* nothing before it counts */
     size_t size; /* bytes of the element's text */
 };
 
@@ -88,7 +89,8 @@ static bool turn_read(const char *text, struct turn *ret)
     if (!json_text_is_valid(text, size))
         return false;
     struct json_view root = json_view_of(text, text + size), at = {0};
-    *ret = (struct turn){.messages = json_view_member(root, "messages"), .job = json_view_member(root, "job"), .size = size};
+    *ret = (struct turn){.messages = json_view_member(root, "messages"), .job = json_view_member(root, "job"),
+                          .anew = json_view_type(json_view_member(root, "anew")) == JSON_TRUE, .size = size};
     if (!is_filled_array(ret->messages))
         return false;
     while (json_view_next(ret->messages, &at)) {
@@ -181,9 +183,12 @@ void history_append(struct json_writer *out, char *const *turns, size_t turn_cou
     }
 
     size_t first = 0;
+    for (size_t i = 0; i < count; i++)
+        first = read[i].anew ? i : first;
     if (bytes_max >= 0) {
         uint64_t bytes = 0;
-        for (first = count; first > 0 && bytes + read[first - 1].size <= (uint64_t)bytes_max; first--)
+        size_t earliest = first;
+        for (first = count; first > earliest && bytes + read[first - 1].size <= (uint64_t)bytes_max; first--)
             bytes += read[first - 1].size;
     }
     first += drop_unanswered(read + first, count - first, view_of(job->messages));
@@ -279,15 +284,17 @@ static void put_checksum(char *element, size_t size)
     memcpy(element + strlen(MARK), digits, MARK_DIGITS);
 }
 
-char *history_turn_encode(const struct job *job, const json_t *answer)
+char *history_turn_encode(const struct job *job, const json_t *answer, bool anew)
 {
     struct json_writer turn = {0};
     struct json_view messages = view_of(job->messages), at = {0};
-    bool plain = is_plain(messages, answer);
+    bool plain = !anew && is_plain(messages, answer);
     json_writer_reserve(&turn, messages.size + 512);
     json_write_open(&turn, NULL);
     if (plain)
         json_write_text(&turn, "xxh3", "0123456789abcdef");
+    if (anew)
+        json_write_bool(&turn, "anew", true);
     json_write_text(&turn, "job", job->id);
     json_write_open_array(&turn, "messages");
     while (json_view_next(messages, &at))

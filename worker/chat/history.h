@@ -21,6 +21,7 @@ bool history_is_system(struct json_view message);
  *   - the element of the job itself and what follows it are cut (it is asked again after it was applied);
  *   - damaged elements are skipped, and those with an answer that says nothing (no text, refusal or calls): providers refuse
  *     the request that brings one;
+ *   - what stands before an element that begins anew ("anew":true) is left out;
  *   - the oldest whole elements beyond bytes_max of element text are left out (negative: no limit);
  *   - an element that ends in tool calls stays only if what comes next (an element, or the new messages)
  *     answers all of them; one that begins with tool results stays only behind the calls they answer;
@@ -31,9 +32,10 @@ void history_append(struct json_writer *out, char *const *turns, size_t turn_cou
  * with tool calls goes with them, whatever its name: a provider may want its reasoning or its signatures back. Without calls
  * reasoning is left out, which some refuse as input. NULL: the answer says nothing; there is no turn, and the session goes on as
  * if it had not been asked.
+ * anew: providers refuse what came before; it stays in Redis, and out of all later requests.
  * A plain element (no tools, begins with user) carries `"xxh3":"<XXH3 of what follows>"` in front, which lets
  * history_splice use its text unparsed. Owned by the caller. */
-char *history_turn_encode(const struct job *job, const json_t *answer) MUST_CHECK;
+char *history_turn_encode(const struct job *job, const json_t *answer, bool anew) MUST_CHECK;
 
 /* The same as history_append for the usual history, without parsing it: when every element is one that history_turn_encode marked
  * plain (user and assistant turns, no tools) and is whole by its checksum. False: some element isn't, and nothing is written. */

@@ -46,7 +46,7 @@ void outcome_answered(const struct service *service, struct task *task, const st
     free(task->turn);
     task->turn = NULL;
     if (task->job.session != NULL) /* no turn either where nothing was said */
-        task->turn = history_turn_encode(&task->job, answer->message);
+        task->turn = history_turn_encode(&task->job, answer->message, task->history_refused);
     if (answer->usage.prompt_tokens > 0)
         METRIC_ADD(llm_prompt_tokens_total, answer->usage.prompt_tokens);
     if (answer->usage.completion_tokens > 0)

@@ -106,6 +106,14 @@ static bool ends_hold_locked(struct dispatcher *d)
     return hold;
 }
 
+bool dispatcher_waits_for_ends(struct dispatcher *d)
+{
+    mutex_lock(&d->lock);
+    bool waits = ends_hold_locked(d);
+    mutex_unlock(&d->lock);
+    return waits;
+}
+
 /* The list whose first may start now, or NULL. Those of a class wait for the classes before it. */
 static struct task_list *admissible_locked(struct dispatcher *d)
 {

@@ -33,6 +33,7 @@ struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis
 /* While ended jobs whose ends Redis and Kafka haven't taken hold so many bytes (jobs_ended_bytes), no job starts: each would
  * end with one more. 0, as at first: no bound. Before any thread. */
 void dispatcher_bound_ends(struct dispatcher *d, int64_t bytes);
+bool dispatcher_waits_for_ends(struct dispatcher *d); /* it is so now. Any thread */
 void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
 
 /* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */

@@ -93,6 +93,7 @@ struct task {
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
     struct llm_failure failure;
     size_t history_left_out; /* turns that the answered request went without */
+    bool history_refused;    /* all of them, since every provider refused the request with them */
     struct reservations reservations; /* for its calls: chat/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */

@@ -44,6 +44,8 @@ const char *liveness_place_name(enum task_place place)
 enum task_place liveness_find(const struct service *service, const struct partition *partition, int64_t offset, char *job, size_t size)
 {
     enum task_place place = dispatcher_find(service->dispatcher, partition, offset, job, size);
+    if (place == PLACE_LINE && dispatcher_waits_for_ends(service->dispatcher)) /* as long as these move, so does it */
+        return PLACE_ENDING;
     return place == PLACE_ENDING && held_claims_find(service->claims, partition, offset, job, size) ? PLACE_RUNNING : place;
 }
 
