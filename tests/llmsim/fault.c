@@ -55,6 +55,7 @@ struct fault_rules {
         int64_t used; /* how often it has applied, for times */
     } rule[RULES_MAX];
     size_t count;
+    int64_t in_flight;
 };
 
 double fault_random(uint64_t seed, uint64_t number, uint64_t purpose)
@@ -117,6 +118,8 @@ static bool pair_read(struct fault *f, const char *key, const char *value)
         return integer_read(value, 0, &f->after);
     if (strcmp(key, "rate") == 0)
         return rate_read(value, &f->rate);
+    if (strcmp(key, "above") == 0)
+        return integer_read(value, 1, &f->above);
     if (strcmp(key, "match") == 0)
         return text_read(value, f->match, sizeof(f->match));
     if (strcmp(key, "shape") == 0)
@@ -265,6 +268,12 @@ static enum status marker_pick(const char *message, int64_t seen, struct fault *
     return STATUS_OK;
 }
 
+void fault_rules_in_flight(struct fault_rules *rules, int64_t in_flight)
+{
+    if (rules != NULL)
+        rules->in_flight = in_flight;
+}
+
 enum status fault_pick(struct fault_rules *rules, const char *message, int64_t seen, uint64_t number, uint64_t seed,
                        struct fault *ret, struct error *err)
 {
@@ -278,6 +287,8 @@ enum status fault_pick(struct fault_rules *rules, const char *message, int64_t s
         if (number <= (uint64_t)f->after || (f->times > 0 && rules->rule[i].used >= f->times))
             continue;
         if (f->match[0] != '\0' && strstr(message, f->match) == NULL)
+            continue;
+        if (f->above > 0 && rules->in_flight <= f->above)
             continue;
         if (f->rate < 1 && fault_random(seed, number, 100 + i) >= f->rate)
             continue;

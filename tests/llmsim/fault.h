@@ -62,6 +62,7 @@ struct fault {
     /* When. */
     int64_t times; /* how often; 0: always */
     int64_t after; /* rules only: spare the first so many requests */
+    int64_t above; /* rules only: while more than so many requests are in flight, this one included; 0: always */
     double rate;   /* rules only: share of the requests, 0 to 1 */
     char match[96]; /* rules only: the last user message has this in it; "": any */
 };
@@ -77,6 +78,9 @@ enum status fault_rules_parse(const char *text, struct fault_rules **ret, struct
 enum status fault_rules_add_rate(struct fault_rules *rules, const char *spec, struct error *err) MUST_CHECK;
 struct fault_rules *fault_rules_create(void);
 void fault_rules_destroy(struct fault_rules *rules); /* NULL is fine */
+
+/* How many requests are in flight now, for rules with `above`. NULL: there are none. */
+void fault_rules_in_flight(struct fault_rules *rules, int64_t in_flight);
 
 /* The fault for a request: markers in the message first, then the rules (NULL: none).
  * seen: requests with exactly this message before this one. With several markers each is used up in its

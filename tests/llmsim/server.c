@@ -287,6 +287,7 @@ static void route_chat(struct conn *c)
     c->count_epoch = s->epoch;
 
     struct fault fault;
+    fault_rules_in_flight(s->rules, s->stats.in_flight);
     if (fault_pick(s->rules, ask.message, seen, number, s->options.plan.seed, &fault, &err) != STATUS_OK) {
         answer_error(&c->script, 400, "openai", err.code, err.message);
     } else {
