@@ -11,9 +11,10 @@
 #include "wire/job_scan.h"
 
 #define BYTES_MAX 4096
+#define TOKENS_MAX 1000
 
 static const char *const models[] = {"small", "large", NULL};
-static const struct job_limits limits = {.bytes_max = BYTES_MAX, .depth_max = JOB_DEPTH_MAX, .models_allowed = models};
+static const struct job_limits limits = {.bytes_max = BYTES_MAX, .depth_max = JOB_DEPTH_MAX, .models_allowed = models, .max_tokens_max = TOKENS_MAX};
 
 struct decoded {
     struct job job;
@@ -188,6 +189,8 @@ static const struct {
     {"{\"message\":\"x\",\"params\":{\"stream_options\":{}}}", "invalid_member", "params.stream_options: not allowed"},
     {"{\"message\":\"x\",\"params\":{\"model\":\"other\"}}", "invalid_member", "params.model: not one of"},
     {"{\"message\":\"x\",\"params\":{\"model\":1}}", "invalid_member", "params.model: must be a string"},
+    {"{\"message\":\"x\",\"params\":{\"max_tokens\":1001}}", "invalid_member", "params.max_tokens: is above the 1000 that llm.max_tokens_max allows"},
+    {"{\"message\":\"x\",\"params\":{\"max_completion_tokens\":-1}}", "invalid_member", "params.max_completion_tokens: must be a whole number"},
 };
 
 Test(job, each_bad_value_is_refused_by_name)

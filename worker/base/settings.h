@@ -21,6 +21,7 @@ enum context_send { CONTEXT_SEND_NOTHING, CONTEXT_SEND_INPUT, CONTEXT_SEND_MESSA
 enum context_need { CONTEXT_OPTIONAL, CONTEXT_REQUIRED };
 enum stream { STREAM_ASKED, STREAM_ALWAYS, STREAM_NEVER };
 enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
+enum in_flight { IN_FLIGHT_ADAPTIVE, IN_FLIGHT_FIXED };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
 /* A librdkafka property, passed on as it is. */
@@ -43,6 +44,8 @@ struct provider_settings {
     enum stream_usage stream_usage;
     int64_t requests_per_minute, tokens_per_minute; /* of all workers together; 0: no limit */
     int64_t burst_ms;
+    enum in_flight in_flight; /* does the limit of calls in flight follow overload answers? */
+    int64_t in_flight_max;    /* of this process; 0: none */
     char *params; /* JSON object text, or NULL */
     char *proxy;  /* NULL or "none"; "environment"; a URL */
     char *ca_file; /* NULL: the system's authorities */
@@ -123,6 +126,7 @@ struct settings {
         char **models_allowed;   /* NULL-terminated */
         int64_t history_bytes_max;
         int64_t response_bytes_max;
+        int64_t max_tokens_max;        /* of a job; 0: none */
         char *tenant_member;           /* of a job's metadata */
         int64_t tenant_tokens_per_day; /* 0: no limit */
     } llm;

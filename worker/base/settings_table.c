@@ -31,6 +31,7 @@ static const char *const context_sends[] = {"nothing", "input", "messages", NULL
 static const char *const truths[] = {"false", "true", NULL};
 static const char *const streams[] = {"asked", "always", "never", NULL};
 static const char *const stream_usages[] = {"asked", "left-out", NULL};
+static const char *const in_flights[] = {"adaptive", "fixed", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"logfmt", "json", NULL};
@@ -84,6 +85,7 @@ const struct setting settings_table[] = {
     LIST("llm", "models_allowed", IN(llm.models_allowed), "", "Models that a job's params may name, separated by commas."),
     INT("llm", "history_bytes_max", IN(llm.history_bytes_max), 0, 104857600, "bytes", "262144", "History sent with a question; the oldest whole turns are left out beyond it."),
     INT("llm", "response_bytes_max", IN(llm.response_bytes_max), 1024, 104857600, "bytes", "4194304", "A longer response is refused."),
+    INT("llm", "max_tokens_max", IN(llm.max_tokens_max), 0, 1000000000, "tokens", "0", "The most that a job's params may name as max_tokens, max_completion_tokens, max_output_tokens, max_new_tokens or n_predict. A job beyond it is a dead letter that says so; nothing is capped silently. 0: any number."),
     TEXT("llm", "tenant_member", IN(llm.tenant_member), "tenant", "The member of a job's metadata, a string, that says who pays: for the metrics' label and the budget. Jobs without it have neither budget nor name (\"none\")."),
     INT("llm", "tenant_tokens_per_day", IN(llm.tenant_tokens_per_day), 0, 1000000000000, "tokens", "0", "How many tokens each tenant may use in one day (UTC), in all workers of this redis.key_prefix, counted in Redis. A question beyond it is refused: budget_exceeded. 0: no limit."),
     ADDRESS("provider", "url", OF(url), "http://localhost:8080/v1", "Base address of an OpenAI-compatible API, as https://host/v1. Its certificate is checked against ca_file's authorities."),
@@ -99,6 +101,8 @@ const struct setting settings_table[] = {
     INT("provider", "requests_per_minute", OF(requests_per_minute), 0, 1000000000, "requests", "0", "How many questions all workers of this redis.key_prefix may send it a minute, counted in Redis. A job for which there is no room waits without a thread, or goes to the next provider that has room now. 0: no limit."),
     INT("provider", "tokens_per_minute", OF(tokens_per_minute), 0, 1000000000, "tokens", "0", "The same in tokens. A question is reckoned at a quarter of its bytes and the max_tokens or max_completion_tokens it names; what was used takes the place of that afterwards. 0: no limit."),
     INT("provider", "burst_ms", OF(burst_ms), 0, HOUR_MS, "ms", "6000", "How much of a minute's requests and tokens may be used at once: 6000 is a tenth. One request at the least."),
+    CHOICE("provider", "in_flight", OF(in_flight), in_flights, "adaptive", "adaptive: overload answers (429 that isn't billing, 503, 529) lower how many of this worker's calls may be under way at once, good ones raise it again. fixed: in_flight_max alone says."),
+    INT("provider", "in_flight_max", OF(in_flight_max), 0, 5000, "calls", "0", "How many of this worker's calls may be under way at once, whatever the provider answers. Further jobs wait in line without a thread, or go to the next provider. 0: as many as there are threads."),
     TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
     SECRET_ADDRESS("provider", "proxy", OF(proxy), "none", "The proxy it is asked through: none; environment (http_proxy, https_proxy, all_proxy and no_proxy, as curl reads them); or http://, https:// or socks5h://[user:password@]host[:port] (1080, for https 443, where none is given). This machine itself (localhost, 127.0.0.0/8, ::1) is never asked through one. A proxy reads what goes to an http:// url, keys and prompts included."),
     TEXT("provider", "ca_file", OF(ca_file), NULL, "The certificates (PEM) of the authorities that may vouch for its certificate, and for an https proxy's: these and no others. Not given: those of SSL_CERT_FILE and SSL_CERT_DIR alone, where the environment names them; else the system's. It is read once, at start."),

@@ -232,7 +232,8 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     const struct settings *settings = intake->service->settings;
     struct job_limits limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
                                 .depth_max = JOB_DEPTH_MAX,
-                                .models_allowed = (const char *const *)settings->llm.models_allowed};
+                                .models_allowed = (const char *const *)settings->llm.models_allowed,
+                                .max_tokens_max = settings->llm.max_tokens_max};
     if (decode(intake->service, task, &limits) == STATUS_OK) {
         if (!dispatcher_add(intake->service->dispatcher, task))
             completion_cancel(intake->service->completion, task);

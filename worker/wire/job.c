@@ -13,6 +13,7 @@
 #include "wire/json_check.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
+#include "wire/max_tokens.h"
 
 #define ID_BYTES_MAX 256
 
@@ -238,7 +239,8 @@ static enum status take_members(const struct record *record, const struct job_li
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
     if (take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
-        job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK)
+        job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK ||
+        max_tokens_check(members.of[PARAMS], limits->max_tokens_max, err) != STATUS_OK)
         return STATUS_FAILED;
     job->params = text_of(members.of[PARAMS]);
     return job_messages(members.of[MESSAGE], members.of[MESSAGES], &job->messages, err);

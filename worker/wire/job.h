@@ -26,6 +26,7 @@ struct job_limits {
     size_t bytes_max;
     size_t depth_max; /* nesting levels of arrays and objects; JOB_DEPTH_MAX unless a test says otherwise */
     const char *const *models_allowed; /* NULL-terminated; NULL or empty: `model` in params is refused */
+    int64_t max_tokens_max; /* what params may name as max_tokens or its kin; 0: any number */
 };
 
 #define JOB_DEPTH_MAX 64
