@@ -31,6 +31,7 @@
 #include "llm/http_targets.h"
 #include "ops/admin_server.h"
 #include "ops/crash_notes.h"
+#include "ops/held_back.h"
 #include "ops/metrics.h"
 #include "ops/preflight.h"
 #include "ops/shutdown.h"
@@ -252,6 +253,7 @@ static enum status make_parts(struct process *process, const struct settings *se
                                                  .history_turns_max = settings->redis.history_turns_max,
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
+    held_back_name(settings);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -341,10 +343,12 @@ static bool serve(struct process *process, struct error *err)
         switch (next_signal(500)) {
         case SIGTSTP:
             intake_hold(process->intake, true);
+            held_back_set(HELD_BACK_HELD, HELD_BACK_NO_PROVIDER, 1);
             log_info("intake_held", F_STR("hint", "SIGCONT takes new jobs again"));
             break;
         case SIGCONT:
             intake_hold(process->intake, false);
+            held_back_set(HELD_BACK_HELD, HELD_BACK_NO_PROVIDER, 0);
             log_info("intake_resumed");
             break;
         case SIGUSR1:

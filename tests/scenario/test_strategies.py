@@ -205,16 +205,3 @@ def test_a_call_that_cannot_finish_in_time_is_not_started(stage):
     main, spare = two.seen()
     assert main == asked[0], "main is known to take longer"
     assert spare <= asked[1] + 1, "of spare nothing is known"
-
-
-def test_an_overloaded_provider_is_asked_less(stage):
-    """Each third call is refused for load: fewer are under way at once, and all end well."""
-    redis, sim = stage.redis(), stage.simulator("--latency", "100", "--faults", "429 rate=0.3")
-    worker = stage.worker(redis, sim, **{"worker.threads": "32", "retry.attempts_max": "20", "retry.backoff_max_ms": "200"})
-    topics = Topics(worker.bootstrap)
-    for n in range(300):
-        topics.producer.produce(topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), key=f"s{n}")
-    assert topics.producer.flush(30) == 0
-    assert {r["status"] for r in topics.replies(300).values()} == {"ok"}
-    limits = [int(event["limit"]) for event in worker.events("inflight_limited", provider="main")]
-    assert limits and min(limits) < 28, limits

@@ -1,11 +1,16 @@
-/* What is remembered of a provider: latencies, the limit of calls in flight, the budget of extra calls. */
+/* What is remembered of a provider: latencies, calls in flight, the budget of extra calls. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "llm/hedge_budget.h"
 #include "llm/latency.h"
 #include "llm/provider_health.h"
+#include "ops/held_back.h"
 
 /* ---- latency ---- */
 
@@ -91,7 +96,7 @@ Test(hedge_budget, many_failures_throttle_it_and_successes_open_it_again)
     cr_expect(hedge_budget_take(&budget, 5000), "a tenth each: just above half again");
 }
 
-/* ---- the limit of calls in flight ---- */
+/* ---- calls in flight ---- */
 
 static struct settings settings;
 static struct provider_settings providers[2];
@@ -99,6 +104,7 @@ static struct provider_health *health;
 
 static void set_up(void)
 {
+    memset(providers, 0, sizeof providers);
     settings.providers = providers;
     settings.provider_count = settings.asked_count = 2;
     settings.worker.threads = 100;
@@ -112,93 +118,98 @@ static void tear_down(void)
 
 TestSuite(provider_health, .init = set_up, .fini = tear_down);
 
-static uint32_t epochs[200];
-
-static void start(size_t from, size_t to)
+static void anew(void)
 {
-    for (size_t i = from; i < to; i++)
-        epochs[i] = provider_health_started(health, 0, false);
+    provider_health_destroy(health);
+    health = provider_health_create(&settings);
 }
 
-static void end(size_t from, size_t to, enum health_end how)
+Test(provider_health, a_slot_is_taken_once_and_comes_back_at_the_call_s_end_or_without_one)
 {
-    for (size_t i = from; i < to; i++)
-        (void)provider_health_ended(health, 0, epochs[i], how, 100, 100, 10);
-}
-
-Test(provider_health, an_overloaded_provider_is_asked_less_once_for_each_round)
-{
-    cr_expect_eq(provider_health_limit(health, 0), SIZE_MAX);
-    start(0, 100);
-    end(0, 1, HEALTH_GOOD);
-    end(1, 40, HEALTH_OVERLOADED);
-    size_t once = provider_health_limit(health, 0);
-    cr_expect_eq(once, 89, "0.9 of the 99 that were under way: %zu", once);
-    cr_expect_eq(provider_health_inflight(health, 0), 60);
-    end(40, 100, HEALTH_OVERLOADED);
-    cr_expect_eq(provider_health_limit(health, 0), once, "the others began before it was lowered");
+    providers[0].in_flight_max = 2;
+    anew();
+    cr_expect_eq(provider_health_limit(health, 0), 2);
     cr_expect_eq(provider_health_limit(health, 1), SIZE_MAX, "each on its own");
+    cr_assert(provider_health_take(health, 0, SIZE_MAX));
+    cr_assert(provider_health_take(health, 0, SIZE_MAX));
+    cr_expect_not(provider_health_take(health, 0, SIZE_MAX), "taken counts, also before the call has begun");
+    uint32_t epoch = provider_health_started(health, 0, false);
+    cr_expect_eq(provider_health_inflight(health, 0), 2, "a slot becomes a call");
+    provider_health_give_back(health, 0);
+    cr_expect_eq(provider_health_inflight(health, 0), 1);
+    (void)provider_health_ended(health, 0, epoch, HEALTH_DROPPED, 1, 1, -1);
+    cr_expect_eq(provider_health_inflight(health, 0), 0);
+    cr_assert(provider_health_take(health, 0, 1));
+    cr_expect_not(provider_health_take(health, 0, 1), "the breaker's permits bound it, too");
+    cr_expect_not(provider_health_take(health, 1, 0));
 }
 
-Test(provider_health, an_outage_is_no_overload)
+Test(provider_health, the_limit_is_told_as_held_back_while_all_of_it_is_in_use)
 {
-    for (int round = 0; round < 20; round++) {
-        start(0, 50);
-        end(0, 50, HEALTH_OVERLOADED);
-    }
-    cr_expect_geq(provider_health_limit(health, 0), 44, "nobody was answered: lowered once, the rest is the breaker's");
+    int64_t now_ms = clock_mono_ms();
+    providers[0].in_flight_max = 1;
+    anew();
+    cr_expect_eq(held_back_get(HELD_BACK_LIMIT, 0, now_ms), 0);
+    cr_assert(provider_health_take(health, 0, SIZE_MAX));
+    cr_expect_eq(held_back_get(HELD_BACK_LIMIT, 0, now_ms), 1);
+    cr_expect_eq(held_back_get(HELD_BACK_LIMIT, 0, now_ms + 3600000), 1, "however long");
+    cr_expect_eq(held_back_get(HELD_BACK_LIMIT, 1, now_ms), 0);
+    provider_health_give_back(health, 0);
+    cr_expect_eq(held_back_get(HELD_BACK_LIMIT, 0, clock_mono_ms() + HELD_BACK_LINGERS_MS), 0);
 }
 
-Test(provider_health, good_answers_raise_it_to_no_limit_again)
+static void *takes_slots(void *arg)
 {
-    start(0, 50);
-    end(0, 50, HEALTH_OVERLOADED);
-    cr_assert_neq(provider_health_limit(health, 0), SIZE_MAX);
-    int answers = 0;
-    for (; provider_health_limit(health, 0) != SIZE_MAX && answers < 10000; answers += 40) {
-        start(0, 100);
-        end(0, 40, HEALTH_GOOD);
-        end(40, 100, HEALTH_DROPPED);
+    _Atomic size_t *most = arg;
+    for (int i = 0; i < 20000; i++) {
+        if (!provider_health_take(health, 0, SIZE_MAX))
+            continue;
+        uint32_t epoch = provider_health_started(health, 0, i % 2 == 0);
+        size_t now = provider_health_inflight(health, 0);
+        if (now > atomic_load(most))
+            atomic_store(most, now);
+        (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, 1, 1, -1);
     }
-    cr_expect(answers > 400 && answers < 800, "a tenth of a call each: %d", answers);
+    return NULL;
 }
 
-Test(provider_health, it_never_falls_below_two)
+Test(provider_health, many_threads_at_once_never_take_more_than_there_are)
 {
-    for (int round = 0; round < 200; round++) {
-        start(0, 2);
-        end(0, 1, HEALTH_GOOD);
-        end(1, 2, HEALTH_OVERLOADED);
-    }
-    cr_expect_eq(provider_health_limit(health, 0), INFLIGHT_MIN);
+    pthread_t threads[8];
+    _Atomic size_t most = 0;
+    providers[0].in_flight_max = 3;
+    anew();
+    for (size_t i = 0; i < 8; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, takes_slots, &most), 0);
+    for (size_t i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    cr_expect(most >= 1 && most <= 3, "%zu", (size_t)most);
+    cr_expect_eq(provider_health_inflight(health, 0), 0);
 }
 
-Test(provider_health, answers_that_take_far_longer_for_their_length_lower_it)
+/* One call of a provider from its begin to its end. */
+static void ends_of(size_t provider, bool extra, enum health_end how, int64_t first_ms, int64_t tokens)
 {
-    for (int i = 0; i < 200; i++) {
-        start(0, 50);
-        end(0, 50, HEALTH_GOOD);
-    }
-    cr_assert_eq(provider_health_limit(health, 0), SIZE_MAX);
-    for (int i = 0; i < 3 * 100; i++) {
-        uint32_t epoch = provider_health_started(health, 0, false);
-        (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, 100, 1000, 10);
-    }
-    cr_expect_neq(provider_health_limit(health, 0), SIZE_MAX, "ten times the time per token, for three rounds of the threads");
+    uint32_t epoch = provider_health_started(health, provider, extra);
+    (void)provider_health_ended(health, provider, epoch, how, first_ms, first_ms, tokens);
 }
 
-Test(provider_health, knows_what_cannot_be_in_time_and_when_to_hedge)
+static void ends(enum health_end how, int64_t first_ms, int64_t tokens)
 {
-    cr_expect_not(provider_health_too_slow(health, 0, 1), "nothing is known");
-    cr_expect_eq(provider_health_hedge_after_ms(health, 0, 777), 777);
-    for (int i = 0; i < 100; i++) {
-        uint32_t epoch = provider_health_started(health, 0, false);
-        (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, i < 90 ? 200 : 900, 2000, -1);
-    }
-    cr_expect(provider_health_too_slow(health, 0, 1500));
-    cr_expect_not(provider_health_too_slow(health, 0, 2500));
-    int64_t after_ms = provider_health_hedge_after_ms(health, 0, 777);
-    cr_expect(after_ms >= 900 && after_ms <= 990, "%lld", (long long)after_ms);
+    ends_of(0, false, how, first_ms, tokens);
+}
+
+Test(provider_health, only_the_provider_s_own_word_moves_its_limit)
+{
+    static const enum health_end others[] = {HEALTH_FAILED, HEALTH_DROPPED, HEALTH_GOOD};
+    for (int i = 0; i < 3000; i++) /* answers of 100 tokens in 200 ms, then of 5 in 100 */
+        ends(HEALTH_GOOD, i < 1500 ? 200 : 100, i < 1500 ? 100 : 5);
+    for (int i = 0; i < 3000; i++)
+        ends(others[i % 3], 1 + i % 5000, 1 + i % 7);
+    cr_expect_eq(provider_health_limit(health, 0), SIZE_MAX);
+    ends(HEALTH_OVERLOADED, 5, -1);
+    cr_expect_eq(provider_health_limit(health, 0), 90);
+    cr_expect_eq(provider_health_limit(health, 1), SIZE_MAX);
 }
 
 Test(provider_health, which_failures_are_overload)
@@ -217,16 +228,51 @@ Test(provider_health, which_failures_are_overload)
     cr_expect_eq(health_end_of(&failure), HEALTH_FAILED, "the account, not the load");
 }
 
-Test(provider_health, the_twentieth_answer_is_enough)
+/* ---- the hedge's budget, as calls come and go ---- */
+
+/* How many extra calls there are to be had. A few milliseconds bring none. */
+static int hedges_left(void)
 {
-    for (int i = 0; i < LATENCY_SAMPLES_MIN; i++) {
-        cr_expect_not(provider_health_too_slow(health, 0, 100), "%d answers", i);
-        cr_expect_eq(provider_health_hedge_after_ms(health, 0, 777), 777, "%d answers", i);
-        uint32_t epoch = provider_health_started(health, 0, false);
-        (void)provider_health_ended(health, 0, epoch, HEALTH_GOOD, 400, 400, -1);
+    int n = 0;
+    while (n < 10000 && provider_health_may_hedge(health))
+        n++;
+    return n;
+}
+
+Test(provider_health, first_calls_earn_extra_ones_and_extra_ones_earn_nothing)
+{
+    int64_t began_ms = clock_mono_ms();
+    hedges_left();
+    for (int i = 0; i < 100; i++)
+        ends_of(0, false, HEALTH_GOOD, 10, -1);
+    int earned = hedges_left();
+    cr_expect(earned >= 20 && earned <= 22 + (clock_mono_ms() - began_ms) / 50, "a fifth of a hundred, and ten a second: %d", earned);
+    began_ms = clock_mono_ms();
+    for (int i = 0; i < 1000; i++)
+        ends_of(1, true, HEALTH_GOOD, 10, -1);
+    earned = hedges_left();
+    cr_expect(earned <= 2 + (clock_mono_ms() - began_ms) / 50, "ten a second, at most: %d", earned); /* had they earned: 200 */
+}
+
+Test(provider_health, what_was_cut_short_is_no_failure_to_the_budget_and_what_failed_is)
+{
+    for (int i = 0; i < 100; i++) {
+        ends_of(0, false, HEALTH_GOOD, 10, -1);
+        ends_of(1, true, HEALTH_DROPPED, 10, -1); /* each question's loser */
     }
-    cr_expect(provider_health_too_slow(health, 0, 100));
-    cr_expect_neq(provider_health_hedge_after_ms(health, 0, 777), 777);
+    cr_expect(provider_health_may_hedge(health), "no failure was there");
+    for (int i = 0; i < 100; i++)
+        ends_of(1, true, HEALTH_DROPPED, 10, -1);
+    cr_expect(provider_health_may_hedge(health), "not even many in a row");
+    for (int i = 0; i < 5; i++)
+        ends_of(0, false, HEALTH_FAILED, 10, -1);
+    cr_expect_not(provider_health_may_hedge(health), "half of the tokens are gone");
+    for (int i = 0; i < 100; i++)
+        ends_of(0, false, HEALTH_DROPPED, 10, -1);
+    cr_expect_not(provider_health_may_hedge(health), "nor are they a success");
+    for (int i = 0; i < 100; i++)
+        ends_of(0, false, HEALTH_GOOD, 10, -1);
+    cr_expect(provider_health_may_hedge(health));
 }
 
 /* ---- what a hedge hides ---- */
@@ -242,12 +288,6 @@ static double normal(unsigned *random) /* Irwin-Hall: near enough, and the same 
 static int64_t heavy_tail(unsigned *random)
 {
     return (int64_t)ceil(200 * exp(1.2 * normal(random)));
-}
-
-static void ends(enum health_end how, int64_t first_ms, int64_t tokens)
-{
-    uint32_t epoch = provider_health_started(health, 0, false);
-    (void)provider_health_ended(health, 0, epoch, how, first_ms, first_ms, tokens);
 }
 
 /* Without the calls that were cut short it would find 14 of 100 to be slower than its 95th percentile. */
@@ -282,41 +322,4 @@ Test(provider_health, what_ended_before_the_p95_without_an_answer_says_nothing_o
     for (int i = 0; i < 200; i++)
         ends(HEALTH_FAILED, 10000, -1); /* given up */
     cr_expect_gt(provider_health_hedge_after_ms(health, 0, 777), 5000);
-}
-
-static int by_time(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* All threads begin together, so the quick answers end first. Returns the wave that lowered the limit; -1: none did. */
-static int waves(unsigned seed, int count, int slower_from)
-{
-    unsigned random = seed;
-    int64_t times[100];
-    provider_health_destroy(health);
-    health = provider_health_create(&settings);
-    for (int wave = 0; wave < count; wave++) {
-        for (size_t i = 0; i < 100; i++)
-            times[i] = heavy_tail(&random) * (wave >= slower_from ? 6 : 1);
-        qsort(times, 100, sizeof *times, by_time);
-        start(0, 100);
-        for (size_t i = 0; i < 100; i++) {
-            (void)provider_health_ended(health, 0, epochs[i], HEALTH_GOOD, times[i], times[i], 10);
-            if (provider_health_limit(health, 0) != SIZE_MAX)
-                return wave;
-        }
-    }
-    return -1;
-}
-
-/* In a heavy tail an answer takes many times the usual, and nobody is overloaded. */
-Test(provider_health, a_heavy_tail_alone_lowers_no_limit_and_real_labour_does)
-{
-    for (unsigned seed = 1; seed <= 100; seed++) {
-        cr_expect_eq(waves(seed, 40, 40), -1, "seed %u", seed);
-        int found = waves(seed, 40, 20);
-        cr_expect(found >= 20 && found <= 23, "seed %u: six times slower from wave 20 on, seen in %d", seed, found);
-    }
 }

@@ -19,6 +19,7 @@
 #include "llm/retry_policy.h"
 #include "ops/metrics.h"
 #include "wire/json_member.h"
+#include "wire/max_tokens.h"
 
 struct request_parts {
     const struct service *service;
@@ -26,6 +27,7 @@ struct request_parts {
     const char *context; /* NULL: none */
     bool stream;
     int64_t seq, try; /* of the pieces */
+    size_t full;      /* a provider that had no slot for a call; SIZE_MAX: none was */
     struct spending spending;
 };
 
@@ -52,9 +54,19 @@ static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes
     return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
 }
 
+/* A slot first, since it costs nothing: what waits for one reserves no rate. */
 static bool may_start(size_t provider, const char *body, void *arg)
 {
-    return spending_may_start(&((struct request_parts *)arg)->spending, provider, body);
+    struct request_parts *from = arg;
+    const struct service *service = from->service;
+    if (!provider_health_take(service->health, provider, weather_permits(service->weather, provider))) {
+        from->full = provider;
+        return false;
+    }
+    if (spending_may_start(&from->spending, provider, body))
+        return true;
+    provider_health_give_back(service->health, provider);
+    return false;
 }
 
 static void send_piece(const struct llm_piece *piece, void *arg)
@@ -82,26 +94,103 @@ static bool is_streamed(const struct service *service, const struct task *task)
     return stream == STREAM_ALWAYS || (stream == STREAM_ASKED && task->job.stream);
 }
 
-/* Whom to ask, by preference: those of llm.providers that may have one more call and can answer in time. *ret_slow: there
- * are some, but none is quick enough. */
-static size_t choose_providers(const struct service *service, int64_t left_ms, size_t candidates[PROVIDERS_MAX], bool *ret_slow)
+/* The most tokens that the answer may have: the job's word, or the provider's params'; 0: neither says. */
+static int64_t max_tokens_of(const struct task *task, const struct provider_settings *provider)
 {
-    size_t count = 0, slow = 0;
-    for (size_t i = 0; i < service->settings->asked_count; i++) {
-        size_t permits = weather_permits(service->weather, i);
-        if (permits != SIZE_MAX && provider_health_inflight(service->health, i) >= permits) {
-            weather_waited_for(service->weather, i);
-            continue;
-        }
-        if (provider_health_too_slow(service->health, i, left_ms))
-            slow++;
-        else
-            candidates[count++] = i;
+    int64_t tokens = task->job.params != NULL ? max_tokens_read(task->job.params) : 0;
+    return tokens == 0 && provider->params != NULL ? max_tokens_read(provider->params) : tokens;
+}
+
+static enum in_time look(const struct service *service, const struct task *task, size_t provider, int64_t left_ms, int64_t now_ms, bool may_probe)
+{
+    struct in_time_question question = {.left_ms = left_ms,
+                                        .max_tokens = max_tokens_of(task, &service->settings->providers[provider]),
+                                        .waited_ms = task->too_slow_ms != 0 ? now_ms - task->too_slow_ms : 0,
+                                        .may_probe = may_probe};
+    return provider_health_in_time(service->health, provider, &question);
+}
+
+/* All that aren't away look too slow: the first that is due for a probe is asked all the same. Returns how many candidates. */
+static size_t probe(const struct service *service, const struct task *task, int64_t left_ms, int64_t now_ms, const size_t *slow, size_t slow_count,
+                    size_t candidates[PROVIDERS_MAX], enum in_time *ret_in_time)
+{
+    *ret_in_time = IN_TIME_NEVER;
+    for (size_t i = 0; i < slow_count; i++) {
+        enum in_time in_time = look(service, task, slow[i], left_ms, now_ms, true);
+        candidates[0] = slow[i];
+        if (in_time != IN_TIME_NEVER)
+            *ret_in_time = in_time;
+        if (in_time == IN_TIME_ASK)
+            break;
     }
-    *ret_slow = count == 0 && slow > 0;
-    if (count == 0) /* taken by others since the dispatcher let this job go */
+    return 1;
+}
+
+/* Whom to ask, by preference: those of llm.providers that aren't away and can answer in time, last those that have no slot now:
+ * they may have one when their turn comes. *ret_in_time: NEVER or LATER where all that could be asked take too long. */
+static size_t choose_providers(const struct service *service, const struct task *task, int64_t left_ms, int64_t now_ms, size_t candidates[PROVIDERS_MAX],
+                               enum in_time *ret_in_time)
+{
+    size_t full[PROVIDERS_MAX], slow[PROVIDERS_MAX];
+    size_t count = 0, slow_count = 0, full_count = 0;
+    *ret_in_time = IN_TIME_ASK;
+    for (size_t i = 0; i < service->settings->asked_count; i++) {
+        size_t permits = weather_permits(service->weather, i), in_flight = provider_health_inflight(service->health, i);
+        if (in_flight < permits && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
+            candidates[count++] = i;
+        else if (in_flight < permits)
+            slow[slow_count++] = i;
+        else if (in_flight >= provider_health_limit(service->health, i))
+            full[full_count++] = i;
+        else /* its breaker isn't closed */
+            weather_waited_for(service->weather, i);
+    }
+    for (size_t i = 0; i < full_count; i++)
+        candidates[count++] = full[i];
+    if (count == 0 && slow_count > 0)
+        return probe(service, task, left_ms, now_ms, slow, slow_count, candidates, ret_in_time);
+    if (count == 0) /* a probe took the only permit since the dispatcher let this job go: may_start will say so */
         candidates[count++] = 0;
     return count;
+}
+
+/* ---- what isn't asked now ---- */
+
+#define SLOT_WAIT_MS_MIN 20
+#define SLOT_WAIT_MS_MAX 1000
+#define PROBE_LOOK_MS_MIN 20
+#define PROBE_LOOK_MS_MAX 100
+
+static enum status wait(struct task *task, int64_t wait_ms)
+{
+    task->wait_ms = wait_ms;
+    task->outcome = OUTCOME_WAIT;
+    return STATUS_AGAIN;
+}
+
+/* Every provider takes longer than the job has: it ends, or waits a moment for what a probe finds. */
+static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_t left_ms, int64_t now_ms)
+{
+    if (in_time == IN_TIME_NEVER)
+        return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left", (long long)left_ms);
+    if (task->too_slow_ms == 0)
+        task->too_slow_ms = now_ms;
+    error_set(&task->error, ERROR_UNAVAILABLE, "too_slow", "no provider answers within the %lld ms that are left, as it looks: a probe is under way",
+              (long long)left_ms);
+    int64_t wait_ms = left_ms / 8;
+    return wait(task, wait_ms < PROBE_LOOK_MS_MIN ? PROBE_LOOK_MS_MIN : wait_ms < PROBE_LOOK_MS_MAX ? wait_ms : PROBE_LOOK_MS_MAX);
+}
+
+/* Others took the slots between the dispatcher's word and the call. It lines up again; where the dispatcher can't hold it there,
+ * since another provider is free that it may not be asked of, it looks again less and less often. */
+static enum status hold_for_slot(const struct service *service, struct task *task, size_t provider)
+{
+    int doublings = task->unavailable_waits++;
+    int64_t wait_ms = doublings > 5 ? SLOT_WAIT_MS_MAX : (int64_t)SLOT_WAIT_MS_MIN << doublings;
+    task->provider = service->settings->providers[provider].name;
+    task->in_outage = false;
+    error_set(&task->error, ERROR_UNAVAILABLE, "in_flight_limit", "provider %s: has as many calls under way as it may", task->provider);
+    return wait(task, wait_ms);
 }
 
 /* Will this failure be its end, for want of attempts? What waits without losing any is measured by the same count. */
@@ -111,6 +200,17 @@ static bool is_last_attempt(const struct service *service, const struct task *ta
     bool is_tried_again = task->error.class == ERROR_UNAVAILABLE ||
                           (task->error.class == ERROR_RETRIABLE && retry_allowed(0, 1, task->failure.retry_after_ms, task->failure.should_retry));
     return is_tried_again && failures >= service->settings->retry.attempts_max;
+}
+
+/* Again when it has changed meanwhile: of two threads the one that read first may tell last. */
+static void tell_limit(const struct service *service, size_t provider)
+{
+    size_t limit, told;
+    do {
+        told = provider_health_limit(service->health, provider);
+        weather_limit(service->weather, provider, told);
+        limit = provider_health_limit(service->health, provider);
+    } while (limit != told);
 }
 
 /* Did the job bring a model of its own? */
@@ -152,7 +252,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
         told = true;
     }
     for (size_t i = 0; outcome->limit_changed && i < outcome->tried_count; i++)
-        weather_limit(service->weather, outcome->tried[i].provider, provider_health_limit(service->health, outcome->tried[i].provider));
+        tell_limit(service, outcome->tried[i].provider);
     return told ? least : BLAME_JOB;
 }
 
@@ -170,8 +270,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
 {
     int64_t now_ms = clock_mono_ms();
     size_t candidates[PROVIDERS_MAX];
-    bool slow;
-    struct request_parts parts = {.service = service, .task = task, .context = context, .stream = is_streamed(service, task), .try = -1};
+    enum in_time in_time;
+    struct request_parts parts = {.service = service, .task = task, .context = context, .stream = is_streamed(service, task), .try = -1, .full = SIZE_MAX};
     struct llm_question question = {.settings = service->settings,
                                     .client = service->llm,
                                     .health = service->health,
@@ -185,12 +285,12 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .skip = turns_to_skip,
                                     .may_start = may_start,
                                     .arg = &parts};
-    question.count = choose_providers(service, question.until_ms - now_ms, candidates, &slow);
+    question.count = choose_providers(service, task, question.until_ms - now_ms, now_ms, candidates, &in_time);
     task->provider = service->settings->providers[candidates[0]].name;
     task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
-    if (slow)
-        return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left",
-                         (long long)(question.until_ms - now_ms));
+    if (in_time != IN_TIME_ASK)
+        return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
+    task->too_slow_ms = 0;
     struct llm_outcome outcome;
     spending_begin(service, task, candidates, &question.count, &question.skipped, &parts.spending);
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
@@ -208,6 +308,10 @@ static enum status ask(const struct service *service, struct task *task, struct 
     task->spared = failed && blame == BLAME_UNKNOWN;
     if (status == STATUS_FAILED)
         status = spending_hold(&parts.spending, &outcome);
+    if (status == STATUS_AGAIN && parts.full != SIZE_MAX && task->outcome == OUTCOME_WAIT && task->wait_ms < SLOT_WAIT_MS_MIN)
+        task->wait_ms = SLOT_WAIT_MS_MIN; /* its rate lets it go, and no slot is free */
+    if (status == STATUS_FAILED && parts.full != SIZE_MAX && outcome.held_up && task->error.class != ERROR_CANCELLED)
+        status = hold_for_slot(service, task, parts.full);
     spending_finish(&parts.spending);
     llm_outcome_finish(&outcome);
     return status;

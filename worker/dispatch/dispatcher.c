@@ -13,6 +13,7 @@
 #include "dispatch/job_index.h"
 #include "dispatch/task_list.h"
 #include "dispatch/timer_heap.h"
+#include "ops/held_back.h"
 #include "ops/metrics.h"
 
 #define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
@@ -46,6 +47,7 @@ struct dispatcher {
     struct task_list heads[ADMISSION_CLASSES]; /* to begin (per-thread form: for a thread), once admitted */
     struct task_list ready;  /* admitted (batched form: and begun), waiting for a thread */
     struct admission admission;
+    bool newest_first;       /* of those that come */
     size_t beginning;        /* with the begin thread */
     struct sleeper *sleepers; /* one for each pool thread, by index */
     struct sleeper *idle;     /* stack */
@@ -174,6 +176,25 @@ static struct task *pull_locked(struct task_list *list)
     return task;
 }
 
+static void count_rated(const struct task *task, int by)
+{
+    const struct reservation *waiting = reservations_waiting(&task->reservations);
+    if (waiting != NULL)
+        held_back_add(HELD_BACK_RATE, waiting->provider, by);
+}
+
+static void timer_put_locked(struct dispatcher *d, struct task *task, int64_t due_ms)
+{
+    timer_heap_push(&d->timers, task, due_ms);
+    count_rated(task, 1);
+}
+
+static void timer_take_out_locked(struct dispatcher *d, struct task *task)
+{
+    timer_heap_remove(&d->timers, task);
+    count_rated(task, -1);
+}
+
 /* It is to be ended by whoever has it. */
 static bool is_cancelled(const struct task *task)
 {
@@ -204,6 +225,8 @@ static void offer_locked(struct dispatcher *d, struct task *task)
 /* Lets go on what may: called whenever something became ready to start, or something that ran has stopped. */
 static void pump_locked(struct dispatcher *d)
 {
+    held_back_set(HELD_BACK_SUSPECTS, HELD_BACK_NO_PROVIDER,
+                  (int64_t)(d->heads[ADMIT_FEW].count + d->heads[ADMIT_ALONE].count + d->admission.running[ADMIT_FEW] + d->admission.running[ADMIT_ALONE]));
     if (d->batched) {
         if (begin_worthwhile_locked(d))
             cond_signal(&d->begin_wake);
@@ -299,7 +322,7 @@ static void line_up_locked(struct dispatcher *d, struct task *task)
             task->lane->head = task;
         /* While a breaker is open, what was let in is to be the next probe: those parked have had their turn. */
         task->place = PLACE_LINE;
-        (d->admission.permits == ADMISSION_UNBOUNDED ? task_list_push : task_list_push_front)(&d->heads[task->class], task);
+        (d->newest_first ? task_list_push_front : task_list_push)(&d->heads[task->class], task);
         pump_locked(d);
     }
 }
@@ -401,12 +424,29 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
             task->class = ADMIT_FREE;
         pump_locked(d);
         task->place = PLACE_TIMER;
-        timer_heap_push(&d->timers, task, clock_mono_ms() + wait_ms);
+        timer_put_locked(d, task, clock_mono_ms() + wait_ms);
         if (timer_heap_peek(&d->timers) == task)
             cond_signal(&d->timer_wake);
     }
     mutex_unlock(&d->lock);
     return wanted;
+}
+
+void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
+{
+    mutex_lock(&d->lock);
+    const struct task *first = timer_heap_peek(&d->timers);
+    for (size_t i = 0; i < d->timers.count; i++) { /* what is hastened changes places with those looked at before */
+        struct task *task = d->timers.items[i];
+        struct reservation *waiting = reservations_waiting(&task->reservations);
+        if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
+            continue;
+        waiting->due_ms = due_ms;
+        timer_heap_hasten(&d->timers, task, due_ms < task->due_ms ? due_ms : task->due_ms);
+    }
+    if (timer_heap_peek(&d->timers) != first || (first != NULL && first->due_ms == due_ms))
+        cond_signal(&d->timer_wake);
+    mutex_unlock(&d->lock);
 }
 
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes)
@@ -422,12 +462,23 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
     return wanted;
 }
 
-void dispatcher_permit(struct dispatcher *d, size_t permits)
+static void permit(struct dispatcher *d, size_t permits, bool newest_first)
 {
     mutex_lock(&d->lock);
     d->admission.permits = permits;
+    d->newest_first = newest_first;
     pump_locked(d);
     mutex_unlock(&d->lock);
+}
+
+void dispatcher_permit(struct dispatcher *d, size_t permits)
+{
+    permit(d, permits, permits != ADMISSION_UNBOUNDED);
+}
+
+void dispatcher_permit_in_turn(struct dispatcher *d, size_t permits)
+{
+    permit(d, permits, false);
 }
 
 struct dispatcher_load dispatcher_load(struct dispatcher *d)
@@ -567,7 +618,7 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
         cond_wait_until(&d->timer_wake, &d->lock, until);
     now = clock_mono_ms();
     for (struct task *task; (task = timer_heap_peek(&d->timers)) != NULL && task->due_ms <= now;) {
-        timer_heap_remove(&d->timers, task);
+        timer_take_out_locked(d, task);
         begin_again_locked(d, task);
     }
     expire_locked(d, now);
@@ -588,7 +639,7 @@ static void timers_extract_locked(struct dispatcher *d, const struct partition *
         if (partition == NULL || d->timers.items[i]->partition == partition)
             task_list_push(&found, d->timers.items[i]);
     for (struct task *task; (task = task_list_pop(&found)) != NULL; task_list_push(out, task))
-        timer_heap_remove(&d->timers, task);
+        timer_take_out_locked(d, task);
 }
 
 struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition)
@@ -642,7 +693,7 @@ static bool take_out_locked(struct dispatcher *d, struct task *task)
         stop_locked(d, task);
         break;
     case PLACE_TIMER:
-        timer_heap_remove(&d->timers, task);
+        timer_take_out_locked(d, task);
         break;
     case PLACE_ENDING:
     case PLACE_RUNNING:

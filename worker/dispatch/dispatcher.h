@@ -57,6 +57,8 @@ void dispatcher_taken_done(struct dispatcher *d);
  * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
  * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
+/* Those that are parked for a start which this provider's rate allows later may have theirs then (clock_mono_ms). */
+void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
  * (dispatch/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
@@ -69,6 +71,9 @@ struct dispatcher_load {
     bool kept_waiting; /* some could be begun, and too many are under way */
 };
 struct dispatcher_load dispatcher_load(struct dispatcher *d);
+/* The same while nothing is away and a limit alone bounds them: those that come wait in turn. Else what comes last is to be the
+ * next probe: those parked have had theirs. */
+void dispatcher_permit_in_turn(struct dispatcher *d, size_t permits);
 /* Takes the task's successor out of the lane, to be begun in the round trip that finishes the task (a hop and
  * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
  * on with dispatcher_end, or back with dispatcher_put_back. */

@@ -101,6 +101,7 @@ struct task {
     struct task_failures failures; /* weather's */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
+    int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */

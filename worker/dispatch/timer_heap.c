@@ -64,6 +64,13 @@ struct task *timer_heap_peek(const struct timer_heap *heap)
     return heap->count > 0 ? heap->items[0] : NULL;
 }
 
+void timer_heap_hasten(struct timer_heap *heap, struct task *task, int64_t due_ms)
+{
+    assert(due_ms <= task->due_ms && heap->items[task->heap_index] == task);
+    task->due_ms = due_ms;
+    sift_up(heap, task->heap_index, task);
+}
+
 void timer_heap_remove(struct timer_heap *heap, struct task *task)
 {
     size_t index = task->heap_index;

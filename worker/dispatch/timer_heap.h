@@ -15,6 +15,8 @@ struct timer_heap {
 void timer_heap_finish(struct timer_heap *heap); /* must be empty */
 void timer_heap_push(struct timer_heap *heap, struct task *task, int64_t due_ms);
 struct task *timer_heap_peek(const struct timer_heap *heap); /* NULL: empty */
+/* To an earlier time; among those of the same time it keeps its turn. Those before it in items are moved about, no others. */
+void timer_heap_hasten(struct timer_heap *heap, struct task *task, int64_t due_ms);
 void timer_heap_remove(struct timer_heap *heap, struct task *task);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "dispatch/breaker.h"
 #include "dispatch/dispatcher.h"
+#include "ops/held_back.h"
 #include "ops/metrics.h"
 
 #define PROBES_PARKED_MAX 8 /* after so many failed probes each further one lets a fresh job in, however many are parked */
@@ -25,11 +26,15 @@ struct weather {
     size_t permits;    /* as the dispatcher was told */
     uint64_t series;   /* of failures: grows with an answer, from 1 */
     int64_t failed;    /* jobs that have failed in it, at a provider */
+    bool probing;      /* the same: the breakers say so, not the limits of calls in flight */
+    bool closed;       /* every usable provider is away, or Redis */
     int let_in;        /* failed probes when a job was last let in through a closed intake; -1: none was */
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
     size_t count;
     struct breaker breakers[];
 };
+
+static void follow_limits_locked(struct weather *weather);
 
 struct weather *weather_create(const struct settings *settings, struct dispatcher *dispatcher)
 {
@@ -43,6 +48,9 @@ struct weather *weather_create(const struct settings *settings, struct dispatche
     weather->series = 1;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)
         weather->limits[i] = SIZE_MAX;
+    for (size_t i = 0; i < settings->provider_count; i++)
+        if (settings->providers[i].in_flight_max > 0)
+            weather->limits[i] = (size_t)settings->providers[i].in_flight_max;
     atomic_init(&weather->calm, true);
     mutex_init(&weather->lock);
     for (size_t i = 0; i < count; i++)
@@ -52,6 +60,7 @@ struct weather *weather_create(const struct settings *settings, struct dispatche
                                                 .by_rate = i >= WEATHER_PROVIDER && settings->asked_count > 1};
     /* It bounds the intake alone, and letters are few: the first that is taken closes it. */
     weather->breakers[WEATHER_DEAD_TOPIC].threads = 1;
+    follow_limits_locked(weather); /* nobody else has it yet */
     return weather;
 }
 
@@ -71,12 +80,17 @@ static size_t permits_of_locked(const struct weather *weather, size_t provider)
     return weather->limits[provider] < permits ? weather->limits[provider] : permits;
 }
 
+static size_t breaker_permits_of_locked(const struct weather *weather, size_t provider)
+{
+    return breaker_permits(&weather->breakers[WEATHER_PROVIDER + provider]);
+}
+
 /* A job can run while one provider of llm.providers is there. */
-static size_t provider_permits_locked(const struct weather *weather)
+static size_t provider_permits_locked(const struct weather *weather, size_t (*of)(const struct weather *weather, size_t provider))
 {
     size_t most = 0;
     for (size_t i = 0; i < weather->settings->asked_count; i++) {
-        size_t permits = permits_of_locked(weather, i);
+        size_t permits = of(weather, i);
         if (permits == BREAKER_PERMITS_ALL)
             return permits;
         most += permits;
@@ -84,9 +98,17 @@ static size_t provider_permits_locked(const struct weather *weather)
     return most;
 }
 
+static void tell_held_back_locked(const struct weather *weather)
+{
+    for (size_t i = WEATHER_PROVIDER; i < weather->count; i++)
+        held_back_set(HELD_BACK_BREAKER, i - WEATHER_PROVIDER, weather->breakers[i].state != BREAKER_CLOSED);
+    held_back_set(HELD_BACK_BREAKER, HELD_BACK_NO_PROVIDER,
+                  (weather->breakers[WEATHER_REDIS].state != BREAKER_CLOSED) + (weather->breakers[WEATHER_DEAD_TOPIC].state != BREAKER_CLOSED));
+}
+
 static void follow_locked(struct weather *weather)
 {
-    size_t permits = provider_permits_locked(weather);
+    size_t permits = provider_permits_locked(weather, permits_of_locked), by_breakers = provider_permits_locked(weather, breaker_permits_of_locked);
     size_t redis = breaker_permits(&weather->breakers[WEATHER_REDIS]);
     bool calm = true;
     int64_t open = 0;
@@ -97,11 +119,27 @@ static void follow_locked(struct weather *weather)
         open += weather->breakers[i].state != BREAKER_CLOSED;
     }
     METRIC_SET(breakers_open, open);
+    tell_held_back_locked(weather);
     atomic_store(&weather->calm, calm);
     if (calm)
         weather->let_in = -1;
-    if (permits != weather->permits)
-        dispatcher_permit(weather->dispatcher, weather->permits = permits);
+    /* A limit alone bounds what runs; it is no outage, and the intake stays open. */
+    weather->closed = by_breakers <= 1 || redis <= 1;
+    bool probing = by_breakers != BREAKER_PERMITS_ALL || redis != BREAKER_PERMITS_ALL;
+    if (permits == weather->permits && probing == weather->probing)
+        return;
+    weather->permits = permits;
+    weather->probing = probing;
+    (probing ? dispatcher_permit : dispatcher_permit_in_turn)(weather->dispatcher, permits);
+}
+
+static void follow_limits_locked(struct weather *weather)
+{
+    bool limited = false;
+    for (size_t i = 0; i < weather->settings->provider_count; i++)
+        limited = limited || weather->limits[i] != SIZE_MAX;
+    atomic_store(&weather->limited, limited);
+    follow_locked(weather);
 }
 
 static void name_of(const struct weather *weather, int dependency, char *name, size_t size)
@@ -240,15 +278,11 @@ void weather_succeeded(struct weather *weather, int dependency)
 void weather_limit(struct weather *weather, size_t provider, size_t limit)
 {
     mutex_lock(&weather->lock);
-    bool limited = false;
     if (limit < weather->limits[provider])
         log_info("inflight_limited", F_STR("provider", weather->settings->providers[provider].name), F_INT("limit", limit),
                  F_STR("hint", "it is overloaded: fewer questions are under way at once, until it answers well"));
     weather->limits[provider] = limit;
-    for (size_t i = 0; i < weather->settings->provider_count; i++)
-        limited = limited || weather->limits[i] != SIZE_MAX;
-    atomic_store(&weather->limited, limited);
-    follow_locked(weather);
+    follow_limits_locked(weather);
     mutex_unlock(&weather->lock);
 }
 
@@ -294,7 +328,7 @@ bool weather_tick(struct weather *weather)
 
 static bool is_closed_locked(const struct weather *weather)
 {
-    return weather->permits <= 1 || breaker_permits(&weather->breakers[WEATHER_DEAD_TOPIC]) <= 1;
+    return weather->closed || breaker_permits(&weather->breakers[WEATHER_DEAD_TOPIC]) <= 1;
 }
 
 static int failed_probes_locked(const struct weather *weather)

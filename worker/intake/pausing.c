@@ -3,7 +3,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
+#include "ops/held_back.h"
 #include "ops/metrics.h"
 
 #define FULL_MS 5  /* the buffer has room again with the next job that ends */
@@ -73,9 +75,20 @@ static bool wants_pause(const struct service *service, const struct grants *gran
     return partition->set_is_full || atomic_load(&partition->behind) > behind_max;
 }
 
+/* How many partitions give nothing for want of room: all of them, or those whose share is used up. */
+static int64_t count_without_room(const struct service *service, const struct grants *grants)
+{
+    int64_t alive = metric_get(METRIC_jobs_alive), count = 0;
+    if (dispatcher_waits_for_ends(service->dispatcher) || (alive > 0 && is_full(service, alive)))
+        return (int64_t)grants->count;
+    for (size_t i = 0; i < grants->count; i++)
+        count += grants->partitions[i]->paused && !grants->partitions[i]->set_is_full;
+    return count;
+}
+
 void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct grants *grants, bool held_back)
 {
-    int64_t paused = 0;
+    int64_t paused = 0, sets_full = 0;
     for (size_t i = 0; i < grants->count; i++) {
         struct partition *partition = grants->partitions[i];
         bool changed = set_paused(consumer, partition, wants_pause(service, grants, partition));
@@ -84,6 +97,9 @@ void pausing_look(const struct service *service, rd_kafka_t *consumer, struct pr
         else if (changed)
             seek_on(consumer, partition);
         paused += partition->paused;
+        sets_full += partition->set_is_full;
     }
     METRIC_SET(partitions_paused, held_back ? (int64_t)grants->count : paused);
+    held_back_set(HELD_BACK_COMPLETED_SET, HELD_BACK_NO_PROVIDER, sets_full);
+    held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, count_without_room(service, grants));
 }

@@ -17,6 +17,7 @@ struct call {
     char *body; /* owned */
     uint32_t began_under;
     int64_t started_us; /* 0: it never began */
+    bool slot; /* may_start took one, and no call has it yet */
 };
 
 struct asking {
@@ -178,6 +179,13 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
 
 /* ---- steps ---- */
 
+static void give_slot_back(struct asking *a, size_t provider)
+{
+    if (a->calls[provider].slot)
+        provider_health_give_back(a->question->health, provider);
+    a->calls[provider].slot = false;
+}
+
 static void ask_permit(struct asking *a, const struct question_step *step)
 {
     const struct llm_question *question = a->question;
@@ -185,7 +193,9 @@ static void ask_permit(struct asking *a, const struct question_step *step)
     free(call->body);
     call->started_us = 0;
     call->body = question->encode(&question->settings->providers[step->provider], step->skipped, question->arg);
-    question_permit(a->steps, step->provider, question->may_start == NULL || question->may_start(step->provider, call->body, question->arg));
+    bool given = question->may_start == NULL || question->may_start(step->provider, call->body, question->arg);
+    call->slot = given && question->may_start != NULL;
+    question_permit(a->steps, step->provider, given);
 }
 
 static void start(struct asking *a, const struct question_step *step)
@@ -196,10 +206,13 @@ static void start(struct asking *a, const struct question_step *step)
     call->started_us = clock_mono_us();
     METRIC_INC(llm_calls_total);
     METRIC_ADD(llm_fallbacks_total, step->fallback);
-    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, question->stream, &why) == STATUS_OK)
+    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, question->stream, &why) == STATUS_OK) {
         call->began_under = provider_health_started(question->health, step->provider, step->extra);
-    else
+        call->slot = false; /* the call's */
+    } else {
+        give_slot_back(a, step->provider);
         take_failure(a, step->provider, note(a, step->provider), &why);
+    }
 }
 
 /* Whoever generates for nobody stops. */
@@ -276,6 +289,8 @@ static enum status drive(struct asking *a)
         case QUESTION_DROP:
             if (step.running)
                 drop(a, step.provider);
+            else
+                give_slot_back(a, step.provider);
             break;
         case QUESTION_WAIT: wait_for_end(a, step.until_ms); break;
         case QUESTION_WON: return conclude_won(a);
@@ -326,6 +341,8 @@ static enum status talk(struct asking *a)
     a->talk.on_text_arg = a;
     a->steps = plan(question);
     enum status status = drive(a);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        give_slot_back(a, i);
     question_destroy(a->steps);
     llm_talk_end(&a->talk);
     return status;

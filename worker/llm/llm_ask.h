@@ -36,7 +36,7 @@ struct llm_question {
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
     size_t turn_count; /* of the history that a body carries */
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
-    /* Asked before each call, with its body; NULL: all may. False: not now, there is no permit for it. It counts as not asked
+    /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there is no permit for it. It counts as not asked
      * then, and the next candidate's turn has come; nothing waits here. */
     bool (*may_start)(size_t provider, const char *body, void *arg);
     /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */

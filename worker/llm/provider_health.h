@@ -1,10 +1,11 @@
-/* How each provider does, as this process sees it: calls in flight and how many may be, how long answers take, and how many
- * extra calls the hedge may make. Breakers are elsewhere (dispatch/weather.h). Any thread; a lock a provider, held briefly.
+/* How each provider does, as this process sees it: calls in flight and how many may be (inflight_limit.h), how long answers take
+ * (answer_times.h), and how many extra calls the hedge may make (hedge_budget.h). Breakers are elsewhere (dispatch/weather.h).
+ * Any thread; a lock a provider, held briefly.
  *
- * The limit of calls in flight adapts (AIMD): an overloaded provider (429 that isn't billing, 503, 529, or a time per token
- * far above its usual) lowers it by a tenth, once for all calls that were under way then; each good answer while the limit
- * is in use raises it by a tenth of a call, so by a tenth for each round of answers. Between two lowerings somebody must have
- * been answered. It begins at worker.threads and never passes it: as long as nobody complains there is no limit. */
+ * A call's slot:  take ─▶ started ─▶ ended
+ *                   └───▶ give_back, when no call came of it
+ * From take to ended or give_back it counts as in flight, and take alone compares with the limit, under the lock: however many
+ * threads start calls at once, for whatever reason (first, hedge, race, fallback), there are never more than the limit. */
 #ifndef CHAT_LLM_PROVIDER_HEALTH_H
 #define CHAT_LLM_PROVIDER_HEALTH_H
 
@@ -13,9 +14,9 @@
 #include <stdint.h>
 
 #include "base/settings.h"
+#include "llm/answer_times.h"
+#include "llm/inflight_limit.h"
 #include "llm/llm_client.h"
-
-#define INFLIGHT_MIN 2 /* one alone would find out too slowly that things are better */
 
 struct provider_health;
 
@@ -27,7 +28,14 @@ size_t provider_health_inflight(struct provider_health *health, size_t provider)
 /* SIZE_MAX: none. */
 size_t provider_health_limit(struct provider_health *health, size_t provider);
 
-/* Returns what provider_health_ended wants back: which limit the call began under. extra: a hedge, not a first call. */
+/* Takes a slot for one call; false: there are as many as there may be, by the limit or by permits (the breaker's; SIZE_MAX: any
+ * number). */
+bool provider_health_take(struct provider_health *health, size_t provider, size_t permits) MUST_CHECK;
+/* No call came of it. */
+void provider_health_give_back(struct provider_health *health, size_t provider);
+
+/* The call that the slot was taken for has begun. Returns what provider_health_ended wants back: which limit the call began
+ * under. extra: a hedge, not a first call. */
 uint32_t provider_health_started(struct provider_health *health, size_t provider, bool extra);
 
 enum health_end {
@@ -38,17 +46,12 @@ enum health_end {
 };
 enum health_end health_end_of(const struct llm_failure *failure);
 
-/* first_ms: to the first token, or to the end of a call that brought none; duration_ms: to the end; tokens: of the
- * completion, -1 unknown, for HEALTH_GOOD. True: the limit has changed.
- *
- * Of a call that was cut short or failed, first_ms is less than what its answer would have taken: a censored sample. It
- * counts for the quantile where it is beyond it already, since then how far doesn't matter. Left out, a hedge would hide the
- * very calls it is for: those it beats are never answered, the p95 of the others is lower, and more is hedged. */
+/* The times and tokens: as answer_times.h has them. True: the limit has changed. */
 bool provider_health_ended(struct provider_health *health, size_t provider, uint32_t began_under, enum health_end end, int64_t first_ms,
                            int64_t duration_ms, int64_t tokens);
 
-/* Is left_ms less than all but one in twenty of its answers took? Then a call can't finish in time. */
-bool provider_health_too_slow(struct provider_health *health, size_t provider, int64_t left_ms);
+/* Is a job's time too short to ask? As answer_times_look. */
+enum in_time provider_health_in_time(struct provider_health *health, size_t provider, const struct in_time_question *question);
 /* When to hedge: the live p95 of its time to first token; fallback_ms before there are enough. */
 int64_t provider_health_hedge_after_ms(struct provider_health *health, size_t provider, int64_t fallback_ms);
 /* May an extra call be made? Takes it from the budget. */

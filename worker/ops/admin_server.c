@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "ops/held_back.h"
 #include "ops/labelled_metrics.h"
 #include "ops/metrics.h"
 
@@ -130,6 +131,7 @@ static struct answer metrics(void)
     FILE *out = open_memstream(&answer.text, &answer.size);
     metrics_print(out);
     labelled_metrics_print(out);
+    held_back_print(out);
     fclose(out);
     return answer;
 }

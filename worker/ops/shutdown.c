@@ -7,6 +7,7 @@
 #include "completion/completion.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
+#include "ops/held_back.h"
 #include "ops/metrics.h"
 
 #define LOOK_EVERY_MS 10
@@ -31,6 +32,7 @@ int shutdown_drain(const struct service *service, struct intake *intake, struct 
     int cut = 0;
     log_info("drain_started", F_INT("running", engine_busy(service->engine)), F_INT("alive", metric_get(METRIC_jobs_alive)),
              F_INT("drain_timeout_ms", service->settings->worker.drain_timeout_ms));
+    held_back_set(HELD_BACK_DRAINING, HELD_BACK_NO_PROVIDER, 1);
     intake_hold(intake, true);
     dispatcher_close(service->dispatcher);
     if (!all_gone_by(service, started + service->settings->worker.drain_timeout_ms, again) && !again()) {

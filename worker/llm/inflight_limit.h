@@ -1,0 +1,47 @@
+/* How many calls of one provider may be in flight. Pure: the owner (provider_health.c) locks, counts the calls and brings the
+ * time.
+ *
+ * Only the provider's own word moves it: an overload answer (429 that isn't billing, 503, 529) lowers it, good answers raise it.
+ * How long answers take says nothing here: they are as long as what they say.
+ *
+ *   lower   by a tenth, or by half the share of overload answers among the last two hundred where that is more; once for all
+ *           calls that were under way, and not while nobody is answered: that is an outage, and the breaker's to judge
+ *   raise   below `stood`, the limit that last stood well, by one for each good answer (TCP's slow start: twice as much after each
+ *           round), whether the limit is used or not; above it only while at least half is used, slowly at first and faster the
+ *           longer no overload answer came (as TCP's CUBIC does), at most as fast as below
+ *   stood   rises when a round of answers went well at a higher limit. It falls only when one answer in fourteen or more is
+ *           overload: one among many good ones says that one call came at a bad time, not that fewer calls are to be made. So
+ *           a provider that was hardly used keeps its limit, and gets it back in a few answers.
+ *
+ * It begins at the ceiling, worker.threads or in_flight_max: as long as nobody complains the adaptive part holds nobody back. */
+#ifndef CHAT_LLM_INFLIGHT_LIMIT_H
+#define CHAT_LLM_INFLIGHT_LIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INFLIGHT_MIN 2 /* one alone would find out too slowly that things are better */
+
+struct inflight_limit {
+    bool adaptive;
+    size_t ceiling;  /* never above */
+    bool is_bounded; /* the ceiling is in_flight_max: in force also while nobody complains */
+    double limit, stood;
+    uint32_t epoch;  /* grows when it is lowered */
+    bool answered;   /* well, since then */
+    int64_t lowered_ms;
+    double good, refused; /* of the last two hundred answers or so */
+    double round;    /* good answers, while it was in use, since it was lowered or `stood` rose */
+};
+
+/* in_flight_max: 0: none. */
+void inflight_limit_init(struct inflight_limit *limit, size_t threads, size_t in_flight_max, bool adaptive);
+/* SIZE_MAX: none. */
+size_t inflight_limit_get(const struct inflight_limit *limit);
+
+/* A call ended so. in_flight: how many there were, with it. began_under: the epoch at its start. */
+void inflight_limit_good(struct inflight_limit *limit, size_t in_flight, int64_t now_ms);
+void inflight_limit_overloaded(struct inflight_limit *limit, uint32_t began_under, int64_t now_ms);
+
+#endif
