@@ -4,6 +4,7 @@ Judged by what the simulator saw and what Redis holds, never by how long a test 
 import json
 import re
 import signal
+import time
 
 import pytest
 from parts import Topics, wait_until
@@ -44,27 +45,26 @@ class Place:
         return self.sim.stats()["requests"]
 
 
-def assert_paced(journal, count, burst, per_s):
-    """No stretch of time has more starts than the burst and the rate allow. Half a second of slack: a request may be on its
-    way longer than the next."""
+def assert_paced(journal, count, burst, per_s, began):
+    """By no time were there more starts than the burst and the rate allow until then. Counted from before the first could be sent:
+    a call that comes late to the provider, on a slow machine, can only make them fewer."""
     starts = sorted(json.loads(line)["start_ms"] for line in journal.read_text().splitlines())
     assert len(starts) == count
-    for first in range(count):
-        for last in range(first, count):
-            seconds = (starts[last] - starts[first]) / 1000 + 0.5
-            assert last - first + 1 <= burst + per_s * seconds + 1, (first, last, starts)
+    for so_many, start in enumerate(starts, 1):
+        assert so_many <= burst + per_s * (start / 1000 - began) + 1, (so_many, began, starts)
 
 
 # ---- rates ----
 
 def test_a_lone_worker_keeps_the_rate(stage, redis_io):
     place = Place(stage, **{**TEN_A_SECOND, "worker.redis_io": redis_io})
+    began = time.time()
     place.send_all([f"j{n}" for n in range(35)])
     replies = place.topics.replies(35)
     assert {(r["status"], r["attempts"]) for r in replies.values()} == {("ok", 1)}, "waiting costs no attempt"
     wait_until(lambda: len(place.journal.read_text().splitlines()) == 35, "the journal")
-    assert_paced(place.journal, 35, 10, 10)
-    assert place.worker.metric("permit_waits_total") >= 20
+    assert_paced(place.journal, 35, 10, 10, began)
+    assert place.worker.metric("permit_waits_total") > 0
     assert place.worker.events("job_retry") == []
 
 
@@ -74,12 +74,13 @@ def test_three_workers_share_a_rate(stage, redis_io):
     topics = Topics(kafka.bootstrap)
     workers = [stage.worker(redis, sim, name=f"w{n}", bootstrap=kafka.bootstrap, **{**QUICK, **TEN_A_SECOND, "worker.redis_io": redis_io}) for n in range(3)]
     wait_until(lambda: all(w.metric("partitions_assigned") == 2 for w in workers), "two partitions each")
+    began = time.time()
     for n in range(40):
         topics.producer.produce(topics.jobs, value=json.dumps({"id": f"j{n}", "message": "hi"}), partition=n % 6)
     assert topics.producer.flush(30) == 0
     assert {r["status"] for r in topics.replies(40).values()} == {"ok"}
     wait_until(lambda: len(journal.read_text().splitlines()) == 40, "the journal")
-    assert_paced(journal, 40, 10, 10)
+    assert_paced(journal, 40, 10, 10, began)
     assert all(w.metric("permit_waits_total") > 0 for w in workers)
 
 
@@ -108,22 +109,29 @@ def test_a_job_that_cannot_have_its_permit_in_time_is_told_so(stage, redis_io):
     assert place.ahead_s("requests") < 61, "nothing is reserved for it"
 
 
+HUNDRED_A_MINUTE = {"provider.main.tokens_per_minute": "100", "provider.main.burst_ms": "60000"}
+
+
 def test_tokens_that_were_not_used_let_more_through(stage):
-    """Each is reckoned at over 400 of 1,000 tokens a second and uses ten: two may be unsettled at once, so none waits."""
-    limits = {"provider.main.tokens_per_minute": "60000", "provider.main.burst_ms": "1000"}
-    place = Place(stage, **limits)
-    for n in range(12):
-        assert place.ask(f"j{n}", session="s", params={"max_tokens": 400})["usage"]["total_tokens"] < 100
-    assert place.worker.metric("permit_waits_total") == 0
-    wait_until(lambda: place.ahead_s("tokens") < 0.4, "settled")
+    """Each may need more than half of the hundred that a minute holds, and uses fewer than ten: were the rest not given back, each
+    would have to wait for the one before."""
+    place = Place(stage, **HUNDRED_A_MINUTE)
+    for n in range(5):
+        assert place.ask(f"j{n}", params={"max_tokens": 40})["usage"]["total_tokens"] < 10
+        wait_until(lambda n=n: place.ahead_s("tokens") < (n + 1) * 10 * 0.6, "settled: what was used, at 0.6 s each")
+    assert place.worker.metric("permit_waits_total") == 0 and place.requests() == 5
 
 
 def test_tokens_of_unknown_use_count_as_reckoned(stage):
-    limits = {"provider.main.tokens_per_minute": "60000", "provider.main.burst_ms": "1000"}
-    place = Place(stage, "--faults", "no-usage", **limits)
-    for n in range(4):
-        assert place.ask(f"j{n}", params={"max_completion_tokens": 900})["usage"]["total_tokens"] is None
-    assert place.worker.metric("permit_waits_total") >= 2
+    """Its estimate stands after its end: the next, as large, has to wait, and is still there when the test has seen it."""
+    place = Place(stage, "--faults", "no-usage", **HUNDRED_A_MINUTE)
+    began = time.monotonic()
+    assert place.ask("first", params={"max_completion_tokens": 60})["usage"]["total_tokens"] is None
+    wait_until(lambda: place.worker.metric("jobs_alive") == 0, "its end")
+    place.topics.send({"id": "waits", "message": "hi", "params": {"max_completion_tokens": 60}}, key="waits")
+    (event,) = place.worker.wait_event("job_waits", job="waits", code="rate_limited")
+    assert int(event["wait_ms"]) > 0 and place.requests() == 1
+    assert place.ahead_s("tokens") + time.monotonic() - began > 2 * 60 * 0.6, "both are reserved, in full"
 
 
 def test_what_was_never_asked_is_given_back(stage):
@@ -175,6 +183,7 @@ def test_extra_calls_are_made_where_a_permit_is_free(stage, strategy):
 
 def test_a_shortened_question_waits_for_a_permit_of_its_own(stage):
     place = Place(stage, "--ctx", "60", "--faults", "", **{"provider.main.requests_per_minute": "60", "provider.main.burst_ms": "0"})
+    began = time.time()
     for n in range(3):
         assert place.ask(f"j{n}", " ".join(["word"] * 12), session="s")["status"] == "ok"
     reply = place.ask("long", " ".join(["word"] * 12), session="s")
@@ -182,7 +191,7 @@ def test_a_shortened_question_waits_for_a_permit_of_its_own(stage):
     wait_until(lambda: len(place.journal.read_text().splitlines()) >= 5, "the journal")
     statuses = [json.loads(line)["status"] for line in place.journal.read_text().splitlines()]
     assert statuses.count(400) >= 1 and len(statuses) == 4 + statuses.count(400), "once in full, once shortened, and never in full again"
-    assert_paced(place.journal, len(statuses), 1, 1)
+    assert_paced(place.journal, len(statuses), 1, 1, began)
 
 
 def test_without_redis_nobody_is_asked(stage, redis_io):

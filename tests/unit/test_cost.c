@@ -21,6 +21,35 @@ Test(cost_tokens, is_a_quarter_of_the_bytes_and_all_of_the_answer)
         cr_expect_eq(cost_tokens(table[i].bytes, table[i].max_tokens), table[i].want, "row %zu", i);
 }
 
+Test(cost_tokens_ahead, is_a_burst_s_worth_at_most)
+{
+    static const struct {
+        int64_t tokens, per_minute, burst_ms, want;
+    } table[] = {
+        {5, 100000, 6000, 5},
+        {1000000000, 100000, 6000, 10000},
+        {10000, 100000, 6000, 10000},
+        {10001, 100000, 6000, 10000},
+        {10001, 100000, 0, 1666},
+        {10001, 100000, 1000, 1666},
+        {50, 60, 0, 1},
+        {50, 1, 0, 1},
+        {50, 0, 6000, 50},
+        {COST_TOKENS_MAX, INT64_MAX, INT64_MAX, 60 * COST_PER_MINUTE_MAX},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        cr_expect_eq(cost_tokens_ahead(table[i].tokens, table[i].per_minute, table[i].burst_ms), table[i].want, "row %zu", i);
+}
+
+Test(cost_tokens_most, is_what_a_minute_or_a_burst_holds)
+{
+    cr_expect_eq(cost_tokens_most(100000, 6000), 100000);
+    cr_expect_eq(cost_tokens_most(100000, 0), 100000);
+    cr_expect_eq(cost_tokens_most(100000, 120000), 200000);
+    cr_expect_eq(cost_tokens_most(0, 6000), INT64_MAX, "no limit");
+    cr_expect_eq(cost_tokens_most(INT64_MAX, INT64_MAX), 60 * COST_PER_MINUTE_MAX);
+}
+
 Test(cost_us, is_rounded_up_so_that_the_rate_is_never_passed)
 {
     cr_expect_eq(cost_us(1, 60), 1000000);

@@ -8,23 +8,6 @@
 #include "chat/tenant.h"
 #include "llm/cost.h"
 
-Test(spending, a_request_s_own_words_say_how_long_the_answer_may_be)
-{
-    static const struct {
-        const char *body;
-        int64_t tokens;
-    } rows[] = {{"{\"messages\":[],\"model\":\"m\"}", 0},
-                {"{\"messages\":[],\"max_tokens\":7}", 7},
-                {"{\"messages\":[],\"max_completion_tokens\":8,\"stream\":true}", 8},
-                {"{\"messages\":[],\"max_tokens\":9,\"max_completion_tokens\":8}", 9},
-                {"{\"messages\":[{\"role\":\"user\",\"content\":\"\\\"max_tokens\\\":5\",\"max_tokens\":6}]}", 0},
-                {"{\"messages\":[],\"max_tokens\":null}", 0},
-                {"{\"messages\":[],\"max_tokens\":-3}", 0},
-                {"{\"messages\":[],\"max_tokens\":99999999999999999999}", INT64_MAX}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        cr_expect_eq(spending_max_tokens(rows[i].body), rows[i].tokens, "%s", rows[i].body);
-}
-
 Test(spending, a_tenant_is_a_string_of_the_metadata)
 {
     static const struct {

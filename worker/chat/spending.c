@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "chat/redis_call.h"
+#include "chat/refused_tenants.h"
 #include "chat/tenant.h"
 #include "completion/outcome.h"
 #include "dispatch/weather.h"
@@ -14,45 +15,18 @@
 #include "llm/permits.h"
 #include "ops/labelled_metrics.h"
 #include "ops/metrics.h"
-#include "redis/redis_script.h"
-#include "wire/json_member.h"
+#include "wire/max_tokens.h"
 
 #define LATE_MS_MIN 1000
-#define UNSETTLED_MAX 10000 /* while Redis is away */
 
 static const struct provider_settings *provider_of(const struct service *service, size_t provider)
 {
     return &service->settings->providers[provider];
 }
 
-static struct permit_limits limits_of(const struct provider_settings *provider)
-{
-    return (struct permit_limits){.requests_per_minute = provider->requests_per_minute,
-                                  .tokens_per_minute = provider->tokens_per_minute,
-                                  .burst_ms = provider->burst_ms};
-}
-
-static bool has_limits(const struct provider_settings *provider)
-{
-    return provider->requests_per_minute > 0 || provider->tokens_per_minute > 0;
-}
-
 static bool has_budget(const struct spending *s)
 {
     return s->tenant != NULL && s->service->settings->llm.tenant_tokens_per_day > 0;
-}
-
-int64_t spending_max_tokens(const char *body)
-{
-    int64_t most = 0;
-    struct json_member member = {.at = body, .end = body + strlen(body)};
-    while (json_member_next(&member)) {
-        if (!json_member_is(&member, "max_tokens") && !json_member_is(&member, "max_completion_tokens"))
-            continue;
-        int64_t tokens = strtoll(member.value, NULL, 10); /* a comma or brace ends it */
-        most = tokens > most ? tokens : most;
-    }
-    return most;
 }
 
 /* ---- before the question ---- */
@@ -84,7 +58,7 @@ static bool prefer_reserved(const struct service *service, const struct reservat
 static bool is_limited(const struct spending *s)
 {
     for (size_t i = 0; i < s->service->settings->provider_count; i++)
-        if (has_limits(provider_of(s->service, i)))
+        if (spending_has_limits(provider_of(s->service, i)))
             return true;
     return has_budget(s);
 }
@@ -127,6 +101,7 @@ void spending_finish(struct spending *s)
     add_unused_budget(s);
     free(s->refused);
     free(s->stopped);
+    free(s->too_large);
     free(s->tenant);
 }
 
@@ -165,6 +140,7 @@ static bool refuse_budget(struct spending *s, const struct budget_op *op)
     struct error why;
     long long minutes = (long long)(op->day_left_ms / 60000);
     METRIC_INC(budget_refusals_total);
+    refused_tenants_add(op->tenant, clock_mono_ms() + op->day_left_ms);
     if (op->tokens > op->limit_tokens)
         error_set(&why, ERROR_PERMANENT, "budget_exceeded", "tenant %.60s: the question may need %lld tokens, more than the %lld of a whole day", op->tenant,
                   (long long)op->tokens, (long long)op->limit_tokens);
@@ -185,6 +161,7 @@ static bool run_take(struct spending *s, struct take *take)
     if (take->budget.reserved) { /* also where Redis was gone before the permit */
         s->budget_tokens = take->budget.tokens;
         s->budget_day = take->budget.day;
+        refused_tenants_remove(take->budget.tenant);
     }
     if (!told) {
         why.class = ERROR_UNAVAILABLE; /* of Redis, never of the job */
@@ -201,9 +178,11 @@ static bool run_take(struct spending *s, struct take *take)
 static struct take take_of(const struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms)
 {
     const struct provider_settings *settings = provider_of(s->service, provider);
-    struct take take = {.limits = limits_of(settings)};
-    if (has_limits(settings))
-        take.permit = (struct permit_op){.provider = settings->name, .tokens = tokens, .max_wait_ms = max_wait_ms};
+    struct take take = {.limits = spending_limits(settings)};
+    if (spending_has_limits(settings))
+        take.permit = (struct permit_op){.provider = settings->name,
+                                         .tokens = cost_tokens_ahead(tokens, settings->tokens_per_minute, settings->burst_ms),
+                                         .max_wait_ms = max_wait_ms};
     if (has_budget(s) && s->budget_tokens == RESERVED_NONE)
         take.budget = (struct budget_op){.tenant = s->tenant,
                                          .limit_tokens = s->service->settings->llm.tenant_tokens_per_day,
@@ -240,6 +219,23 @@ static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t
     return true;
 }
 
+/* A question that may need more than a minute of this provider's rate would never be within it, however long it waited. */
+static bool is_too_large(struct spending *s, size_t provider, int64_t tokens, int64_t max_tokens)
+{
+    const struct provider_settings *settings = provider_of(s->service, provider);
+    int64_t most = cost_tokens_most(settings->tokens_per_minute, settings->burst_ms);
+    if (tokens <= most)
+        return false;
+    if (s->too_large == NULL)
+        s->too_large = xcalloc(1, sizeof *s->too_large);
+    s->too_large_provider = provider;
+    error_set(s->too_large, ERROR_PERMANENT, "tokens_above_rate",
+              "provider %.60s: the question may need %lld tokens (max_tokens: %lld), more than the %lld of a whole minute (tokens_per_minute); "
+              "lower params.max_tokens, or shorten it",
+              settings->name, (long long)tokens, (long long)max_tokens, (long long)most);
+    return true;
+}
+
 bool spending_may_start(struct spending *s, size_t provider, const char *body)
 {
     if (!s->limited)
@@ -252,9 +248,11 @@ bool spending_may_start(struct spending *s, size_t provider, const char *body)
     }
     if (s->stopped != NULL)
         return false;
-    if (!has_limits(provider_of(s->service, provider)) && !has_budget(s))
+    if (!spending_has_limits(provider_of(s->service, provider)) && !has_budget(s))
         return true;
-    int64_t tokens = cost_tokens(strlen(body), spending_max_tokens(body));
+    int64_t tokens = cost_tokens(strlen(body), max_tokens_read(body));
+    if (is_too_large(s, provider, tokens, max_tokens_read(body)))
+        return false;
     if (reserve(s, provider, tokens, s->alone ? s->spare_ms : 0, &reservation))
         return reservation->state == RESERVED_CALLED;
     if (s->stopped == NULL && s->refused_count < PROVIDERS_MAX) {
@@ -373,107 +371,18 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
     if (s->stopped != NULL)
         return fail_stopped(s);
     task->in_outage = false;
+    if (s->too_large != NULL && s->refused_count == 0) { /* the others have no slot for it now, or there are none */
+        task->error = *s->too_large;
+        task->provider = provider_of(s->service, s->too_large_provider)->name;
+        outcome_dead(task);
+        return STATUS_AGAIN;
+    }
+    if (s->refused_count == 0) /* it wasn't for want of a permit */
+        return STATUS_FAILED;
     task->provider = provider_of(s->service, outcome->held_up_provider)->name;
     error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: its rate lets this question go only after the job's deadline_ms", task->provider);
     if (task->job.deadline_ms == 0) /* a line of a day: it lines up again */
         return STATUS_FAILED;
     outcome_dead(task);
     return STATUS_AGAIN;
-}
-
-/* ---- the settle ---- */
-
-struct settle {
-    struct permit_settle_op *permits;
-    struct budget_settle_op *budgets;
-    size_t permit_count, budget_count;
-};
-
-static enum status call_settle(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
-{
-    struct settle *settle = arg;
-    const char *prefix = service->store.key_prefix;
-    if (settle->permit_count > 0 && permits_settle(conn, prefix, settle->permits, settle->permit_count, err) != STATUS_OK)
-        return STATUS_FAILED;
-    return settle->budget_count > 0 ? budget_settle(conn, prefix, settle->budgets, settle->budget_count, err) : STATUS_OK;
-}
-
-static void add_settle(const struct service *service, struct settle *settle, struct permit_limits *limits, const struct reservation *reservation)
-{
-    static const struct error not_sent = {.class = ERROR_UNAVAILABLE, .code = "not_sent"};
-    const struct provider_settings *provider = provider_of(service, reservation->provider);
-    bool called = reservation->state == RESERVED_CALLED;
-    if (reservation->permit_tokens != RESERVED_NONE) {
-        *limits = limits_of(provider);
-        settle->permits[settle->permit_count++] = (struct permit_settle_op){.provider = provider->name,
-                                                                            .limits = limits,
-                                                                            .tokens_reserved = reservation->permit_tokens,
-                                                                            .tokens_used = reservation->used_tokens,
-                                                                            .called = called,
-                                                                            .error = not_sent};
-    }
-    if (reservation->budget_tokens != RESERVED_NONE)
-        settle->budgets[settle->budget_count++] = (struct budget_settle_op){.tenant = reservation->tenant,
-                                                                            .day = reservation->budget_day,
-                                                                            .tokens_reserved = reservation->budget_tokens,
-                                                                            .tokens_used = called ? reservation->used_tokens : 0,
-                                                                            .error = not_sent};
-}
-
-/* Is this half of a reservation to be settled again? What Redis may have heard isn't said twice: it would count twice. */
-static bool keep_half(const struct error *own, int64_t *tokens, bool *lost)
-{
-    bool keep = redis_script_refused(own);
-    *lost = *lost || (own->class != ERROR_NONE && !keep);
-    if (!keep)
-        *tokens = RESERVED_NONE;
-    return keep;
-}
-
-/* Leaves in the list what Redis surely doesn't know; returns how many reservations it may know or not. */
-static size_t keep_unsettled(struct reservations *list, const struct settle *settle)
-{
-    const struct permit_settle_op *permit = settle->permits;
-    const struct budget_settle_op *budget = settle->budgets;
-    size_t kept = 0, lost_count = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        struct reservation *reservation = &list->items[i];
-        bool keep = false, lost = false;
-        if (reservation->permit_tokens != RESERVED_NONE)
-            keep = keep_half(&permit++->error, &reservation->permit_tokens, &lost);
-        if (reservation->budget_tokens != RESERVED_NONE)
-            keep = keep_half(&budget++->error, &reservation->budget_tokens, &lost) || keep;
-        lost_count += lost;
-        if (keep)
-            list->items[kept++] = *reservation;
-        else
-            free(reservation->tenant);
-    }
-    list->count = kept;
-    return lost_count;
-}
-
-void spending_settle(const struct service *service, struct reservations *list)
-{
-    struct error why;
-    if (list->count == 0)
-        return;
-    struct permit_limits *limits = xcalloc(list->count, sizeof *limits);
-    struct settle settle = {.permits = xcalloc(list->count, sizeof *settle.permits), .budgets = xcalloc(list->count, sizeof *settle.budgets)};
-    for (size_t i = 0; i < list->count; i++)
-        add_settle(service, &settle, &limits[i], &list->items[i]);
-    (void)!redis_call(service, call_settle, &settle, &why); /* each operation says what became of it */
-    size_t lost = keep_unsettled(list, &settle);
-    free(limits);
-    free(settle.permits);
-    free(settle.budgets);
-    if (list->count > UNSETTLED_MAX) {
-        lost += list->count;
-        reservations_finish(list);
-    }
-    METRIC_ADD(reservations_lost_total, (int64_t)lost);
-    if (lost > 0)
-        log_warn("reservations_lost", F_INT("count", lost), F_STR("hint", "what was reserved counts as used"));
-    if (list->count == 0)
-        reservations_finish(list);
 }

@@ -7,6 +7,10 @@
  * Waiting for a permit takes no thread: the call that may start later is reserved now, the job is parked (OUTCOME_WAIT: its
  * claim is given up, no attempt is lost), and when it comes back the reservation is there; nothing is asked for again. One
  * that comes back more than burst_ms late gives it back and asks anew, or all that a pause held up would go at once.
+ *
+ * What is given back reaches those who are parked: at once where this process settled it, else within a second, by a look at the
+ * line's length (spending_look). Of a large estimate a burst's worth is reserved ahead (cost_tokens_ahead); one that no minute holds is
+ * refused.
  * Without limits and budgets none of this costs a Redis call.
  *
  * Every reservation is in task->reservations from its take on; completion takes them out whatever became of the job, so that each
@@ -18,6 +22,7 @@
 
 #include "dispatch/task.h"
 #include "llm/llm_ask.h"
+#include "llm/permits.h"
 #include "service.h"
 
 struct spending {
@@ -30,6 +35,8 @@ struct spending {
 
     struct error *stopped; /* why no call may start any more; owned; NULL: some may */
     bool redis_away;       /* it is that */
+    struct error *too_large; /* why one provider's rate can never take the question; owned; NULL: none has said so */
+    size_t too_large_provider;
     int64_t budget_tokens, budget_day; /* reserved, and not yet a call's; RESERVED_NONE: none */
     struct {
         size_t provider;
@@ -54,7 +61,12 @@ enum status spending_hold(struct spending *spending, const struct llm_outcome *o
 /* Tells Redis the use of all in the list, and empties it. While no connection can be had they stay, up to a bound. */
 void spending_settle(const struct service *service, struct reservations *list);
 
-/* The max_tokens or max_completion_tokens that a request's body names; 0: none. Pure. */
-int64_t spending_max_tokens(const char *body);
+/* Where jobs are parked for a rate: may they start sooner, since other processes gave something back? One Redis call a provider
+ * that has such jobs, none otherwise. Timekeeper, each SPENDING_LOOK_MS. */
+#define SPENDING_LOOK_MS 1000
+void spending_look(const struct service *service);
+
+struct permit_limits spending_limits(const struct provider_settings *provider);
+bool spending_has_limits(const struct provider_settings *provider);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "chat/spending.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
@@ -67,7 +68,7 @@ static void heartbeat(const struct service *service)
 void *timekeeper_main(void *arg)
 {
     const struct service *service = arg;
-    int64_t beat_ms = 0;
+    int64_t beat_ms = 0, look_ms = 0;
     pthread_setname_np(pthread_self(), "chat-time");
     do {
         if (clock_mono_ms() >= beat_ms) {
@@ -75,6 +76,10 @@ void *timekeeper_main(void *arg)
             beat_ms = clock_mono_ms() + HEARTBEAT_EVERY_MS;
         }
         renew(service);
+        if (clock_mono_ms() >= look_ms) {
+            spending_look(service);
+            look_ms = clock_mono_ms() + SPENDING_LOOK_MS;
+        }
     } while (dispatcher_tick(service->dispatcher, weather_tick(service->weather) ? PROBE_TICK_MS : TICK_MS));
     return NULL;
 }

@@ -16,6 +16,13 @@
  * what the request names; 0 or less: it names none, and then only the question is reckoned. */
 int64_t cost_tokens(size_t body_bytes, int64_t max_tokens);
 
+/* How many of them a call reserves ahead: what a burst holds at most, and a second's worth at least. An estimate is a bound (max_tokens) that few
+ * answers reach: reserved whole, one large question would take the rate from all others for as long as its call lasts. What it
+ * did use beyond that is added afterwards, and paid for by those to come. per_minute 0: all. */
+int64_t cost_tokens_ahead(int64_t tokens, int64_t per_minute, int64_t burst_ms);
+/* The most that a question may need: a minute's, or a burst's where that is more. Beyond it no pause is long enough. per_minute 0: any number. */
+int64_t cost_tokens_most(int64_t per_minute, int64_t burst_ms);
+
 /* The time that amount takes at a rate, in µs, rounded up: never faster than the rate. 0: no limit, or an amount of 0
  * or less. At most an hour: a usage that makes no sense can't shut a provider for longer. */
 int64_t cost_us(int64_t amount, int64_t per_minute);

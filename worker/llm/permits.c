@@ -113,8 +113,25 @@ static void settle_fill(struct redis_args *args, void *batch_arg, size_t index)
 static bool settle_answer(void *batch_arg, size_t index, const redisReply *reply)
 {
     struct permit_settle_op *op = (struct permit_settle_op *)((struct batch *)batch_arg)->ops + index;
-    op->redis_us = reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
-    return reply->type == REDIS_REPLY_INTEGER;
+    if (!are_integers(reply, 3))
+        return false;
+    op->redis_us = reply->element[0]->integer;
+    op->requests_until_us = reply->element[1]->integer;
+    op->tokens_until_us = reply->element[2]->integer;
+    return true;
+}
+
+static int64_t line_us(const struct permit_settle_op *op, int64_t until_us, int64_t per_minute)
+{
+    int64_t left_us = until_us - op->redis_us - cost_burst_us(op->limits->burst_ms, per_minute);
+    return per_minute > 0 && left_us > 0 ? left_us : 0;
+}
+
+int64_t permits_line_ms(const struct permit_settle_op *op)
+{
+    int64_t requests_us = line_us(op, op->requests_until_us, op->limits->requests_per_minute);
+    int64_t tokens_us = line_us(op, op->tokens_until_us, op->limits->tokens_per_minute);
+    return ((requests_us > tokens_us ? requests_us : tokens_us) + 999) / 1000;
 }
 
 static struct error *settle_error(void *batch_arg, size_t index)

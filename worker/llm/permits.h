@@ -8,7 +8,9 @@
  *                  and wait_ms - max_wait_ms is the soonest that asking again is worth it (with jitter).
  * After it, whatever became of it, once for each reservation (a retry takes and settles anew):
  *   permits_settle what was used takes the estimate's place; called = false gives all of it back (the job was cancelled
- *                  while it was parked, its claim was lost, nobody was there to be asked).
+ *                  while it was parked, its claim was lost, nobody was there to be asked). It tells how long the line is
+ *                  now (permits_line_ms), so that those who are parked for a later start can have an earlier one. One of a call
+ *                  that used what was reserved, 0 of 0, changes nothing and may be made at any time, to look.
  *
  * max_wait_ms is the time that the job can spare, not 0. Starts are given in the order of asking (what is given
  * back goes to whoever asks next). One that costs more than a burst starts when nothing else is left to be used: in a
@@ -69,7 +71,12 @@ struct permit_settle_op {
     /* Out. */
     struct error error;
     int64_t redis_us;
+    int64_t requests_until_us, tokens_until_us; /* when all that was taken will have been used, as Redis' clock goes; 0: nothing is */
 };
+
+/* From the settle on, in ms: when all that was taken of both limits, for whatever start, fits into their bursts. From then on each
+ * reserved start may be made, however late it was to be: what was given back has drawn the line together. Pure. */
+int64_t permits_line_ms(const struct permit_settle_op *op);
 
 enum status permits_take(struct redis_conn *conn, const char *key_prefix, struct permit_op *ops, size_t n,
                          struct error *err) MUST_CHECK;

@@ -172,7 +172,7 @@ static void sequence_run(const struct sequence *sequence, int64_t start_us)
         int64_t now_us = start_us + step->at_ms * 1000;
         redisReply *reply = step_run(sequence, step, now_us);
         if (step->kind == SETTLE) {
-            cr_assert(reply->type == REDIS_REPLY_INTEGER && reply->integer == now_us, "%s, step %d", sequence->name, i);
+            cr_assert(reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && reply->element[0]->integer == now_us, "%s, step %d", sequence->name, i);
         } else {
             cr_assert(reply->type == REDIS_REPLY_ARRAY && reply->elements == 4, "%s, step %d: %s", sequence->name, i, reply->str);
             const int64_t want[] = {step->reserved, step->wait_ms * 1000, step->waits_for, now_us};
