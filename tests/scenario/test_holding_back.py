@@ -2,7 +2,6 @@
 
 Judged by the provider's journal, by Redis and by the replies."""
 import json
-import os
 import re
 import signal
 import time
@@ -62,6 +61,7 @@ def test_in_flight_max_is_kept_and_ends_with_the_calls(stage, redis_io):
     place.sim.signal(signal.SIGCONT)
     assert {(r["status"], r["attempts"]) for r in place.topics.replies(20).values()} == {("ok", 1)}
     assert place.sim.stats()["in_flight_max"] == 4, "all of it is used, and never more"
+    assert place.worker.events("job_waits", code="in_flight_limit") == [], "they waited in line, none was begun in vain"
     wait_until(lambda: place.held_back("limit", "main") == 0, "no longer named")
 
 
@@ -161,16 +161,15 @@ def test_fixed_follows_no_overload_answer(stage):
 # ---- too slow ----
 
 def test_a_provider_that_is_quick_again_is_asked_again(stage, redis_io):
-    """Forty answers take 2.5 s; then it is quick, and sixty jobs have 2 s each: none is given up for how slow it was."""
-    place = Place(stage, "--latency", "20", "--faults", "slow ms=2500", **{"worker.threads": "64", "worker.redis_io": redis_io})
+    """Forty answers take eight seconds; then it is quick, and sixty jobs have seven each: all are answered, and nothing but a probe
+    can have shown that they may be."""
+    place = Place(stage, "--latency", "20", "--faults", "slow ms=8000", **{"worker.threads": "64", "worker.redis_io": redis_io})
     place.send_all(ids(40))
     place.topics.replies(40)
     place.sim.faults("")
-    place.send_all(ids(60, "q"), deadline_ms=20000 if os.environ.get("CHAT_TEST_SLOW") else 2000)
-    replies = place.topics.replies(100)
-    late = [r["error"]["code"] for job, r in replies.items() if job.startswith("q") and r["status"] != "ok"]
-    assert "deadline_exceeded" not in late, "nobody was asked for the rest of the time"
-    assert len(late) < 60, late
+    place.send_all(ids(60, "q"), deadline_ms=7000)
+    assert {r["status"] for r in place.topics.replies(100).values()} == {"ok"}
+    assert place.sim.stats()["requests"] == 100
 
 
 def test_while_it_is_slow_few_are_asked_and_the_reason_is_named(stage, redis_io):

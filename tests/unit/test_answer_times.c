@@ -29,7 +29,7 @@ static enum in_time look(int64_t left_ms, int64_t max_tokens, int64_t waited_ms,
 static bool is_too_slow(int64_t left_ms, int64_t max_tokens, int64_t now_ms)
 {
     (void)look(left_ms, max_tokens, 0, now_ms);
-    return look(left_ms, max_tokens, PROBE_AWAITED_MS, now_ms) != IN_TIME_ASK;
+    return look(left_ms, max_tokens, left_ms, now_ms) != IN_TIME_ASK;
 }
 
 Test(answer_times, the_twentieth_answer_is_enough)
@@ -86,7 +86,7 @@ Test(answer_times, now_and_then_one_is_asked_all_the_same)
     int probes = 0;
     answers(100, 5000, -1, 0);
     for (int64_t now = 0; now < 20000; now++)
-        probes += look(2000, 0, PROBE_AWAITED_MS, now) == IN_TIME_ASK;
+        probes += look(2000, 0, 2000, now) == IN_TIME_ASK;
     cr_expect(probes >= 20000 / PROBE_GAP_MAX_MS && probes <= 20000 / PROBE_GAP_MAX_MS + 3, "%d", probes);
 }
 
@@ -104,8 +104,8 @@ Test(answer_times, those_that_come_meanwhile_wait_for_the_probe_while_it_can_sti
     answers(100, 5000, -1, 0);
     cr_expect_eq(look(2000, 0, 0, 0), IN_TIME_ASK, "the probe");
     cr_expect_eq(look(2000, 0, 0, 0), IN_TIME_LATER);
-    cr_expect_eq(look(2000, 0, PROBE_AWAITED_MS - 1, 100), IN_TIME_LATER);
-    cr_expect_eq(look(2000, 0, PROBE_AWAITED_MS, 100), IN_TIME_NEVER, "it has waited enough");
+    cr_expect_eq(look(1900, 0, 1899, 100), IN_TIME_LATER);
+    cr_expect_eq(look(1900, 0, 1900, 100), IN_TIME_NEVER, "it has waited for half of its time");
     cr_expect_eq(look(100, 0, 0, 100), IN_TIME_NEVER, "the probe has run as long as it has");
     cr_expect_eq(look(0, 0, 0, 10000), IN_TIME_NEVER, "one whose time is over is no probe");
 }

@@ -159,7 +159,7 @@ static size_t choose_providers(const struct service *service, const struct task 
 #define SLOT_WAIT_MS_MIN 20
 #define SLOT_WAIT_MS_MAX 1000
 #define PROBE_LOOK_MS_MIN 20
-#define PROBE_LOOK_MS_MAX 100
+#define PROBE_LOOK_MS_MAX 500
 
 static enum status wait(struct task *task, int64_t wait_ms)
 {
@@ -168,7 +168,7 @@ static enum status wait(struct task *task, int64_t wait_ms)
     return STATUS_AGAIN;
 }
 
-/* Every provider takes longer than the job has: it ends, or waits a moment for what a probe finds. */
+/* Every provider takes longer than the job has: it ends, or waits for what a probe finds. */
 static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_t left_ms, int64_t now_ms)
 {
     if (in_time == IN_TIME_NEVER)
@@ -177,7 +177,7 @@ static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_
         task->too_slow_ms = now_ms;
     error_set(&task->error, ERROR_UNAVAILABLE, "too_slow", "no provider answers within the %lld ms that are left, as it looks: a probe is under way",
               (long long)left_ms);
-    int64_t wait_ms = left_ms / 8;
+    int64_t wait_ms = now_ms - task->too_slow_ms; /* as long again: soon at first, and not often */
     return wait(task, wait_ms < PROBE_LOOK_MS_MIN ? PROBE_LOOK_MS_MIN : wait_ms < PROBE_LOOK_MS_MAX ? wait_ms : PROBE_LOOK_MS_MAX);
 }
 

@@ -59,8 +59,8 @@ enum in_time answer_times_look(struct answer_times *times, const struct in_time_
         times->probe_gap_ms = 2 * times->probe_gap_ms < PROBE_GAP_MAX_MS ? 2 * times->probe_gap_ms : PROBE_GAP_MAX_MS;
         return IN_TIME_ASK;
     }
-    /* What has run for longer than this job has can no longer show that there is time enough. */
-    return since_ms < left_ms && question->waited_ms < PROBE_AWAITED_MS ? IN_TIME_LATER : IN_TIME_NEVER;
+    /* A probe that has run for longer than this job has can no longer show that there is time enough. */
+    return since_ms < left_ms && question->waited_ms < left_ms ? IN_TIME_LATER : IN_TIME_NEVER;
 }
 
 /* ---- when to hedge ---- */

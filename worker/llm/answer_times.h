@@ -4,7 +4,7 @@
  * Too short is what is less than the quickest answer of the last 30 to 60 s took: a mix of long and short answers condemns no
  * short one. A job that names its max_tokens may be quicker still: by the quickest time per token. What is older is forgotten.
  * And nobody learns anything from jobs that aren't asked, so now and then one is, the probe, first after PROBE_GAP_MIN_MS, then
- * after twice as long, up to PROBE_GAP_MAX_MS; those that come meanwhile wait for a moment for what it finds. */
+ * after twice as long, up to PROBE_GAP_MAX_MS; those that come meanwhile wait for what it finds, for half of their time at most. */
 #ifndef CHAT_LLM_ANSWER_TIMES_H
 #define CHAT_LLM_ANSWER_TIMES_H
 
@@ -16,7 +16,6 @@
 #define QUICKEST_HALF_MS 30000
 #define PROBE_GAP_MIN_MS 250
 #define PROBE_GAP_MAX_MS 2000
-#define PROBE_AWAITED_MS 500 /* how long a job waits for a probe's answer, in all */
 
 /* The quickest answers of one stretch of time. */
 struct quickest {
