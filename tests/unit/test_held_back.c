@@ -29,7 +29,7 @@ static void teardown(void)
     partition_unref(partition);
 }
 
-TestSuite(held_back, .init = setup, .fini = teardown);
+TestSuite(held_back, .init = setup, .fini = teardown, .timeout = 60); /* one that isn't woken would be waited for */
 
 static struct task *added(void)
 {
