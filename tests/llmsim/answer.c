@@ -532,12 +532,20 @@ static bool early_answer(struct context *c, int64_t now_s)
     }
 }
 
+/* A stream is held after its first n words, if that was said and it has more; all else from its first byte on. */
+static void hold(struct context *c)
+{
+    struct script *s = c->script;
+    size_t step = c->ask->stream && c->fault->n > 0 ? 2 + (size_t)c->fault->n : 0; /* the head, the role, the words */
+    s->steps[step < s->count ? step : 0].held = true;
+}
+
 void answer_chat(struct script *ret, const struct plan_options *options, const struct ask *ask,
                  const struct fault *fault, uint64_t number, int64_t now_s)
 {
     *ret = (struct script){.drip_ms = -1};
     struct context c = {.script = ret, .options = options, .ask = ask, .fault = fault, .number = number};
-    bool quick = fault->kind == FAULT_STATUS || fault->kind == FAULT_RESET || fault->kind == FAULT_CLOSE;
+    bool quick = fault->kind == FAULT_STATUS || fault->kind == FAULT_RESET || fault->kind == FAULT_CLOSE || fault->kind == FAULT_HOLD;
     c.latency_ms = fault->latency_ms >= 0 ? fault->latency_ms : quick ? 0 : plan_latency_ms(options, number);
     c.model = quoted(ask->model);
 
@@ -566,6 +574,8 @@ void answer_chat(struct script *ret, const struct plan_options *options, const s
         else
             json_answer(&c);
     }
+    if (fault->kind == FAULT_HOLD)
+        hold(&c);
     if (fault->kind == FAULT_DRIP)
         ret->drip_ms = fault->ms >= 0 ? fault->ms : 20;
     if (fault->kind == FAULT_STALE)

@@ -19,6 +19,7 @@ enum script_end {
 
 struct script_step {
     int64_t delay_ms; /* before the bytes */
+    bool held;        /* before the bytes, too: until somebody lets it go */
     int64_t repeat;   /* times more; -1: for ever */
     char *bytes;      /* owned; NULL if size is 0 */
     size_t size;

@@ -17,6 +17,7 @@ static const struct {
     const char *shape, *code;
 } kinds[] = {
     {"slow", FAULT_NONE, 0, "", ""},
+    {"hold", FAULT_HOLD, 200, "", ""},
     {"billing", FAULT_STATUS, 429, "openai", "insufficient_quota"},
     {"loading", FAULT_STATUS, 503, "llamacpp", ""},
     {"error-string", FAULT_STATUS, 424, "tgi", ""},

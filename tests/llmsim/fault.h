@@ -13,6 +13,7 @@
 
 enum fault_kind {
     FAULT_NONE,
+    FAULT_HOLD,   /* the proper answer, once the test lets it go */
     FAULT_STATUS, /* any 4xx or 5xx; struct fault.status says which */
     FAULT_OVERFLOW,
     FAULT_ERROR_200,

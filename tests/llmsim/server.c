@@ -46,6 +46,8 @@ struct conn {
     size_t step, step_offset;
     int64_t step_repeated;
     bool writing; /* bytes of the script are on their way: the write callback moves on */
+    bool held;    /* the next step waits for release() */
+    char *message; /* owned; of a request whose answer is to be held, else NULL */
     enum asked asked; /* chat, context: counted in flight */
     struct journal_line line; /* what the journal will say of it */
     struct message_count *count;
@@ -71,12 +73,21 @@ static void advance(struct conn *c);
 
 /* ---- connections ------------------------------------------------------------------------------------ */
 
+static void hold(struct conn *c, bool held)
+{
+    c->server->stats.held += held - c->held;
+    c->held = held;
+}
+
 static void request_forget(struct conn *c)
 {
     script_finish(&c->script);
     journal_line_finish(&c->line);
     free(c->head);
     free(c->body);
+    free(c->message);
+    c->message = NULL;
+    hold(c, false);
     c->head = c->body = NULL;
     c->body_size = c->body_read = 0;
     c->count = NULL;
@@ -184,11 +195,15 @@ static void step_send(struct conn *c)
     }
 }
 
-/* What was sent has left: wait for the next step's time, or send it, or end. */
+/* What was sent has left: wait for the next step's time, or until it is let go, or send it, or end. */
 static void advance(struct conn *c)
 {
     if (c->step == c->script.count) {
         script_over(c);
+        return;
+    }
+    if (c->script.steps[c->step].held) {
+        hold(c, true);
         return;
     }
     int64_t delay_ms = c->step_offset > 0 ? c->script.drip_ms : c->script.steps[c->step].delay_ms;
@@ -198,6 +213,23 @@ static void advance(struct conn *c)
     } else {
         step_send(c);
     }
+}
+
+/* Lets go what is held and has text in its message. Returns how many those were. */
+static int64_t release(struct server *s, const char *text)
+{
+    int64_t released = 0;
+    struct conn *next;
+    for (struct conn *c = LIST_FIRST(&s->conns); c != NULL; c = next) {
+        next = LIST_NEXT(c, link); /* an answer's end may be its connection's */
+        if (!c->held || strstr(c->message, text) == NULL)
+            continue;
+        released++;
+        hold(c, false);
+        c->script.steps[c->step].held = false;
+        advance(c);
+    }
+    return released;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -296,6 +328,8 @@ static void route_chat(struct conn *c)
         else if (fault.name[0] != '\0')
             stats_fault(&s->stats, fault.name);
         answer_chat(&c->script, &s->options.plan, &ask, &fault, number, clock_wall_ms() / 1000);
+        if (fault.kind == FAULT_HOLD)
+            c->message = xstrdup(ask.message);
     }
     if (s->journal != NULL)
         journal_line_start(&c->line, &ask, number, &c->script, clock_wall_ms());
@@ -348,6 +382,8 @@ static void route_sim(struct conn *c, const char *method, const char *path, cons
         s->epoch++;
         s->number = 0;
         json = xstrdup("{}");
+    } else if (!get && strcmp(path, "/sim/release") == 0) {
+        json = xasprintf("{\"released\":%lld}", (long long)release(s, c->body != NULL ? c->body : ""));
     } else if (!get && strcmp(path, "/sim/faults") == 0) {
         struct fault_rules *rules;
         struct error err = {0};

@@ -12,6 +12,7 @@ struct stats {
     int64_t requests;          /* chat requests read whole */
     int64_t in_flight;         /* of them, those whose answer isn't finished; survives a reset */
     int64_t in_flight_max;
+    int64_t held;              /* of those in flight: held back until they are let go; survives a reset */
     int64_t answered;          /* whole answers handed to the kernel, errors with a status among them */
     int64_t broken_by_sim;     /* ended by us before the answer was whole */
     int64_t aborted_by_client; /* closed by the client before the answer was whole */
