@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import socket
 import time
 import urllib.error
@@ -16,10 +15,10 @@ from pathlib import Path
 import check
 import schedule
 from confluent_kafka import Consumer, TopicPartition
-from parts import BIN, Kafka, Process, Simulator, Worker, wait_until
+from parts import BIN, Kafka, Process, Simulator, Worker, free_port, wait_until
 
 SESSION_TIMEOUT_MS, LEASE_MS = 6000, 3000
-DRAIN_LIMIT_S = RETURN_LIMIT_S = 60
+DRAIN_LIMIT_S, RETURN_LIMIT_S = 120, 180  # far above what either takes
 SKIPPED = "_skipped"  # there was no worker to do it to
 PARTITIONS = 6
 PASSWORD, API_KEY = "pw-kudu-5d20", "sk-kudu-77c1"
@@ -30,18 +29,6 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def steady_port() -> int:
-    """A free port that stays ours while nobody listens: below those the kernel gives to outgoing connections."""
-    while True:
-        port = random.SystemRandom().randint(12000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-
-
 def listens(port: int) -> bool:
     with socket.socket() as s:
         s.settimeout(0.2)
@@ -50,7 +37,7 @@ def listens(port: int) -> bool:
 
 class Toxiproxy(Process):
     def __init__(self, folder: Path, seed: int):
-        self.port = steady_port()
+        self.port = free_port()
         super().__init__("toxiproxy", folder, [os.environ["CHAT_TOXIPROXY"], "-host", "127.0.0.1", "-port", str(self.port), "-seed", str(seed)])
         wait_until(lambda: listens(self.port), "Toxiproxy")
 
@@ -61,7 +48,7 @@ class Toxiproxy(Process):
             return json.loads(text) if text else None
 
     def proxy(self, name: str, upstream: int, listen: int | None = None) -> int:
-        listen = listen or steady_port()
+        listen = listen or free_port()
         self.ask("POST", "/proxies", {"name": name, "listen": f"127.0.0.1:{listen}", "upstream": f"127.0.0.1:{upstream}", "enabled": True})
         return listen
 
@@ -82,7 +69,7 @@ class Redis(Process):
     """Keeps what it acknowledged over kill -9: each write is on the disk before its answer."""
 
     def __init__(self, folder: Path):
-        self.port = steady_port()
+        self.port = free_port()
         (folder / "redis").mkdir()
         super().__init__("redis", folder, ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "",
                                            "--appendonly", "yes", "--appendfsync", "always", "--dir", folder / "redis"])
@@ -144,7 +131,7 @@ class World:
 
     def _start_kafka(self) -> None:
         """Two listeners: the workers' behind the proxy, and the run's own, to which nothing happens but restarts."""
-        self.kafka_port, direct, proxied, controller = (steady_port() for _ in range(4))
+        self.kafka_port, direct, proxied, controller = (free_port() for _ in range(4))
         self.kafka = self._add(Kafka(self.folder, **{
             "listeners": f"PLAINTEXT://127.0.0.1:{self.kafka_port},DIRECT://127.0.0.1:{direct},CONTROLLER://127.0.0.1:{controller}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",

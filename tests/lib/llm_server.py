@@ -41,7 +41,7 @@ def main() -> None:
     params.n_ctx = options.context * options.slots
     params.n_threads_http = 64  # fewer leave requests unaccepted
     params.n_predict = 64
-    params.endpoint_slots = True  # what each slot does now: GET /slots
+    params.endpoint_metrics = True  # what it has written: GET /metrics
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
     params.sampling.temp = 0.0
     params.sampling.seed = 1

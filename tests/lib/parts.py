@@ -1,6 +1,7 @@
 """The real programs as test parts: each starts on a free port in a private folder and is ended by its own id.
 
-Waiting is always for an event with a limit: a file, an answer, a log line, a record."""
+Waiting is always for an event with a limit: a file, an answer, a log line, a record. The limit, CHAT_TEST_LIMIT_S, is one for
+all of them and long: it is met by what fails alone, on whatever machine."""
 from __future__ import annotations
 
 import json
@@ -9,7 +10,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,10 +22,11 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("CHAT_BIN", ROOT / "build" / "bin"))
-LIMIT_S = float(os.environ.get("CHAT_TEST_LIMIT_S", "60"))
+LIMIT_S = float(os.environ.get("CHAT_TEST_LIMIT_S", "180"))
 
 
 def wait_until(check, what: str, limit_s: float = LIMIT_S, pause_s: float = 0.02):
@@ -75,10 +76,10 @@ class Process:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(15)
+                self.process.wait(LIMIT_S)
         self.out.close()
         found = re.search(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:).*", self.text())
         assert not found, f"{self.name}: {found.group(0)}\n{self.text()[found.start():][:6000]}"
@@ -122,13 +123,17 @@ class RedisTls(Process):
 class Simulator(Process):
     def __init__(self, folder: Path, *options: str):
         port_file = folder / f"sim-{uuid.uuid4().hex[:8]}.port"
-        super().__init__("llmsim", folder, [BIN / "chat-llmsim", "--port", "0", "--port-file", port_file, *options])
+        super().__init__("llmsim", folder, [BIN / "chat-llmsim", "--port", free_port(), "--port-file", port_file, *options])
         self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the simulator's port"))
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self.model = "sim"
 
     def get(self, path: str) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=LIMIT_S) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, text: str) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", text.encode(), timeout=LIMIT_S) as answer:
             return json.load(answer)
 
     def stats(self) -> dict:
@@ -136,8 +141,15 @@ class Simulator(Process):
 
     def faults(self, rules: str) -> None:
         """What goes wrong from now on; "": nothing."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/sim/faults", rules.encode(), timeout=10):
-            pass
+        self.post("/sim/faults", rules)
+
+    def wait_held(self, count: int = 1) -> None:
+        """So many answers (of the fault "hold") are held back: what goes on meanwhile has all the time it needs."""
+        wait_until(lambda: self.stats()["held"] == count, f"{count} held answers")
+
+    def release(self, text: str = "") -> int:
+        """Lets held answers go, those to a message with this text in it; how many there were."""
+        return self.post("/sim/release", text)["released"]
 
 
 def certificate(folder: Path, name: str, *hosts: str) -> tuple[Path, Path]:
@@ -199,18 +211,18 @@ class Proxy(Process):
 class Model(Process):
     """The real small LLM."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, context: int = 2048, slots: int = 2):
+        """context: tokens that a slot holds."""
         port_file = folder / "model.port"
-        super().__init__("model", folder, [os.environ["CHAT_MODEL_PYTHON"], ROOT / "tests/lib/llm_server.py", "--port-file", port_file])
-        port = wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the model's port", 120)
+        super().__init__("model", folder, [os.environ["CHAT_MODEL_PYTHON"], ROOT / "tests/lib/llm_server.py", "--port-file", port_file, "--context", context, "--slots", slots])
+        port = wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the model's port")
         self.url = f"http://127.0.0.1:{port}/v1"
         self.model = "smollm2-135m"
 
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    def counter(self, name: str) -> float:
+        """What the server counts of itself."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/metrics", timeout=LIMIT_S) as answer:
+            return float(re.search(rf"^llamacpp:{name} (\S+)$", answer.read().decode(), re.M).group(1))
 
 
 class Kafka(Process):
@@ -243,11 +255,11 @@ message.max.bytes=20971520
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         super().__init__("kafka", folder, [*java, "kafka.Kafka", config])
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        wait_until(self.answers, "Kafka's metadata", 90)
+        wait_until(self.answers, "Kafka's metadata")
 
     def answers(self) -> bool:
         try:
-            return len(self.admin.list_topics(timeout=2).brokers) == 1
+            return len(self.admin.list_topics(timeout=10).brokers) == 1
         except Exception:  # noqa: BLE001  not there yet
             return False
 
@@ -259,7 +271,7 @@ message.max.bytes=20971520
     def create_topics(self, *names: str, partitions: int = 4, **config: str) -> None:
         made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])
         for future in made.values():
-            future.result(30)
+            future.result(LIMIT_S)
 
 
 class KafkaMock(Process):
@@ -338,7 +350,7 @@ class Worker(Process):
     def get(self, path: str) -> tuple[int, str]:
         try:
             port = self.port_file.read_text().strip()
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -364,8 +376,12 @@ class Topics:
         refused = []
         self.producer.produce(topic or self.jobs, value=value, key=key, headers=headers,
                               on_delivery=lambda err, _: refused.append(err) if err else None)
-        self.producer.flush(30)
+        self.flush()
         assert not refused, refused
+
+    def flush(self) -> None:
+        """All that was produced is acknowledged."""
+        assert self.producer.flush(LIMIT_S) == 0
 
     def cancel(self, job: str) -> None:
         self.send({"cancel": job}, topic=self.control)
@@ -378,7 +394,7 @@ class Topics:
         """Every record a topic holds now."""
         consumer = self._consumer()
         try:
-            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions}
+            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), LIMIT_S)[1] for p in consumer.list_topics(topic, LIMIT_S).topics[topic].partitions}
         finally:
             consumer.close()
         return self._read(topic, lambda found: len(found) >= sum(ends.values()), f"{sum(ends.values())} records", None, LIMIT_S)
@@ -400,7 +416,7 @@ class Topics:
     def _read(self, topic: str, enough, what: str, key: str | None, limit_s: float) -> list:
         consumer = self._consumer()
         try:
-            consumer.assign([TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, 10).topics[topic].partitions])
+            consumer.assign([TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, LIMIT_S).topics[topic].partitions])
             found, until = [], time.monotonic() + limit_s
             while not enough(found):
                 assert time.monotonic() < until, f"only {len(found)} records on {topic} after {limit_s:.0f} s, not {what}" + (f" of key {key}" if key else "")

@@ -49,8 +49,8 @@ class Stage:
     def kafka_mock(self, brokers=1, **topics):
         return self._add(parts.KafkaMock(self.folder, brokers, **topics))
 
-    def model(self):
-        return self._add(parts.Model(self.folder))
+    def model(self, **options):
+        return self._add(parts.Model(self.folder, **options))
 
     def worker(self, redis, llm, **options):
         return self._add(parts.Worker(self.folder, redis.url, llm, **options))
@@ -58,10 +58,10 @@ class Stage:
     def producer(self, worker, *arguments, stdin="", check=None):
         """Runs chat-producer against the worker's broker."""
         done = subprocess.run([str(parts.BIN / "chat-producer"), *arguments, "-b", worker.bootstrap], input=stdin, text=True,
-                              capture_output=True, timeout=90, env={**os.environ, "XDG_RUNTIME_DIR": str(worker.runtime)})
+                              capture_output=True, timeout=parts.LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(worker.runtime)})
         if check is not None:
             assert done.returncode == check, f"exit {done.returncode}: {done.stdout} {done.stderr}"
         return done
 
     def check_config(self, *arguments, env=None):
-        return subprocess.run([str(parts.BIN / "chat-worker"), *arguments], text=True, capture_output=True, timeout=60, env={**os.environ, **(env or {})})
+        return subprocess.run([str(parts.BIN / "chat-worker"), *arguments], text=True, capture_output=True, timeout=parts.LIMIT_S, env={**os.environ, **(env or {})})

@@ -3,14 +3,14 @@ import http.client
 import json
 
 import pytest
-from parts import wait_until
+from parts import LIMIT_S, wait_until
 
 
 @pytest.fixture
 def stream(stage):
     sim = stage.simulator()
 
-    def ask(fault, message="hello big world", limit_s=30):
+    def ask(fault, message="hello big world", limit_s=LIMIT_S):
         """The bytes of the stream and how it ended: done (in order), cut, or silent (nothing for limit_s)."""
         connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=limit_s)
         body = {"model": "m", "messages": [{"role": "user", "content": f"[[fault:{fault}]] {message}" if fault else message}], "stream": True, "stream_options": {"include_usage": True}}
@@ -101,13 +101,13 @@ def test_no_answer_at_all(stream, fault):
 
 
 def test_silence_after_deltas(stream):
-    raw, end = stream("stall n=2", limit_s=1)
+    raw, end = stream("stall n=2", limit_s=3)
     assert end == "silent" and b"data:" in raw and b"[DONE]" not in raw
 
 
 def test_comments_for_ever_are_no_data(stream):
     """They come, so no idle timer fires that counts bytes."""
-    connection = http.client.HTTPConnection("127.0.0.1", stream.sim.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", stream.sim.port, timeout=LIMIT_S)
     connection.request("POST", "/v1/chat/completions", json.dumps({"messages": [{"role": "user", "content": "[[fault:chatter ms=5]] hi"}], "stream": True}))
     answer, got = connection.getresponse(), b""
     while got.count(b"\n: ") < 20:
@@ -121,8 +121,35 @@ def test_a_stream_larger_than_anyone_wants(stream):
     assert len(raw) > 5_000_000
 
 
+def test_an_answer_is_held_until_it_is_let_go(stream):
+    """Streamed or whole, by its message; whoever hangs up meanwhile isn't held any more."""
+    sim = stream.sim
+
+    def ask(message, streamed=True):
+        connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S)
+        connection.request("POST", "/v1/chat/completions", json.dumps({"messages": [{"role": "user", "content": message}], "stream": streamed}))
+        return connection
+
+    whole, early, other, gone = ask("[[fault:hold]] whole", False), ask("[[fault:hold n=2]] early"), ask("[[fault:hold]] other"), ask("[[fault:hold]] gone")
+    sim.wait_held(4)
+    answer, written = early.getresponse(), b""
+    while text_of(events(written)) != "echo: [[fault:hold":
+        written += answer.read1(65536)
+    gone.close()
+    sim.wait_held(3)
+    assert sim.stats()["aborted_by_client"] == 1 and sim.stats()["answered"] == 0
+    assert sim.release("early") == 1 and text_of(events(written + answer.read())) == "echo: [[fault:hold n=2]] early [messages=1]"
+    assert sim.release("nothing of the kind") == 0 and sim.stats()["held"] == 2
+    assert sim.release() == 2 and sim.stats()["held"] == 0
+    assert json.loads(whole.getresponse().read())["choices"][0]["message"]["content"] == "echo: [[fault:hold]] whole [messages=1]"
+    assert other.getresponse().read().endswith(b"data: [DONE]\n\n")
+    for connection in (whole, early, other):
+        connection.close()
+    assert sim.stats()["answered"] == 3
+
+
 def test_whoever_hangs_up_is_seen(stream):
-    stream("stall n=1", limit_s=1)
+    stream("stall n=1", limit_s=3)
     wait_until(lambda: stream.sim.stats()["aborted_by_client"] == 1, "the client's end seen")
 
 
@@ -131,7 +158,7 @@ def test_the_journal_tells_how_each_request_ended(stage):
     sim = stage.simulator("--journal", file)
 
     def ask(message):
-        connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S)
         connection.request("POST", "/v1/chat/completions", json.dumps({"model": "m", "user": "u-1", "messages": [{"role": "user", "content": message}]}))
         try:
             connection.getresponse().read()
@@ -144,7 +171,7 @@ def test_the_journal_tells_how_each_request_ended(stage):
     ask("[[fault:503]] badly")
     ask("[[fault:truncated]] half")
     before = sim.stats()["requests"]
-    left = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30)
+    left = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S)
     left.request("POST", "/v1/chat/completions", json.dumps({"model": "m", "messages": [{"role": "user", "content": "[[fault:stall]] left"}]}))
     wait_until(lambda: sim.stats()["requests"] > before, "the request that is left")
     left.close()
@@ -155,7 +182,7 @@ def test_the_journal_tells_how_each_request_ended(stage):
     assert all(0 < l["start_ms"] <= l["end_ms"] for l in lines)
 
 
-def context_of(sim, path, limit_s=30):
+def context_of(sim, path, limit_s=LIMIT_S):
     connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=limit_s)
     try:
         connection.request("GET", f"/context/{path}")
@@ -182,7 +209,7 @@ def test_contexts_are_counted_apart_and_in_the_journal(stage):
     file = stage.folder / "journal.ndjson"
     sim = stage.simulator("--journal", file)
     context_of(sim, "profile?session=s&user=u")
-    left = [http.client.HTTPConnection("127.0.0.1", sim.port, timeout=30) for _ in range(3)]
+    left = [http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S) for _ in range(3)]
     for connection in left:
         connection.request("GET", "/context/slow?latency=60000")
     wait_until(lambda: sim.stats()["contexts_in_flight"] == 3, "three under way")
