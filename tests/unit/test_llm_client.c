@@ -79,7 +79,7 @@ Test(llm_client, gives_up_at_the_deadline_and_closes)
 {
     struct world w;
     begin(&w, stalls, "http");
-    expect_failure(&w, 50, ERROR_RETRIABLE, "timeout");
+    expect_failure(&w, 1000, ERROR_RETRIABLE, "timeout"); /* time enough for the question to be sent */
     pthread_join(w.thread, NULL); /* before the client's end: the close is the time-out's */
     w.script = NULL;
     cr_expect(w.saw_close);
@@ -90,7 +90,7 @@ Test(llm_client, gives_up_at_the_attempts_timeout)
 {
     struct world w;
     begin(&w, stalls, "http");
-    w.provider.attempt_timeout_ms = 50;
+    w.provider.attempt_timeout_ms = 1000;
     expect_failure(&w, 60000, ERROR_RETRIABLE, "timeout");
     expect_failure(&w, 0, ERROR_RETRIABLE, "timeout");
     end(&w);
@@ -217,13 +217,17 @@ Test(llm_client, bounds_the_answer)
 
 /* ---- cancelling ---- */
 
+#define CANCELS 9
+
 static void stalls_and_says_so(struct world *w)
 {
+    for (int i = 0; i < CANCELS; i++) {
+        int stalling = await_call(w);
+        read_request(w, stalling);
+        sem_post(&w->happened);
+        await_close(w, stalling);
+    }
     int fd = await_call(w);
-    read_request(w, fd);
-    sem_post(&w->happened);
-    await_close(w, fd);
-    fd = await_call(w);
     read_request(w, fd);
     answer(fd, 200, "", ANSWER);
     await_close(w, fd);
@@ -240,23 +244,28 @@ static void *fire_when_asked(void *arg)
     return NULL;
 }
 
+/* In the middle of nine: one alone may be late on a busy machine, while slices of a second would make it half a second. */
 Test(llm_client, ends_a_call_at_once_when_cancelled)
 {
     struct world w;
+    int at_once = 0;
     begin(&w, stalls_and_says_so, "http");
-    pthread_t other;
-    pthread_create(&other, NULL, fire_when_asked, &w);
-    expect_failure(&w, 60000, ERROR_CANCELLED, "cancelled");
-    int64_t took_us = clock_mono_us() - fired_us;
-    pthread_join(other, NULL);
-    cr_expect_lt(took_us, 250000, "%lld us: not one of curl's 1 s slices", (long long)took_us);
+    for (int i = 0; i < CANCELS; i++) {
+        pthread_t other;
+        http_cancel_reset(w.cancel);
+        pthread_create(&other, NULL, fire_when_asked, &w);
+        expect_failure(&w, 60000, ERROR_CANCELLED, "cancelled");
+        at_once += clock_mono_us() - fired_us < 250000;
+        pthread_join(other, NULL);
+    }
+    cr_expect_gt(at_once, CANCELS / 2, "%d of %d at once: not in curl's 1 s slices", at_once, CANCELS);
 
     expect_failure(&w, 60000, ERROR_CANCELLED, "cancelled"); /* still fired: the next call too */
     http_cancel_reset(w.cancel);
     cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
     end(&w);
     cr_expect(w.saw_close);
-    cr_expect_eq(w.accepted, 2);
+    cr_expect_eq(w.accepted, CANCELS + 1);
 }
 
 Test(llm_client, refuses_a_key_that_would_break_the_header)
