@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from parts import BIN, ROOT
+from parts import BIN, LIMIT_S, ROOT
 
 pytestmark = pytest.mark.xdist_group("install")  # two installations at once would share the build folder's unit
 
@@ -12,7 +12,7 @@ UNIT, EXAMPLE = "lib/systemd/system/chat-worker.service", "share/doc/chat-worker
 
 
 def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

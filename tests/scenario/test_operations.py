@@ -5,21 +5,27 @@ import subprocess
 import threading
 
 import parts
-from parts import BIN, Topics, wait_until
+from parts import BIN, LIMIT_S, Topics, job_of, wait_until
 
 
 def test_term_finishes_what_runs_and_exits_0(stage, redis_io):
-    redis, sim = stage.redis(), stage.simulator("--latency", "700")
-    worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io})
-    topics = Topics(worker.bootstrap)
-    topics.send({"id": "running", "message": "slow"}, key="s")
-    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    """Of two jobs of a session, one at the model: that one is answered after TERM, the other is left for the next worker."""
+    redis, sim, kafka = stage.redis(), stage.simulator(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
+    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap, **{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "3600000"})
+    topics = Topics(kafka.bootstrap)
+    topics.send({"id": "running", "message": "[[fault:hold]] hi"}, key="s")
+    sim.wait_held()
+    topics.send({"id": "behind", "message": "hi"}, key="s")
+    wait_until(lambda: worker.metric("jobs_received_total") == 2, "both read")
     worker.signal(signal.SIGTERM)
+    worker.wait_event("drain_started")
+    sim.release()
     assert worker.wait() == 0
-    worker.wait_event("reply_enqueued", job="running")
-    (end,) = worker.events("drain_finished")
-    assert end["cut_short"] == "0" and end["left"] == "0"
-    assert sim.stats()["aborted_by_client"] == 0
+    assert {job: reply["status"] for job, reply in topics.replies(1).items()} == {"running": "ok"}
+    assert redis.client.hget("chat:{s}:job:running", "state") == "ok"
+    assert [sim.stats()[key] for key in ("requests", "answered", "aborted_by_client")] == [1, 1, 0]
+    stage.worker(redis, sim, bootstrap=kafka.bootstrap, name="next", ready=False)
+    assert topics.reply_of("behind")["status"] == "ok" and sim.stats()["requests"] == 2
 
 
 def test_a_drain_that_runs_out_cuts_the_call_and_gives_the_claim_back(stage, redis_io):
@@ -39,22 +45,22 @@ def test_a_drain_that_runs_out_cuts_the_call_and_gives_the_claim_back(stage, red
 
 
 def test_a_second_term_ends_at_once(stage):
-    redis, sim = stage.redis(), stage.simulator("--latency", "30000")
-    worker = stage.worker(redis, sim)
-    Topics(worker.bootstrap).send({"id": "stuck", "message": "slow"}, key="s")
-    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "3600000"})
+    Topics(worker.bootstrap).send({"id": "stuck", "message": "[[fault:hold]] hi"}, key="s")
+    sim.wait_held()
     worker.signal(signal.SIGTERM)
     worker.wait_event("drain_started")
     worker.signal(signal.SIGTERM)
-    assert worker.wait(10) == 75
+    assert worker.wait() == 75
     worker.wait_event("ended_at_once")
 
 
 def test_usr1_says_what_each_thread_does(stage):
-    redis, sim = stage.redis(), stage.simulator("--latency", "1500")
-    worker = stage.worker(redis, sim)
+    redis, sim = stage.redis(), stage.simulator("--faults", "hold")
+    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0"})
     Topics(worker.bootstrap).send({"id": "watched", "message": "secret words"}, key="s")
-    wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
+    sim.wait_held()
     worker.signal(signal.SIGUSR1)
     worker.wait_event("threads_dump", busy="1")
     (line,) = worker.wait_event("thread_busy", job="watched")
@@ -63,16 +69,24 @@ def test_usr1_says_what_each_thread_does(stage):
 
 
 def test_tstp_takes_no_new_jobs_and_cont_takes_them_again(stage):
-    redis, sim = stage.redis(), stage.simulator()
-    worker = stage.worker(redis, sim)
-    topics = Topics(worker.bootstrap)
+    """A worker of another group has the same records: when it has answered all of them, the held one would have had each, too."""
+    redis, sim, kafka = stage.redis(), stage.simulator(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, witness_replies=4)
+    topics = Topics(kafka.bootstrap)
+    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap)
+    topics.send({"id": "before", "message": "before"}, key="s")
+    assert topics.reply_of("before")["status"] == "ok"
     worker.signal(signal.SIGTSTP)
     worker.wait_event("intake_held")
-    wait_until(lambda: worker.metric("partitions_paused") == 12, "all paused")
-    topics.send({"id": "later", "message": "hi"}, key="s")
-    assert worker.metric("jobs_received_total") == 0
+    wait_until(lambda: worker.metric("partitions_paused") == 4, "all paused")
+    later = {f"later{n}" for n in range(20)}
+    for job in later:
+        topics.send({"id": job, "message": "later"}, key=job)
+    stage.worker(redis, sim, bootstrap=kafka.bootstrap, name="witness", **{"kafka.group.id": "witness", "redis.key_prefix": "witness", "worker.replies_topic": "witness.replies"})
+    assert {job_of(r) for r in topics.read("witness.replies", 21)} == {"before", *later}
+    assert [job_of(r) for r in topics.all("chat.replies")] == ["before"] and redis.client.keys("chat:*:job:later*") == []
+    assert sim.get("/sim/messages")["later"]["requests"] == 20, "the witness's"
     worker.signal(signal.SIGCONT)
-    assert topics.replies(1)["later"]["status"] == "ok"
+    assert {r["status"] for r in topics.replies(21).values()} == {"ok"}
 
 
 def test_settings_that_are_wrong_are_refused_with_where_and_what_to_do(stage):
@@ -180,7 +194,7 @@ def test_redis_that_goes_away_while_kafka_is_waited_for_is_waited_for_too(stage)
     redis, front = parts.Redis(stage.folder / "late"), HeldFront(host.bootstrap)
     stage.started.append(redis)
     worker = start(stage, redis.url, name="late", bootstrap=front.bootstrap, **{"worker.startup_wait_ms": "60000"})
-    assert front.asked.wait(30), "Redis answered, Kafka is asked"
+    assert front.asked.wait(LIMIT_S), "Redis answered, Kafka is asked"
     redis.signal(signal.SIGTERM)
     redis.wait()
     front.opened.set()
@@ -198,22 +212,23 @@ def test_an_admin_port_that_is_taken_is_said(stage):
 
 def test_the_programs_say_what_they_are():
     for program in ("chat-worker", "chat-producer", "chat-llmsim"):
-        done = subprocess.run([str(BIN / program), "--help"], text=True, capture_output=True, timeout=30)
+        done = subprocess.run([str(BIN / program), "--help"], text=True, capture_output=True, timeout=LIMIT_S)
         assert done.returncode == 0 and "Usage" in done.stdout, program
 
 
 def test_a_drain_without_patience_begins_no_job_of_a_lane_that_was_just_going_on(stage):
     """The thread tells Redis one job's end and the next one's begin; Redis answers when the drain has cut all calls."""
     redis, sim = stage.redis(), stage.simulator()
-    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0", "redis.timeout_ms": "20000"})
+    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0", "redis.timeout_ms": "60000"})
     topics = Topics(worker.bootstrap)
-    topics.send({"id": "first", "message": "[[fault:slow ms=1500 times=1]] hi"}, key="s")
-    topics.send({"id": "second", "message": "[[fault:slow ms=60000 times=1]] hi"}, key="s")
-    wait_until(lambda: sim.stats()["in_flight"] == 1 and worker.metric("jobs_received_total") == 2, "one under way, one behind it")
+    topics.send({"id": "first", "message": "[[fault:hold times=1]] hi"}, key="s")
+    topics.send({"id": "second", "message": "[[fault:hold]] hi"}, key="s")
+    wait_until(lambda: sim.stats()["held"] == 1 and worker.metric("jobs_received_total") == 2, "one under way, one behind it")
     redis.signal(signal.SIGSTOP)
+    sim.release()
     wait_until(lambda: sim.stats()["answered"] == 1, "the first one's answer")
     worker.signal(signal.SIGTERM)
     worker.wait_event("drain_ran_out")
     redis.signal(signal.SIGCONT)
-    assert worker.wait(30) == 0
+    assert worker.wait() == 0
     assert sim.stats()["requests"] == 1

@@ -24,16 +24,19 @@ def test_by_key_jobs_without_one_wait_for_nobody(stage, redis_io):
     topics = Topics(stage.worker(redis, sim, **{"worker.redis_io": redis_io, **SHORT_DRAIN}).bootstrap)
     for _ in range(2):
         topics.producer.produce(topics.jobs, value=b'{"message":"stall"}', partition=0)
-    topics.producer.flush(30)
+    topics.flush()
     wait_until(lambda: in_flight(sim) == 2, "both of one partition at the model")
 
 
 def test_by_partition_one_job_at_a_time_whatever_its_key(stage, redis_io):
-    redis, sim = stage.redis(), stage.simulator("--latency", "20")
+    redis, sim = stage.redis(), stage.simulator("--faults", "hold")
     topics = Topics(stage.worker(redis, sim, **{"worker.redis_io": redis_io, "worker.ordering": "partition"}).bootstrap)
     for n in range(30):
         topics.producer.produce(topics.jobs, value=b'{"id":"j%d","message":"%d"}' % (n, n), key=f"k{n}", partition=n % 3)
-    topics.producer.flush(30)
+    topics.flush()
+    for n in range(0, 30, 3):  # one of each partition, then the next of each
+        sim.wait_held(3)
+        assert sim.release() == 3 and sim.stats()["requests"] >= n + 3
     topics.replies(30)
     assert sim.stats()["in_flight_max"] == 3
     asked = [int(r["body"]["messages"][0]["content"]) for r in sim.get("/sim/requests?last=30")]

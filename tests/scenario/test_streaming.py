@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from parts import BIN, Topics, wait_until
+from parts import BIN, LIMIT_S, Topics, wait_until
 from pieces import Reader, text
 from scripted import DONE, delta
 
@@ -33,10 +33,12 @@ def test_the_pieces_in_order_are_the_answer(stage, redis_io):
 
 
 def test_pieces_come_while_the_answer_is_written(stage):
-    _, topics, sim, reader = start(stage, "--tokens", "1000", "--token-interval", "20")
+    _, topics, sim, reader = start(stage, "--tokens", "30", "--faults", "hold n=10")
     topics.send({"id": "j", "message": "a long story"}, key="s")
-    wait_until(lambda: reader.streams("j"), "a piece")
-    assert sim.stats()["in_flight"] == 1, "the model still writes"
+    wait_until(lambda: len(text([d for stream in reader.streams("j").values() for d in stream]).split()) == 10, "the ten words that are written")
+    assert sim.stats()["held"] == 1, "the model still writes"
+    sim.release()
+    assert text(reader.last("j")) == topics.reply_of("j")["message"]["content"]
 
 
 def test_never_means_never(stage):
@@ -49,7 +51,7 @@ def test_never_means_never(stage):
 # Streams that break, each once: an end in order without [DONE], an error in it, a cut, a reset, silence.
 @pytest.mark.parametrize("fault", ["no-done n=2", "stream-error n=2", "truncated n=2", "stall n=2", "not-json", "chatter"])
 def test_a_stream_that_breaks_is_asked_again_and_told_apart(stage, fault):
-    worker, topics, sim, reader = start(stage, "--tokens", "6", **{"provider.main.idle_timeout_ms": "400", "provider.main.first_token_timeout_ms": "400"})
+    worker, topics, sim, reader = start(stage, "--tokens", "6", **{"provider.main.idle_timeout_ms": "3000", "provider.main.first_token_timeout_ms": "3000"})
     topics.send({"id": "j", "message": f"hi [[fault:{fault} times=1]]"}, key="s")
     reply = topics.replies(1)["j"]
     assert (reply["status"], reply["attempts"]) == ("ok", 2) and sim.stats()["requests"] == 2
@@ -101,7 +103,7 @@ def test_of_two_that_race_one_is_heard(stage):
 
 
 def test_after_a_kill_readers_can_tell_the_attempts_apart(stage):
-    redis, sim = stage.redis(), stage.simulator("--tokens", "200", "--token-interval", "10")
+    redis, sim = stage.redis(), stage.simulator("--tokens", "20", "--faults", "hold n=10 times=1")
     kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4, chat_deltas=4)
     topics = Topics(kafka.bootstrap)
     reader = Reader(topics)
@@ -142,12 +144,13 @@ def test_a_missing_deltas_topic_costs_no_reply(stage):
 
 
 def test_ask_shows_tokens_as_they_arrive(stage):
-    worker, _, sim, _ = start(stage, "--tokens", "60", "--token-interval", "50", **{"llm.stream": "asked"})
+    worker, _, sim, _ = start(stage, "--tokens", "60", "--faults", "hold n=20", **{"llm.stream": "asked"})
     asking = subprocess.Popen([BIN / "chat-producer", "ask", "--stream", "-b", worker.bootstrap, "tell me"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env={**os.environ, "XDG_RUNTIME_DIR": str(worker.runtime)})
     first = asking.stdout.read1(100)
-    assert first and sim.stats()["in_flight"] == 1, "shown while the model writes"
-    rest, complaints = asking.communicate(timeout=60)
+    assert first and sim.stats()["held"] == 1, "shown while the model writes"
+    sim.release()
+    rest, complaints = asking.communicate(timeout=LIMIT_S)
     assert asking.returncode == 0 and complaints == b""
     words = (first + rest).decode().split()
     assert words[:3] == ["echo:", "tell", "me"] and len(words) == 60 and b"anew" not in first + rest
