@@ -126,7 +126,10 @@ def test_a_worker_that_was_stopped_between_claim_and_call_does_not_ask_what_anot
     other = place.worker("other", ready=False)
     assert place.topics.reply_of("j")["status"] == "ok"
     assert place.sim.release() == 1, "its thread is free when it goes on"
+    place.redis.signal(signal.SIGSTOP)  # so that no renewal tells it of the loss before its thread comes to the job
     sleeper.signal(signal.SIGCONT)
+    wait_until(lambda: sleeper.metric("threads_busy") == 0, "the thread beyond both jobs")
+    place.redis.signal(signal.SIGCONT)
     wait_until(lambda: sleeper.metric("jobs_alive") == 0, "the sleeper let go")
     assert place.sim.get("/sim/stats?message=only%20once")["message"]["requests"] == 1
     assert place.history("t") == ["j"]
