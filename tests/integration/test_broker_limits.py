@@ -11,7 +11,7 @@ from parts import job_of, wait_until
 def send_many(place, prefix: str, count: int, message: str = "hi") -> None:
     for n in range(count):
         place.topics.producer.produce(place.topics.jobs, value=json.dumps({"id": f"{prefix}{n}", "message": message}), key=f"{prefix}{n}")
-    assert place.topics.producer.flush(30) == 0
+    place.topics.flush()
 
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
@@ -30,7 +30,8 @@ def test_a_dead_letter_topic_that_goes_away_closes_the_intake_until_it_is_back(s
     received = worker.metric("jobs_received_total")
     send_many(place, "late", 40)
     worker.wait_event("breaker_half_open", count=3, dependency="dead_topic")
-    assert worker.metric("jobs_received_total") <= received + 8, "what comes stays in Kafka, but for a few to probe with"
+    let_in = worker.metric("jobs_received_total") - received
+    assert let_in <= min(30, len(worker.events("breaker_half_open", dependency="dead_topic")) + 1), "what comes stays in Kafka, but for one that probes each time"
     assert place.lag() >= 40 and worker.get("/healthz") == (200, "ok\n")
 
     place.kafka.create_topics(place.topics.dead)
@@ -47,7 +48,7 @@ def test_a_log_that_retention_cut_under_a_restored_set_is_read_from_where_it_beg
     place = Place(kafka, "cut", partitions=1)
     redis, sim = stage.redis(), stage.simulator()
     victim = stage.worker(redis, sim, name="victim", **place.settings, **{"worker.threads": "16", "kafka.session.timeout.ms": "6000"})
-    place.topics.send({"id": "slow", "message": "hi [[fault:slow ms=60000]]"}, key="slow")
+    place.topics.send({"id": "slow", "message": "hi [[fault:hold]]"}, key="slow")
     send_many(place, "done", 19)
     place.topics.replies(19)
     wait_until(lambda: any(int(e["set_bytes"]) > 0 for e in victim.events("offsets_committed", offset="0")) and victim.metric("jobs_alive") == 1, "the set committed")

@@ -5,7 +5,7 @@ import signal
 import pytest
 from parts import wait_until
 
-SLOW = "[[fault:slow ms=60000 times=1]] hi"
+SLOW = "[[fault:hold times=1]] hi"
 
 
 def start(world, place, name, **settings):
