@@ -8,10 +8,13 @@ import parts
 from parts import BIN, LIMIT_S, Topics, job_of, wait_until
 
 
+QUICK = {"kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "300"}  # where a group of the mock cluster changes
+
+
 def test_term_finishes_what_runs_and_exits_0(stage, redis_io):
     """Of two jobs of a session, one at the model: that one is answered after TERM, the other is left for the next worker."""
     redis, sim, kafka = stage.redis(), stage.simulator(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
-    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap, **{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "3600000"})
+    worker = stage.worker(redis, sim, bootstrap=kafka.bootstrap, **{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "3600000", **QUICK})
     topics = Topics(kafka.bootstrap)
     topics.send({"id": "running", "message": "[[fault:hold]] hi"}, key="s")
     sim.wait_held()
@@ -24,7 +27,7 @@ def test_term_finishes_what_runs_and_exits_0(stage, redis_io):
     assert {job: reply["status"] for job, reply in topics.replies(1).items()} == {"running": "ok"}
     assert redis.client.hget("chat:{s}:job:running", "state") == "ok"
     assert [sim.stats()[key] for key in ("requests", "answered", "aborted_by_client")] == [1, 1, 0]
-    stage.worker(redis, sim, bootstrap=kafka.bootstrap, name="next", ready=False)
+    stage.worker(redis, sim, bootstrap=kafka.bootstrap, name="next", ready=False, **QUICK)
     assert topics.reply_of("behind")["status"] == "ok" and sim.stats()["requests"] == 2
 
 
