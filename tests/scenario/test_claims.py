@@ -117,16 +117,18 @@ def test_a_claim_that_is_lost_before_the_call_costs_no_call(place):
 
 
 def test_a_worker_that_was_stopped_between_claim_and_call_does_not_ask_what_another_has_answered(place):
-    sleeper = place.worker("sleeper", **{"worker.threads": "1"})
+    """Neither the group, in which it stays, nor a renewal tells it before its thread comes to the job: the lease alone does."""
+    sleeper = place.worker("sleeper", **{"worker.threads": "1", "kafka.session.timeout.ms": "120000"})
     place.topics.send({"id": "first", "message": "[[fault:hold times=1]] hi"}, key="s")
     place.sim.wait_held()
     place.topics.send({"id": "j", "message": "only once"}, key="t")
     wait_until(lambda: place.job("j", "t").get("state") == "run", "its claim, while it waits for the thread")
     sleeper.signal(signal.SIGSTOP)
-    other = place.worker("other", ready=False)
+    other = place.worker("other", ready=False, **{"kafka.group.id": "another"})
     assert place.topics.reply_of("j")["status"] == "ok"
+    wait_until(lambda: other.metric("jobs_alive") == 0 and other.metric("jobs_received_total") == 2, "the other one done with both")
     assert place.sim.release() == 1, "its thread is free when it goes on"
-    place.redis.signal(signal.SIGSTOP)  # so that no renewal tells it of the loss before its thread comes to the job
+    place.redis.signal(signal.SIGSTOP)
     sleeper.signal(signal.SIGCONT)
     wait_until(lambda: sleeper.metric("threads_busy") == 0, "the thread beyond both jobs")
     place.redis.signal(signal.SIGCONT)
