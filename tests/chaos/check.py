@@ -490,7 +490,7 @@ def check_logs(evidence: Evidence, report: Report) -> None:
 def collect(folder: Path, config: dict) -> None:
     """Reads topics, offsets and Redis into the folder's files."""
     import redis
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
     from parts import wait_until
 
     common = {"bootstrap.servers": config["bootstrap"], "enable.auto.commit": False, "log_level": 0}
@@ -506,11 +506,18 @@ def collect(folder: Path, config: dict) -> None:
     def wait_for_open_transactions(topic: str, limit_s: float = 180) -> None:
         """What a transaction that nobody ended hides is shown, or gone, once the broker has ended it."""
         consumers = [Consumer({**common, "group.id": "chaos-check", "isolation.level": level}) for level in ("read_committed", "read_uncommitted")]
+
+        def is_decided(place) -> bool:
+            try:
+                return len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) == 1
+            except KafkaException:  # a client that doesn't know the partition's leader yet
+                return False
+
         try:
             for partition in consumers[0].list_topics(topic, 30).topics[topic].partitions:
                 place = TopicPartition(topic, partition)
                 try:
-                    wait_until(lambda place=place: len({consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers}) == 1,
+                    wait_until(lambda place=place: is_decided(place),
                                f"the end of the transaction that is open in {topic} {partition}", limit_s, 0.2)
                 except AssertionError as late:
                     ends = [consumer.get_watermark_offsets(place, 30)[1] for consumer in consumers]

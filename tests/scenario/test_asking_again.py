@@ -18,7 +18,7 @@ class Place:
 
 
 # What the provider says, and the wait that follows in ms: least and most. The usual one is at most 20 ms here.
-RETRY_AFTER = {"ms": ("retry-after-ms=700", 700, 701), "seconds": ("retry-after=1", 1000, 1001), "a date": ("retry-after-date=4", 1, 4001),
+RETRY_AFTER = {"ms": ("retry-after-ms=700", 700, 701), "seconds": ("retry-after=1", 1000, 1001), "a date": ("retry-after-date=4", 21, 4001),
                "negative": ("retry-after=-5", 0, 20), "no number": ("retry-after=soon", 0, 20)}
 
 
