@@ -16,6 +16,11 @@ def answer(content="hi", **message) -> dict:
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}, "model": "scripted"}
 
 
+def answer_of(message: dict) -> dict:
+    """An answer with this message, and without usage."""
+    return {"model": "scripted", "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}]}
+
+
 def delta(**members) -> bytes:
     return event({"choices": [{"index": 0, "delta": members}]})
 
@@ -79,8 +84,10 @@ class Scripted:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 1024
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url, self.model = f"http://127.0.0.1:{self.server.server_port}/v1", "scripted"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()

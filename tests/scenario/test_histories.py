@@ -4,7 +4,7 @@ import json
 
 import pytest
 from parts import Topics
-from scripted_llm import ScriptedLlm, answer_of
+from scripted import answer_of
 
 USER = {"role": "user", "content": "before"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -15,7 +15,7 @@ class Session:
 
     def __init__(self, stage, answer, *history, **settings):
         self.redis = stage.redis()
-        self.llm = stage._add(ScriptedLlm(answer))
+        self.llm = stage.scripted(answer)
         self.key = "chat:{s}:history"
         for element in history:
             self.redis.client.rpush(self.key, element if isinstance(element, (str, bytes)) else json.dumps(element))
@@ -44,7 +44,7 @@ def refusing_empty(*answers):
     """Gives these messages, one a request; a request with an assistant's message that says nothing is refused."""
     left = list(answers)
 
-    def answer(request):
+    def answer(request, number):
         if any(says_nothing(m) for m in request["messages"]):
             return 400, {"error": {"message": "all messages must have non-empty content", "type": "invalid_request_error"}}
         return 200, answer_of(left.pop(0))
@@ -90,7 +90,7 @@ def test_a_history_that_somebody_else_wrote_does_no_harm(stage):
     assert [m["content"] for m in session.llm.requests[-1]["messages"]] == ["before", "yes", "now"]
     for element in hostile[4:6]:
         session.redis.client.rpush(session.key, element)
-    session.llm.answer = refusing_empty({"content": "on"})
+    session.llm.script = refusing_empty({"content": "on"})
     assert session.ask("b", user("now"))["status"] == "ok"
 
 
@@ -104,7 +104,7 @@ def test_what_came_with_tool_calls_goes_back_with_them(stage, what):
     of_message, of_call = WANTED[what]
     said = {"content": "", "tool_calls": [{**CALL, **of_call}], **of_message}
 
-    def answer(request):
+    def answer(request, number):
         calls = [m for m in request["messages"] if m.get("tool_calls")]
         if not calls:
             return 200, answer_of(said)
@@ -121,7 +121,7 @@ def test_what_came_with_tool_calls_goes_back_with_them(stage, what):
 
 
 def test_reasoning_without_calls_is_not_sent_again(stage):
-    def answer(request):
+    def answer(request, number):
         if any("reasoning_content" in m for m in request["messages"]):
             return 400, {"error": {"message": "reasoning_content is no input"}}
         return 200, answer_of({"content": "yes", "reasoning_content": "hm"})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from parts import Topics, wait_until
-from scripted_llm import ScriptedLlm, answer_of
+from scripted import answer_of
 
 MIB = 1024 * 1024
 
@@ -51,11 +51,11 @@ def test_answers_that_kafka_does_not_take_hold_the_next_questions(stage):
     """Replies wait in memory while the broker is away: beyond half of the buffer no more are asked for, and all come when it is back."""
     held, kafka, redis = threading.Event(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4), stage.redis()
 
-    def answer(request):
+    def answer(request, number):
         held.wait()
         return 200, answer_of({"content": "t" * 100_000})
 
-    llm = stage._add(ScriptedLlm(answer))
+    llm = stage.scripted(answer)
     worker = stage.worker(redis, llm, bootstrap=kafka.bootstrap, **{"worker.buffered_bytes_max": str(2 * MIB), "worker.threads": "4", "log.level": "info"})
     topics = Topics(kafka.bootstrap)
     for number in range(60):
