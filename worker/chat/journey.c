@@ -256,15 +256,6 @@ static enum blame judge(const struct service *service, struct task *task, const 
     return told ? least : BLAME_JOB;
 }
 
-/* A history that is left out for its length alone may fit another model. */
-static bool was_too_long(const struct llm_outcome *outcome)
-{
-    bool too_long = false;
-    for (size_t i = 0; i < outcome->tried_count; i++)
-        too_long = too_long || outcome->tried[i].failure.context_overflow;
-    return too_long;
-}
-
 /* AGAIN: it can't be asked now, and task->outcome says what follows. */
 static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct llm_answer *answer)
 {
@@ -296,7 +287,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
     spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
     task->history_left_out = outcome.skipped;
-    task->history_refused = outcome.skipped > 0 && outcome.skipped >= task->begin.turn_count && !was_too_long(&outcome);
+    task->history_refused = outcome.alone;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];
         task->provider = service->settings->providers[told->provider].name;
