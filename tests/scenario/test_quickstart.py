@@ -133,6 +133,18 @@ def test_no_service_is_installed_with_what_is_missing(stage):
     assert {"cmake", "redis-tools", "kcat"} <= packages and not packages & {"redis-server", "redis", "valkey-server", "valkey"}
 
 
+def test_an_environment_that_many_want_at_once_is_made_once(stage):
+    """None of them takes it away from another, who uses it already."""
+    wanted = stage.folder / "requirements.txt"
+    wanted.touch()
+    script = f". {ROOT}/tests/lib/setup.sh; python=$(venv small {wanted}); for i in 1 2 3; do $python -m pip --version; done"
+    runs = [subprocess.Popen(["bash", "-euc", script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "CHAT_CACHE": str(stage.folder / "cache")})
+            for _ in range(4)]
+    said = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, said
+    assert sum(errors.count("making a Python environment") for _, errors in said) == 1, said
+
+
 @pytest.mark.parametrize("home", [None, "/nonexistent"])
 def test_the_cache_has_a_place_without_a_home(stage, home):
     own = {"TMPDIR": str(stage.folder)} | ({"HOME": home} if home else {})

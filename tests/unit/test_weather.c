@@ -309,6 +309,8 @@ Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fi
     struct task *first = add("a"), *second = add("b");
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_UNKNOWN, "the other is still under way");
     cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_UNKNOWN, "often, and still one of two");
+    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(second, WEIGHS_ONCE, false), BLAME_JOB);
     cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_PROVIDER);
