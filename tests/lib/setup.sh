@@ -256,7 +256,8 @@ build() {
     exec {lock}>&-
     return 0
   fi
-  grep -E 'error|FAILED|warning' "$log" | head -n 40 >&2 || tail -n 20 "$log" >&2
+  grep -E '(error|warning):|FAILED' "$log" | head -n 40 >&2 || true
+  tail -n 5 "$log" >&2 # where it was, should it have been cut short
   say "building preset $preset failed"
   rm -f "$log"
   exec {lock}>&-
