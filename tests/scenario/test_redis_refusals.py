@@ -67,6 +67,16 @@ def test_one_end_that_is_refused_holds_nobody_else(stage, redis_io):
     assert place.sim.stats()["requests"] == 22
 
 
+def test_an_end_that_a_foreign_key_fails_goes_out_all_the_same(stage, redis_io):
+    """It would fail the same way for ever: the answer is paid, and nobody waits for Redis to know of it."""
+    place = Place(stage, **{"worker.redis_io": redis_io})
+    place.front.refuse("finish", "WRONGTYPE Operation against a key holding the wrong kind of value")
+    for job in ("j", "next"):
+        place.topics.send({"id": job, "message": "hi"}, key="s")
+    assert {(r["status"], r["attempts"]) for r in place.topics.replies(2).values()} == {("ok", 1)}
+    assert place.front.refused == 2 and place.sim.stats()["requests"] == 2
+
+
 def test_a_renewal_that_is_refused_loses_no_claim(stage, redis_io, words):
     place = Place(stage, **{"worker.redis_io": redis_io, "redis.lease_ms": "5000"})
     place.sim.signal(signal.SIGSTOP)

@@ -823,6 +823,46 @@ Test(dispatcher, a_session_has_no_successor_while_ends_hold, .init = setup, .fin
     nothing_left(d);
 }
 
+static char *long_text(size_t size)
+{
+    char *text = xcalloc(1, size + 1);
+    memset(text, 'x', size);
+    return text;
+}
+
+static void charges(const struct task *task, size_t before, size_t size, const char *what)
+{
+    cr_expect(task->bytes >= before + size && task->bytes <= before + size + size / 4, "%s: %zu became %zu", what, before, task->bytes);
+    cr_expect_eq(metric_get(METRIC_jobs_alive_bytes), (int64_t)task->bytes, "%s", what);
+}
+
+/* What is made of a record, and what becomes of it. */
+Test(task, is_charged_its_job_and_its_end, .init = setup, .fini = teardown)
+{
+    enum { SIZE = 100000 };
+    struct task *task = make("jobs", "a");
+    char **const inputs[] = {&task->job.messages, &task->job.params, &task->job.metadata, &task->job.id}, **const ends[] = {&task->reply, &task->turn};
+    size_t before = task->bytes;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++, before = task->bytes) {
+        *inputs[i] = long_text(SIZE);
+        task_weigh_input(task);
+        charges(task, before, SIZE, "a part of the job");
+    }
+    cr_expect_eq(metric_get(METRIC_jobs_ended_bytes), 0);
+    size_t input_bytes = task->bytes;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++, before = task->bytes) {
+        *ends[i] = long_text(SIZE);
+        task_weigh_end(task);
+        charges(task, before, SIZE, "a part of the end");
+    }
+    task->published_bytes[1] = SIZE;
+    task_weigh_end(task);
+    charges(task, before, SIZE, "what Kafka's client holds");
+    cr_expect_eq(metric_get(METRIC_jobs_ended_bytes), (int64_t)(task->bytes - input_bytes));
+    task_unref(task);
+    cr_expect(metric_get(METRIC_jobs_alive_bytes) == 0 && metric_get(METRIC_jobs_ended_bytes) == 0);
+}
+
 #ifndef CHAT_SANITIZED /* whose malloc is another */
 
 /* Charged is what malloc gave, near enough, whatever the record is made of. */
