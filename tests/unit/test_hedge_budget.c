@@ -8,7 +8,8 @@
 
 static struct settings two_providers(void)
 {
-    struct settings settings = {.provider_count = 2, .asked_count = 2};
+    static struct provider_settings providers[2];
+    struct settings settings = {.providers = providers, .provider_count = 2, .asked_count = 2};
     settings.worker.threads = 64;
     return settings;
 }
