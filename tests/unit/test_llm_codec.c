@@ -326,6 +326,15 @@ Test(history, that_begins_anew_leaves_out_what_came_before)
     EXPECT_MESSAGES(USER("c") "," SAID("d") "," USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later});
     EXPECT_MESSAGES(USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later}, .bytes_max = (int64_t)strlen(later));
     EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {old, TURN("this", USER("x") "," SAID("y"))});
+
+    char *turns[] = {xstrdup(old), xstrdup(anew), xstrdup(anew), xstrdup(later)};
+    cr_expect_eq(history_drop_refused(turns, 4), 2, "what no request carries");
+    cr_expect_str_eq(turns[0], anew);
+    cr_expect_str_eq(turns[1], later);
+    turns[0][strlen(anew) - 1] = '\0'; /* damaged: it begins nothing */
+    cr_expect_eq(history_drop_refused(turns, 2), 2);
+    free(turns[0]);
+    free(turns[1]);
 }
 
 Test(history, that_is_not_what_it_should_be_never_reaches_a_request)

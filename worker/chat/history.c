@@ -14,6 +14,7 @@
 /* Elements of an earlier form are marked "plain" and may hold an answer that says nothing: those are parsed. */
 #define MARK "{\"xxh3\":\""
 #define MARK_DIGITS 16
+#define ANEW "{\"anew\":true," /* how history_turn_encode begins an element that begins anew */
 
 /* ---- messages ---- */
 
@@ -99,6 +100,22 @@ static bool turn_read(const char *text, struct turn *ret)
             return false;
     }
     return true;
+}
+
+size_t history_drop_refused(char **turns, size_t turn_count)
+{
+    size_t first = turn_count;
+    struct turn turn;
+    while (first > 0) {
+        const char *text = turns[--first]; /* only what may be one is parsed */
+        if (strncmp(text, ANEW, sizeof ANEW - 1) == 0 && turn_read(text, &turn) && turn.anew)
+            break;
+    }
+    for (size_t i = 0; i < first; i++)
+        free(turns[i]);
+    for (size_t i = first; i < turn_count; i++)
+        turns[i - first] = turns[i];
+    return turn_count - first;
 }
 
 static struct json_view first_of(struct json_view messages)
