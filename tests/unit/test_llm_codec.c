@@ -259,6 +259,18 @@ Test(turn, holds_an_answer_that_can_be_sent_again)
                 TURN("this", USER("now") "," SAID("yes")));
 }
 
+/* A provider that doesn't know the member would see an empty message, and refuse it. */
+Test(turn, holds_a_refusal_as_its_text_too)
+{
+    static const char *const contents[] = {"null", "\"\"", "\" \"", "[]"};
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        AUTO_FREE char *answer = xasprintf("{\"role\":\"assistant\",\"content\":%s,\"refusal\":\"no\"}", contents[i]);
+        expect_turn("[" USER("now") "]", answer, TURN("this", USER("now") ",{\"role\":\"assistant\",\"content\":\"no\",\"refusal\":\"no\"}"));
+    }
+    expect_turn("[" USER("now") "]", "{\"role\":\"assistant\",\"content\":\"well\",\"refusal\":\"no\"}",
+                TURN("this", USER("now") ",{\"role\":\"assistant\",\"content\":\"well\",\"refusal\":\"no\"}"));
+}
+
 Test(turn, keeps_what_came_with_tool_calls_whatever_its_name)
 {
 #define SIGNED_CALL "[{\"id\":\"t\",\"type\":\"function\",\"thought_signature\":\"s\",\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}}]"
