@@ -87,7 +87,7 @@ static inline size_t model_live(const struct model *m)
 static inline bool model_candidate_is_left(const struct model *m)
 {
     for (size_t i = 0; i < m->plan.count; i++)
-        if (m->providers[m->candidates[i]].place == MODEL_NEW)
+        if (m->providers[m->candidates[i]].place == MODEL_NEW && m->providers[m->candidates[i]].candidate)
             return true;
     return false;
 }
@@ -328,7 +328,7 @@ static inline void model_won(struct model *m)
     struct model_provider *p = &m->providers[end.winner];
     struct stream_news news;
     HOLDS(m, end.skipped == p->skipped);
-    HOLDS(m, !end.alone || (p->calls == 2 && end.skipped == m->plan.turn_count));
+    HOLDS(m, !end.alone || (p->calls == (m->plan.alone ? 1 : 2) && end.skipped == m->plan.turn_count));
     HOLDS(m, end.was_heard ? end.final_try == m->try && m->speaker == end.winner : end.final_try == m->try + 1);
     stream_fold_news(&p->fold, &news);
     model_tell(m, end.winner, end.final_try, &news);
@@ -407,6 +407,14 @@ static inline void model_plan(struct model *m)
         m->providers[m->candidates[i]].candidate = true;
     }
     m->repeated = plan->skipped > 0;
+    plan->alone = m->repeated && plan->skipped == plan->turn_count && fallbacks / 64 % 2 == 1;
+    plan->refused = history / 16 % 2 == 0 ? (uint16_t)(model_byte(m) % (1u << plan->provider_count)) : 0;
+    for (size_t i = m->repeated ? 1 : 0; i < plan->count; i++) {
+        struct model_provider *p = &m->providers[m->candidates[i]];
+        p->candidate = !plan->alone;
+        if (plan->turn_count > 0 && (plan->refused & 1u << m->candidates[i]) != 0 && p->candidate)
+            *p = (struct model_provider){.place = MODEL_OVER, .calls = 1, .last = QUESTION_UNEXPLAINED, .carried_history = true, .candidate = true};
+    }
 }
 
 /* What doesn't hold, or NULL. */

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from parts import Topics
-from scripted import answer_of
+from scripted import DONE, answer_of, delta
 
 USER = {"role": "user", "content": "before"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -118,6 +118,33 @@ def test_what_came_with_tool_calls_goes_back_with_them(stage, what):
     reply = session.ask("b", {"role": "tool", "tool_call_id": "c1", "content": "42"})
     assert reply["status"] == "ok" and reply["message"]["content"] == "42", reply
     assert session.ask("c", user("sure?"))["status"] == "ok", "and with every later job"
+
+
+# In pieces, and what they join to.
+STREAMED = {"a name of tomorrow": ([{"inner_voice": "a"}, {"inner_voice": "a"}, {"inner_voice": "b"}], {"inner_voice": "aab"}, {}),
+            "details": ([{"reasoning_details": [{"type": "t", "text": "a", "index": 0}]}, {"reasoning_details": [{"text": "b", "signature": "s", "index": 0}]}],
+                        {"reasoning_details": [{"type": "t", "text": "ab", "signature": "s", "index": 0}]}, {}),
+            "an object": ([{"reasoning": {"text": "a"}}, {"reasoning": {"text": "b"}}], {"reasoning": {"text": "ab"}}, {}),
+            "beside the calls": ([{"extra_content": {"google": {"thought_signature": "s"}}}], {"extra_content": {"google": {"thought_signature": "s"}}}, {}),
+            "in the call": ([{}], {}, {"extra_content": {"google": {"thought_signature": "s"}}}),
+            "in its function": ([{}], {}, {"function": {**CALL["function"], "thought_signature": "s"}})}
+
+
+@pytest.mark.parametrize("what", STREAMED)
+def test_what_came_with_streamed_tool_calls_goes_back_with_them(stage, what):
+    pieces, of_message, of_call = STREAMED[what]
+    call = {**CALL, **of_call}
+
+    def answer(request, number):
+        last = request["messages"][-1]["role"]
+        return [delta(content="42"), DONE] if last == "tool" else [*(delta(**piece) for piece in pieces), delta(tool_calls=[{"index": 0, **call}]), DONE]
+
+    session = Session(stage, answer, **{"llm.stream": "always"})
+    wanted = {"role": "assistant", "content": None, "tool_calls": [call], **of_message}
+    for turn in range(2):
+        assert session.ask(f"a{turn}", user("what is it?"))["message"] == wanted
+        assert session.ask(f"b{turn}", {"role": "tool", "tool_call_id": "c1", "content": "42"})["message"]["content"] == "42"
+        assert [m for m in session.llm.requests[-1]["messages"] if m.get("tool_calls")] == [wanted] * (turn + 1)
 
 
 def test_reasoning_without_calls_is_not_sent_again(stage):

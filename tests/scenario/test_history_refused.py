@@ -52,6 +52,46 @@ def test_what_came_before_is_left_out_from_then_on(stage):
     assert [m["content"] for m in session.providers[0].requests[-1]["messages"]] == ["and now?", "fine", "do you remember?"]
 
 
+def test_what_was_left_out_before_counts_no_more(stage):
+    session = Session(stage, takes_no_poison)
+    left_out = []
+    for number, message in enumerate(["poison", "and now?", "poison", "and now?", "go on"]):
+        left_out.append(session.ask(f"j{number}", message).get("history_left_out"))
+    assert left_out == [None, 1, None, 2, None]
+
+
+def test_a_history_that_begins_anew_is_shortened_by_what_it_still_has(stage):
+    """An overflow's repeat goes without turns that the first request had."""
+    def script(body, number):
+        if body["messages"][-1]["content"] == "long" and len(body["messages"]) > 1:
+            return 400, {"error": {"message": "no", "code": "context_length_exceeded"}}
+        return takes_no_poison(body, number)
+
+    session = Session(stage, script)
+    for number, message in enumerate(["one", "two", "three", "poison", "and now?"]):
+        session.ask(f"j{number}", message)
+    reply = session.ask("last", "long")
+    assert reply["status"] == "ok" and reply["history_left_out"] == 1
+    session.ask("then", "do you remember?")
+    assert [m["content"] for m in session.providers[0].requests[-1]["messages"]][:3] == ["and now?", "fine", "long"], "too long is not refused: it is in later requests"
+
+
+@pytest.mark.parametrize("repeat_is_taken", [True, False])
+def test_a_repeat_that_waits_for_its_rate_is_still_the_only_one(stage, repeat_is_taken):
+    """The first provider's rate holds up the question, and then the repeat: the second was asked once in all."""
+    def script(body, number):
+        if len(body["messages"]) > 1 or (body["messages"][0]["content"] == "and now?" and not repeat_is_taken):
+            return 400, {"error": {"message": "E1001"}}
+        return 200, answer("fine")
+
+    session = Session(stage, script, 2, **{"provider.main.requests_per_minute": "60", "provider.main.burst_ms": "1000"})
+    session.ask("j1", "hello")
+    before = session.asked()
+    reply = session.ask("j2", "and now?")
+    assert reply["status"] == ("ok" if repeat_is_taken else "error") and reply.get("history_left_out") == (1 if repeat_is_taken else None)
+    assert [a - b for a, b in zip(session.asked(), before)] == [2, 1]
+
+
 @pytest.mark.parametrize("answer_of", [(400, {"error": {"message": "no", "param": "temperature", "code": "invalid_value"}}),
                                        (400, {"error": {"message": "no such model", "code": "model_not_found"}}),
                                        (422, {"detail": [{"loc": ["body", "temperature"], "msg": "must be less"}]})])

@@ -259,6 +259,18 @@ Test(turn, holds_an_answer_that_can_be_sent_again)
                 TURN("this", USER("now") "," SAID("yes")));
 }
 
+/* A provider that doesn't know the member would see an empty message, and refuse it. */
+Test(turn, holds_a_refusal_as_its_text_too)
+{
+    static const char *const contents[] = {"null", "\"\"", "\" \"", "[]"};
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
+        AUTO_FREE char *answer = xasprintf("{\"role\":\"assistant\",\"content\":%s,\"refusal\":\"no\"}", contents[i]);
+        expect_turn("[" USER("now") "]", answer, TURN("this", USER("now") ",{\"role\":\"assistant\",\"content\":\"no\",\"refusal\":\"no\"}"));
+    }
+    expect_turn("[" USER("now") "]", "{\"role\":\"assistant\",\"content\":\"well\",\"refusal\":\"no\"}",
+                TURN("this", USER("now") ",{\"role\":\"assistant\",\"content\":\"well\",\"refusal\":\"no\"}"));
+}
+
 Test(turn, keeps_what_came_with_tool_calls_whatever_its_name)
 {
 #define SIGNED_CALL "[{\"id\":\"t\",\"type\":\"function\",\"thought_signature\":\"s\",\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}}]"
@@ -326,6 +338,15 @@ Test(history, that_begins_anew_leaves_out_what_came_before)
     EXPECT_MESSAGES(USER("c") "," SAID("d") "," USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later});
     EXPECT_MESSAGES(USER("e") "," SAID("f") "," USER("now"), .turns = {old, anew, later}, .bytes_max = (int64_t)strlen(later));
     EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {old, TURN("this", USER("x") "," SAID("y"))});
+
+    char *turns[] = {xstrdup(old), xstrdup(anew), xstrdup(anew), xstrdup(later)};
+    cr_expect_eq(history_drop_refused(turns, 4), 2, "what no request carries");
+    cr_expect_str_eq(turns[0], anew);
+    cr_expect_str_eq(turns[1], later);
+    turns[0][strlen(anew) - 1] = '\0'; /* damaged: it begins nothing */
+    cr_expect_eq(history_drop_refused(turns, 2), 2);
+    free(turns[0]);
+    free(turns[1]);
 }
 
 Test(history, that_is_not_what_it_should_be_never_reaches_a_request)

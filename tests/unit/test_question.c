@@ -353,6 +353,50 @@ Test(question, there_is_one_repeat_in_all)
     over(&story, QUESTION_LOST, NULL);
 }
 
+Test(question, who_refused_a_history_before_a_wait_is_not_asked_with_it_again)
+{
+    struct question_plan plan = of(STRATEGY_SEQUENTIAL, 2);
+    plan.turn_count = 3;
+    struct story story = begin(plan);
+    struct question_outcome end;
+    is_held_up(&story, A);
+    starts(&story, B);
+    ends(&story, B, QUESTION_UNEXPLAINED, ERROR_PERMANENT);
+    over(&story, QUESTION_LOST, &end);
+    cr_expect_eq(end.refused, 1 << B);
+
+    plan.refused = end.refused;
+    story = begin(plan);
+    starts(&story, A);
+    ends(&story, A, QUESTION_UNEXPLAINED, ERROR_PERMANENT);
+    is_held_up(&story, A);
+    over(&story, QUESTION_LOST, &end);
+    cr_expect(end.held_up_alone);
+    cr_expect_eq(end.refused, 1 << A | 1 << B);
+
+    plan.refused = end.refused;
+    struct story without = begin(plan);
+    cr_expect_eq(starts(&without, A).skipped, 3, "all have refused: only the repeat is left");
+    ends(&without, A, QUESTION_GOOD, ERROR_NONE);
+    over(&without, QUESTION_WON, &end);
+    cr_expect(end.alone);
+}
+
+Test(question, a_repeat_without_history_that_waited_is_the_last_call)
+{
+    struct question_plan plan = of(STRATEGY_SEQUENTIAL, 2);
+    plan.turn_count = plan.skipped = 3;
+    plan.alone = true;
+    for (int good = 0; good < 2; good++) {
+        struct story story = begin(plan);
+        struct question_outcome end;
+        cr_expect_eq(starts(&story, A).skipped, 3);
+        ends(&story, A, good ? QUESTION_GOOD : QUESTION_UNEXPLAINED, good ? ERROR_NONE : ERROR_PERMANENT);
+        over(&story, good ? QUESTION_WON : QUESTION_LOST, &end);
+        cr_expect_eq(end.alone, good != 0);
+    }
+}
+
 /* ---- permits ---- */
 
 Test(question, who_has_no_permit_is_passed_over_and_remembered)

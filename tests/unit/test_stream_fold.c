@@ -203,7 +203,7 @@ Test(stream_fold, joins_the_members_of_a_message)
         {DELTA("\"reasoning\":\"x\"") DELTA("\"reasoning_content\":\"y\"") DELTA("\"reasoning\":\"z\"") SAY("a") DONE,
          "{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"y\",\"reasoning\":\"xz\"}"},
         {DELTA("\"name\":\"one\"") SAY("a") DELTA("\"name\":\"two\",\"audio\":{\"id\":1},\"n\":1,\"x\":null") DONE,
-         "{\"role\":\"assistant\",\"content\":\"a\",\"name\":\"two\"}"},
+         "{\"role\":\"assistant\",\"content\":\"a\",\"name\":\"two\",\"audio\":{\"id\":1},\"n\":1}"},
         {DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"\"}") DELTA("\"function_call\":{\"arguments\":\"{\\\"q\\\":\"}")
              DELTA("\"function_call\":{\"arguments\":\"1}\"},\"content\":null") DONE,
          "{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{\\\"q\\\":1}\"}}"},
@@ -219,6 +219,33 @@ Test(stream_fold, joins_the_members_of_a_message)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_message(rows[i].stream, rows[i].want);
+}
+
+/* A provider may want it back, whatever its name. */
+Test(stream_fold, joins_the_members_that_have_no_rule)
+{
+    static const struct {
+        const char *stream;
+        const char *want;
+    } rows[] = {
+        {DELTA("\"thinking\":\"a\"") DELTA("\"thinking\":\"a\"") DELTA("\"thinking\":\"b\""), "\"thinking\":\"aab\""},
+        {DELTA("\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"a\",\"index\":0}]")
+             DELTA("\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"b\",\"index\":0},{\"type\":\"reasoning.encrypted\",\"data\":\"x\",\"index\":1}]")
+                 DELTA("\"reasoning_details\":[{\"signature\":\"s\",\"index\":0}]"),
+         "\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"ab\",\"index\":0,\"signature\":\"s\"},"
+         "{\"type\":\"reasoning.encrypted\",\"data\":\"x\",\"index\":1}]"},
+        {DELTA("\"parts\":[{\"text\":\"a\"}]") DELTA("\"parts\":[{\"text\":\"b\"},7,null]"), "\"parts\":[{\"text\":\"a\"},{\"text\":\"b\"},7,null]"},
+        {DELTA("\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}") DELTA("\"extra_content\":{\"google\":{\"thought_signature\":\"s\",\"thought\":true}}"),
+         "\"extra_content\":{\"google\":{\"thought_signature\":\"s\",\"thought\":true}}"},
+        {DELTA("\"reasoning\":{\"text\":\"a\"}") DELTA("\"reasoning\":{\"text\":\"b\"}"), "\"reasoning\":{\"text\":\"ab\"}"},
+        {DELTA("\"reasoning\":\"a\"") DELTA("\"reasoning\":{\"text\":\"b\"}"), "\"reasoning\":\"a\""}, /* a text goes before */
+        {DELTA("\"m\":{\"a\":1}") DELTA("\"m\":\"x\"") DELTA("\"m\":null") DELTA("\"m\":{\"a\":2,\"b\":\"\"}"), "\"m\":{\"a\":2,\"b\":\"\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_FREE char *stream = xasprintf("%s%s", rows[i].stream, FINISH("stop") DONE);
+        AUTO_FREE char *want = xasprintf("{\"role\":\"assistant\",\"content\":\"\",%s}", rows[i].want);
+        expect_message(stream, want);
+    }
 }
 
 #define CALLS(items) DELTA("\"tool_calls\":[" items "]")
@@ -267,6 +294,10 @@ Test(stream_fold, joins_tool_calls)
              CALLS("{\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}},\"custom\":null}"),
          "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"\"},"
          "\"extra_content\":{\"google\":{\"thought_signature\":\"s\"}}}"},
+        {"in its function, too, and in pieces",
+         CALLS(AT(0, "\"id\":\"a\",\"type\":\"custom\",\"function\":{\"name\":\"f\",\"arguments\":\"\",\"thought_signature\":\"s\"},\"custom\":{\"input\":\"x\"}"))
+             CALLS(AT(0, "\"custom\":{\"input\":\"y\"}")),
+         "{\"id\":\"a\",\"type\":\"custom\",\"function\":{\"name\":\"f\",\"arguments\":\"\",\"thought_signature\":\"s\"},\"custom\":{\"input\":\"xy\"}}"},
         {"no calls at all among them", CALLS("null,7,[]") CALLS(AT(0, BEGIN("a", "f"))), CALL("a", "f", "")},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -515,5 +546,8 @@ Test(stream_fold, endless_small_things_are_bounded_too)
     cr_expect_eq(fold_many(call, "}]", TOOL_CALLS_MAX, 1 << 20).class, ERROR_NONE);
     cr_expect_str_eq(fold_many(call, "}]", TOOL_CALLS_MAX + 1, 1 << 20).code, "response_too_large");
     cr_expect_str_eq(fold_many("\"m", "\":\"\"", 1000, 1 << 15).code, "response_too_large", "members of new names");
-    cr_expect_eq(fold_many("\"m\":\"", "\"", 10000, 1 << 10).class, ERROR_NONE, "a member said again takes no more");
+    cr_expect_str_eq(fold_many("\"m\":[\"", "\"]", 1000, 1 << 20).code, "response_too_large", "elements");
+    cr_expect_str_eq(fold_many("\"m\":{\"m", "\":1}", 1000, 1 << 20).code, "response_too_large", "members within");
+    cr_expect_str_eq(fold_many("\"m\":\"", "\"", 10000, 1 << 10).code, "response_too_large", "a text in pieces");
+    cr_expect_eq(fold_many("\"name\":\"", "\"", 10000, 1 << 10).class, ERROR_NONE, "a name said again takes no more");
 }

@@ -14,6 +14,7 @@
 /* Elements of an earlier form are marked "plain" and may hold an answer that says nothing: those are parsed. */
 #define MARK "{\"xxh3\":\""
 #define MARK_DIGITS 16
+#define ANEW "{\"anew\":true," /* how history_turn_encode begins an element that begins anew */
 
 /* ---- messages ---- */
 
@@ -99,6 +100,22 @@ static bool turn_read(const char *text, struct turn *ret)
             return false;
     }
     return true;
+}
+
+size_t history_drop_refused(char **turns, size_t turn_count)
+{
+    size_t first = turn_count;
+    struct turn turn;
+    while (first > 0) {
+        const char *text = turns[--first]; /* only what may be one is parsed */
+        if (strncmp(text, ANEW, sizeof ANEW - 1) == 0 && turn_read(text, &turn) && turn.anew)
+            break;
+    }
+    for (size_t i = 0; i < first; i++)
+        free(turns[i]);
+    for (size_t i = first; i < turn_count; i++)
+        turns[i - first] = turns[i];
+    return turn_count - first;
 }
 
 static struct json_view first_of(struct json_view messages)
@@ -233,17 +250,26 @@ static bool is_kept(const char *name, const json_t *value, bool with_calls)
     return named && !is_void(value);
 }
 
+static bool is_blank_tree(const json_t *value)
+{
+    size_t size = json_string_length(value);
+    return value == NULL || is_void(value) || (json_is_string(value) && strspn(json_string_value(value), " \t\r\n") == size);
+}
+
 /* The answer as it may be sent again. Servers add members that they or others refuse as input (`reasoning_content`, an empty
- * `tool_calls`). */
+ * `tool_calls`). A refusal is its text, too: who doesn't know the member would see an empty message. */
 static void write_answer(struct json_writer *turn, const json_t *answer)
 {
     const json_t *content = json_object_get(answer, "content");
+    const json_t *refusal = json_object_get(answer, "refusal");
     const json_t *calls = json_object_get(answer, "tool_calls");
     bool with_calls = json_array_size(calls) > 0 || json_is_object(json_object_get(answer, "function_call"));
     const char *name;
     json_t *value;
     json_write_open(turn, NULL);
     json_write_text(turn, "role", "assistant");
+    if (!with_calls && is_blank_tree(content) && !is_blank_tree(refusal))
+        content = refusal;
     if ((content == NULL || json_is_null(content)) && !with_calls)
         json_write_text(turn, "content", "");
     else if (content != NULL)

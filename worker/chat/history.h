@@ -28,6 +28,10 @@ bool history_is_system(struct json_view message);
  *   - leading elements are dropped until one begins with `user`. */
 void history_append(struct json_writer *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
+/* Frees the elements before the last that begins anew and moves the others to the front; returns how many are left. What no request
+ * carries counts neither as left out of one nor among those that a shorter one may go without. */
+size_t history_drop_refused(char **turns, size_t turn_count);
+
 /* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). What came
  * with tool calls goes with them, whatever its name: a provider may want its reasoning or its signatures back. Without calls
  * reasoning is left out, which some refuse as input. NULL: the answer says nothing; there is no turn, and the session goes on as

@@ -270,6 +270,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
                                     .turn_count = task->begin.turn_count,
+                                    .refused = task->refused_by,
                                     .stream = parts.stream,
                                     .on_piece = send_piece,
                                     .encode = request_of,
@@ -283,11 +284,12 @@ static enum status ask(const struct service *service, struct task *task, struct 
         return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
     task->too_slow_ms = 0;
     struct llm_outcome outcome;
-    spending_begin(service, task, candidates, &question.count, &question.skipped, &parts.spending);
+    spending_begin(service, task, candidates, &question, &parts.spending);
     enum status status = llm_ask(&question, answer, &outcome, &task->error);
     spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
     task->history_left_out = outcome.skipped;
     task->history_refused = outcome.alone;
+    task->refused_by = outcome.refused;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];
         task->provider = service->settings->providers[told->provider].name;

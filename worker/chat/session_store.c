@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "chat/history.h"
 #include "redis/redis_pool.h"
 #include "redis/redis_script.h"
 #include "redis_scripts.h"
@@ -104,6 +105,7 @@ static bool run_read(struct begin_op *op, const redisReply *reply)
         op->turns = xcalloc(turns->elements, sizeof *op->turns);
     for (size_t i = 0; i < turns->elements; i++)
         op->turns[op->turn_count++] = xmemdup0(turns->element[i]->str, turns->element[i]->len);
+    op->turn_count = history_drop_refused(op->turns, op->turn_count);
     op->holder[0] = '\0'; /* set when it was taken from one presumed dead */
     op->state = BEGIN_RUN;
     return true;

@@ -63,7 +63,7 @@ static bool is_limited(const struct spending *s)
     return has_budget(s);
 }
 
-void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], size_t *count, size_t *skipped,
+void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], struct llm_question *question,
                     struct spending *ret)
 {
     int64_t now_ms = clock_mono_ms();
@@ -72,15 +72,16 @@ void spending_begin(const struct service *service, struct task *task, size_t can
                              .tenant = tenant_of(&task->job, service->settings->llm.tenant_member),
                              .budget_tokens = RESERVED_NONE};
     ret->limited = is_limited(ret);
-    *skipped = 0;
     if (!ret->limited)
         return;
     struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL && !is_late(service, waiting) && prefer_reserved(service, waiting, candidates, count))
-        *skipped = waiting->skipped_turns;
-    else if (waiting != NULL)
+    if (waiting != NULL && !is_late(service, waiting) && prefer_reserved(service, waiting, candidates, &question->count)) {
+        question->skipped = waiting->skipped_turns;
+        question->alone = waiting->alone;
+    } else if (waiting != NULL) {
         waiting->state = RESERVED_UNUSED;
-    ret->alone = *count == 1;
+    }
+    ret->alone = question->count == 1 || question->alone;
     ret->spare_ms = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) - now_ms;
 }
 
@@ -342,8 +343,10 @@ static enum status park(struct spending *s, struct reservation *waiting, const s
 {
     struct task *task = s->task;
     int64_t wait_ms = waiting->due_ms - clock_mono_ms();
-    if (waiting->provider == outcome->held_up_provider)
+    if (waiting->provider == outcome->held_up_provider) {
         waiting->skipped_turns = outcome->held_up_skipped;
+        waiting->alone = outcome->held_up_alone;
+    }
     if (waiting->state == RESERVED_CALLED) { /* a start came free meanwhile: no call has it yet */
         waiting->state = RESERVED_WAITS;
         wait_ms = 0;

@@ -45,9 +45,9 @@ struct spending {
     size_t refused_count;
 };
 
-/* What to do for the question's candidates; *skipped: how many turns the first goes without. One whose permit is reserved comes
- * first. May change candidates and *count. End with spending_finish. */
-void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], size_t *count, size_t *skipped,
+/* What to do for the question's candidates: one whose permit is reserved comes first, and goes without the turns that it was to go
+ * without. May change candidates and the question's count, skipped and alone. End with spending_finish. */
+void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], struct llm_question *question,
                     struct spending *ret);
 void spending_finish(struct spending *spending);
 

@@ -94,6 +94,7 @@ struct task {
     struct llm_failure failure;
     size_t history_left_out; /* turns that the answered request went without */
     bool history_refused;    /* all of them, since every provider refused the request with them */
+    uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
     struct reservations reservations; /* for its calls: chat/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element */

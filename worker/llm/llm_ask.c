@@ -271,6 +271,7 @@ static enum status conclude_lost(struct asking *a)
     outcome->held_up = end.held_up;
     outcome->held_up_provider = end.held_up_provider;
     outcome->held_up_skipped = end.held_up_skipped;
+    outcome->held_up_alone = end.held_up_alone;
     if (end.told == QUESTION_NOBODY)
         return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
     outcome->told = end.told;
@@ -318,7 +319,9 @@ static struct question *plan(const struct llm_question *question)
                                   .overflow_provider = index_of(settings, settings->llm.overflow_provider),
                                   .filter_provider = index_of(settings, settings->llm.filter_provider),
                                   .turn_count = question->turn_count,
-                                  .skipped = question->skipped < question->turn_count ? question->skipped : question->turn_count};
+                                  .skipped = question->skipped < question->turn_count ? question->skipped : question->turn_count,
+                                  .alone = question->alone,
+                                  .refused = question->refused};
     if (steps.hedge_after_ms == HEDGE_AUTO)
         steps.hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
     return question_create(&steps);
@@ -343,6 +346,7 @@ static enum status talk(struct asking *a)
     enum status status = drive(a);
     for (size_t i = 0; i < settings->provider_count; i++)
         give_slot_back(a, i);
+    a->outcome->refused = question_outcome(a->steps).refused;
     question_destroy(a->steps);
     llm_talk_end(&a->talk);
     return status;
@@ -353,7 +357,7 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
     size_t count = question->settings->provider_count;
     AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->calls[0]);
     *a = (struct asking){.question = question, .stopped = HTTP_ENDED, .outcome = ret, .answer = ret_answer, .err = err};
-    *ret = (struct llm_outcome){0};
+    *ret = (struct llm_outcome){.refused = question->refused};
     enum status status = talk(a);
     for (size_t i = 0; i < count; i++)
         free(a->calls[i].body);

@@ -36,6 +36,8 @@ struct llm_question {
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
     size_t turn_count; /* of the history that a body carries */
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
+    bool alone;     /* all of them, since nobody took the question with its history: nobody else is asked */
+    uint16_t refused; /* who has refused it before a wait: as question.h has it */
     /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there is no permit for it. It counts as not asked
      * then, and the next candidate's turn has come; nothing waits here. */
     bool (*may_start)(size_t provider, const char *body, void *arg);
@@ -65,6 +67,8 @@ struct llm_outcome {
     bool held_up;
     size_t held_up_provider; /* whom to ask then, without so many turns */
     size_t held_up_skipped;
+    bool held_up_alone; /* as question.h has it, as the next */
+    uint16_t refused;
 };
 
 /* *ret is the caller's either way. OK: *ret_answer is, too. FAILED: *err, which is tried[told]'s, or cancelled, or unavailable when no call could begin

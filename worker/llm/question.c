@@ -41,6 +41,17 @@ struct question {
     struct row rows[];
 };
 
+static void take_refused(struct question *q)
+{
+    for (size_t i = q->repeated ? 1 : 0; i < q->plan.count; i++) {
+        size_t provider = q->plan.candidates[i];
+        if ((q->plan.refused & 1u << provider) == 0)
+            continue;
+        q->rows[provider].state = ROW_ENDED;
+        q->rows[provider].unexplained = true;
+    }
+}
+
 struct question *question_create(const struct question_plan *plan)
 {
     struct question *q = xcalloc(1, sizeof *q + plan->provider_count * sizeof q->rows[0]);
@@ -51,6 +62,11 @@ struct question *question_create(const struct question_plan *plan)
     q->told_hope = -1;
     q->try = -1;
     q->repeated = plan->skipped > 0;
+    q->alone = plan->alone && q->repeated;
+    if (q->alone)
+        q->plan.count = 1;
+    if (plan->turn_count > 0)
+        take_refused(q);
     q->rows[plan->candidates[0]].skipped = plan->skipped;
     return q;
 }
@@ -87,6 +103,12 @@ static void owe(struct question *q, struct row *row, size_t skipped)
     row->instead = true;
     row->unexplained = false;
     q->live++;
+}
+
+/* Is its request the repeat without any history? */
+static bool is_alone(const struct question *q, const struct row *row)
+{
+    return q->alone && row->skipped == q->plan.turn_count;
 }
 
 /* ---- whose turn it is ---- */
@@ -283,7 +305,11 @@ static bool judge(struct question *q, struct row *row, const struct question_end
         }
         return false;
     case QUESTION_FATAL: q->verdict = FATAL; return false;
-    case QUESTION_UNEXPLAINED: row->unexplained = true; break;
+    case QUESTION_UNEXPLAINED:
+        row->unexplained = true;
+        if (row->skipped == 0)
+            q->plan.refused |= (uint16_t)(1u << (size_t)(row - q->rows));
+        break;
     case QUESTION_FAILED: break;
     }
     let_next(q);
@@ -355,16 +381,17 @@ static size_t held_up_provider(const struct question *q)
 
 struct question_outcome question_outcome(const struct question *q)
 {
-    struct question_outcome outcome = {.told = q->told, .winner = q->winner, .held_up_provider = QUESTION_NOBODY};
+    struct question_outcome outcome = {.told = q->told, .winner = q->winner, .refused = q->plan.refused, .held_up_provider = QUESTION_NOBODY};
     assert(q->verdict != OPEN && q->live == 0);
     if (q->verdict == WON) {
         outcome.skipped = q->rows[q->winner].skipped;
-        outcome.alone = q->alone && outcome.skipped == q->plan.turn_count;
+        outcome.alone = is_alone(q, &q->rows[q->winner]);
         outcome.was_heard = q->speaker == q->winner;
         outcome.final_try = outcome.was_heard ? q->try : q->try + 1;
     } else if (q->verdict == LOST && (outcome.held_up_provider = held_up_provider(q)) != QUESTION_NOBODY) {
         outcome.held_up = true;
         outcome.held_up_skipped = q->rows[outcome.held_up_provider].skipped;
+        outcome.held_up_alone = is_alone(q, &q->rows[outcome.held_up_provider]);
     }
     return outcome;
 }

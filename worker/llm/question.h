@@ -40,6 +40,8 @@ struct question_plan {
     size_t overflow_provider, filter_provider; /* fallbacks; QUESTION_NOBODY: none */
     size_t turn_count; /* of the history; 0: none */
     size_t skipped;    /* how many of the oldest turns the first candidate's request goes without: its repeat was held up before; 0: none */
+    bool alone;        /* that was the repeat without any history: the others were asked before, and aren't again */
+    uint16_t refused;  /* bit i: before a wait provider i has refused the whole history for no reason that could be understood; it isn't asked again with it */
 };
 
 struct question *question_create(const struct question_plan *plan);
@@ -110,11 +112,13 @@ struct question_outcome {
     size_t winner; /* WON: whose answer it is */
     size_t skipped; /* WON: how many turns its request went without */
     bool alone;    /* WON: it was the repeat without any history, since every provider refused the conversation */
+    uint16_t refused; /* as in the plan, those of this question with them */
     int64_t final_try; /* WON: which try the whole answer belongs to */
     bool was_heard;    /* WON: the try's beginning has been told already */
     /* LOST: a call without a permit might have been good: asking again when it may start goes before the failure. */
     bool held_up;
     size_t held_up_provider, held_up_skipped;
+    bool held_up_alone; /* it is the repeat without any history */
 };
 
 /* After WON or LOST. */

@@ -25,7 +25,8 @@ struct reservation {
     int64_t budget_day;
     char *tenant;           /* owned; NULL without a budget */
     int64_t due_ms;         /* WAITS: clock_mono_ms */
-    size_t skipped_turns;   /* WAITS: the question goes without so many of the oldest, since its history is too long */
+    size_t skipped_turns;   /* WAITS: the question goes without so many of the oldest, since its history is too long, or refused */
+    bool alone;             /* WAITS: without any, since nobody took it with its history */
     int64_t used_tokens;    /* CALLED: COST_TOKENS_UNKNOWN until, and unless, the provider says */
 };
 

@@ -32,7 +32,7 @@ void stream_fold_finish(struct stream_fold *fold)
     text_buffer_finish(&fold->reasonings);
     tool_call_fold_finish(&fold->tool_calls);
     tool_call_finish(&fold->function_call);
-    json_decref(fold->others);
+    member_fold_finish(&fold->others);
     *fold = (struct stream_fold){0};
 }
 
@@ -111,24 +111,33 @@ static void join_text(struct stream_fold *fold, enum stream_text which, const js
     fold->bytes += json_written_size(json_string_value(value), size); /* so large is it in the reply */
 }
 
+/* Nobody reads it as it comes, but a provider may want it back. */
+static bool is_reasoning_tree(enum stream_text which, const json_t *value)
+{
+    return (which == STREAM_REASONING_CONTENT || which == STREAM_REASONING) && (json_is_object(value) || json_is_array(value));
+}
+
 static void join_member(struct stream_fold *fold, const char *name, json_t *value)
 {
     for (size_t i = 0; i < STREAM_TEXTS; i++)
-        if (strcmp(name, text_names[i]) == 0) {
+        if (strcmp(name, text_names[i]) == 0 && !is_reasoning_tree((enum stream_text)i, value)) {
             join_text(fold, (enum stream_text)i, value);
             return;
         }
+    enum status status = STATUS_OK;
     if (strcmp(name, "role") == 0) {
         tool_call_keep_first(&fold->role, value, &fold->bytes);
     } else if (strcmp(name, "tool_calls") == 0) {
         if (tool_call_fold_add(&fold->tool_calls, value, &fold->bytes) != STATUS_OK)
-            fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many tool calls");
+            fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many tool calls, or they have too many members");
     } else if (strcmp(name, "function_call") == 0) {
         fold->has_function_call = fold->has_function_call || json_is_object(value);
-        tool_call_add_function(&fold->function_call, value, &fold->bytes);
-    } else if (json_is_string(value)) {
-        tool_call_keep_last(&fold->others, name, value, &fold->bytes);
+        status = tool_call_add_function(&fold->function_call, value, &fold->bytes);
+    } else {
+        status = member_fold_add(&fold->others, name, value, &fold->bytes);
     }
+    if (status != STATUS_OK)
+        fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many members");
 }
 
 static void join_delta(struct stream_fold *fold, json_t *delta)
@@ -236,7 +245,8 @@ static json_t *message_json(const struct stream_fold *fold)
         json_object_set_new(message, "tool_calls", tool_call_fold_json(&fold->tool_calls));
     if (fold->has_function_call)
         json_object_set_new(message, "function_call", tool_call_function_json(&fold->function_call));
-    json_object_update(message, fold->others);
+    AUTO_JSON json_t *others = member_fold_json(&fold->others);
+    json_object_update_missing(message, others);
     return message;
 }
 

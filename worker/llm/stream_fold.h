@@ -9,9 +9,8 @@
  * behind text.
  *
  * How a message is joined: choice 0 only; content, refusal, reasoning_content and reasoning are concatenated;
- * tool_calls as tool_call_fold.h says; function_call likewise. Of any other member of a delta that is a string,
- * the last one counts; one of another kind is left out, since how to join it isn't known. A message without
- * text has the content null where calls or a refusal stand in its place, else "".
+ * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and reasoning that is no text, as member_fold.h
+ * says. A message without text has the content null where calls or a refusal stand in its place, else "".
  *
  * Pure: no I/O, no clock. One thread at a time. */
 #ifndef CHAT_LLM_STREAM_FOLD_H
@@ -24,6 +23,7 @@
 
 #include "base/error.h"
 #include "llm/llm_client.h"
+#include "llm/member_fold.h"
 #include "llm/sse_parser.h"
 #include "llm/text_buffer.h"
 #include "llm/tool_call_fold.h"
@@ -66,7 +66,7 @@ struct stream_fold {
     struct tool_call_fold tool_calls;
     struct tool_call function_call;
     bool has_function_call;
-    json_t *others; /* members that aren't known; NULL: none */
+    struct member_fold others; /* members that aren't known */
 };
 
 /* bytes_max: how much of the message may be kept, as JSON writes it; what chunks have around it doesn't count (one chunk is bounded

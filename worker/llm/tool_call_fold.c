@@ -9,7 +9,6 @@
 #include "wire/json_writer.h"
 
 #define INDEX_MAX INT32_MAX /* a larger one counts as none, so that one more is always a number */
-#define MEMBER_COST 64      /* what jansson keeps beside a member's name and value: many small ones are large, too */
 
 void tool_call_keep_first(char **kept, const json_t *value, size_t *bytes)
 {
@@ -20,29 +19,14 @@ void tool_call_keep_first(char **kept, const json_t *value, size_t *bytes)
     *bytes += strlen(text);
 }
 
-static size_t cost_of(const char *name, const json_t *value)
-{
-    return MEMBER_COST + strlen(name) + json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-}
-
-void tool_call_keep_last(json_t **kept, const char *name, json_t *value, size_t *bytes)
-{
-    const json_t *old = json_object_get(*kept, name);
-    if (*kept == NULL)
-        *kept = json_object();
-    if (old != NULL)
-        *bytes -= cost_of(name, old);
-    *bytes += cost_of(name, value);
-    json_object_set(*kept, name, value);
-}
-
 void tool_call_finish(struct tool_call *call)
 {
     free(call->id);
     free(call->type);
     free(call->name);
     text_buffer_finish(&call->arguments);
-    json_decref(call->others);
+    member_fold_finish(&call->of_function);
+    member_fold_finish(&call->others);
     *call = (struct tool_call){0};
 }
 
@@ -118,18 +102,27 @@ static struct tool_call *open_call(struct tool_call_fold *fold, json_int_t index
 
 /* ---- joining ---- */
 
-void tool_call_add_function(struct tool_call *call, const json_t *function, size_t *bytes)
+enum status tool_call_add_function(struct tool_call *call, const json_t *function, size_t *bytes)
 {
-    const json_t *arguments = json_object_get(function, "arguments");
-    tool_call_keep_first(&call->name, json_object_get(function, "name"), bytes);
-    if (json_is_string(arguments)) {
-        text_buffer_append(&call->arguments, json_string_value(arguments), json_string_length(arguments));
-        *bytes += json_written_size(json_string_value(arguments), json_string_length(arguments));
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)function, name, value) {
+        if (strcmp(name, "name") == 0) {
+            tool_call_keep_first(&call->name, value, bytes);
+        } else if (strcmp(name, "arguments") != 0) {
+            if (member_fold_add(&call->of_function, name, value, bytes) != STATUS_OK)
+                return STATUS_FAILED;
+        } else if (json_is_string(value)) {
+            text_buffer_append(&call->arguments, json_string_value(value), json_string_length(value));
+            *bytes += json_written_size(json_string_value(value), json_string_length(value));
+        }
     }
+    return STATUS_OK;
 }
 
-static void add_members(struct tool_call *call, json_t *delta, size_t *bytes)
+static enum status add_members(struct tool_call *call, json_t *delta, size_t *bytes)
 {
+    enum status status = STATUS_OK;
     const char *name;
     json_t *value;
     json_object_foreach(delta, name, value) {
@@ -138,10 +131,13 @@ static void add_members(struct tool_call *call, json_t *delta, size_t *bytes)
         else if (strcmp(name, "type") == 0)
             tool_call_keep_first(&call->type, value, bytes);
         else if (strcmp(name, "function") == 0)
-            tool_call_add_function(call, value, bytes);
-        else if (strcmp(name, "index") != 0 && !json_is_null(value))
-            tool_call_keep_last(&call->others, name, value, bytes);
+            status = tool_call_add_function(call, value, bytes);
+        else if (strcmp(name, "index") != 0)
+            status = member_fold_add(&call->others, name, value, bytes);
+        if (status != STATUS_OK)
+            break;
     }
+    return status;
 }
 
 enum status tool_call_fold_add(struct tool_call_fold *fold, const json_t *deltas, size_t *bytes)
@@ -157,12 +153,20 @@ enum status tool_call_fold_add(struct tool_call_fold *fold, const json_t *deltas
                 return STATUS_FAILED;
             call = open_call(fold, address.index);
         }
-        add_members(call, delta, bytes);
+        if (add_members(call, delta, bytes) != STATUS_OK)
+            return STATUS_FAILED;
     }
     return STATUS_OK;
 }
 
 /* ---- the whole ---- */
+
+static void add_others(json_t *whole, const struct member_fold *others)
+{
+    json_t *members = member_fold_json(others);
+    json_object_update(whole, members);
+    json_decref(members);
+}
 
 json_t *tool_call_function_json(const struct tool_call *call)
 {
@@ -170,6 +174,7 @@ json_t *tool_call_function_json(const struct tool_call *call)
     if (call->name != NULL)
         json_object_set_new(function, "name", json_string(call->name));
     json_object_set_new(function, "arguments", json_stringn(text_buffer_text(&call->arguments), call->arguments.size));
+    add_others(function, &call->of_function);
     return function;
 }
 
@@ -183,7 +188,7 @@ json_t *tool_call_fold_json(const struct tool_call_fold *fold)
             json_object_set_new(whole, "id", json_string(call->id));
         json_object_set_new(whole, "type", json_string(call->type != NULL ? call->type : "function"));
         json_object_set_new(whole, "function", tool_call_function_json(call));
-        json_object_update(whole, call->others);
+        add_others(whole, &call->others);
         json_array_append_new(calls, whole);
     }
     return calls;

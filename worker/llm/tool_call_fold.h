@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "llm/member_fold.h"
 #include "llm/text_buffer.h"
 
 #define TOOL_CALLS_MAX 512 /* in one answer: a stream that opens more is broken, and would make each search long */
@@ -22,7 +23,8 @@ struct tool_call {
     char *type;
     char *name;
     struct text_buffer arguments;
-    json_t *others; /* owned; NULL: none */
+    struct member_fold of_function; /* what else its `function` has */
+    struct member_fold others;      /* and the call itself */
 };
 
 struct tool_call_fold {
@@ -34,18 +36,16 @@ void tool_call_fold_finish(struct tool_call_fold *fold);
 void tool_call_finish(struct tool_call *call);
 
 /* Joins a delta's `tool_calls` (any JSON), and adds what is kept of it to *bytes. FAILED: more than
- * TOOL_CALLS_MAX. */
+ * TOOL_CALLS_MAX, or too many members. */
 enum status tool_call_fold_add(struct tool_call_fold *fold, const json_t *deltas, size_t *bytes) MUST_CHECK;
-/* Joins name and arguments of a `function` or `function_call` (any JSON). */
-void tool_call_add_function(struct tool_call *call, const json_t *function, size_t *bytes);
+/* Joins a `function` or `function_call` (any JSON). FAILED: too many members. */
+enum status tool_call_add_function(struct tool_call *call, const json_t *function, size_t *bytes) MUST_CHECK;
 
 /* Both are owned by the caller. */
 json_t *tool_call_fold_json(const struct tool_call_fold *fold); /* the message's `tool_calls` */
 json_t *tool_call_function_json(const struct tool_call *call);
 
-/* How single members are kept, here and in stream_fold: a copy of the first text that isn't empty; a member's last
- * value, in an object made at need. */
+/* Of what is said once, here and in stream_fold: a copy of the first text that isn't empty. */
 void tool_call_keep_first(char **kept, const json_t *value, size_t *bytes);
-void tool_call_keep_last(json_t **kept, const char *name, json_t *value, size_t *bytes);
 
 #endif

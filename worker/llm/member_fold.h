@@ -1,0 +1,43 @@
+/* Members of a streamed message that have no rule of their own (a reasoning of whatever name, signatures, custom calls), joined from
+ * their deltas. A part of stream_fold and tool_call_fold, and private to them.
+ *
+ * A provider may want back what came with tool calls, whatever its name, so nothing of it may be lost. The rule is that of OpenAI's
+ * own clients: a text goes on where it ended, an object is joined member by member; an array's element goes on the one with its
+ * `index`, and without an index is another. Of what names or seals a thing (`id`, `type`, `name`, a signature) and of numbers the
+ * last one counts. What is of another kind than what came before counts for nothing, as null does.
+ *
+ * Joined as it comes: text in pieces is copied once. Pure; one thread at a time. */
+#ifndef CHAT_LLM_MEMBER_FOLD_H
+#define CHAT_LLM_MEMBER_FOLD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "llm/text_buffer.h"
+
+#define MEMBER_FOLD_ITEMS_MAX 512 /* of one object or array: more would make each search long */
+
+enum member_kind { MEMBER_NOTHING, MEMBER_TEXT, MEMBER_SCALAR, MEMBER_OBJECT, MEMBER_ARRAY };
+
+/* All zero is nothing. */
+struct member_fold {
+    enum member_kind kind;
+    char *name;        /* owned; NULL: an element */
+    json_int_t index;  /* an element's; -1: none */
+    struct text_buffer text;
+    json_t *scalar;    /* owned */
+    struct member_fold *items; /* owned: members or elements, as they came first */
+    size_t count;
+};
+
+void member_fold_finish(struct member_fold *fold);
+
+/* Joins one member to an object (all zero: an empty one), and adds what is kept of it to *bytes. FAILED: more than
+ * MEMBER_FOLD_ITEMS_MAX in one place. */
+enum status member_fold_add(struct member_fold *object, const char *name, const json_t *value, size_t *bytes) MUST_CHECK;
+/* An object, owned by the caller; empty where nothing was joined. */
+json_t *member_fold_json(const struct member_fold *object);
+
+#endif
