@@ -30,6 +30,8 @@ BAD = {
     "a port file in no folder": ({"admin.port_file": "/nowhere/port"}, "admin.port_file"),
     "a crash file in no folder": ({"worker.crash_file": "/nowhere/crashes"}, "worker.crash_file"),
     "a folder for a crash file": ({"worker.crash_file": "/tmp"}, "worker.crash_file"),
+    "a folder for a port file": ({"admin.port_file": "/tmp"}, "admin.port_file"),
+    "a folder's name for a port file": ({"admin.port_file": "/tmp/"}, "admin.port_file"),
     "a producer's property": ({"kafka.max.in.flight": "100"}, "max.in.flight"),
     "a producer's property in transactions": ({"kafka.bootstrap.servers": "127.0.0.1:1", "worker.delivery": "exactly-once", "kafka.retries": "0"}, "retries"),
     "a consumer's property": ({"kafka.partition.assignment.strategy": "nope"}, "partition.assignment.strategy"),
@@ -61,6 +63,17 @@ def test_a_file_that_cannot_be_written_is_refused(stage):
         for arguments in (("--check-config",), ()):
             done = run(stage, {key: str(folder / "file")}, *arguments, prefix=prefix)
             assert done.returncode == 78 and key in done.stderr and "Permission denied" in done.stderr, done.stderr
+
+
+def test_what_is_there_and_no_file_stays(stage):
+    """A pipe stands for devices: a port file took the place of /dev/null, and a crash file was read for ever."""
+    pipe = stage.folder / "pipe"
+    os.mkfifo(pipe)
+    for key in ("worker.crash_file", "admin.port_file"):
+        for arguments in (("--check-config",), ()):
+            done = run(stage, {key: str(pipe)}, *arguments)
+            assert done.returncode == 78 and key in done.stderr and "no regular file" in done.stderr, done.stderr
+    assert pipe.is_fifo()
 
 
 def test_too_few_descriptors_are_refused(stage):

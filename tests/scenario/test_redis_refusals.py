@@ -105,3 +105,21 @@ def test_a_cancel_that_is_refused_is_told_again(stage, redis_io, words):
     assert place.redis.client.hget("chat:{s}:job:second", "state") == "cancelled"
     place.sim.signal(signal.SIGCONT)
     assert place.topics.replies(2)["first"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("key", ["chat:permit:{main}:requests", "chat:budget:{t}:*"])
+def test_a_key_of_many_jobs_that_holds_something_else_costs_none_of_them(stage, redis_io, key):
+    place = Place(stage, **{"worker.redis_io": redis_io, "provider.main.requests_per_minute": "100000000", "llm.tenant_tokens_per_day": "100000000"})
+    tenant = {"metadata": {"tenant": "t"}}
+    place.topics.send({"id": "first", "message": "hi", **tenant}, key="first")
+    place.topics.replies(1)
+    (key,) = wait_until(lambda: place.redis.client.keys(key.replace("{", "[{]").replace("}", "[}]")), "the key")
+    wait_until(lambda: place.worker.metric("jobs_alive") == 0, "the first settled")
+    place.redis.client.delete(key)
+    place.redis.client.rpush(key, "another program's")
+    for n in range(6):
+        place.topics.send({"id": f"j{n}", "message": "hi", **tenant}, key=f"j{n}")
+    place.worker.wait_event("job_waits", 6, code="redis_refused")
+    place.redis.client.delete(key)
+    assert {reply["status"] for reply in place.topics.replies(7).values()} == {"ok"}
+    assert place.sim.stats()["requests"] == 7 and place.topics.all(place.topics.dead) == []

@@ -18,11 +18,11 @@
 /* An unfinished record stays at least so long after its last begin or release. */
 #define UNFINISHED_KEEP_MS_MIN (24 * 3600 * INT64_C(1000))
 
-static const struct redis_script begin_script = {"begin", script_begin, script_begin_sha};
-static const struct redis_script finish_script = {"finish", script_finish, script_finish_sha};
-static const struct redis_script release_script = {"release", script_release, script_release_sha};
-static const struct redis_script cancel_script = {"cancel", script_cancel, script_cancel_sha};
-static const struct redis_script renew_script = {"renew", script_renew, script_renew_sha};
+static const struct redis_script begin_script = {"begin", script_begin, script_begin_sha, false};
+static const struct redis_script finish_script = {"finish", script_finish, script_finish_sha, false};
+static const struct redis_script release_script = {"release", script_release, script_release_sha, false};
+static const struct redis_script cancel_script = {"cancel", script_cancel, script_cancel_sha, false};
+static const struct redis_script renew_script = {"renew", script_renew, script_renew_sha, false};
 
 static const char *const end_state_names[] = {[END_OK] = "ok", [END_DEAD] = "dead", [END_CANCELLED] = "cancelled"};
 

@@ -8,8 +8,8 @@
 #define DAY_S 86400
 #define DAY_LAST 2932896 /* 9999-12-31 */
 
-static const struct redis_script take_script = {"budget_take", script_budget_take, script_budget_take_sha};
-static const struct redis_script settle_script = {"budget_settle", script_budget_settle, script_budget_settle_sha};
+static const struct redis_script take_script = {"budget_take", script_budget_take, script_budget_take_sha, true};
+static const struct redis_script settle_script = {"budget_settle", script_budget_settle, script_budget_settle_sha, false};
 
 /* What the callbacks of one call see. */
 struct batch {

@@ -3,8 +3,8 @@
 #include "redis/redis_script.h"
 #include "redis_scripts.h"
 
-static const struct redis_script take_script = {"permit_take", script_permit_take, script_permit_take_sha};
-static const struct redis_script settle_script = {"permit_settle", script_permit_settle, script_permit_settle_sha};
+static const struct redis_script take_script = {"permit_take", script_permit_take, script_permit_take_sha, true};
+static const struct redis_script settle_script = {"permit_settle", script_permit_settle, script_permit_settle_sha, false};
 
 /* What the callbacks of one call see. */
 struct batch {

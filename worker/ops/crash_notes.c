@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -180,7 +181,7 @@ static enum status refuse(const char *file, const char *why, struct error *err)
     return error_set(err, ERROR_PERMANENT, "crash_file", "worker.crash_file: %s %s", file, why);
 }
 
-#define OPEN_FLAGS (O_RDWR | O_APPEND | O_CLOEXEC)
+#define OPEN_FLAGS (O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK) /* a device must not hold it */
 
 enum status crash_notes_check(const char *file, struct error *err)
 {
@@ -193,8 +194,10 @@ enum status crash_notes_check(const char *file, struct error *err)
         fd = open(file, OPEN_FLAGS);
     if (fd < 0)
         return refuse(file, strerror(errno), err);
+    struct stat found;
+    bool is_file = fstat(fd, &found) == 0 && S_ISREG(found.st_mode); /* what a device or a pipe brings may have no end */
     close(fd);
-    return STATUS_OK;
+    return is_file ? STATUS_OK : refuse(file, "is no regular file", err);
 }
 
 enum status crash_notes_open(const char *file, struct crash_notes **ret, struct error *err)

@@ -237,6 +237,10 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
         if (reply->type == REDIS_REPLY_ERROR) {
             enum redis_error_kind kind = redis_error_kind(reply->str);
             (void)redis_error_set(own, address, calls->script->name, reply->str);
+            if (kind == REDIS_ERROR_DATA && calls->script->shared) {
+                own->class = ERROR_UNAVAILABLE;
+                snprintf(own->code, sizeof own->code, "%s", REDIS_CODE_REFUSED);
+            }
             if (kind == REDIS_ERROR_SCRIPT_LOST)
                 todo[(*ret_left)++] = todo[i];
             if (is_servers(kind)) {

@@ -40,6 +40,7 @@ struct redis_script {
     const char *name;
     const char *body;
     const char *sha;
+    bool shared; /* its keys are of many jobs: what they hold is no single job's fault, and the call is refused until that is mended */
 };
 
 struct redis_script_calls {
@@ -50,7 +51,7 @@ struct redis_script_calls {
     void *ops;
 };
 
-/* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what our keys hold (redis_error.h),
+/* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what a job's keys hold (redis_error.h),
  * UNAVAILABLE with code redis_refused for what Redis refused this call alone: try it again.
  * FAILED: an outage of the server or the connection, which is marked broken; *err is UNAVAILABLE. Calls that Redis refused
  * have their own error then, those whose answer was lost one with code redis_io: they may have run. */

@@ -214,7 +214,7 @@ Test(budget, a_key_that_is_something_else_is_an_error_and_nothing_is_reserved)
         fixture_do(spoil[i], fixture.prefix, name);
         struct budget_op op = {.tenant = "t", .limit_tokens = 100, .tokens = 1, .now_wall_ms = clock_wall_ms()};
         OK(budget_take(conn, fixture.prefix, &op, 1, &error));
-        cr_expect(!op.reserved && op.error.class == ERROR_PERMANENT, "row %zu", i);
+        cr_expect(!op.reserved && op.error.class == ERROR_UNAVAILABLE, "row %zu", i);
         cr_expect(strstr(op.error.message, i == 0 ? "WRONGTYPE" : "BUDGET"), "%s", op.error.message);
         struct budget_settle_op back = {.tenant = "t", .day = day, .tokens_reserved = 1};
         OK(budget_settle(conn, fixture.prefix, &back, 1, &error));

@@ -117,7 +117,7 @@ Test(permits, a_key_that_is_something_else_is_an_error_and_nothing_is_reserved)
         fixture_do(spoil[i / 2], fixture.prefix, limit[i % 2]);
         struct permit_op ops[] = {{.provider = "p", .limits = &slow, .tokens = 1}, {.provider = "other", .limits = &slow, .tokens = 1}};
         OK(permits_take(conn, fixture.prefix, ops, 2, &error));
-        cr_expect(ops[0].error.class == ERROR_PERMANENT && strcmp(ops[0].error.code, "redis_error") == 0);
+        cr_expect(ops[0].error.class == ERROR_UNAVAILABLE && strcmp(ops[0].error.code, "redis_refused") == 0);
         cr_expect(strstr(ops[0].error.message, i < 2 ? "WRONGTYPE" : "PERMIT"), "%s", ops[0].error.message);
         cr_expect(!ops[0].reserved && ops[1].error.class == ERROR_NONE, "the others of the pipeline are none the worse");
         struct permit_settle_op back = {.provider = "p", .limits = &slow, .tokens_reserved = 1};
