@@ -80,7 +80,7 @@ def test_a_cancelled_job_stops_the_model_too(stage, place, stream):
 
 def test_a_history_that_outgrew_the_context_is_cut_by_what_the_server_says(stage, model, place):
     """Its slots hold 2,048 tokens. The turns fit one by one, and not together."""
-    worker = stage.worker(stage.redis(), model, **place.settings, **{"provider.main.params": '{"max_tokens":8}'})
+    worker = stage.worker(stage.redis(), model, **place.settings, **{"provider.main.params": '{"max_tokens":8,"ignore_eos":true}'})
     for n in range(4):
         place.topics.send({"id": f"j{n}", "message": f"{n}: " + "one two three four " * 150}, key="s")
     replies = place.topics.replies(4)
