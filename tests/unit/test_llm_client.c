@@ -92,6 +92,7 @@ Test(llm_client, gives_up_at_the_attempts_timeout)
     begin(&w, stalls, "http");
     w.provider.attempt_timeout_ms = 1000;
     expect_failure(&w, 60000, ERROR_RETRIABLE, "timeout");
+    cr_expect_eq(w.failure.kind, FAILURE_TIMEOUT, "it was asked");
     expect_failure(&w, 0, ERROR_RETRIABLE, "timeout");
     end(&w);
 }
@@ -106,6 +107,7 @@ Test(llm_client, counts_no_attempt_when_nothing_was_sent)
     struct world w;
     begin(&w, says_nothing, "https"); /* the TLS handshake stalls */
     expect_failure(&w, 50, ERROR_UNAVAILABLE, "connection_failed");
+    cr_expect_eq(w.failure.kind, FAILURE_GONE);
     end(&w);
 }
 

@@ -141,6 +141,21 @@ Test(weather, when_it_opens_again_in_the_middle_of_recovery_probes_are_counted_a
     cr_assert_eq(weather_intake(weather, 1), INTAKE_ONE, "the only one was probed in vain");
 }
 
+Test(weather, while_redis_is_away_jobs_wait_but_for_a_probe, .init = setup, .fini = teardown)
+{
+    struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
+    opens(WEATHER_REDIS);
+    struct task *task = task_create(&record, partition);
+    cr_assert(dispatcher_add(dispatcher, task));
+    cr_expect_eq(weather_intake(weather, 1), INTAKE_CLOSED);
+    cr_expect(dispatcher_load(dispatcher).kept_waiting);
+    half_opens();
+    cr_expect_not(dispatcher_load(dispatcher).kept_waiting, "it is the probe");
+    cr_assert_eq(dispatcher_remove_waiting(dispatcher, NULL), task);
+    dispatcher_end(dispatcher, task, NULL);
+    task_unref(task);
+}
+
 /* There may be no second one for days. */
 Test(weather, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .init = setup, .fini = teardown)
 {
