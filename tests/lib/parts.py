@@ -27,6 +27,7 @@ from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("CHAT_BIN", ROOT / "build" / "bin"))
+SANITIZED = bool({"asan", "tsan"} & set(BIN.parts))  # programs that take several times the time and the memory
 LIMIT_S = float(os.environ.get("CHAT_TEST_LIMIT_S", "180"))
 
 
@@ -180,8 +181,9 @@ class NameService:
     def __init__(self, folder: Path, **names: str):
         """names: with _ for a dot; what each is, as the file of names says it."""
         self.file, self.names = folder / "names", {name.replace("_", "."): says for name, says in names.items()}
-        self.env = {"LD_PRELOAD": str(BIN / "test" / "name_service.so"), "CHAT_TEST_NAMES": str(self.file)}
-        if "asan" in str(BIN) or "tsan" in str(BIN):
+        preloaded = [os.environ.get("LD_PRELOAD", ""), str(BIN / "test" / "name_service.so")]
+        self.env = {"LD_PRELOAD": ":".join(filter(None, preloaded)), "CHAT_TEST_NAMES": str(self.file)}
+        if SANITIZED:
             self.env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         self.say()
 
