@@ -246,7 +246,7 @@ build() {
   local preset=$1 folder=$root/build lock log
   [ "$preset" = release ] || folder=$root/build/$preset
   mkdir -p "$folder"
-  exec {lock}>"$folder/.lock"
+  { exec {lock}>"$folder/.lock"; } 2>/dev/null || { say "$(id -un) can't write to $folder: build in a checkout of your own"; return 1; }
   flock "$lock"
   drop_foreign_build "$folder"
   log=$(mktemp)

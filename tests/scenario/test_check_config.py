@@ -40,6 +40,7 @@ BAD = {
     "a provider's port": ({"provider.main.url": "http://h:99999/v1"}, "provider main: url"),
     "a provider's placeholder": ({"provider.main.url": "http://h/{user}/v1"}, "provider.main.url"),
     "a provider beyond ASCII": ({"provider.main.url": "http://b\u00fccher/v1"}, "xn--"),
+    "a host that begins with a sign": ({"provider.main.url": "http://-h/v1"}, "provider main: url"),
     "a proxy of another kind": ({"provider.main.proxy": "socks4://p:1"}, "provider main: proxy"),
     "a context's port": ({"llm.contexts": "c", "context.c.url": "http://h:x/"}, "context c: url"),
     "a context's proxy": ({"llm.contexts": "c", "context.c.url": "http://h/", "context.c.proxy": "nonsense://"}, "context c: proxy"),

@@ -107,7 +107,7 @@ def test_of_two_families_the_one_that_answers_is_used(stage):
     assert reply["status"] == "ok" and reply["attempts"] == 1
 
 
-@pytest.mark.parametrize("name", ["model.test", "MODEL.Test", "model.test.", "xn--bcher-kva.test"])
+@pytest.mark.parametrize("name", ["model.test", "MODEL.Test", "model.test.", "xn--bcher-kva.test", "localhost.", "a.localhost."])
 def test_a_name_is_looked_up_by_us_alone_however_it_is_written(stage, name):
     plain = name.lower()
     redis, sim, names = stage.redis(), stage.simulator(), NameService(stage.folder, **{plain.replace(".", "_"): "127.0.0.1"})

@@ -51,6 +51,7 @@ Test(proxy, none_unless_the_setting_says_so_and_never_for_this_machine)
                 {"http://p:1", "http://[::ffff:127.0.0.1]/v1", "", NULL},
                 {"http://p:1", "http://LocalHost./v1", "", NULL},
                 {"http://p:1", "http://a.localhost/v1", "", NULL},
+                {"http://p:1", "http://127.0.0.1./v1", "", NULL},
                 {"http://p:1", "http://0.0.0.0:1/v1", "", NULL},
                 {"http://p:1", "http://localhost.example/v1", "", "http://p:1"},
                 {"http://p:1", "http://notlocalhost/v1", "", "http://p:1"},
@@ -108,6 +109,7 @@ Test(address, where_a_url_leads)
                 {"http://[2001:db8::1]:1/", "2001:db8::1", "1", true}, {"http://192.0.2.1", "192.0.2.1", "80", true},   {"http://localhost", "localhost", "80", true},
                 {"http://u:p@h/", "h", "80", false},         {"http://h:0x/", NULL, NULL, false},                        {"http://h:99999/", NULL, NULL, false},
                 {"http://", NULL, NULL, false},              {"http://h h/", NULL, NULL, false},                         {"nothing", NULL, NULL, false},
+                {"http://localhost./", "localhost.", "80", false}, {"http://-h/", NULL, NULL, false}, {"http://+h/", NULL, NULL, false},
                 {"http://H.Example:80/P", "h.example", "80", false}, {"http://b\xc3\xbc" "cher.example/", NULL, NULL, false}, {"http://xn--bcher-kva.example/", "xn--bcher-kva.example", "80", false}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct http_address got = {0};

@@ -42,12 +42,11 @@ static bool make_plain(char *host)
     return true;
 }
 
-/* "localhost" and what ends in ".localhost" (RFC 6761), with or without the last dot. */
+/* "localhost" and what ends in ".localhost" (RFC 6761). */
 static bool names_localhost(const char *host)
 {
     static const char name[] = "localhost";
     size_t size = strlen(host), own = sizeof name - 1;
-    size -= size > 0 && host[size - 1] == '.';
     return size >= own && strncasecmp(host + size - own, name, own) == 0 && (size == own || host[size - own - 1] == '.');
 }
 
@@ -56,28 +55,40 @@ static bool is_loopback_v4(uint32_t address) /* in the host's byte order; 0.0.0.
     return address >> 24 == 127 || address == 0;
 }
 
-static void judge(struct http_address *address)
+/* An address in numbers, short forms too (127.1): *ret_loopback. False: it is none. */
+static bool is_number(const char *host, bool *ret_loopback)
 {
     struct in_addr v4;
     struct in6_addr v6;
     char plain[INET6_ADDRSTRLEN + 1];
-    size_t size = strcspn(address->host, "%"); /* a scope */
-    bool fits = size < sizeof plain;
-    if (fits) {
-        memcpy(plain, address->host, size);
-        plain[size] = '\0';
+    size_t size = strcspn(host, "%"); /* a scope */
+    if (inet_aton(host, &v4) != 0) {
+        *ret_loopback = is_loopback_v4(ntohl(v4.s_addr));
+        return true;
     }
-    if (inet_aton(address->host, &v4) != 0) { /* short forms too: 127.1 */
-        address->is_literal = true;
-        address->is_loopback = is_loopback_v4(ntohl(v4.s_addr));
-    } else if (fits && inet_pton(AF_INET6, plain, &v6) == 1) {
-        uint32_t last;
-        memcpy(&last, v6.s6_addr + 12, sizeof last);
-        address->is_literal = true;
-        address->is_loopback = IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_UNSPECIFIED(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && is_loopback_v4(ntohl(last)));
-    } else {
-        address->is_literal = address->is_loopback = names_localhost(address->host);
-    }
+    if (size >= sizeof plain)
+        return false;
+    memcpy(plain, host, size);
+    plain[size] = '\0';
+    if (inet_pton(AF_INET6, plain, &v6) != 1)
+        return false;
+    uint32_t last;
+    memcpy(&last, v6.s6_addr + 12, sizeof last);
+    *ret_loopback = IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_UNSPECIFIED(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && is_loopback_v4(ntohl(last)));
+    return true;
+}
+
+/* libcurl has the address of localhost itself, but not of one with a last dot, which it would look up for each call. */
+static void judge(struct http_address *address)
+{
+    AUTO_FREE char *host = xstrdup(address->host);
+    size_t size = strlen(host);
+    bool dotted = host[size - 1] == '.';
+    host[size - dotted] = '\0';
+    bool known = is_number(host, &address->is_loopback);
+    if (!known)
+        known = address->is_loopback = names_localhost(host);
+    address->is_literal = known && !dotted;
 }
 
 enum status http_address_parse(const char *url, struct http_address *ret, struct error *err)
@@ -98,12 +109,14 @@ enum status http_address_parse(const char *url, struct http_address *ret, struct
     }
     curl_url_cleanup(parsed);
     if (code == CURLUE_OK && ret->scheme != NULL && ret->host != NULL && ret->host[0] != '\0') {
-        if (make_plain(ret->host)) {
+        /* To libcurl, which is told the addresses, such a sign in front is a word about them. */
+        bool begins_well = ret->host[0] != '-' && ret->host[0] != '+', plain = make_plain(ret->host);
+        if (begins_well && plain) {
             judge(ret);
             return STATUS_OK;
         }
         http_address_finish(ret);
-        return error_set(err, ERROR_PERMANENT, "bad_url", "names a host beyond ASCII: write it as xn--...");
+        return error_set(err, ERROR_PERMANENT, "bad_url", begins_well ? "names a host beyond ASCII: write it as xn--..." : "names a host that begins with - or +");
     }
     http_address_finish(ret);
     return error_set(err, ERROR_PERMANENT, "bad_url", "is no address that can be asked: %s", code != CURLUE_OK ? curl_url_strerror(code) : "the host is missing");

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "redis_fixture.h"
 
 TestSuite(session_store, .init = fixture_start, .fini = fixture_stop, .timeout = 60);
@@ -146,6 +148,27 @@ Test(session_store, begin_brings_the_newest_turns_that_fit)
             cr_expect_str_eq(op.turns[t], turns[3 - op.turn_count + t]);
         begin_op_finish(&op);
     }
+    fixture_give(conn);
+}
+
+/* 64 MB that somebody else has put there: the script's own memory tells what it has read. */
+Test(session_store, begin_reads_no_more_of_a_history_than_it_brings)
+{
+    struct session_store_conf conf = fixture_conf("one", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    AUTO_FREE char *turn = xcalloc(1, 1000001);
+    memset(turn, 'x', 1000000);
+    for (size_t i = 0; i < 64; i++)
+        fixture_do("RPUSH %s:{s}:history %s", fixture.prefix, turn);
+    fixture_do("RPUSH %s:{s}:history last", fixture.prefix);
+    conf.history_bytes_max = 1000;
+    struct begin_op op = begin(conn, &conf, "s", "a");
+    cr_assert(op.state == BEGIN_RUN && op.turn_count == 1);
+    cr_expect_str_eq(op.turns[0], "last");
+    const char *lua = strstr(fixture_do("INFO memory")->str, "\nused_memory_lua:");
+    cr_assert(lua != NULL);
+    cr_expect_lt(atoll(lua + sizeof "\nused_memory_lua:" - 1), 16 * 1000000);
+    begin_op_finish(&op);
     fixture_give(conn);
 }
 

@@ -55,33 +55,32 @@ end
 -- Reads come before writes: a key of the wrong type must not leave a claim behind.
 local turns = {}
 if KEYS[2] then
-  turns = redis.call('LRANGE', KEYS[2], 0, -1)
-  if redis.call('SISMEMBER', KEYS[3], id) == 1 then
-    -- Asked again after its turn was applied: what it sees ends before its own turn. When that was
-    -- trimmed away, all that is left came later.
-    local before = {}
-    local found = false
-    for i, turn in ipairs(turns) do
-      local ok, decoded = pcall(cjson.decode, turn)
-      if ok and type(decoded) == 'table' and decoded.job == id then
-        found = true
-        break
+  -- Asked again after its turn was applied: what it sees ends before its own turn. When that was
+  -- trimmed away, all that is left came later.
+  local beyond_own = redis.call('SISMEMBER', KEYS[3], id) == 0
+  -- The newest that fit, whole: what the caller holds for each job has a bound. Read from the end, twice as many
+  -- each time: little is read that isn't sent, however much somebody has put there.
+  local room, back, last, count, full = tonumber(ARGV[12]), {}, -1, 1, false
+  repeat
+    local some = redis.call('LRANGE', KEYS[2], last - count + 1, last)
+    for i = #some, 1, -1 do
+      if not beyond_own then
+        local ok, decoded = pcall(cjson.decode, some[i])
+        beyond_own = ok and type(decoded) == 'table' and decoded.job == id
+      else
+        full = full or #some[i] > room
+        if not full then
+          back[#back + 1] = some[i]
+          room = room - math.max(#some[i], 1)
+        end
       end
-      before[i] = turn
     end
-    turns = found and before or {}
+    full = full or #some < count
+    last, count = last - count, count * 2
+  until full
+  for i = #back, 1, -1 do
+    turns[#turns + 1] = back[i]
   end
-  -- The newest that fit, whole: what the caller holds for each job has a bound.
-  local room, first = tonumber(ARGV[12]), #turns + 1
-  while first > 1 and #turns[first - 1] <= room do
-    first = first - 1
-    room = room - #turns[first]
-  end
-  local newest = {}
-  for i = first, #turns do
-    newest[#newest + 1] = turns[i]
-  end
-  turns = newest
 end
 
 local lease_until_ms = string.format('%.0f', now + lease_ms)
