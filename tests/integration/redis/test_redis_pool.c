@@ -109,24 +109,34 @@ Test(redis_pool, killed_midway_fails_and_is_made_anew)
     fixture_give(conn);
 }
 
+/* Whether it comes before the connection is asked for again, or after. */
 Test(redis_pool, a_late_answer_meets_nobody)
 {
-    struct redis_pool *pool = pool_with("", 1, 50);
-    struct redis_conn *conn;
-    cr_assert(redis_pool_take(pool, &conn, &error) == STATUS_OK);
-    begin_one(conn, STATUS_OK); /* loads the script */
-    fixture_do("CLIENT PAUSE 60000 WRITE"); /* scripts count as writes */
-    begin_one(conn, STATUS_FAILED); /* timed out: its answer is still to come */
-    redis_pool_give(pool, &conn, false); /* even if the giver forgot */
-    /* The answer comes now, to the closed connection. */
-    fixture_do("CLIENT UNPAUSE");
-    cr_assert(redis_pool_take(pool, &conn, &error) == STATUS_OK, "%s", error.message);
-    redisReply *reply = redisCommand(conn->context, "ECHO mine");
-    cr_assert(reply && reply->type == REDIS_REPLY_STRING);
-    cr_expect_str_eq(reply->str, "mine");
-    freeReplyObject(reply);
-    redis_pool_give(pool, &conn, false);
-    redis_pool_destroy(pool);
+    for (int before = 0; before < 2; before++) {
+        struct redis_pool *pool = pool_with("", 1, 50);
+        struct redis_conn *conn;
+        cr_assert(redis_pool_take(pool, &conn, &error) == STATUS_OK);
+        begin_one(conn, STATUS_OK); /* loads the script */
+        fixture_do("CLIENT PAUSE 60000 WRITE"); /* scripts count as writes */
+        begin_one(conn, STATUS_FAILED); /* timed out: its answer is still to come */
+        redis_pool_give(pool, &conn, false); /* even if the giver forgot */
+        if (before)
+            fixture_do("CLIENT UNPAUSE");
+        cr_assert(redis_pool_take(pool, &conn, &error) == STATUS_OK, "%s", error.message);
+        cr_assert_eq(redisAppendCommand(conn->context, "ECHO mine"), REDIS_OK);
+        int written = 0;
+        cr_assert_eq(redisBufferWrite(conn->context, &written), REDIS_OK);
+        if (!before)
+            fixture_do("CLIENT UNPAUSE");
+        void *got = NULL;
+        cr_assert_eq(redisGetReply(conn->context, &got), REDIS_OK, "%s", conn->context->errstr);
+        redisReply *reply = got;
+        cr_assert(reply && reply->type == REDIS_REPLY_STRING);
+        cr_expect_str_eq(reply->str, "mine");
+        freeReplyObject(reply);
+        redis_pool_give(pool, &conn, false);
+        redis_pool_destroy(pool);
+    }
 }
 
 Test(redis_pool, outages_are_no_job_failure)
