@@ -1,4 +1,5 @@
-"""A Redis before a Redis: it passes everything on, but for the scripts that it is told to refuse, in whatever words."""
+"""A Redis before a Redis: it passes everything on, but for the scripts that it is told to refuse, in whatever words, and for
+answers that it is told to hold back."""
 import hashlib
 import socket
 import threading
@@ -16,6 +17,7 @@ class Front:
         self.url = f"unix://{self.socket}"
         self.lock = threading.Lock()
         self.sha, self.words, self.only, self.refused = None, "", b"", 0
+        self.owed = 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.socket))
         self.listener.listen(64)
@@ -25,6 +27,11 @@ class Front:
         """From now on, instead of running it, where a key has `only` in it; None: nothing is refused."""
         with self.lock:
             self.sha, self.words, self.only = script and SCRIPTS[script], text, only.encode()
+
+    def owe(self, count: int) -> None:
+        """The next so many answers come together with the one to their connection's next command, if there is one."""
+        with self.lock:
+            self.owed += count
 
     def text(self) -> str:
         return f"{self.refused} calls refused"
@@ -47,17 +54,26 @@ class Front:
             self.refused += 1
             return b"-" + self.words.encode() + b"\r\n"
 
+    def _owes(self) -> bool:
+        with self.lock:
+            owes = self.owed > 0
+            self.owed -= owes
+            return owes
+
     def _serve(self, client) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
             server.connect(self.behind)
-            commands, replies = client.makefile("rb"), server.makefile("rb")
+            commands, replies, held = client.makefile("rb"), server.makefile("rb"), b""
             try:
                 while raw := self._value(commands):
                     answer = self._answer(self._words(raw))
                     if answer is None:
                         server.sendall(raw)
                         answer = self._value(replies)
-                    client.sendall(answer)
+                    held += answer
+                    if not self._owes():
+                        client.sendall(held)
+                        held = b""
             except OSError:
                 pass
 

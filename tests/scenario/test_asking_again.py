@@ -3,7 +3,7 @@ scenario shows (docs/llm.md lists all)."""
 import time
 
 import pytest
-from parts import Topics
+from parts import Topics, wait_until
 
 
 class Place:
@@ -90,3 +90,20 @@ def test_way_14_an_answer_of_redis_that_comes_late_answers_nobody_else(stage, re
             content = replies[f"j{session}-{turn}"]["message"]["content"]
             assert content == f"echo: question {turn} of {session} [messages={2 * turn + 1}]"
     assert place.worker.metric("redis_failures_total") > 0, "some were late"
+
+
+def test_way_14_an_answer_that_is_still_owed_answers_nobody_else(stage, redis_io):
+    """It comes with the answer to whatever is asked next on its connection: so nothing may be."""
+    redis, sim = stage.redis(), stage.simulator()
+    front = stage.redis_front(redis)
+    worker = stage.worker(front, sim, **{"worker.redis_io": redis_io, "redis.timeout_ms": "300", "retry.backoff_ms": "20", "retry.backoff_max_ms": "50", "worker.threads": "4"})
+    topics, sessions, turns = Topics(worker.bootstrap), 4, 5
+    for turn in range(turns):
+        for session in range(sessions):
+            topics.send({"id": f"j{session}-{turn}", "message": f"question {turn} of {session}"}, key=f"s{session}")
+        front.owe(3)
+        wait_until(lambda: front.owed == 0, "answers that are held back")
+    replies = topics.replies(sessions * turns)
+    said = {job: reply["message"]["content"] for job, reply in replies.items()}
+    assert said == {f"j{session}-{turn}": f"echo: question {turn} of {session} [messages={2 * turn + 1}]" for session in range(sessions) for turn in range(turns)}
+    assert worker.metric("redis_failures_total") > 0
