@@ -103,12 +103,17 @@ class Redis(Process):
         self.url = f"unix://{self.socket}"
         self.socket.unlink(missing_ok=True)
         super().__init__("redis", folder, [server, "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder, *options])
-        wait_until(self.accepts, "redis-server's socket")
+        wait_until(self.answers, "redis-server's answer")
         self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
-    def accepts(self) -> bool:
+    def answers(self) -> bool:
+        """Whatever it says: it listens before it has looked for its data."""
         with socket.socket(socket.AF_UNIX) as s:
-            return s.connect_ex(str(self.socket)) == 0
+            if s.connect_ex(str(self.socket)) != 0:
+                return False
+            s.settimeout(LIMIT_S)
+            s.sendall(b"PING\r\n")
+            return not (s.recv(100) or b"-LOADING").startswith(b"-LOADING")
 
 
 class RedisTls(Process):
