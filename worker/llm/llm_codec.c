@@ -177,7 +177,7 @@ struct provider_error {
     const char *type;
     const char *message;
     const char *param; /* the request's member that it is about */
-    const char *body; /* in the place of a message that isn't where others have theirs; NULL: not needed */
+    const char *body; /* as it came, its beginning; NULL: none */
     int status; /* an integer code between 400 and 599, else 0 */
     int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
@@ -297,7 +297,7 @@ static bool is_identifier(const char *word)
 
 static enum failure_kind kind_of(int status, const struct provider_error *said)
 {
-    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body};
+    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body, .body = said->body};
     return failure_kind_of_refusal(status, &words);
 }
 
@@ -335,7 +335,7 @@ void llm_error_classify(int http_status, const char *body, size_t size, struct l
     AUTO_FREE char *text = NULL;
     struct provider_error said;
     read_error(root, &said);
-    if (said.message == NULL && size > 0)
+    if (size > 0)
         said.body = text = xmemdup0(body, size < WORDS_BYTES_MAX ? size : WORDS_BYTES_MAX);
     classify(http_status, &said, failure, err);
 }
