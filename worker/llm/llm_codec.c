@@ -219,8 +219,12 @@ static void read_error(const json_t *root, struct provider_error *ret)
     }
     if (ret->type == NULL)
         ret->type = text_at(root, "error_type");
-    if (ret->param == NULL) /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
-        ret->param = json_string_value(json_array_get(json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc"), 1));
+    /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
+    const json_t *place = json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc");
+    for (size_t i = 0; ret->param == NULL && i < 2; i++) {
+        const char *name = json_string_value(json_array_get(place, i));
+        ret->param = name != NULL && strcmp(name, "body") != 0 ? name : NULL;
+    }
 }
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -262,17 +266,33 @@ static bool is_context_overflow(int status, const struct provider_error *said)
     return false;
 }
 
+/* "messages", "messages.[2].content", "body.messages[1]", "$.contents[0].parts", "input" */
+static bool names_conversation(const char *path)
+{
+    static const char *const names[] = {"messages", "message", "contents", "content", "input", "inputs", "prompt", "conversation", "history", NULL};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    while (*path != '\0') {
+        size_t length = strspn(path, letters);
+        for (const char *const *name = names; *name != NULL; name++)
+            if (strlen(*name) == length && strncmp(path, *name, length) == 0)
+                return true;
+        path += length;
+        path += strcspn(path, letters);
+    }
+    return false;
+}
+
 /* Of a refusal of the request: does it name neither another member than its messages, nor a reason? Messages of the history may be
  * at fault, or anything else. */
 static bool is_unexplained(int status, const struct provider_error *said)
 {
     static const char *const words[] = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "missing_required_parameter", NULL};
-    static const char messages[] = "messages";
     if (status != 400 && status != 422)
         return false;
     if (said->param != NULL)
-        return strncmp(said->param, messages, sizeof messages - 1) == 0;
-    return !is_one_of(said->code, words) && !is_one_of(said->type, words);
+        return names_conversation(said->param);
+    bool explained = is_one_of(said->code, words) || is_one_of(said->type, words);
+    return !explained || (said->message != NULL && strstr(said->message, "messages") != NULL); /* of a member of theirs */
 }
 
 static const char *remedy(int status)
