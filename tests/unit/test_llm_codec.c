@@ -466,6 +466,28 @@ static const struct {
     {500, "{\"error\":{\"message\":\"maximum context length\"}}", ERROR_RETRIABLE, "http_500", 0},
 };
 
+Test(refusal, is_unexplained_unless_it_names_something_else_than_the_conversation)
+{
+    static const char *const unexplained[] = {
+        "", "no", "5", "[]", "{\"detail\":{\"error\":{\"message\":\"no\"}}}", "[{\"error\":{\"status\":\"INVALID_ARGUMENT\"}}]", "{\"error\":{\"param\":[\"x\"]}}",
+        "{\"error\":{\"param\":\"messages.[2].content\"}}", "{\"error\":{\"param\":\"body.messages[1]\"}}", "{\"error\":{\"param\":\"$.messages[0].content\"}}",
+        "{\"error\":{\"param\":\"contents[1].parts\"}}", "{\"error\":{\"param\":\"input\"}}", "{\"error\":{\"param\":\"prompt\"}}",
+        "{\"error\":{\"code\":\"missing_required_parameter\",\"message\":\"messages.1.content: field required\"}}",
+        "{\"detail\":[{\"loc\":[\"messages\",1,\"content\"]}]}", "{\"detail\":[{\"loc\":[\"body\",\"messages\",1]}]}"};
+    static const char *const explained[] = {
+        "{\"error\":{\"param\":\"temperature\"}}", "{\"error\":{\"param\":\"max_input_tokens\"}}", "{\"error\":{\"param\":\"prompt_cache_key\"}}",
+        "{\"error\":{\"code\":\"unsupported_parameter\",\"message\":\"'max_tokens' isn't supported with this model\"}}",
+        "{\"detail\":[{\"loc\":[\"body\",\"temperature\"]}]}", "{\"detail\":[{\"loc\":[\"temperature\"]}]}"};
+    for (size_t i = 0; i < sizeof unexplained / sizeof *unexplained + sizeof explained / sizeof *explained; i++) {
+        bool is = i < sizeof unexplained / sizeof *unexplained;
+        const char *body = is ? unexplained[i] : explained[i - sizeof unexplained / sizeof *unexplained];
+        struct llm_failure failure = {0};
+        struct error err = {0};
+        llm_error_classify(400, body, strlen(body), &failure, &err);
+        cr_expect_eq(failure.unexplained, is, "%s", body);
+    }
+}
+
 Test(refusal, is_classed_by_status_and_code)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {

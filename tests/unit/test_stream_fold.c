@@ -324,7 +324,7 @@ Test(stream_fold, an_error_ends_it_wherever_it_stands)
         {"{\"error\":{\"code\":\"rate_limit_exceeded\"}}", ERROR_RETRIABLE, "rate_limit_exceeded", 0, 0},
         {"{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"secret\"}}", ERROR_PERMANENT, "insufficient_quota", 0, 1},
         {"{\"error\":{\"code\":503,\"type\":\"unavailable_error\"}}", ERROR_UNAVAILABLE, "unavailable_error", 0, 0},
-        {"{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\",\"n_ctx\":1}}", ERROR_PERMANENT, "context_length_exceeded", 1, 0},
+        {"{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\",\"n_ctx\":1,\"n_prompt_tokens\":2}}", ERROR_PERMANENT, "context_length_exceeded", 1, 0},
         {"{\"error\":\"secret\",\"error_type\":\"generation\"}", ERROR_RETRIABLE, "generation", 0, 0},
         {"[{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\"}}]", ERROR_RETRIABLE, "RESOURCE_EXHAUSTED", 0, 0},
         {"{\"object\":\"error\",\"message\":\"secret\",\"type\":\"BadRequestError\",\"code\":400}", ERROR_PERMANENT, "BadRequestError", 0, 0},
@@ -338,6 +338,8 @@ Test(stream_fold, an_error_ends_it_wherever_it_stands)
             expect_failure(got, rows[i].class, rows[i].code, stream);
             cr_expect_eq(got->failure.context_overflow, rows[i].overflow, "%s", stream);
             cr_expect_eq(got->failure.billing, rows[i].billing, "%s", stream);
+            cr_expect_eq(got->failure.n_ctx, rows[i].overflow ? 1 : 0, "by it the repeat is shortened: %s", stream);
+            cr_expect_eq(got->failure.n_prompt, rows[i].overflow ? 2 : 0, "%s", stream);
             cr_expect_str_eq(got->text, b > 0 ? "a|b|" : "", "what came before was heard, what came later wasn't");
         }
         /* As the same error in a whole body is classed. */

@@ -65,11 +65,53 @@ static const char *const content_phrases[] = {"flagged",
                                               "unsafe content",
                                               "harmful content",
                                               "considered high risk",
+                                              "content guidelines",
+                                              "disallowed content",
+                                              "\u654f\u611f",       /* Chinese: sensitive */
+                                              "\u8fdd\u89c4",       /* against the rules */
+                                              "\u4e0d\u5b89\u5168", /* unsafe */
                                               NULL};
-/* Of a 403 alone: a 400 may be about a parameter of this name. */
-static const char *const moderation_phrases[] = {"moderation", "moderated", NULL};
+/* Of a 403 alone, where the other thing that it can be about is a key: a 400 may be about a parameter of this name. Stems, and those of
+ * other languages, since gateways answer in their operator's. */
+static const char *const moderation_phrases[] = {"moderat",
+                                                 "modere",
+                                                 "moderier",
+                                                 "mod\u00e9r",
+                                                 "moderaci",
+                                                 "moderaz",
+                                                 "guardrail",
+                                                 "terms of service",
+                                                 "terms of use",
+                                                 "acceptable use",
+                                                 "hate speech",
+                                                 "self-harm",
+                                                 "violence",
+                                                 "sexual",
+                                                 "offensive",
+                                                 "inappropriate",
+                                                 "disallowed",
+                                                 "harmful",
+                                                 "unsafe",
+                                                 "Inhalt",
+                                                 "anst\u00f6\u00dfig",
+                                                 "unangemessen",
+                                                 "markiert",
+                                                 "contenu",
+                                                 "contenido",
+                                                 "contenut",
+                                                 "conte\u00fado",
+                                                 "inappropri",
+                                                 "inapropi",
+                                                 "\u5ba1\u6838",                   /* Chinese: moderation */
+                                                 "\u8fdd\u7981",                   /* forbidden */
+                                                 "\u4e0d\u5f53",                   /* improper */
+                                                 "\u4e0d\u9069\u5207",             /* Japanese: inappropriate */
+                                                 "\u043e\u0434\u0435\u0440\u0430\u0446", /* Russian: moderation, without its capital */
+                                                 NULL};
+/* Members of a 403's body that say what was found in the request. */
+static const char *const relayed_phrases[] = {"flagged_input", "content_filter_result", "ResponsibleAIPolicyViolation", "moderation_result", NULL};
 /* Who is flagged then isn't the prompt; and a page in HTML is a gateway's. */
-static const char *const not_the_content[] = {"account", "organization", "organisation", "api key", "api_key", "apikey", "ip address", "your ip", "<html", "<!doctype", NULL};
+static const char *const not_the_content[] = {"account", "organization", "organisation", "api key", "api_key", "apikey", "ip address", "your ip", "Konto", "Zugriff", "acc\u00e8s", "acceso", "\u6743\u9650", "<html", "<!doctype", NULL};
 
 static const char *const access_codes[] = {"invalid_api_key",     "API_KEY_INVALID",   "authentication_error", "UNAUTHENTICATED",
                                            "permission_error",    "PERMISSION_DENIED", "permission_denied",    "unsupported_country_region_territory",
@@ -88,6 +130,9 @@ static bool is_about_content(int status, const struct refusal_words *words)
         return true;
     bool may_be = status == 400 || status == 403 || status == 406 || status == 409 || status == 422 || status == 451;
     bool is = has_one_of(words->message, content_phrases) || (status == 403 && has_one_of(words->message, moderation_phrases));
+    /* Gateways pass on what another has said, with words of their own for its message. */
+    if (status == 403 && !is && has_one_of(words->body, relayed_phrases))
+        return true;
     return may_be && is && !has_one_of(words->message, not_the_content);
 }
 

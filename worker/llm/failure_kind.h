@@ -37,6 +37,7 @@ enum failure_kind {
 /* What a refusal says of itself, in words: those of its body, each NULL where there is none. */
 struct refusal_words {
     const char *code, *type, *message;
+    const char *body; /* its beginning, as it came */
 };
 
 /* A refusal of this status (from 300, or what an error inside a 200 stands for). Words go before the status: a 403 may be about a

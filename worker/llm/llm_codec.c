@@ -177,7 +177,7 @@ struct provider_error {
     const char *type;
     const char *message;
     const char *param; /* the request's member that it is about */
-    const char *body; /* in the place of a message that isn't where others have theirs; NULL: not needed */
+    const char *body; /* as it came, its beginning; NULL: none */
     int status; /* an integer code between 400 and 599, else 0 */
     int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
 };
@@ -219,8 +219,12 @@ static void read_error(const json_t *root, struct provider_error *ret)
     }
     if (ret->type == NULL)
         ret->type = text_at(root, "error_type");
-    if (ret->param == NULL) /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
-        ret->param = json_string_value(json_array_get(json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc"), 1));
+    /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
+    const json_t *place = json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc");
+    for (size_t i = 0; ret->param == NULL && i < 2; i++) {
+        const char *name = json_string_value(json_array_get(place, i));
+        ret->param = name != NULL && strcmp(name, "body") != 0 ? name : NULL;
+    }
 }
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -262,17 +266,33 @@ static bool is_context_overflow(int status, const struct provider_error *said)
     return false;
 }
 
+/* "messages", "messages.[2].content", "body.messages[1]", "$.contents[0].parts", "input" */
+static bool names_conversation(const char *path)
+{
+    static const char *const names[] = {"messages", "message", "contents", "content", "input", "inputs", "prompt", "conversation", "history", NULL};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    while (*path != '\0') {
+        size_t length = strspn(path, letters);
+        for (const char *const *name = names; *name != NULL; name++)
+            if (strlen(*name) == length && strncmp(path, *name, length) == 0)
+                return true;
+        path += length;
+        path += strcspn(path, letters);
+    }
+    return false;
+}
+
 /* Of a refusal of the request: does it name neither another member than its messages, nor a reason? Messages of the history may be
  * at fault, or anything else. */
 static bool is_unexplained(int status, const struct provider_error *said)
 {
     static const char *const words[] = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "missing_required_parameter", NULL};
-    static const char messages[] = "messages";
     if (status != 400 && status != 422)
         return false;
     if (said->param != NULL)
-        return strncmp(said->param, messages, sizeof messages - 1) == 0;
-    return !is_one_of(said->code, words) && !is_one_of(said->type, words);
+        return names_conversation(said->param);
+    bool explained = is_one_of(said->code, words) || is_one_of(said->type, words);
+    return !explained || (said->message != NULL && strstr(said->message, "messages") != NULL); /* of a member of theirs */
 }
 
 static const char *remedy(int status)
@@ -297,7 +317,7 @@ static bool is_identifier(const char *word)
 
 static enum failure_kind kind_of(int status, const struct provider_error *said)
 {
-    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body};
+    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body, .body = said->body};
     return failure_kind_of_refusal(status, &words);
 }
 
@@ -335,7 +355,7 @@ void llm_error_classify(int http_status, const char *body, size_t size, struct l
     AUTO_FREE char *text = NULL;
     struct provider_error said;
     read_error(root, &said);
-    if (said.message == NULL && size > 0)
+    if (size > 0)
         said.body = text = xmemdup0(body, size < WORDS_BYTES_MAX ? size : WORDS_BYTES_MAX);
     classify(http_status, &said, failure, err);
 }

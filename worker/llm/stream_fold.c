@@ -255,6 +255,8 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
     if (failure != NULL) {
         failure->kind = fold->failure.kind;
         failure->context_overflow = fold->failure.context_overflow;
+        failure->n_ctx = fold->failure.n_ctx;
+        failure->n_prompt = fold->failure.n_prompt;
         failure->billing = fold->failure.billing;
         failure->unexplained = fold->failure.unexplained;
     }

@@ -54,7 +54,7 @@ struct stream_fold {
     bool done;     /* `[DONE]` */
     bool failed;
     struct error why;           /* valid when failed, as failure */
-    struct llm_failure failure; /* kind, context_overflow and billing */
+    struct llm_failure failure; /* what an error in the stream says of itself */
 
     char *role; /* owned, as all that follows; NULL: not said */
     char *finish_reason;
@@ -89,7 +89,7 @@ void stream_fold_news(struct stream_fold *fold, struct stream_news *ret);
  *              without an answer)
  *   permanent  response_too_large
  *   what an error in the stream says, as llm_error_in_200 classes it
- * Sets failure's context_overflow and billing (failure may be NULL) where the stream itself had failed. */
+ * Sets what failure says of the kind (failure may be NULL) where the stream itself had failed. */
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err) MUST_CHECK;
 
