@@ -84,6 +84,21 @@ def test_whoever_does_not_read_does_not_keep_its_place(stage):
         client.close()
 
 
+def test_whoever_floods_is_cut_before_its_time(stage):
+    """What comes behind a request isn't read for long: it would keep a processor busy."""
+    worker = stage.worker(stage.redis(), stage.simulator())
+    sent = 0
+    with connect(worker) as client:
+        client.sendall(b"POST /metrics HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while sent < 100_000_000:
+                sent += client.send(b"x" * 65536)
+        except OSError:
+            pass
+    assert sent < 50_000_000, "beside what the kernel holds"
+    assert worker.get("/healthz") == (200, "ok\n")
+
+
 def test_without_descriptors_it_tries_now_and_then_and_comes_back(stage):
     worker = stage.worker(stage.redis(), stage.simulator())
     soft, hard = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)

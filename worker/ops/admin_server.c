@@ -26,6 +26,7 @@
 #include "ops/metrics.h"
 
 #define HEAD_BYTES_MAX 8192
+#define AFTER_BYTES_MAX (1024 * 1024) /* whoever floods costs a processor: more than a request's body it isn't */
 #define BACKLOG 128
 #define PAUSE_MS 100 /* after an accept that failed for want of descriptors: the socket stays readable, and would be tried for ever */
 
@@ -37,6 +38,7 @@ struct visit {
     evutil_socket_t fd;
     struct event *patience;
     bool answered;
+    size_t unread; /* bytes that came behind the request */
     bool heard_all; /* the other side has ended; what we say may still go out */
 };
 
@@ -160,8 +162,11 @@ static void on_sent(struct bufferevent *bev, void *arg)
 
 static void on_after(struct bufferevent *bev, void *arg)
 {
-    (void)arg;
+    struct visit *visit = arg;
+    visit->unread += evbuffer_get_length(bufferevent_get_input(bev));
     evbuffer_drain(bufferevent_get_input(bev), SIZE_MAX);
+    if (visit->unread > AFTER_BYTES_MAX)
+        visit_end(visit);
 }
 
 static void send_answer(struct visit *visit, struct answer *answer, bool with_body)

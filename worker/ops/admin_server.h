@@ -3,7 +3,7 @@
  *
  * It hurts nobody else: it holds ADMIN_CONNECTIONS_MAX connections at most, so that the work's descriptors stay the work's. A connection
  * brings one request of 8 KiB at most and has ADMIN_REQUEST_S_MAX seconds from its accept to the answer's last byte, however many bytes it
- * drips; when there are too many, the oldest goes. A probe, which sends its request at once, is so answered at once. */
+ * drips; when there are too many, the oldest goes, and whoever floods goes at once. A probe, which sends its request at once, is so answered at once. */
 #ifndef CHAT_OPS_ADMIN_SERVER_H
 #define CHAT_OPS_ADMIN_SERVER_H
 
