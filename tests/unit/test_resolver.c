@@ -218,7 +218,7 @@ Test(resolver, the_last_addresses_stay_good_while_the_name_service_is_away_but_n
     set(&allowed, 99);
     cr_assert_eq(await(&asker, 0), RESOLVER_KNOWN);
     set(&error_now, EAI_AGAIN);
-    cr_expect_eq(await(&asker, RESOLVER_GOOD_MS + 1), RESOLVER_KNOWN);
+    cr_expect_eq(await(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_KNOWN);
     set(&error_now, EAI_NONAME);
     cr_expect_eq(await(&asker, 2 * RESOLVER_GOOD_MS), RESOLVER_FAILED);
     cr_expect_eq(asker.error, EAI_NONAME);
