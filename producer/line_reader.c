@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/byte_order_mark.h"
 #include "command.h"
 
 #define READ_BYTES ((size_t)64 << 10)
@@ -58,6 +59,8 @@ static enum status refill(struct line_reader *reader, int wait_ms, struct error 
 /* The line from start to end; `next` is where the one after it begins. */
 static enum status give(struct line_reader *reader, size_t end, size_t next, char **ret_line, size_t *ret_size)
 {
+    if (reader->line == 0)
+        reader->start += byte_order_mark_size(reader->buffer + reader->start, end - reader->start);
     *ret_line = reader->buffer + reader->start;
     *ret_size = end - reader->start;
     if (*ret_size > 0 && reader->buffer[end - 1] == '\r')

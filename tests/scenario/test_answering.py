@@ -3,6 +3,7 @@ import json
 import signal
 from collections import Counter
 
+import pytest
 from parts import Topics, job_of, wait_until
 
 
@@ -98,3 +99,21 @@ def test_a_reply_that_was_stored_but_not_published_is_not_paid_for_again(stage, 
     assert [job_of(r) for r in replies] == ["same"] * 5 + ["next"]
     assert sim.stats()["requests"] == 2
     assert "[messages=3]" in json.loads(replies[-1].value())["message"]["content"], "the history has the turn once"
+
+
+@pytest.mark.parametrize("mode", ["jobs", "text", "records"])
+def test_a_byte_order_mark_reaches_no_model(stage, mode, tmp_path):
+    """As editors put it before a file, and some clients before each value."""
+    worker = stage.worker(stage.redis(), stage.simulator())
+    topics, file = Topics(worker.bootstrap), tmp_path / "in"
+    if mode == "records":
+        topics.send(b'\xef\xbb\xbf{"id":"a","message":"hi"}', key="s")
+        topics.send(b'\xef\xbb\xbf{"id":"b","message":"hi"}', key="t")
+    elif mode == "jobs":
+        file.write_bytes(b'\xef\xbb\xbf{"id":"a","message":"hi"}\n{"id":"b","message":"hi"}\n')
+        stage.producer(worker, "submit", "--file", str(file), check=0)
+    else:
+        file.write_bytes(b"\xef\xbb\xbfhi\nhi\n")
+        stage.producer(worker, "submit", "--text", "--file", str(file), check=0)
+    replies = topics.replies(2).values()
+    assert [reply["message"]["content"].split("[")[0].strip() for reply in replies] == ["echo: hi"] * 2

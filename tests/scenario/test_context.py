@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from parts import LIMIT_S, Topics, free_port, wait_until
+from scripted import answer
 
 SECRET_REASON = "the user wrote of zanzibar"
 
@@ -359,3 +360,14 @@ def test_a_drain_that_runs_out_cuts_the_fetch_and_gives_the_claim_back(place, re
     here.worker.wait_event("job_dropped", job="stuck")
     wait_until(lambda: here.sources.hung_up == 1, "the source saw the call end")
     assert here.sim.stats()["requests"] == 0 and not here.worker.events("context_failed")
+
+
+def test_a_byte_order_mark_of_a_context_reaches_no_model(stage):
+    source = stage.scripted(lambda body, number: (200, b"\xef\xbb\xbfknows everything", {"Content-Type": "text/plain"}))
+    llm = stage.scripted(lambda body, number: (200, answer()))
+    worker = stage.worker(stage.redis(), llm, **{"llm.contexts": "who", "context.who.url": source.url, "context.who.send": "input"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    assert topics.reply_of("j")["status"] == "ok"
+    prompt = llm.requests[0]["messages"][0]["content"]
+    assert "knows everything" in prompt and "\ufeff" not in prompt

@@ -81,6 +81,10 @@ Test(control, a_cancel_names_a_job)
     cr_expect_str_eq(control.cancel, "j\"\xc3\xbc");
     json_decref(control.root);
     free(text);
+    static const char marked[] = "\xef\xbb\xbf{\"cancel\":\"j\"}";
+    cr_assert(control_decode(marked, sizeof marked - 1, &control, &err) == STATUS_OK);
+    cr_expect_str_eq(control.cancel, "j");
+    json_decref(control.root);
     static const char later[] = " {\"cancel\":\"j\",\"by\":{\"who\":[1]}}\n";
     cr_assert(control_decode(later, sizeof later - 1, &control, &err) == STATUS_OK);
     cr_expect_str_eq(control.cancel, "j");
@@ -91,7 +95,7 @@ Test(control, what_says_nothing_is_refused_with_why)
 {
     static const struct {
         const char *value, *code;
-    } cases[] = {{"", "empty_value"},           {"nonsense", "invalid_json"},
+    } cases[] = {{"", "empty_value"},           {"\xef\xbb\xbf", "empty_value"}, {"nonsense", "invalid_json"},
                  {"[]", "invalid_member"},      {"{}", "invalid_member"},
                  {"{\"cancel\":\"\"}", "invalid_member"}, {"{\"cancel\":7}", "invalid_member"},
                  {"{\"cancel\":\"a\",\"cancel\":\"b\"}", "invalid_json"}, {"{\"cancel\":\"a\\u0000b\"}", "invalid_json"},

@@ -123,7 +123,6 @@ static const struct {
     {"{\"message\":\"x\"", "invalid_json", "the value: the JSON text ends too early"},
     {"{\"message\":\"x\"} {}", "invalid_json", "the value: more text after the JSON"},
     {"{\"message\":\"x\",}", "invalid_json", "the value: not JSON"},
-    {"\xEF\xBB\xBF{\"message\":\"x\"}", "invalid_json", "the value: not JSON"},
     {"{\"message\":\"tab\there\"}", "invalid_json", "message: not JSON"},
     {"{\"message\":\"x\",\"metadata\":\"\\q\"}", "invalid_json", "metadata: not JSON"},
     {"{\"message\":\"x\",\"metadata\":{\"a\\u0000\":1}}", "invalid_json", "metadata: a member's name holds a NUL"},
@@ -203,6 +202,27 @@ Test(job, each_bad_value_is_refused_by_name)
                      got.err.message);
         job_finish(&got.job);
     }
+}
+
+/* As editors and tools of Windows write UTF-8. */
+Test(job, a_byte_order_mark_before_it_is_no_part_of_it)
+{
+    struct decoded plain = decode_text("{\"id\":\"a\",\"message\":\"hi\"}");
+    struct decoded marked = decode_text("\xef\xbb\xbf{\"id\":\"a\",\"message\":\"hi\"}");
+    cr_assert_eq(marked.status, STATUS_OK, "%s", marked.err.message);
+    cr_expect_str_eq(marked.job.messages, plain.job.messages);
+    cr_expect_str_eq(marked.job.fingerprint, plain.job.fingerprint, "the same job");
+    struct decoded broken = decode_text("\xef\xbb\xbf{\"id\":\"a\",\"metadata\":{\"k\":1},\"message\"");
+    cr_expect_str_eq(broken.job.id, "a", "what an error reply needs is found behind it, too");
+    struct decoded alone = decode_text("\xef\xbb\xbf");
+    cr_expect_str_eq(alone.err.code, "empty_value");
+    struct decoded twice = decode_text("\xef\xbb\xbf\xef\xbb\xbf{}");
+    cr_expect_str_eq(twice.err.code, "invalid_json");
+    job_finish(&plain.job);
+    job_finish(&marked.job);
+    job_finish(&broken.job);
+    job_finish(&alone.job);
+    job_finish(&twice.job);
 }
 
 Test(job, a_tombstone_is_refused)

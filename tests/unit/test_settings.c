@@ -356,7 +356,7 @@ Test(settings, a_secret_and_its_twin_in_one_source_are_refused_and_a_later_sourc
 
 Test(settings, secrets_come_from_files_and_are_masked_when_printed)
 {
-    char *key = write_file("sk-secret\r\n");
+    char *key = write_file("\xef\xbb\xbfsk-secret\r\n");
     char *prompt = write_file("Two lines,\nsee https://sesame/\n\n");
     char *redis = write_file("redis://user:sesame@h:1/2\n");
     char api_key_file[100], sasl_file[100], prompt_file[100], url_file[100];

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 #include "base/settings_source.h"
 #include "base/settings_table.h"
@@ -209,7 +210,7 @@ static bool is_twin(const char *section, const char *key, char plain[64])
     return setting != NULL && setting->secret;
 }
 
-/* Without the one line end that editors and `echo` put last. */
+/* Without the one line end that editors and `echo` put last, and the mark that some editors put first. */
 static enum status read_secret(const struct settings_entry *entry, char **ret, struct error *err)
 {
     FILE *in = fopen(entry->value, "re");
@@ -230,6 +231,8 @@ static enum status read_secret(const struct settings_entry *entry, char **ret, s
         if (size > 0 && text[size - 1] == '\r')
             text[--size] = '\0';
     }
+    size_t mark = byte_order_mark_size(text, size);
+    memmove(text, text + mark, size - mark + 1);
     *ret = steal_ptr(&text);
     return STATUS_OK;
 }

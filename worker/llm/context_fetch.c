@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -74,16 +75,18 @@ static void start(struct fetching *f, size_t index, const struct context_values 
 /* What an answer of 2xx is worth: *ret_text, or with a moderation *ret_refused. */
 static enum status read_body(const struct context_settings *context, const struct http_call *call, char **ret_text, bool *ret_refused, struct error *err)
 {
-    const char *body = call->body != NULL ? call->body : "";
+    size_t mark = byte_order_mark_size(call->body, call->body_size);
+    const char *body = call->body != NULL ? call->body + mark : "";
+    size_t size = call->body_size - mark;
     enum context_verdict verdict;
     if (context->kind == CONTEXT_MODERATION) {
-        if ((verdict = context_verdict_read(body, call->body_size)) == CONTEXT_UNREADABLE)
+        if ((verdict = context_verdict_read(body, size)) == CONTEXT_UNREADABLE)
             return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no verdict", call->body_size);
         *ret_refused = verdict == CONTEXT_REFUSED;
-    } else if (!context_text_is_valid(body, call->body_size)) {
+    } else if (!context_text_is_valid(body, size)) {
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is not UTF-8 without NULs", call->body_size);
     } else {
-        *ret_text = xmemdup0(body, call->body_size);
+        *ret_text = xmemdup0(body, size);
     }
     return STATUS_OK;
 }

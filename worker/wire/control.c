@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 
 #define DEPTH_MAX 8
@@ -22,11 +23,12 @@ static bool is_shallow(const char *text, size_t size)
 enum status control_decode(const void *value, size_t size, struct control *ret, struct error *err)
 {
     json_error_t fault;
-    if (value == NULL || size == 0)
+    size_t mark = byte_order_mark_size(value, size);
+    if (value == NULL || size == mark)
         return error_set(err, ERROR_PERMANENT, "empty_value", "the control record is empty");
     if (size > CONTROL_BYTES_MAX || !is_shallow(value, size))
         return error_set(err, ERROR_PERMANENT, "too_large", "the control record is over %d bytes, or nested too deep", CONTROL_BYTES_MAX);
-    AUTO_JSON json_t *root = json_loadb(value, size, JSON_REJECT_DUPLICATES, &fault);
+    AUTO_JSON json_t *root = json_loadb((const char *)value + mark, size - mark, JSON_REJECT_DUPLICATES, &fault);
     if (root == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_json", "the control record is not JSON at byte %d", fault.position);
     const char *cancel = json_string_value(json_object_get(root, "cancel"));

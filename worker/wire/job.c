@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 #include "wire/job_members.h"
 #include "wire/job_scan.h"
@@ -301,9 +302,23 @@ static void fill_fingerprint(const struct record *record, struct job *job)
     write_hex(of_value, job->fingerprint);
 }
 
-enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
+/* Lent by the record; bytes in messages are counted from here. */
+static struct record without_mark(const struct record *record)
+{
+    struct record bare = *record;
+    size_t mark = record->value != NULL ? byte_order_mark_size(record->value, record->value_size) : 0;
+    if (mark > 0) {
+        bare.value = (char *)record->value + mark;
+        bare.value_size -= mark;
+    }
+    return bare;
+}
+
+enum status job_decode(const struct record *marked, const struct job_limits *limits, struct job *ret_job,
                        struct error *err)
 {
+    struct record bare = without_mark(marked);
+    const struct record *record = &bare;
     *ret_job = (struct job){0};
     enum status status = check_json(record, limits, err);
     if (status == STATUS_OK)
