@@ -101,6 +101,7 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.jobs_topic=", "worker.jobs_topic", "can't be empty"},
                 {"worker.jobs_topic=my jobs", "worker.jobs_topic", "no topic's name"},
                 {"worker.jobs_topic=chat.dead", "worker.dead_topic", "-X worker.jobs_topic"},
+                {"worker.reply_topics_allowed=answers,chat.jobs", "worker.reply_topics_allowed", "not name worker.jobs_topic"},
                 {"worker.control_topic=chat.jobs", "worker.control_topic", "differ from worker.jobs_topic"},
                 {"worker.control_topic=my control", "worker.control_topic", "no topic's name"},
                 {"worker.engine=loop", "worker.engine", "not available in this version"},

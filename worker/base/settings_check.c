@@ -237,6 +237,17 @@ static enum status check_control_topic(const struct settings *settings, const st
     return check_topic(topic, "control_topic", entries, err);
 }
 
+/* Replies among the jobs would be dead letters without end; control records are the workers' own. */
+static enum status check_reply_topic(const char *topic, const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *const refused[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.control_topic, "control_topic"}};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (refused[i][0] != NULL && strcmp(topic, refused[i][0]) == 0)
+            return REFUSE(err, "%s: worker.reply_topics_allowed: must not name worker.%s (%s)", settings_entries_where(entries, "worker", "reply_topics_allowed"),
+                          refused[i][1], topic);
+    return check_topic(topic, "reply_topics_allowed", entries, err);
+}
+
 static enum status check_topics(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     if (check_topic(settings->worker.jobs_topic, "jobs_topic", entries, err) != STATUS_OK ||
@@ -246,7 +257,7 @@ static enum status check_topics(const struct settings *settings, const struct se
         check_control_topic(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     for (char *const *topic = settings->worker.reply_topics_allowed; *topic != NULL; topic++)
-        if (check_topic(*topic, "reply_topics_allowed", entries, err) != STATUS_OK)
+        if (check_reply_topic(*topic, settings, entries, err) != STATUS_OK)
             return STATUS_FAILED;
     /* Each dead letter would come back as a job, and make the next. */
     const struct {
