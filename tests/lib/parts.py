@@ -107,13 +107,13 @@ class Redis(Process):
         self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
 
     def answers(self) -> bool:
-        """Whatever it says: it listens before it has looked for its data."""
+        """Whatever it says, that it is loading, too: it listens before it has looked for its data."""
         with socket.socket(socket.AF_UNIX) as s:
             if s.connect_ex(str(self.socket)) != 0:
                 return False
             s.settimeout(LIMIT_S)
             s.sendall(b"PING\r\n")
-            return not (s.recv(100) or b"-LOADING").startswith(b"-LOADING")
+            return s.recv(100) != b""
 
 
 class RedisTls(Process):
