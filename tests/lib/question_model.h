@@ -408,7 +408,7 @@ static inline void model_plan(struct model *m)
     }
     m->repeated = plan->skipped > 0;
     plan->alone = m->repeated && plan->skipped == plan->turn_count && fallbacks / 64 % 2 == 1;
-    plan->refused = history / 16 % 2 == 0 ? (uint16_t)(model_byte(m) % (1u << plan->provider_count)) : 0;
+    plan->refused = (uint16_t)(history / 16 % 2 == 0 ? model_byte(m) % (1u << plan->provider_count) : 0);
     for (size_t i = m->repeated ? 1 : 0; i < plan->count; i++) {
         struct model_provider *p = &m->providers[m->candidates[i]];
         p->candidate = !plan->alone;
