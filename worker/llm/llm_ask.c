@@ -1,5 +1,6 @@
 #include "llm/llm_ask.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,7 @@ static struct llm_tried *note(struct asking *a, size_t provider)
     int64_t started_us = a->calls[provider].started_us;
     if (outcome->tried == NULL)
         outcome->tried = xcalloc(a->question->settings->provider_count + 1, sizeof *outcome->tried); /* one is asked twice at most */
+    assert(outcome->tried_count <= a->question->settings->provider_count);
     struct llm_tried *tried = &outcome->tried[outcome->tried_count++];
     *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
                                 .usage = {-1, -1, -1}, .took_us = started_us != 0 ? clock_mono_us() - started_us : -1};

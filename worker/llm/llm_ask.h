@@ -38,8 +38,8 @@ struct llm_question {
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
     bool alone;     /* all of them, since nobody took the question with its history: nobody else is asked */
     uint16_t refused; /* who has refused it before a wait: as question.h has it */
-    /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there is no permit for it. It counts as not asked
-     * then, and the next candidate's turn has come; nothing waits here. */
+    /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there
+     * is no permit for it. It counts as not asked then, and the next candidate's turn has come; nothing waits here. */
     bool (*may_start)(size_t provider, const char *body, void *arg);
     /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */
     size_t (*skip)(const struct llm_failure *failure, size_t body_bytes, void *arg);
