@@ -48,7 +48,6 @@ def wait_until(check, what: str, limit_s: float = LIMIT_S, pause_s: float = 0.02
 class Process:
     """A program with its output in a file; ended by TERM, then KILL."""
 
-
     def __init__(self, name: str, folder: Path, command: list, env: dict | None = None, **pipes):
         self.name = name
         self.log = folder / f"{name}.log"
@@ -70,7 +69,19 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def signal(self, number: int) -> None:
+        """A stop is there when this returns: each thread stops when it comes by, and until then it answers."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            wait_until(lambda: set(self._thread_states()) <= {"T"}, f"{self.name} stopped")
+
+    def _thread_states(self) -> list[str]:
+        states = []
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            try:
+                states.append(stat.read_text().rpartition(")")[2].split()[0])
+            except (FileNotFoundError, ProcessLookupError):  # a thread that has ended
+                pass
+        return states
 
     def wait(self, limit_s: float = LIMIT_S) -> int:
         return self.process.wait(limit_s)
