@@ -41,21 +41,20 @@ static void finish_if(struct task *task)
 /* As completion_put_and_go_on. Returns the one that the thread goes on with, or NULL. */
 static struct task *finish_and_go_on(struct task *task)
 {
-    struct task *next = dispatcher_take_own_successor(dispatcher, task);
-    if (next == NULL) {
+    if (!dispatcher_hand_over_begin(dispatcher, task, true)) {
         finish(task);
         return NULL;
     }
+    struct task *next = NULL;
     partition_mark_done(task->partition, task->record.offset);
-    claim(next);
-    enum lane_passed passed = dispatcher_pass_lane(dispatcher, task, next);
-    bool goes_on = dispatcher_end(dispatcher, task, passed == LANE_STAYS ? next : NULL);
+    claim(task->successor);
+    enum handed_over handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
+    dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);
     task_unref(task);
-    if (passed == LANE_GOES_ON)
+    if (handed == HANDED_TO_RUN)
         return next;
-    if (passed == LANE_ENDS || !goes_on)
-        finish(next);
+    finish_if(next);
     return NULL;
 }
 
@@ -63,18 +62,15 @@ static void finish(struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
     held_claims_remove(claims, task);
-    struct task *next = dispatcher_take_successor(dispatcher, task);
-    if (next != NULL && task->record.offset % 5 == 0) { /* as after a lost claim */
-        if (!dispatcher_put_back(dispatcher, task, next))
-            finish(next);
-        next = NULL;
-    }
-    if (next != NULL)
-        claim(next);
-    bool goes_on = dispatcher_end(dispatcher, task, next);
+    bool is_lost = task->record.offset % 5 == 0; /* its claim */
+    struct task *next = NULL;
+    if (dispatcher_hand_over_begin(dispatcher, task, false) && !is_lost)
+        claim(task->successor);
+    (void)dispatcher_hand_over_end(dispatcher, task, is_lost ? HAND_OVER_BACK : HAND_OVER_ANY_THREAD, &next);
+    dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);
     task_unref(task);
-    finish_if(goes_on ? NULL : next);
+    finish_if(next);
 }
 
 static struct task *run(struct task *task, unsigned *state)
@@ -181,7 +177,7 @@ int main(int argc, char **argv)
             for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
                 after = task->next;
                 held_claims_remove(claims, task);
-                dispatcher_end(dispatcher, task, NULL);
+                dispatcher_end(dispatcher, task);
                 task_unref(task);
                 dropped++;
             }

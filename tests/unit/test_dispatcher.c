@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/held_claims.h"
-#include "dispatch/timer_heap.h"
+#include "dispatch/task_heap.h"
 #include "ops/metrics.h"
 
 static struct partition *partition;
@@ -45,7 +45,7 @@ static struct dispatcher *per_thread(enum ordering ordering)
 
 static void end(struct dispatcher *d, struct task *task)
 {
-    dispatcher_end(d, task, NULL);
+    dispatcher_end(d, task);
     task_unref(task);
 }
 
@@ -222,16 +222,19 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     struct dispatcher *d = with_one_lane(a);
     cr_assert_eq(atomic_load(&partition->behind), 3);
 
-    struct task *ahead = dispatcher_take_successor(d, a[0]);
-    cr_assert_eq(ahead, a[1]);
+    struct task *ahead;
+    cr_assert(dispatcher_hand_over_begin(d, a[0], false));
+    cr_assert_eq(a[0]->successor, a[1]);
     cr_assert_eq(atomic_load(&partition->behind), 2);
-    dispatcher_end(d, a[0], ahead);
+    cr_assert_eq(dispatcher_hand_over_end(d, a[0], HAND_OVER_ANY_THREAD, &ahead), HANDED_OVER);
+    dispatcher_end(d, a[0]);
     cr_assert_eq(dispatcher_take(d, 0), a[1], "it needs no begin of its own");
 
     /* Its own claim is lost: the one taken ahead goes back to where it was, and is begun after it. */
-    ahead = dispatcher_take_successor(d, a[1]);
-    cr_assert_eq(ahead, a[2]);
-    dispatcher_put_back(d, a[1], ahead);
+    cr_assert(dispatcher_hand_over_begin(d, a[1], false));
+    cr_assert_eq(a[1]->successor, a[2]);
+    cr_assert_eq(dispatcher_hand_over_end(d, a[1], HAND_OVER_BACK, &ahead), HANDED_OVER);
+    cr_assert_null(a[1]->successor);
     cr_assert_eq(atomic_load(&partition->behind), 2);
     end(d, a[1]);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
@@ -240,15 +243,17 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     cr_assert_eq(dispatcher_take(d, 0), a[2]);
 
     /* One that begin answered with an end isn't for a thread; the lane is its own all the same. */
-    ahead = dispatcher_take_successor(d, a[2]);
-    ahead->outcome = OUTCOME_STORED;
-    dispatcher_end(d, a[2], ahead);
-    cr_assert_null(dispatcher_take_successor(d, ahead), "the lane is at its end");
+    cr_assert(dispatcher_hand_over_begin(d, a[2], false));
+    a[2]->successor->outcome = OUTCOME_STORED;
+    cr_assert_eq(dispatcher_hand_over_end(d, a[2], HAND_OVER_ANY_THREAD, &ahead), HANDED_TO_END);
+    cr_assert_eq(ahead, a[3]);
+    dispatcher_end(d, a[2]);
+    cr_assert_not(dispatcher_hand_over_begin(d, ahead, false), "the lane is at its end");
     struct task *late = make("jobs", "a");
     dispatcher_add(d, late);
     cr_assert(dispatcher_has_successor(d, ahead));
     dispatcher_close(d);
-    cr_assert_null(dispatcher_take_successor(d, ahead), "nothing new is begun while draining");
+    cr_assert_not(dispatcher_hand_over_begin(d, ahead, false), "nothing new is begun while draining");
     cr_assert_eq(dispatcher_remove_waiting(d, NULL), late);
     end(d, ahead);
     task_unref(a[0]);
@@ -257,40 +262,56 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     nothing_left(d);
 }
 
-Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_else_waits_for_one, .init = setup, .fini = teardown)
+Test(dispatcher, a_thread_goes_on_with_its_own_lane_while_nobody_older_waits_for_one, .init = setup, .fini = teardown)
 {
-    struct task *a[4], *batch[8];
-    struct dispatcher *d = with_one_lane(a);
+    struct task *older = make("jobs", "b"), *a[4], *batch[8], *next;
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    dispatcher_add(d, older);
+    for (int i = 0; i < 4; i++)
+        dispatcher_add(d, a[i] = make("jobs", "a"));
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 2);
+    dispatcher_ready(d, batch, 2);
+    cr_assert_eq(dispatcher_take(d, 0), older);
+    cr_assert_eq(dispatcher_take(d, 1), a[0]);
 
-    cr_assert_eq(dispatcher_take_own_successor(d, a[0]), a[1]);
-    cr_assert_eq(dispatcher_pass_lane(d, a[0], a[1]), LANE_GOES_ON);
+    cr_assert(dispatcher_hand_over_begin(d, a[0], true));
+    cr_assert_eq(dispatcher_hand_over_end(d, a[0], HAND_OVER_OWN_THREAD, &next), HANDED_TO_RUN);
+    cr_assert_eq(next, a[1]);
     cr_assert(dispatcher_has_successor(d, a[1]), "the lane is the successor's");
     cr_assert_not(dispatcher_has_successor(d, a[0]));
 
-    struct task *b = make("jobs", "b");
-    dispatcher_add(d, b);
-    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "another lane's head is to be begun");
-    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
-    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "it is being begun");
-    dispatcher_ready(d, batch, 1);
-    cr_assert_null(dispatcher_take_own_successor(d, a[1]), "it is ready for a thread");
-    cr_assert_eq(dispatcher_take(d, 1), b);
+    struct task *younger = make("jobs", "c");
+    dispatcher_add(d, younger);
+    cr_assert(dispatcher_hand_over_begin(d, a[1], true), "who came later waits");
+    cr_assert_eq(dispatcher_hand_over_end(d, a[1], HAND_OVER_BACK, &next), HANDED_OVER);
 
-    cr_assert_eq(dispatcher_take_own_successor(d, a[1]), a[2]);
+    cr_assert(dispatcher_wait(d, older, 0));
+    cr_assert(dispatcher_tick(d, 0));
+    cr_assert_not(dispatcher_hand_over_begin(d, a[1], true), "an older one is to be begun");
+    cr_assert_eq(dispatcher_take_heads(d, batch, 1), 1);
+    cr_assert_eq(batch[0], older);
+    cr_assert_not(dispatcher_hand_over_begin(d, a[1], true), "it is being begun");
+    dispatcher_ready(d, batch, 1);
+    cr_assert_not(dispatcher_hand_over_begin(d, a[1], true), "it is ready for a thread");
+    cr_assert_eq(dispatcher_take(d, 0), older);
+    cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
+    dispatcher_ready(d, batch, 1);
+    cr_assert_eq(dispatcher_take(d, 2), younger);
+
+    cr_assert(dispatcher_hand_over_begin(d, a[1], true));
     a[2]->outcome = OUTCOME_STORED;
-    cr_assert_eq(dispatcher_pass_lane(d, a[1], a[2]), LANE_ENDS, "the lane is its own, a thread isn't");
-    dispatcher_end(d, a[1], NULL); /* later, and in any order */
-    dispatcher_end(d, a[0], NULL);
-    cr_assert_eq(dispatcher_take_own_successor(d, a[2]), a[3]);
+    cr_assert_eq(dispatcher_hand_over_end(d, a[1], HAND_OVER_OWN_THREAD, &next), HANDED_TO_END, "the lane is its own, a thread isn't");
+    cr_assert_eq(next, a[2]);
+    end(d, a[1]); /* later, and in any order */
+    end(d, a[0]);
+    cr_assert(dispatcher_hand_over_begin(d, a[2], true));
     dispatcher_close(d);
-    cr_assert_eq(dispatcher_pass_lane(d, a[2], a[3]), LANE_STAYS, "no thread gets another job in a drain");
-    cr_assert(dispatcher_end(d, a[2], a[3]), "it is put where the drain finds it");
-    cr_assert_eq(dispatcher_remove_waiting(d, NULL), a[3]);
+    cr_assert_eq(dispatcher_hand_over_end(d, a[2], HAND_OVER_OWN_THREAD, &next), HANDED_OVER, "no thread gets another job in a drain");
+    cr_assert_eq(dispatcher_remove_waiting(d, NULL), a[3], "it is put where the drain finds it");
     end(d, a[3]);
-    task_unref(a[2]);
-    end(d, b);
-    task_unref(a[0]);
-    task_unref(a[1]);
+    end(d, a[2]);
+    end(d, older);
+    end(d, younger);
     nothing_left(d);
 }
 
@@ -301,7 +322,7 @@ Test(dispatcher, in_the_per_thread_form_nothing_is_begun_ahead, .init = setup, .
     dispatcher_add(d, first);
     dispatcher_add(d, second);
     cr_assert_eq(take(d), first);
-    cr_assert_null(dispatcher_take_successor(d, first));
+    cr_assert_not(dispatcher_hand_over_begin(d, first, false));
     end(d, first);
     cr_assert_eq(take(d), second);
     end(d, second);
@@ -337,33 +358,36 @@ Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini 
     held_claims_destroy(claims);
 }
 
-Test(timer_heap, due_times_come_in_order_and_equal_ones_first_in_first_out, .init = setup, .fini = teardown)
+Test(task_heap, due_times_come_in_order_and_equal_ones_by_age, .init = setup, .fini = teardown)
 {
     enum { N = 500 };
     for (unsigned seed = 1; seed <= 10; seed++) {
         unsigned state = seed;
-        struct timer_heap heap = {0};
+        struct task_heap heap = {0};
         struct task *tasks[N];
         size_t left = N;
         for (int i = 0; i < N; i++) {
             tasks[i] = make("jobs", NULL);
-            timer_heap_push(&heap, tasks[i], rand_r(&state) % 50);
+            task_heap_push(&heap, tasks[i], (struct task_key){rand_r(&state) % 50, (uint64_t)((i * 7) % N)});
         }
         for (int i = 0; i < N; i += 7, left--) { /* some leave from the middle */
-            timer_heap_remove(&heap, tasks[i]);
+            task_heap_remove(&heap, tasks[i]);
             task_unref(tasks[i]);
         }
-        int64_t due = -1;
-        uint64_t seq = 0;
-        for (struct task *task; (task = timer_heap_peek(&heap)) != NULL; left--) {
-            cr_assert(task->due_ms > due || (task->due_ms == due && task->wait_seq > seq), "seed %u", seed);
-            due = task->due_ms;
-            seq = task->wait_seq;
-            timer_heap_remove(&heap, task);
+        for (int i = 1; i < N; i += 7) { /* some become sooner */
+            struct task_key key = task_heap_key(&heap, tasks[i]);
+            task_heap_hasten(&heap, tasks[i], (struct task_key){key.first / 2, key.then});
+        }
+        struct task_key last = {-1, 0};
+        for (struct task *task; (task = task_heap_peek(&heap)) != NULL; left--) {
+            struct task_key key = task_heap_key(&heap, task);
+            cr_assert(key.first > last.first || (key.first == last.first && key.then > last.then), "seed %u", seed);
+            last = key;
+            task_heap_remove(&heap, task);
             task_unref(task);
         }
         cr_assert_eq(left, 0, "seed %u", seed);
-        timer_heap_finish(&heap);
+        task_heap_finish(&heap);
     }
 }
 
@@ -400,18 +424,18 @@ Test(dispatcher, without_a_permit_nothing_starts_and_what_runs_goes_on, .init = 
 {
     struct dispatcher *d = per_thread(ORDERING_KEY);
     struct task *tasks[6], *out[6];
-    dispatcher_permit(d, 1);
+    dispatcher_permit(d, 1, START_PROBES);
     add_many(d, tasks, 6);
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[0]);
     cr_assert(dispatcher_wait(d, out[0], 0)); /* failed: it lines up again behind the others */
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[5], "the probe rotates; what came last may be let in just for it");
-    dispatcher_permit(d, 0);
+    dispatcher_permit(d, 0, START_PROBES);
     end(d, out[0]);
     cr_assert_eq(take_all(d, out), 0);
     cr_assert(dispatcher_tick(d, 0));
-    dispatcher_permit(d, ADMISSION_UNBOUNDED);
+    dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
     cr_assert_eq(take_all(d, out), 5);
     for (size_t i = 0; i < 5; i++)
         end(d, out[i]);
@@ -422,7 +446,7 @@ Test(dispatcher, one_past_its_deadline_is_let_through_an_outage, .init = setup, 
 {
     struct dispatcher *d = per_thread(ORDERING_KEY);
     struct task *tasks[3], *out[3];
-    dispatcher_permit(d, 0);
+    dispatcher_permit(d, 0, START_PROBES);
     add_many(d, tasks, 3);
     tasks[1]->job.deadline_ms = 1;
     tasks[1]->record.timestamp_ms = 1;
@@ -430,7 +454,7 @@ Test(dispatcher, one_past_its_deadline_is_let_through_an_outage, .init = setup, 
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[1]);
     end(d, out[0]);
-    dispatcher_permit(d, ADMISSION_UNBOUNDED);
+    dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
     cr_assert_eq(take_all(d, out), 2);
     end(d, out[0]);
     end(d, out[1]);
@@ -492,11 +516,12 @@ Test(dispatcher, nothing_is_begun_ahead_while_a_suspect_waits_to_be_alone, .init
     dispatcher_add(d, first);
     dispatcher_add(d, second);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 2);
-    batch[0] = NULL;
+    suspect->outcome = OUTCOME_SUSPECT;
     dispatcher_ready(d, batch, 2);
+    cr_assert_eq(batch[0], suspect, "it has an outcome: left to the begin thread");
     cr_assert(dispatcher_suspect(d, suspect, 3));
     cr_assert_eq(dispatcher_take(d, 0), first);
-    cr_assert_null(dispatcher_take_successor(d, first));
+    cr_assert_not(dispatcher_hand_over_begin(d, first, false));
     end(d, first);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
     cr_assert_eq(batch[0], suspect);
@@ -517,7 +542,7 @@ Test(dispatcher, a_suspect_past_its_deadline_is_let_through_too, .init = setup, 
     struct task *tasks[3], *out[3];
     add_many(d, tasks, 3);
     cr_assert_eq(take_all(d, out), 3);
-    dispatcher_permit(d, 0);
+    dispatcher_permit(d, 0, START_PROBES);
     cr_assert(dispatcher_suspect(d, tasks[0], 3));
     cr_assert(dispatcher_suspect(d, tasks[1], 2));
     tasks[0]->job.deadline_ms = tasks[1]->job.deadline_ms = 1;
@@ -568,7 +593,7 @@ static struct task *cancel(struct dispatcher *d, const char *id, bool expect_els
     struct task *gone = dispatcher_cancel(d, id, 1000, &elsewhere);
     cr_assert_eq(elsewhere, expect_elsewhere);
     for (struct task *task = gone; task != NULL; task = task->next) {
-        cr_assert(atomic_load(&task->cancelled) && task->place == PLACE_ENDING);
+        cr_assert(atomic_load(&task->cancelled) && task->state == TASK_LEAVING);
         cr_assert_eq(task->cancelled_ms, 1000);
     }
     return gone;
@@ -605,18 +630,18 @@ Test(dispatcher, a_cancelled_head_leaves_each_place_and_keeps_its_lane_until_its
         struct dispatcher *d = per_thread(ORDERING_KEY);
         struct task *head = make_job("head", "a"), *behind = make_job("behind", "a");
         if (place == LINE)
-            dispatcher_permit(d, 0);
+            dispatcher_permit(d, 0, START_PROBES);
         cr_assert(dispatcher_add(d, head));
         cr_assert(dispatcher_add(d, behind));
         if (place == TIMER || place == SUSPECT) {
             cr_assert_eq(take(d), head);
             if (place == SUSPECT)
-                dispatcher_permit(d, 0);
+                dispatcher_permit(d, 0, START_PROBES);
             cr_assert(place == TIMER ? dispatcher_wait(d, head, 60000) : dispatcher_suspect(d, head, 3));
         }
         cr_assert_eq(cancel(d, "head", false), head, "place %d", place);
         cr_assert_null(head->next);
-        dispatcher_permit(d, ADMISSION_UNBOUNDED);
+        dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
         cr_assert_not(have_ready(d), "what is behind waits for its end");
         end(d, head);
         cr_assert_eq(take(d), behind, "place %d", place);
@@ -640,7 +665,7 @@ Test(dispatcher, a_cancelled_job_that_was_begun_ahead_gives_up_its_share, .init 
     cr_assert_not(first->cancelled && have_ready(d));
     end(d, first);
     end(d, second);
-    dispatcher_permit(d, 1); /* nothing is counted as running */
+    dispatcher_permit(d, 1, START_PROBES); /* nothing is counted as running */
     struct task *third = make_job("third", "c");
     dispatcher_add(d, third);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
@@ -662,21 +687,23 @@ Test(dispatcher, whoever_has_a_cancelled_job_cannot_give_it_back, .init = setup,
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
     dispatcher_ready(d, batch, 1);
     cr_assert_eq(dispatcher_take(d, 0), job[0]);
-    struct task *ahead = dispatcher_take_successor(d, job[0]);
-    cr_assert_eq(ahead, job[1]);
+    struct task *ahead;
+    cr_assert(dispatcher_hand_over_begin(d, job[0], false));
+    cr_assert_eq(job[0]->successor, job[1]);
     cr_assert_null(cancel(d, "j0", true));
     cr_assert_null(cancel(d, "j1", true));
     job[0]->outcome = OUTCOME_RETRY;
     cr_assert_not(dispatcher_wait(d, job[0], 10));
     cr_assert_not(dispatcher_suspect(d, job[0], 3));
-    cr_assert_not(dispatcher_put_back(d, job[0], ahead), "nor the one that was begun behind it");
+    cr_assert_eq(dispatcher_hand_over_end(d, job[0], HAND_OVER_BACK, &ahead), HANDED_TO_END, "nor the one that was begun behind it");
+    cr_assert_eq(ahead, job[1]);
     cr_assert_null(ahead->lane);
     end(d, ahead);
-    ahead = dispatcher_take_successor(d, job[0]);
-    cr_assert_eq(ahead, job[2]);
+    cr_assert(dispatcher_hand_over_begin(d, job[0], false));
     cr_assert_null(cancel(d, "j2", true));
-    cr_assert_not(dispatcher_end(d, job[0], ahead), "the lane is its own, a thread isn't");
-    task_unref(job[0]);
+    cr_assert_eq(dispatcher_hand_over_end(d, job[0], HAND_OVER_ANY_THREAD, &ahead), HANDED_TO_END, "the lane is its own, a thread isn't");
+    cr_assert_eq(ahead, job[2]);
+    end(d, job[0]);
     end(d, ahead);
     nothing_left(d);
 }
@@ -691,7 +718,7 @@ Test(dispatcher, one_that_waits_for_anothers_end_may_wait_and_is_bound_by_nothin
     task->outcome = OUTCOME_WAIT;
     cr_assert_not(dispatcher_wait(d, task, 0));
     task->cancel_told = 1;
-    dispatcher_permit(d, 0);
+    dispatcher_permit(d, 0, START_PROBES);
     cr_assert(dispatcher_wait(d, task, 0));
     cr_assert(dispatcher_tick(d, 0));
     cr_assert_eq(take(d), task);
@@ -813,11 +840,12 @@ Test(dispatcher, a_session_has_no_successor_while_ends_hold, .init = setup, .fin
     dispatcher_ready(d, begun, 1);
     cr_assert_eq(take(d), first);
     metric_add(METRIC_jobs_ended_bytes, 100000);
-    cr_assert_null(dispatcher_take_successor(d, first));
+    cr_assert_not(dispatcher_hand_over_begin(d, first, false));
     metric_add(METRIC_jobs_ended_bytes, -100000);
-    cr_assert_eq(dispatcher_take_successor(d, first), second);
-    cr_assert(dispatcher_end(d, first, second));
-    task_unref(first);
+    cr_assert(dispatcher_hand_over_begin(d, first, false));
+    struct task *next;
+    cr_assert_eq(dispatcher_hand_over_end(d, first, HAND_OVER_ANY_THREAD, &next), HANDED_OVER);
+    end(d, first);
     cr_assert_eq(take(d), second);
     end(d, second);
     nothing_left(d);

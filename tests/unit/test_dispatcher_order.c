@@ -33,7 +33,7 @@ static void wait_over(struct task *task)
 
 static void end(struct task *task)
 {
-    dispatcher_end(dispatcher, task, NULL);
+    dispatcher_end(dispatcher, task);
     task_unref(task);
 }
 
@@ -55,10 +55,10 @@ Test(dispatcher_order, a_probe_that_failed_goes_to_the_end_of_the_line, .init = 
     struct task *a = add("a"), *b = add("b");
     cr_assert_eq(take(), a);
     cr_assert_eq(take(), b);
-    dispatcher_permit(dispatcher, 0);
+    dispatcher_permit(dispatcher, 0, START_PROBES);
     wait_over(a);
     wait_over(b);
-    dispatcher_permit(dispatcher, 1);
+    dispatcher_permit(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), a, "the first probe");
     wait_over(a);
     cr_assert_eq(take(), b, "another one's turn");
@@ -71,11 +71,11 @@ Test(dispatcher_order, whoever_waited_for_a_permit_goes_first, .init = setup, .f
 {
     struct task *reserved = add("a");
     cr_assert_eq(take(), reserved);
-    dispatcher_permit(dispatcher, 0);
+    dispatcher_permit(dispatcher, 0, START_PROBES);
     struct task *other = add("b");
     reservations_add(&reserved->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
     wait_over(reserved);
-    dispatcher_permit(dispatcher, 2);
+    dispatcher_permit(dispatcher, 2, START_OLDEST);
     cr_assert_eq(take(), reserved, "a permit is for its time");
     cr_assert_eq(take(), other);
     reservations_finish(&reserved->reservations);

@@ -42,7 +42,7 @@ static struct task *added(void)
 
 static void end(struct task *task)
 {
-    dispatcher_end(d, task, NULL);
+    dispatcher_end(d, task);
     task_unref(task);
 }
 
@@ -110,7 +110,7 @@ Test(held_back, many_that_are_hastened_come_by_time_and_then_in_turn)
 
 Test(held_back, while_a_limit_alone_bounds_them_jobs_keep_their_turn)
 {
-    dispatcher_permit_in_turn(d, 1);
+    dispatcher_permit(d, 1, START_OLDEST);
     struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
     end(first);

@@ -143,7 +143,7 @@ static struct task *take(struct world *world)
 static void finish(struct world *world, struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
-    dispatcher_end(world->service.dispatcher, task, NULL);
+    dispatcher_end(world->service.dispatcher, task);
     task_unref(task);
 }
 

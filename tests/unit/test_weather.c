@@ -152,7 +152,7 @@ Test(weather, while_redis_is_away_jobs_wait_but_for_a_probe, .init = setup, .fin
     half_opens();
     cr_expect_not(dispatcher_load(dispatcher).kept_waiting, "it is the probe");
     cr_assert_eq(dispatcher_remove_waiting(dispatcher, NULL), task);
-    dispatcher_end(dispatcher, task, NULL);
+    dispatcher_end(dispatcher, task);
     task_unref(task);
 }
 
@@ -255,7 +255,7 @@ static struct task *add(const char *session)
 
 static void end(struct task *task)
 {
-    dispatcher_end(dispatcher, task, NULL);
+    dispatcher_end(dispatcher, task);
     task_unref(task);
 }
 

@@ -15,13 +15,10 @@ void *begin_thread_main(void *arg)
     pthread_setname_np(pthread_self(), "chat-begin");
     for (size_t n; (n = dispatcher_take_heads(service->dispatcher, tasks, BATCH_MAX)) > 0;) {
         session_begin(service, tasks, n);
-        for (size_t i = 0; i < n; i++)
-            if (tasks[i]->outcome != OUTCOME_NONE)
-                completion_put(service->completion, &tasks[i]);
         dispatcher_ready(service->dispatcher, tasks, n);
         for (size_t i = 0; i < n; i++)
             if (tasks[i] != NULL)
-                completion_cancel(service->completion, tasks[i]);
+                completion_put_unrun(service->completion, &tasks[i]);
     }
     return NULL;
 }

@@ -124,20 +124,20 @@ static int64_t cancelled_after_ms(const struct task *task)
     return atomic_load(&task->cancelled) ? clock_mono_ms() - task->cancelled_ms : -1;
 }
 
-/* One that was begun with its predecessor's finish and isn't to run. */
-static void end_begun(struct completion *c, struct task *task)
+void completion_put_unrun(struct completion *c, struct task **task)
 {
-    if (task->outcome == OUTCOME_NONE) /* cancelled since it was begun */
-        outcome_cancelled(task);
-    completion_put(c, &task);
+    if ((*task)->outcome == OUTCOME_NONE) /* cancelled since it was begun */
+        outcome_cancelled(*task);
+    completion_put(c, task);
 }
 
 /* The lane goes on, and with it the successor that was begun with this one's finish. */
 static void leave_lane(struct completion *c, struct task *task)
 {
-    struct task *next = steal_ptr(&task->successor);
-    if (!dispatcher_end(c->service->dispatcher, task, next) && next != NULL)
-        end_begun(c, next);
+    struct task *next;
+    if (dispatcher_hand_over_end(c->service->dispatcher, task, HAND_OVER_ANY_THREAD, &next) == HANDED_TO_END)
+        completion_put_unrun(c, &next);
+    dispatcher_end(c->service->dispatcher, task);
 }
 
 static void end_published(struct completion *c, struct task *task, bool dead)
@@ -163,10 +163,10 @@ static void end_dropped(struct completion *c, struct task *task)
 static void put_successors_back(struct completion *c, struct task **tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        struct task *successor = steal_ptr(&tasks[i]->successor);
+        struct task *successor = tasks[i]->successor;
         if (successor != NULL)
             begin_op_drop_turns(&successor->begin);
-        if (successor != NULL && !dispatcher_put_back(c->service->dispatcher, tasks[i], successor))
+        if (dispatcher_hand_over_end(c->service->dispatcher, tasks[i], HAND_OVER_BACK, &successor) == HANDED_TO_END)
             completion_cancel(c, successor);
     }
 }
@@ -176,18 +176,16 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct task *task = steal_ptr(owned);
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
-    enum lane_passed passed = LANE_STAYS;
-    if (!task->settled && task->claimed && outcome_is_final(task->outcome))
-        task->successor = dispatcher_take_own_successor(dispatcher, task);
-    if (task->successor != NULL && session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
-        passed = dispatcher_pass_lane(dispatcher, task, task->successor);
-    else
-        put_successors_back(c, &task, 1); /* Redis is away or refused, or the claim was lost */
-    if (passed != LANE_STAYS)
-        next = steal_ptr(&task->successor);
+    enum handed_over handed = HANDED_OVER;
+    if (!task->settled && task->claimed && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
+        if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
+            handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
+        else
+            put_successors_back(c, &task, 1); /* Redis is away or refused, or the claim was lost */
+    }
     completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
-    if (passed == LANE_ENDS)
-        end_begun(c, steal_ptr(&next));
+    if (handed == HANDED_TO_END)
+        completion_put_unrun(c, &next);
     return next;
 }
 
@@ -339,7 +337,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
             continue;
         untold[count++] = batch[i];
         if (batch[i]->claimed && outcome_is_final(batch[i]->outcome))
-            batch[i]->successor = dispatcher_take_successor(c->service->dispatcher, batch[i]);
+            (void)dispatcher_hand_over_begin(c->service->dispatcher, batch[i], false);
     }
     while (count > 0 && !session_settle(c->service, untold, count)) {
         /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */

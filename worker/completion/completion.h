@@ -20,6 +20,8 @@ void completion_put(struct completion *completion, struct task **task);
  * other begun here, in one round trip, and it is returned to go on with: nothing is between two jobs of a session but that round trip.
  * NULL: nothing is to go on with. Blocks for the round trip. */
 struct task *completion_put_and_go_on(struct completion *completion, struct task **task);
+/* The same for one that was begun and isn't to run: it has an outcome, or was cancelled since. */
+void completion_put_unrun(struct completion *completion, struct task **task);
 /* A list linked by `next` of tasks to give back unfinished (revoked, draining). */
 void completion_drop(struct completion *completion, struct task *list);
 /* A list linked by `next` of tasks that were cancelled, and that nobody has: ends them so. */

@@ -4,55 +4,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "dispatch/admission.h"
 #include "dispatch/cancelled_ids.h"
 #include "dispatch/job_index.h"
+#include "dispatch/lanes.h"
+#include "dispatch/sleepers.h"
 #include "dispatch/task_list.h"
-#include "dispatch/timer_heap.h"
+#include "dispatch/waiting_tasks.h"
 #include "ops/held_back.h"
 #include "ops/metrics.h"
 
 #define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
 
-struct lane {
-    UT_hash_handle hh;
-    struct task *head;        /* begun or about to be; holds the lane until its end */
-    struct task_list waiting; /* successors, in order */
-    unsigned key_size;
-    char key[];
-};
-
-/* A sleeping pool thread: each on its own condition, so that a wake-up reaches just that one. */
-struct sleeper {
-    struct cond wake;
-    struct task *given;
-    struct sleeper *next;
-};
-
 struct dispatcher {
-    enum ordering ordering;
     bool batched;
     size_t ahead_max; /* ready jobs without a thread yet */
     int64_t ended_bytes_max; /* 0: no bound */
+    int64_t (*now_ms)(void);
 
     struct mutex lock; /* guards all below */
-    struct lane *lanes;
+    /* What follows from the tasks' states: become_locked keeps them so. */
+    size_t count[TASK_STATES];
+    struct lanes lanes;
+    struct start_order line;      /* TASK_IN_LINE */
+    struct start_order ready;     /* TASK_READY */
+    struct task_heap timers;      /* TASK_PARKED, by due_ms */
+    struct waiting_tasks waiting; /* all four that wait */
+    struct admission admission;
+    uint64_t starts;
+
+    uint64_t added;
     struct job_index jobs; /* from dispatcher_add to dispatcher_end */
     struct cancelled_ids cancelled;
-    int64_t in_hand, behind; /* jobs from dispatcher_add to dispatcher_end; of them in PLACE_LANE */
-    struct task_list heads[ADMISSION_CLASSES]; /* to begin (per-thread form: for a thread), once admitted */
-    struct task_list ready;  /* admitted (batched form: and begun), waiting for a thread */
-    struct admission admission;
-    bool newest_first;       /* of those that come */
-    size_t beginning;        /* with the begin thread */
-    struct sleeper *sleepers; /* one for each pool thread, by index */
-    struct sleeper *idle;     /* stack */
-    size_t idle_count;
-    struct timer_heap timers;
+    struct sleepers sleepers;
+    uint64_t looked;
     bool ends_held; /* nothing started for ended_bytes_max: looked at again now and then */
     bool closed;
     bool stopped;
@@ -63,16 +50,15 @@ struct dispatcher {
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads)
 {
     struct dispatcher *d = xcalloc(1, sizeof *d);
-    d->ordering = ordering;
+    d->lanes.ordering = ordering;
     d->batched = redis_io == REDIS_IO_BATCHED;
+    d->now_ms = clock_mono_ms;
     /* Enough to begin in batches, few enough that a claim doesn't wait long for its thread. */
     d->ahead_max = (size_t)threads / 8 + 4;
     if (d->ahead_max > 256)
         d->ahead_max = 256;
     admission_init(&d->admission, (size_t)threads);
-    d->sleepers = xcalloc((size_t)threads, sizeof *d->sleepers);
-    for (int i = 0; i < threads; i++)
-        cond_init(&d->sleepers[i].wake);
+    sleepers_init(&d->sleepers, (size_t)threads);
     mutex_init(&d->lock);
     cond_init(&d->begin_wake);
     cond_init(&d->timer_wake);
@@ -84,21 +70,123 @@ void dispatcher_bound_ends(struct dispatcher *d, int64_t bytes)
     d->ended_bytes_max = bytes;
 }
 
+void dispatcher_use_clock(struct dispatcher *d, int64_t (*now_ms)(void))
+{
+    d->now_ms = now_ms;
+}
+
 void dispatcher_destroy(struct dispatcher *d)
 {
     if (d == NULL)
         return;
-    assert(d->lanes == NULL && d->heads[ADMIT_FREE].count == 0 && d->ready.count == 0);
-    timer_heap_finish(&d->timers);
+    assert(d->lanes.first == NULL && d->waiting.grants == NULL);
+    start_order_finish(&d->line);
+    start_order_finish(&d->ready);
+    task_heap_finish(&d->timers);
     cancelled_ids_finish(&d->cancelled);
     cond_destroy(&d->begin_wake);
     cond_destroy(&d->timer_wake);
     mutex_destroy(&d->lock);
-    free(d->sleepers);
+    sleepers_finish(&d->sleepers);
     free(d);
 }
 
-/* ---- admission ---- */
+/* ---- the state of a task, and what follows from it ---- */
+
+static void count_rated(const struct task *task, int by)
+{
+    const struct reservation *waiting = reservations_waiting(&task->reservations);
+    if (waiting != NULL)
+        held_back_add(HELD_BACK_RATE, waiting->provider, by);
+}
+
+static void leave_place_locked(struct dispatcher *d, struct task *task)
+{
+    switch (task->state) {
+    case TASK_BEHIND:
+        lanes_step_out(task);
+        atomic_fetch_sub(&task->partition->behind, 1);
+        break;
+    case TASK_IN_LINE: start_order_remove(&d->line, task); break;
+    case TASK_READY: start_order_remove(&d->ready, task); break;
+    case TASK_PARKED:
+        task_heap_remove(&d->timers, task);
+        count_rated(task, -1);
+        break;
+    default: break; /* its holder has it */
+    }
+}
+
+static void take_place_locked(struct dispatcher *d, struct task *task, enum task_state from)
+{
+    switch (task->state) {
+    case TASK_BEHIND:
+        (from == TASK_NEW ? lanes_line_up : lanes_line_up_first)(task);
+        atomic_fetch_add(&task->partition->behind, 1);
+        break;
+    case TASK_IN_LINE: start_order_put(&d->line, task); break;
+    case TASK_READY: start_order_put(&d->ready, task); break;
+    case TASK_PARKED:
+        task_heap_push(&d->timers, task, (struct task_key){task->due_ms, task->age});
+        count_rated(task, 1);
+        break;
+    default: break;
+    }
+}
+
+/* What a state says of the other things that tell of a task. */
+static bool fits(const struct task *task)
+{
+    switch (task->state) {
+    case TASK_BEHIND: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
+    case TASK_AHEAD: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
+    case TASK_IN_LINE:
+    case TASK_BEGINNING:
+    case TASK_READY: return lanes_is_head(task) && task->outcome == OUTCOME_NONE;
+    case TASK_RUNNING: return lanes_is_head(task);
+    case TASK_PARKED:
+        return lanes_is_head(task) && task->successor == NULL &&
+               (task->outcome == OUTCOME_NONE || task->outcome == OUTCOME_RETRY || task->outcome == OUTCOME_WAIT);
+    case TASK_ENDED: return task->lane == NULL && task->successor == NULL;
+    case TASK_NEW:
+    case TASK_LEAVING:
+    case TASK_STATES: break;
+    }
+    return true;
+}
+
+/* The one place where a task's state and its class change, and where it gets into the lists and out of them, and its share of what
+ * may be under way. */
+static void become_of_class_locked(struct dispatcher *d, struct task *task, enum task_state to, enum admission_class class)
+{
+    enum task_state from = task->state;
+    bool was_started = task_state_is_started(from), is_started = task_state_is_started(to);
+    assert(task_state_may_become(from, to) && (class == task->class || !was_started || !is_started));
+    leave_place_locked(d, task);
+    d->count[from] -= from != TASK_NEW;
+    d->admission.running[task->class] -= was_started;
+    task->state = to;
+    task->class = class;
+    d->count[to] += to != TASK_ENDED;
+    d->admission.running[class] += is_started;
+    if (is_started && !was_started)
+        task->last_start = ++d->starts;
+    if (to == TASK_BEHIND || to == TASK_IN_LINE)
+        task->outcome = OUTCOME_NONE; /* it is tried anew */
+    if (task_state_waits(from) && !task_state_waits(to))
+        waiting_tasks_remove(&d->waiting, task);
+    else if (!task_state_waits(from) && task_state_waits(to))
+        waiting_tasks_add(&d->waiting, task);
+    take_place_locked(d, task, from);
+    assert(fits(task));
+}
+
+static void become_locked(struct dispatcher *d, struct task *task, enum task_state to)
+{
+    become_of_class_locked(d, task, to, task->class);
+}
+
+/* ---- who may start ---- */
 
 /* The ends of those that ran must go first. */
 static bool ends_hold_locked(struct dispatcher *d)
@@ -116,192 +204,44 @@ bool dispatcher_waits_for_ends(struct dispatcher *d)
     return waits;
 }
 
-/* The list whose first may start now, or NULL. Those of a class wait for the classes before it. */
-static struct task_list *admissible_locked(struct dispatcher *d)
+static struct task *admissible_locked(struct dispatcher *d)
 {
-    if (ends_hold_locked(d))
-        return NULL;
-    for (int class = 0; class < ADMISSION_CLASSES; class++) {
-        if (d->heads[class].count == 0)
-            continue;
-        if (admission_allows(&d->admission, (enum admission_class)class))
-            return &d->heads[class];
-        if (class != ADMIT_EXPIRED)
-            return NULL;
-    }
-    return NULL;
-}
-
-/* Then no free job starts, in whatever way, or they would never be alone. */
-static bool suspects_wait_locked(const struct dispatcher *d)
-{
-    return d->heads[ADMIT_FEW].count + d->heads[ADMIT_ALONE].count > 0;
-}
-
-static void start_locked(struct dispatcher *d, struct task *task)
-{
-    assert(!task->admitted);
-    task->admitted = true;
-    d->admission.running[task->class]++;
-}
-
-static void stop_locked(struct dispatcher *d, struct task *task)
-{
-    if (task->admitted)
-        d->admission.running[task->class]--;
-    task->admitted = false;
+    return ends_hold_locked(d) ? NULL : start_order_admissible(&d->line, &d->admission);
 }
 
 static bool begin_worthwhile_locked(struct dispatcher *d)
 {
     if (d->closed || admissible_locked(d) == NULL)
         return false;
-    size_t under_way = d->ready.count + d->beginning;
-    return under_way < d->idle_count || under_way <= d->ahead_max / 2;
+    size_t under_way = d->count[TASK_READY] + d->count[TASK_BEGINNING];
+    return under_way < d->sleepers.count || under_way <= d->ahead_max / 2;
 }
 
-/* ---- which list a task is in ---- */
-
-static void put_locked(struct task_list *list, struct task *task, enum task_place place)
-{
-    task->place = place;
-    task_list_push(list, task);
-}
-
-static struct task *pull_locked(struct task_list *list)
-{
-    struct task *task = task_list_pop(list);
-    if (task != NULL)
-        task->place = PLACE_ENDING;
-    return task;
-}
-
-static void count_rated(const struct task *task, int by)
-{
-    const struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL)
-        held_back_add(HELD_BACK_RATE, waiting->provider, by);
-}
-
-static void timer_put_locked(struct dispatcher *d, struct task *task, int64_t due_ms)
-{
-    timer_heap_push(&d->timers, task, due_ms);
-    count_rated(task, 1);
-}
-
-static void timer_take_out_locked(struct dispatcher *d, struct task *task)
-{
-    timer_heap_remove(&d->timers, task);
-    count_rated(task, -1);
-}
-
-/* It is to be ended by whoever has it. */
-static bool is_cancelled(const struct task *task)
-{
-    bool waits_for_another = task->cancel_told > 0 && task->outcome == OUTCOME_WAIT;
-    return atomic_load(&task->cancelled) && !waits_for_another;
-}
-
-static void count_behind_locked(struct dispatcher *d, const struct task *task, int change)
-{
-    atomic_fetch_add(&task->partition->behind, change);
-    d->behind += change;
-}
-
-/* A task that a thread may have: to the thread that slept last, else to the ready list. */
+/* A task that a thread may have: to the thread that slept last, else it is ready for the next. */
 static void offer_locked(struct dispatcher *d, struct task *task)
 {
-    struct sleeper *sleeper = d->closed ? NULL : d->idle;
-    if (sleeper == NULL) {
-        put_locked(&d->ready, task, PLACE_READY);
-        return;
-    }
-    d->idle = sleeper->next;
-    d->idle_count--;
-    sleeper->given = task;
-    cond_signal(&sleeper->wake);
+    bool given = !d->closed && d->sleepers.count > 0;
+    become_locked(d, task, given ? TASK_RUNNING : TASK_READY);
+    if (given)
+        sleepers_give(&d->sleepers, task);
 }
 
-/* Lets go on what may: called whenever something became ready to start, or something that ran has stopped. */
+/* Lets go on what may: called whenever something lined up, or something that ran has stopped. */
 static void pump_locked(struct dispatcher *d)
 {
     held_back_set(HELD_BACK_SUSPECTS, HELD_BACK_NO_PROVIDER,
-                  (int64_t)(d->heads[ADMIT_FEW].count + d->heads[ADMIT_ALONE].count + d->admission.running[ADMIT_FEW] + d->admission.running[ADMIT_ALONE]));
+                  (int64_t)(start_order_suspects(&d->line) + d->admission.running[ADMIT_FEW] + d->admission.running[ADMIT_ALONE]));
     if (d->batched) {
         if (begin_worthwhile_locked(d))
             cond_signal(&d->begin_wake);
         return;
     }
-    struct task_list *heads;
-    while ((d->idle_count > 0 || d->ready.count < d->ahead_max) && (heads = admissible_locked(d)) != NULL) {
-        struct task *task = pull_locked(heads);
-        start_locked(d, task);
-        offer_locked(d, task);
-    }
+    struct task *first;
+    while (!d->closed && (d->sleepers.count > 0 || d->count[TASK_READY] < d->ahead_max) && (first = admissible_locked(d)) != NULL)
+        offer_locked(d, first);
 }
 
-static void begin_again_locked(struct dispatcher *d, struct task *task)
-{
-    /* A permit is for its time: whoever waited for one goes first. */
-    task->place = PLACE_LINE;
-    (reservations_waiting(&task->reservations) != NULL ? task_list_push_front : task_list_push)(&d->heads[task->class], task);
-    pump_locked(d);
-}
-
-/* topic NUL partition NUL key: equal keys of two topics are two lanes. NULL: unordered. */
-static struct lane *lane_enter_locked(struct dispatcher *d, struct task *task)
-{
-    const char *key = "";
-    size_t key_size = 0;
-    if (d->ordering == ORDERING_NONE)
-        return NULL;
-    if (d->ordering == ORDERING_KEY) {
-        if (task->job.session != NULL) {
-            key = task->job.session;
-            key_size = strlen(key);
-        } else if (task->record.key != NULL) {
-            key = task->record.key;
-            key_size = task->record.key_size;
-        } else {
-            return NULL;
-        }
-    }
-    size_t topic_size = strlen(task->record.topic) + 1;
-    size_t size = topic_size + sizeof task->record.partition + key_size;
-    struct lane *fresh = xcalloc(1, sizeof *fresh + size);
-    memcpy(fresh->key, task->record.topic, topic_size);
-    memcpy(fresh->key + topic_size, &task->record.partition, sizeof task->record.partition);
-    memcpy(fresh->key + topic_size + sizeof task->record.partition, key, key_size);
-    fresh->key_size = (unsigned)size;
-    struct lane *lane = NULL;
-    HASH_FIND(hh, d->lanes, fresh->key, fresh->key_size, lane);
-    if (lane != NULL) {
-        free(fresh);
-        return lane;
-    }
-    HASH_ADD_KEYPTR(hh, d->lanes, fresh->key, fresh->key_size, fresh);
-    return fresh;
-}
-
-static struct task *lane_next_locked(struct dispatcher *d, struct lane *lane)
-{
-    struct task *next = pull_locked(&lane->waiting);
-    if (next != NULL)
-        count_behind_locked(d, next, -1);
-    return next;
-}
-
-/* The head leaves: the next in line becomes head, or the lane ends. */
-static struct task *lane_leave_locked(struct dispatcher *d, struct lane *lane)
-{
-    lane->head = lane_next_locked(d, lane);
-    if (lane->head == NULL) {
-        HASH_DELETE(hh, d->lanes, lane);
-        free(lane);
-        return NULL;
-    }
-    return lane->head;
-}
+/* ---- in, to a thread ---- */
 
 static void flag_locked(struct task *task, int64_t now_ms)
 {
@@ -311,34 +251,29 @@ static void flag_locked(struct task *task, int64_t now_ms)
     atomic_store(&task->cancelled, true);
 }
 
-static void line_up_locked(struct dispatcher *d, struct task *task)
+/* It is to be ended by whoever has it. */
+static bool is_cancelled(const struct task *task)
 {
-    task->lane = lane_enter_locked(d, task);
-    if (task->lane != NULL && task->lane->head != NULL) {
-        put_locked(&task->lane->waiting, task, PLACE_LANE);
-        count_behind_locked(d, task, 1);
-    } else {
-        if (task->lane != NULL)
-            task->lane->head = task;
-        /* While a breaker is open, what was let in is to be the next probe: those parked have had their turn. */
-        task->place = PLACE_LINE;
-        (d->newest_first ? task_list_push_front : task_list_push)(&d->heads[task->class], task);
-        pump_locked(d);
-    }
+    bool waits_for_another = task->cancel_told > 0 && task->outcome == OUTCOME_WAIT;
+    return atomic_load(&task->cancelled) && !waits_for_another;
 }
 
 bool dispatcher_add(struct dispatcher *d, struct task *task)
 {
-    int64_t now = clock_mono_ms();
+    int64_t now = d->now_ms();
     mutex_lock(&d->lock);
     job_index_add(&d->jobs, task);
-    task->in_hand = true;
-    d->in_hand++;
+    task->age = ++d->added;
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
-    if (wanted)
-        line_up_locked(d, task);
-    else
+    if (!wanted) {
         flag_locked(task, now);
+        become_locked(d, task, TASK_LEAVING);
+    } else if (lanes_enter(&d->lanes, task)) {
+        become_locked(d, task, TASK_BEHIND);
+    } else {
+        become_locked(d, task, TASK_IN_LINE);
+        pump_locked(d);
+    }
     mutex_unlock(&d->lock);
     return wanted;
 }
@@ -350,51 +285,50 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
         cond_wait(&d->begin_wake, &d->lock);
     size_t n = 0;
     if (!d->stopped) {
-        size_t room = d->idle_count + d->ahead_max;
-        size_t under_way = d->ready.count + d->beginning;
+        size_t room = d->sleepers.count + d->ahead_max;
+        size_t under_way = d->count[TASK_READY] + d->count[TASK_BEGINNING];
         size_t want = room > under_way ? room - under_way : 0;
-        struct task_list *heads;
-        while (n < max && n < want && (heads = admissible_locked(d)) != NULL) {
-            tasks[n] = pull_locked(heads);
-            start_locked(d, tasks[n++]);
+        struct task *first;
+        for (; n < max && n < want && (first = admissible_locked(d)) != NULL; n++) {
+            become_locked(d, first, TASK_BEGINNING);
+            tasks[n] = first;
         }
-        d->beginning += n;
     }
     mutex_unlock(&d->lock);
     return n;
+}
+
+static bool is_to_run(const struct task *task)
+{
+    return task->outcome == OUTCOME_NONE && !is_cancelled(task);
 }
 
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n)
 {
     mutex_lock(&d->lock);
     for (size_t i = 0; i < n; i++) {
-        d->beginning--;
-        if (tasks[i] == NULL || is_cancelled(tasks[i])) /* NULL: begin ended it or sent it to wait */
-            continue;
-        offer_locked(d, tasks[i]);
-        tasks[i] = NULL;
+        if (is_to_run(tasks[i])) {
+            offer_locked(d, tasks[i]);
+            tasks[i] = NULL;
+        } else {
+            become_locked(d, tasks[i], TASK_RUNNING);
+        }
     }
     mutex_unlock(&d->lock);
 }
 
 struct task *dispatcher_take(struct dispatcher *d, int index)
 {
-    struct sleeper *self = &d->sleepers[index];
     mutex_lock(&d->lock);
-    struct task *task = d->closed ? NULL : pull_locked(&d->ready);
-    if (task == NULL && !d->stopped) {
-        self->given = NULL;
-        self->next = d->idle;
-        d->idle = self;
-        d->idle_count++;
-        pump_locked(d);
-        while (self->given == NULL && !d->stopped)
-            cond_wait(&self->wake, &d->lock);
-        task = self->given;
-        self->given = NULL;
-    } else {
-        pump_locked(d);
-    }
+    struct task *task = d->closed ? NULL : start_order_first(&d->ready);
+    bool sleeps = task == NULL && !d->stopped;
+    if (task != NULL)
+        become_locked(d, task, TASK_RUNNING);
+    if (sleeps)
+        sleepers_lie_down(&d->sleepers, index);
+    pump_locked(d);
+    if (sleeps)
+        task = sleepers_sleep(&d->sleepers, index, &d->lock);
     mutex_unlock(&d->lock);
     if (task != NULL)
         METRIC_ADD(threads_busy, 1);
@@ -407,9 +341,18 @@ void dispatcher_taken_done(struct dispatcher *d)
     METRIC_ADD(threads_busy, -1);
 }
 
+/* ---- back, to wait ---- */
+
 static bool may_wait(const struct task *task)
 {
     return !atomic_load(&task->partition->revoked) && !is_cancelled(task);
+}
+
+static enum admission_class class_for_wait(const struct task *task)
+{
+    if (atomic_load(&task->cancelled))
+        return ADMIT_EXPIRED;
+    return task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY ? ADMIT_FREE : task->class;
 }
 
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
@@ -417,15 +360,10 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     mutex_lock(&d->lock);
     bool wanted = may_wait(task);
     if (wanted) {
-        stop_locked(d, task);
-        if (atomic_load(&task->cancelled))
-            task->class = ADMIT_EXPIRED;
-        else if (task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY)
-            task->class = ADMIT_FREE;
+        task->due_ms = d->now_ms() + wait_ms;
+        become_of_class_locked(d, task, TASK_PARKED, class_for_wait(task));
         pump_locked(d);
-        task->place = PLACE_TIMER;
-        timer_put_locked(d, task, clock_mono_ms() + wait_ms);
-        if (timer_heap_peek(&d->timers) == task)
+        if (task_heap_peek(&d->timers) == task)
             cond_signal(&d->timer_wake);
     }
     mutex_unlock(&d->lock);
@@ -435,16 +373,18 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
 {
     mutex_lock(&d->lock);
-    const struct task *first = timer_heap_peek(&d->timers);
+    const struct task *first = task_heap_peek(&d->timers);
     for (size_t i = 0; i < d->timers.count; i++) { /* what is hastened changes places with those looked at before */
-        struct task *task = d->timers.items[i];
+        struct task *task = d->timers.items[i].task;
         struct reservation *waiting = reservations_waiting(&task->reservations);
         if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
             continue;
         waiting->due_ms = due_ms;
-        timer_heap_hasten(&d->timers, task, due_ms < task->due_ms ? due_ms : task->due_ms);
+        task->due_ms = due_ms < task->due_ms ? due_ms : task->due_ms;
+        task_heap_hasten(&d->timers, task, (struct task_key){task->due_ms, task->age});
     }
-    if (timer_heap_peek(&d->timers) != first || (first != NULL && first->due_ms == due_ms))
+    const struct task *now_first = task_heap_peek(&d->timers);
+    if (now_first != first || (first != NULL && first->due_ms == due_ms))
         cond_signal(&d->timer_wake);
     mutex_unlock(&d->lock);
 }
@@ -454,253 +394,196 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
     mutex_lock(&d->lock);
     bool wanted = may_wait(task);
     if (wanted) {
-        stop_locked(d, task);
-        task->class = admission_class_of(crashes);
-        begin_again_locked(d, task);
+        become_of_class_locked(d, task, TASK_IN_LINE, admission_class_of(crashes));
+        pump_locked(d);
     }
     mutex_unlock(&d->lock);
     return wanted;
 }
 
-static void permit(struct dispatcher *d, size_t permits, bool newest_first)
+void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule)
 {
     mutex_lock(&d->lock);
     d->admission.permits = permits;
-    d->newest_first = newest_first;
+    start_order_follow(&d->line, rule);
     pump_locked(d);
     mutex_unlock(&d->lock);
-}
-
-void dispatcher_permit(struct dispatcher *d, size_t permits)
-{
-    permit(d, permits, permits != ADMISSION_UNBOUNDED);
-}
-
-void dispatcher_permit_in_turn(struct dispatcher *d, size_t permits)
-{
-    permit(d, permits, false);
 }
 
 struct dispatcher_load dispatcher_load(struct dispatcher *d)
 {
-    bool waits = false;
     mutex_lock(&d->lock);
-    for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++)
-        waits = waits || d->heads[class].count > 0;
-    struct dispatcher_load load = {
-        .in_hand = d->in_hand, .to_ask = d->in_hand - d->behind, .kept_waiting = waits && admissible_locked(d) == NULL};
+    int64_t in_hand = 0;
+    for (int state = 0; state < TASK_STATES; state++)
+        in_hand += task_state_is_in_hand((enum task_state)state) ? (int64_t)d->count[state] : 0;
+    struct dispatcher_load load = {.in_hand = in_hand,
+                                   .to_ask = in_hand - (int64_t)d->count[TASK_BEHIND],
+                                   .kept_waiting = start_order_has_bounded(&d->line) && admissible_locked(d) == NULL};
     mutex_unlock(&d->lock);
     return load;
 }
 
-static struct task *take_successor_locked(struct dispatcher *d, const struct task *task)
+/* ---- a lane goes on ---- */
+
+/* May the next of the lane start with its predecessor's end? As any other that starts: nobody is before it. */
+static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
 {
-    struct task *successor = NULL;
-    if (d->batched && !d->closed && task->lane != NULL && admission_is_free(&d->admission) && !suspects_wait_locked(d) && !ends_hold_locked(d))
-        successor = lane_next_locked(d, task->lane);
-    if (successor != NULL)
-        start_locked(d, successor);
-    return successor;
+    return d->batched && !d->closed && admission_is_free(&d->admission) && start_order_suspects(&d->line) == 0 && !ends_hold_locked(d) &&
+           start_order_is_before(&d->line, next);
 }
 
-struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task)
+/* Whoever is before it has a thread without this one. */
+static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 {
+    return d->sleepers.count >= d->count[TASK_BEGINNING] && start_order_is_before(&d->ready, next);
+}
+
+bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread)
+{
+    assert(task->successor == NULL);
     mutex_lock(&d->lock);
-    struct task *successor = take_successor_locked(d, task);
-    mutex_unlock(&d->lock);
-    return successor;
-}
-
-/* Whoever is ready, or will be soon, has a thread without this one. */
-static bool is_spare_locked(struct dispatcher *d)
-{
-    return d->idle_count > 0 || (d->ready.count + d->beginning == 0 && admissible_locked(d) == NULL);
-}
-
-struct task *dispatcher_take_own_successor(struct dispatcher *d, const struct task *task)
-{
-    mutex_lock(&d->lock);
-    struct task *successor = is_spare_locked(d) ? take_successor_locked(d, task) : NULL;
-    mutex_unlock(&d->lock);
-    return successor;
-}
-
-bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor)
-{
-    mutex_lock(&d->lock);
-    bool wanted = !is_cancelled(successor);
-    stop_locked(d, successor);
-    if (wanted) {
-        successor->place = PLACE_LANE;
-        task_list_push_front(&task->lane->waiting, successor);
-        count_behind_locked(d, successor, 1);
-    } else {
-        successor->lane = NULL;
+    struct task *next = lanes_next(task);
+    if (next != NULL && may_start_ahead_locked(d, next) && (!own_thread || is_spare_locked(d, next))) {
+        become_locked(d, next, TASK_AHEAD);
+        task->successor = next;
     }
     mutex_unlock(&d->lock);
-    return wanted;
+    return task->successor != NULL;
 }
 
-/* False: begun isn't to run. */
-static bool pass_lane_locked(struct dispatcher *d, struct task *task, struct task *begun)
+static enum handed_over give_back_locked(struct dispatcher *d, struct task *next)
 {
-    task->lane->head = begun;
-    task->lane = NULL;
-    stop_locked(d, task);
-    return begun->outcome == OUTCOME_NONE && !is_cancelled(begun);
+    if (!is_cancelled(next)) {
+        become_locked(d, next, TASK_BEHIND);
+        return HANDED_OVER;
+    }
+    lanes_forget(next);
+    become_locked(d, next, TASK_LEAVING);
+    return HANDED_TO_END;
 }
 
-enum lane_passed dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun)
+static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, struct task *next, bool own_thread)
 {
+    lanes_pass(task, next);
+    if (task->state != TASK_LEAVING) /* as a cancelled one is */
+        become_locked(d, task, TASK_LEAVING);
+    if (is_to_run(next) && !(own_thread && !d->closed)) {
+        offer_locked(d, next);
+        return HANDED_OVER;
+    }
+    become_locked(d, next, TASK_RUNNING);
+    return is_to_run(next) ? HANDED_TO_RUN : HANDED_TO_END;
+}
+
+enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor)
+{
+    struct task *next = task->successor;
+    if (next == NULL)
+        return HANDED_OVER;
     mutex_lock(&d->lock);
-    enum lane_passed passed = d->closed ? LANE_STAYS : pass_lane_locked(d, task, begun) ? LANE_GOES_ON : LANE_ENDS;
+    task->successor = NULL;
+    enum handed_over handed = how == HAND_OVER_BACK ? give_back_locked(d, next) : pass_on_locked(d, task, next, how == HAND_OVER_OWN_THREAD);
     mutex_unlock(&d->lock);
-    return passed;
+    if (handed != HANDED_OVER)
+        *ret_successor = next;
+    return handed;
 }
 
-bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun)
+/* The task leaves its lane: to the next of it, which lines up, or the lane is at its end. The caller pumps. */
+static void leave_lane_locked(struct dispatcher *d, struct task *task)
+{
+    struct task *next = lanes_next(task);
+    if (next == NULL) {
+        lanes_close(&d->lanes, task);
+        return;
+    }
+    lanes_pass(task, next);
+    become_locked(d, next, TASK_IN_LINE);
+}
+
+void dispatcher_end(struct dispatcher *d, struct task *task)
 {
     mutex_lock(&d->lock);
-    bool goes_on = begun != NULL && pass_lane_locked(d, task, begun);
     job_index_remove(&d->jobs, task);
-    d->in_hand -= task->in_hand;
-    task->in_hand = false;
-    stop_locked(d, task);
-    if (goes_on) {
-        offer_locked(d, begun);
-    } else if (task->lane != NULL) {
-        struct task *successor = lane_leave_locked(d, task->lane);
-        if (successor != NULL)
-            begin_again_locked(d, successor);
-    }
-    task->lane = NULL;
+    leave_lane_locked(d, task);
+    become_locked(d, task, TASK_ENDED);
     pump_locked(d);
     mutex_unlock(&d->lock);
-    return goes_on;
 }
 
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
 {
     mutex_lock(&d->lock);
-    bool waits = task->lane != NULL && task->lane->waiting.count > 0;
+    bool waits = lanes_next(task) != NULL;
     mutex_unlock(&d->lock);
     return waits;
 }
 
+/* ---- time ---- */
+
 /* While little may start, those whose own deadline has passed are let through: somebody waits for the word. */
 static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
-    if (admission_is_free(&d->admission) && !suspects_wait_locked(d))
+    if (admission_is_free(&d->admission) && start_order_suspects(&d->line) == 0)
         return;
-    int64_t wall_ms = clock_wall_ms();
-    for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++) {
-        struct task_list kept = {0};
-        for (struct task *task; (task = task_list_pop(&d->heads[class])) != NULL;) {
-            bool expired = task_until_ms(task, INT64_MAX / 4, now_ms, wall_ms) <= now_ms;
-            if (expired)
-                task->class = ADMIT_EXPIRED;
-            task_list_push(expired ? &d->heads[ADMIT_EXPIRED] : &kept, task);
-        }
-        d->heads[class] = kept;
-    }
-    pump_locked(d);
+    start_order_expire(&d->line, now_ms, clock_wall_ms());
 }
 
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
 {
     mutex_lock(&d->lock);
-    int64_t now = clock_mono_ms();
+    int64_t now = d->now_ms();
     int64_t until = now + (d->ends_held && max_ms > ENDS_LOOK_MS ? ENDS_LOOK_MS : max_ms);
-    const struct task *due = timer_heap_peek(&d->timers);
+    const struct task *due = task_heap_peek(&d->timers);
     if (due != NULL && due->due_ms < until)
         until = due->due_ms;
     if (!d->stopped && until > now)
         cond_wait_until(&d->timer_wake, &d->lock, until);
-    now = clock_mono_ms();
-    for (struct task *task; (task = timer_heap_peek(&d->timers)) != NULL && task->due_ms <= now;) {
-        timer_take_out_locked(d, task);
-        begin_again_locked(d, task);
-    }
+    now = d->now_ms();
+    /* All that are due line up before any starts: the order in which they became so is none. */
+    for (struct task *task; (task = task_heap_peek(&d->timers)) != NULL && task->due_ms <= now;)
+        become_locked(d, task, TASK_IN_LINE);
     expire_locked(d, now);
-    if (d->ends_held) {
-        d->ends_held = false;
-        pump_locked(d);
-    }
+    d->ends_held = false;
+    pump_locked(d);
     bool going = !d->stopped;
     mutex_unlock(&d->lock);
     return going;
 }
 
-static void timers_extract_locked(struct dispatcher *d, const struct partition *partition, struct task_list *out)
+/* ---- out ---- */
+
+/* Those of one grant that wait, in two rounds: a head that leaves has none of its own grant behind it then. */
+static void remove_grant_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
 {
-    /* Found first, removed then: removal moves others about. */
-    struct task_list found = {0};
-    for (size_t i = 0; i < d->timers.count; i++)
-        if (partition == NULL || d->timers.items[i]->partition == partition)
-            task_list_push(&found, d->timers.items[i]);
-    for (struct task *task; (task = task_list_pop(&found)) != NULL; task_list_push(out, task))
-        timer_take_out_locked(d, task);
+    struct task *after;
+    for (struct task *task = waiting_tasks_first(&d->waiting, partition); task != NULL; task = after, d->looked++) {
+        after = task->same_grant_next;
+        if (task->state != TASK_BEHIND)
+            continue;
+        become_locked(d, task, TASK_LEAVING);
+        lanes_forget(task);
+        task_list_push(gone, task);
+    }
+    for (struct task *task; (task = waiting_tasks_first(&d->waiting, partition)) != NULL; d->looked++) {
+        become_locked(d, task, TASK_LEAVING);
+        leave_lane_locked(d, task); /* to one of the next grant of the same partition */
+        task_list_push(gone, task);
+    }
 }
 
 struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition)
 {
     struct task_list gone = {0};
-    struct task_list heads = {0};
-    struct lane *lane;
-    struct lane *after;
     mutex_lock(&d->lock);
-    /* Successors first, so that a removed head has none of the same partition left behind it. */
-    HASH_ITER(hh, d->lanes, lane, after)
-        task_list_extract(&lane->waiting, partition, &gone);
-    for (struct task *task = gone.first; task != NULL; task = task->next)
-        count_behind_locked(d, task, -1);
-    for (int class = 0; class < ADMISSION_CLASSES; class++)
-        task_list_extract(&d->heads[class], partition, &heads);
-    task_list_extract(&d->ready, partition, &heads);
-    timers_extract_locked(d, partition, &heads);
-    for (struct task *task; (task = task_list_pop(&heads)) != NULL; task_list_push(&gone, task)) {
-        stop_locked(d, task);
-        if (task->lane == NULL)
-            continue;
-        struct task *successor = lane_leave_locked(d, task->lane);
-        if (successor != NULL) /* of the next grant of the same partition */
-            begin_again_locked(d, successor);
-    }
-    for (struct task *task = gone.first; task != NULL; task = task->next) {
-        task->lane = NULL;
-        task->place = PLACE_ENDING;
-    }
-    pump_locked(d);
+    if (partition != NULL)
+        remove_grant_locked(d, partition, &gone);
+    while (partition == NULL && d->waiting.grants != NULL)
+        remove_grant_locked(d, d->waiting.grants, &gone);
+    if (gone.count > 0)
+        pump_locked(d);
     mutex_unlock(&d->lock);
     return gone.first;
-}
-
-/* Takes it from where it waits; false: it doesn't. */
-static bool take_out_locked(struct dispatcher *d, struct task *task)
-{
-    switch (task->place) {
-    case PLACE_LANE:
-        task_list_remove(&task->lane->waiting, task);
-        count_behind_locked(d, task, -1);
-        task->lane = NULL; /* its head's, who goes on with the next */
-        break;
-    case PLACE_LINE:
-    case PLACE_SUSPECT:
-        task_list_remove(&d->heads[task->class], task);
-        break;
-    case PLACE_READY:
-        task_list_remove(&d->ready, task);
-        stop_locked(d, task);
-        break;
-    case PLACE_TIMER:
-        timer_take_out_locked(d, task);
-        break;
-    case PLACE_ENDING:
-    case PLACE_RUNNING:
-        return false;
-    }
-    task->place = PLACE_ENDING;
-    return true;
 }
 
 struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere)
@@ -711,47 +594,50 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
     cancelled_ids_add(&d->cancelled, job_id, now_ms);
     for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->same_id_next) {
         flag_locked(task, now_ms);
-        if (take_out_locked(d, task))
-            task_list_push(&gone, task);
-        else
+        if (!task_state_waits(task->state)) {
             *ret_elsewhere = true;
+            continue;
+        }
+        become_locked(d, task, TASK_LEAVING);
+        if (!lanes_is_head(task))
+            lanes_forget(task); /* its head goes on with the next */
+        task_list_push(&gone, task);
     }
     pump_locked(d);
     mutex_unlock(&d->lock);
     return gone.first;
 }
 
-static const struct task *find_locked(struct dispatcher *d, const struct partition *partition, int64_t offset, enum task_place *ret)
+static enum task_place place_of(const struct task *task)
 {
-    const struct task *task;
-    *ret = PLACE_READY;
-    if ((task = task_list_find(&d->ready, partition, offset)) != NULL)
-        return task;
-    for (int class = 0; class < ADMISSION_CLASSES; class++) {
-        *ret = class == ADMIT_FEW || class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
-        if ((task = task_list_find(&d->heads[class], partition, offset)) != NULL)
-            return task;
+    switch (task->state) {
+    case TASK_BEHIND: return PLACE_LANE;
+    case TASK_IN_LINE: return task->class == ADMIT_FEW || task->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
+    case TASK_READY: return PLACE_READY;
+    case TASK_PARKED: return PLACE_TIMER;
+    default: return PLACE_ENDING;
     }
-    *ret = PLACE_TIMER;
-    for (size_t i = 0; i < d->timers.count; i++)
-        if (d->timers.items[i]->partition == partition && d->timers.items[i]->record.offset == offset)
-            return d->timers.items[i];
-    *ret = PLACE_LANE;
-    for (struct lane *lane = d->lanes; lane != NULL; lane = lane->hh.next)
-        if ((task = task_list_find(&lane->waiting, partition, offset)) != NULL)
-            return task;
-    *ret = PLACE_ENDING;
-    return NULL;
 }
 
 enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size)
 {
-    enum task_place place;
     mutex_lock(&d->lock);
-    const struct task *task = find_locked(d, partition, offset, &place);
+    const struct task *task = waiting_tasks_first(&d->waiting, partition);
+    for (; task != NULL && task->record.offset != offset; task = task->same_grant_next)
+        d->looked++;
+    d->looked += task != NULL;
+    enum task_place place = task != NULL ? place_of(task) : PLACE_ENDING;
     snprintf(job, size, "%s", task != NULL && task->job.id != NULL ? task->job.id : "");
     mutex_unlock(&d->lock);
     return place;
+}
+
+uint64_t dispatcher_looked(struct dispatcher *d)
+{
+    mutex_lock(&d->lock);
+    uint64_t looked = d->looked;
+    mutex_unlock(&d->lock);
+    return looked;
 }
 
 void dispatcher_close(struct dispatcher *d)
@@ -767,9 +653,6 @@ void dispatcher_stop(struct dispatcher *d)
     d->closed = d->stopped = true;
     cond_broadcast(&d->begin_wake);
     cond_broadcast(&d->timer_wake);
-    for (struct sleeper *sleeper = d->idle; sleeper != NULL; sleeper = sleeper->next)
-        cond_signal(&sleeper->wake);
-    d->idle = NULL;
-    d->idle_count = 0;
+    sleepers_wake_all(&d->sleepers);
     mutex_unlock(&d->lock);
 }

@@ -1,22 +1,21 @@
-/* Orders jobs, bounds what runs, and hands a ready job to a free thread in O(1).
+/* Orders jobs, bounds what runs, and hands a ready job to a free thread.
  *
- *   intake ─add─▶ lane ─(its head)─▶ to begin ─begin thread─▶ ready ─take─▶ pool thread ─▶ completion ─end─┐
- *                  ▲                     ▲                                                                 │
- *                  └── successor ────────┼── timers (retry, busy claim) ◀── wait ──────────────────────────┤
- *                                        └── the lane's next head ◀────────────────────────────────────────┘
+ *   intake ─add─▶ lane ─(its head)─▶ in line ─begin thread─▶ ready ─take─▶ pool thread ─▶ completion ─end─┐
+ *                  ▲                     ▲                                                                │
+ *                  └── successor ────────┼── timers (retry, busy claim) ◀── wait ─────────────────────────┤
+ *                                        └── the lane's next head ◀───────────────────────────────────────┘
  *
- * From "to begin" a job starts when dispatch/admission.h lets it: at once, but for suspects of a crash and while a
- * breaker is open.
- *
- * A lane is (topic, partition, session or key) and exists only while it holds a job. Its head keeps it
- * through retries and waits until dispatcher_end. Jobs without session and key have no lane.
- * In the per-thread form there is no begin thread: heads are ready at once.
+ * Each task is in one state (task_state.h), and each call below is a step of it. Who starts next: start_order.h; how many
+ * may: admission.h; what is done strictly in turn: lanes.h. In the per-thread form there is no begin thread: who starts is ready at
+ * once. Those that are ready are given to threads by the order in which they start, too: who came back from a wait
+ * passes younger ones that were begun before it.
  *
  * A job is cancelled by its id. Where it waits here it is taken out at once; where somebody has it (begin thread, pool
  * thread, completion) task->cancelled is set, and that one ends it, or at the latest when it comes back: none is taken in
  * with the flag set. So from dispatcher_cancel's return no job of this id waits here.
  *
- * One mutex, held for a few pointer moves, never across I/O. Any thread, unless said otherwise. */
+ * One mutex, held for a few pointer moves, never across I/O; longer where it says "looks at all". Any thread, unless said
+ * otherwise. */
 #ifndef CHAT_DISPATCH_DISPATCHER_H
 #define CHAT_DISPATCH_DISPATCHER_H
 
@@ -25,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/settings.h"
+#include "dispatch/start_order.h"
 #include "dispatch/task.h"
 
 struct dispatcher;
@@ -34,6 +34,8 @@ struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis
  * end with one more. 0, as at first: no bound. Before any thread. */
 void dispatcher_bound_ends(struct dispatcher *d, int64_t bytes);
 bool dispatcher_waits_for_ends(struct dispatcher *d); /* it is so now. Any thread */
+/* What it takes for clock_mono_ms. For tests; before any thread. */
+void dispatcher_use_clock(struct dispatcher *d, int64_t (*now_ms)(void));
 void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL is fine */
 
 /* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */
@@ -42,8 +44,8 @@ bool dispatcher_add(struct dispatcher *d, struct task *task);
 /* Begin thread: waits for heads worth beginning: while a thread is free at once, else when few ready ones
  * are left, so that begins come in batches. Returns how many (up to max); 0: stopped. */
 size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max);
-/* The begin thread's answer for a claimed head: ready for a thread, and nulled. Those that were cancelled meanwhile are
- * left: the caller ends them. */
+/* The begin thread's answer for those heads: ready for a thread, and nulled. Those that have an outcome, or were cancelled
+ * meanwhile, are left: the caller ends them. */
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
 
 /* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: the
@@ -57,13 +59,15 @@ void dispatcher_taken_done(struct dispatcher *d);
  * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
  * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
-/* Those that are parked for a start which this provider's rate allows later may have theirs then (clock_mono_ms). */
+/* Those that are parked for a start which this provider's rate allows later may have theirs then (clock_mono_ms). Looks at all
+ * that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
  * (dispatch/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
-/* At most so many under way from now on; what runs goes on. ADMISSION_UNBOUNDED: as many as there are threads. */
-void dispatcher_permit(struct dispatcher *d, size_t permits);
+/* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
+ * ADMISSION_UNBOUNDED: as many as there are threads. */
+void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule);
 /* What there is to do. */
 struct dispatcher_load {
     int64_t in_hand;   /* jobs from dispatcher_add to dispatcher_end */
@@ -71,28 +75,29 @@ struct dispatcher_load {
     bool kept_waiting; /* some could be begun, and too many are under way */
 };
 struct dispatcher_load dispatcher_load(struct dispatcher *d);
-/* The same while nothing is away and a limit alone bounds them: those that come wait in turn. Else what comes last is to be the
- * next probe: those parked have had theirs. */
-void dispatcher_permit_in_turn(struct dispatcher *d, size_t permits);
-/* Takes the task's successor out of the lane, to be begun in the round trip that finishes the task (a hop and
- * a round trip less between two jobs of a session). NULL: there is none, or none is to be begun ahead. It goes
- * on with dispatcher_end, or back with dispatcher_put_back. */
-struct task *dispatcher_take_successor(struct dispatcher *d, const struct task *task);
-/* The same for the thread that ran the task and would go on with the successor itself (no thread switch at all between the two).
- * NULL also while other jobs wait for a thread: lanes take turns then. */
-struct task *dispatcher_take_own_successor(struct dispatcher *d, const struct task *task);
-/* With it the one that was begun is the lane's head, and the task's dispatcher_end, later, finds no lane.
- *   GOES_ON  it is the caller's to run
- *   ENDS     it isn't to run, since it has an outcome, or was cancelled; the caller's to end
- *   STAYS    closed meanwhile: nothing was passed, and dispatcher_end gets both */
-enum lane_passed { LANE_GOES_ON, LANE_ENDS, LANE_STAYS };
-enum lane_passed dispatcher_pass_lane(struct dispatcher *d, struct task *task, struct task *begun);
-/* False: it was cancelled meanwhile, is of no lane any more, and the caller's to end. */
-bool dispatcher_put_back(struct dispatcher *d, const struct task *task, struct task *successor);
-/* The task has ended: its lane goes to the successor, which is begun. With one taken ahead, that one is the
- * lane's head from now on, and ready for a thread. False: it isn't, since it has an outcome, or was cancelled meanwhile; the
- * caller keeps it. Call before giving up the last reference. */
-bool dispatcher_end(struct dispatcher *d, struct task *task, struct task *begun);
+
+/* The hand-over of a lane: the next of it is begun in the round trip that ends the task (a hop and a round trip less between
+ * two jobs of a session). One begin, one end; between them task->successor is set.
+ *
+ * Begin, whoever holds the running task. False: there is none behind it, or it isn't to be begun ahead: others are before it
+ * by start_order.h, or what may be under way is bounded. own_thread: the caller is the task's thread and would go on with the
+ * successor itself (no thread switch at all between the two); false also while one that is before it waits for a thread, or
+ * more are being begun than threads are free. */
+bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread);
+enum hand_over {
+    HAND_OVER_BACK,       /* the task hasn't ended: the successor stands behind it again, and will be begun anew */
+    HAND_OVER_ANY_THREAD, /* it has the lane, and is ready for whichever thread is next; the task is to be ended */
+    HAND_OVER_OWN_THREAD  /* the same, and the caller goes on with it; where it is closed as ANY_THREAD: the drain finds it */
+};
+enum handed_over {
+    HANDED_OVER,   /* nothing is left to do; also where no hand-over was begun */
+    HANDED_TO_RUN, /* OWN_THREAD: *ret_successor is the caller's to run */
+    HANDED_TO_END  /* the same to end: it has an outcome, or was cancelled; given back, it is of no lane any more */
+};
+enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor);
+/* The task has ended: its lane, if it has it still, goes to the next, which lines up. Call before giving up the last
+ * reference. */
+void dispatcher_end(struct dispatcher *d, struct task *task);
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
 
@@ -101,11 +106,13 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms);
 
 /* Where the job of this partition and offset waits; *job gets its id. PLACE_ENDING and "": it isn't here, but with a
- * thread, the begin thread or completion. Looks through all of them: for what is stuck only. */
+ * thread, the begin thread or completion. Looks at all of the partition's that wait: for what is stuck only. */
 enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size);
 /* Takes out everything not with a thread or the begin thread: of one partition, or of all (NULL). Returns a
- * list linked by `next`; their lanes are released. The caller drops them. */
+ * list linked by `next`; their lanes are released. The caller drops them. Looks at those that it takes out, and at no others. */
 struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition);
+/* How many tasks these two have looked at so far. */
+uint64_t dispatcher_looked(struct dispatcher *d);
 /* Cancels every job of this id: those that are here, and those that are added from now on (dispatch/cancelled_ids.h). Returns
  * those that waited, in a list linked by `next`, for the caller to end: one that was behind another has no lane any more,
  * the others hold theirs until their end. *ret_elsewhere: others have one, which is flagged. */

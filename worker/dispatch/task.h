@@ -16,6 +16,7 @@
 #include "llm/reservations.h"
 #include "chat/session_store.h"
 #include "dispatch/admission.h"
+#include "dispatch/task_state.h"
 #include "intake/partition.h"
 #include "wire/job.h"
 #include "wire/record.h"
@@ -33,7 +34,7 @@ enum outcome {
     OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
 };
 
-/* Where a task is, for whoever looks for one that is stuck. */
+/* Where a job is, for whoever looks for one that is stuck. */
 enum task_place {
     PLACE_ENDING, /* with completion or the publisher, or gone */
     PLACE_LANE,   /* behind another of its lane */
@@ -64,18 +65,19 @@ struct task {
     size_t end_bytes;            /* see task_weigh_end */
     size_t published_bytes[2];   /* the Kafka client's copies: of the reply, of the dead letter */
 
-    struct lane *lane;  /* dispatcher's; NULL: unordered */
-    enum admission_class class; /* dispatcher's, as the next */
-    bool admitted;      /* under way: from its start to its end or its next wait */
-    bool in_hand;       /* from dispatcher_add to dispatcher_end */
-    enum task_place place; /* dispatcher's: which of its lists it is in; PLACE_ENDING: none */
+    /* The dispatcher's, up to the index. */
+    enum task_state state;
+    enum admission_class class; /* how it is bounded; changes only while it isn't under way */
+    struct lane *lane;  /* lanes'; NULL: unordered, or of none any more */
+    uint64_t age;        /* the count of those added when it was: the smaller the older */
+    uint64_t last_start; /* the same of starts; 0: it was never started */
     struct task *prev, *next; /* the list it is in */
+    struct task *same_grant_prev, *same_grant_next; /* waiting_tasks' */
+    size_t heap_index;   /* of the heap that it is in */
+    int64_t due_ms;      /* clock_mono_ms; while it is parked */
     UT_hash_handle by_id; /* job_index's, as the next two */
     struct task *same_id_prev, *same_id_next;
     bool indexed;
-    int64_t due_ms;     /* clock_mono_ms; while in the timer heap */
-    uint64_t wait_seq;  /* breaks ties of due_ms: first in, first out */
-    size_t heap_index;
     struct task *claimed_prev, *claimed_next; /* held_claims' */
     int64_t renew_due_ms;
     int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
@@ -108,8 +110,9 @@ struct task {
     bool settled;         /* Redis has been told */
     bool refused;         /* it answered, but not this one, for a reason of its own: it is to be told again */
 
+    struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
+
     /* The completion thread's, and once it was put its publisher's. */
-    struct task *successor;  /* owned: the next of the lane, to be begun with this one's finish */
     int publish_pending;     /* acknowledgements still to come */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;

@@ -35,19 +35,3 @@ void task_list_remove(struct task_list *list, struct task *task)
     task->prev = task->next = NULL;
     list->count--;
 }
-
-void task_list_extract(struct task_list *from, const struct partition *partition, struct task_list *to)
-{
-    struct task_list kept = {0};
-    for (struct task *task; (task = task_list_pop(from)) != NULL;)
-        task_list_push(partition == NULL || task->partition == partition ? to : &kept, task);
-    *from = kept;
-}
-
-const struct task *task_list_find(const struct task_list *list, const struct partition *partition, int64_t offset)
-{
-    for (const struct task *task = list->first; task != NULL; task = task->next)
-        if (task->partition == partition && task->record.offset == offset)
-            return task;
-    return NULL;
-}

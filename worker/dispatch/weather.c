@@ -26,7 +26,7 @@ struct weather {
     size_t permits;    /* as the dispatcher was told */
     uint64_t series;   /* of failures: grows with an answer, from 1 */
     int64_t failed;    /* jobs that have failed in it, at a provider */
-    bool probing;      /* the same: the breakers say so, not the limits of calls in flight */
+    bool probing;      /* the same: what starts is a probe */
     bool closed;       /* every usable provider is away, or Redis */
     int let_in;        /* failed probes when a job was last let in through a closed intake; -1: none was */
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
@@ -98,6 +98,16 @@ static size_t provider_permits_locked(const struct weather *weather, size_t (*of
     return most;
 }
 
+/* Every provider of llm.providers is, or Redis: whoever starts now is asked to show whether that has ended. Limits of calls in
+ * flight are no such thing, nor are the few permits of one that answers again. */
+static bool is_probing_locked(const struct weather *weather)
+{
+    bool away = true;
+    for (size_t i = 0; i < weather->settings->asked_count; i++)
+        away = away && breaker_is_away(&weather->breakers[WEATHER_PROVIDER + i]);
+    return away || breaker_is_away(&weather->breakers[WEATHER_REDIS]);
+}
+
 static void tell_held_back_locked(const struct weather *weather)
 {
     for (size_t i = WEATHER_PROVIDER; i < weather->count; i++)
@@ -125,12 +135,12 @@ static void follow_locked(struct weather *weather)
         weather->let_in = -1;
     /* A limit alone bounds what runs; it is no outage, and the intake stays open. */
     weather->closed = by_breakers <= 1 || redis <= 1;
-    bool probing = by_breakers != BREAKER_PERMITS_ALL || redis != BREAKER_PERMITS_ALL;
+    bool probing = is_probing_locked(weather);
     if (permits == weather->permits && probing == weather->probing)
         return;
     weather->permits = permits;
     weather->probing = probing;
-    (probing ? dispatcher_permit : dispatcher_permit_in_turn)(weather->dispatcher, permits);
+    dispatcher_permit(weather->dispatcher, permits, probing ? START_PROBES : START_OLDEST);
 }
 
 static void follow_limits_locked(struct weather *weather)

@@ -12,6 +12,14 @@
 #include "base/mutex.h"
 #include "intake/offset_tracker.h"
 
+struct task;
+
+/* Its jobs that wait with the dispatcher (dispatch/waiting_tasks.h). */
+struct waiting_in_grant {
+    struct task *first, *last;
+    struct partition *prev, *next; /* the other grants that have any */
+};
+
 struct partition {
     char *topic;
     int32_t id;
@@ -19,6 +27,7 @@ struct partition {
     atomic_int references;
     atomic_bool revoked;      /* set once, before its jobs are dropped */
     atomic_int_fast64_t behind; /* its jobs that wait behind another of their lane; the dispatcher's */
+    struct waiting_in_grant waiting; /* the dispatcher's, under its lock */
     struct mutex lock;
     struct offset_tracker tracker; /* guarded by lock */
     uint64_t version;              /* the same: counts what changes a commit */

@@ -1,0 +1,110 @@
+#include "dispatch/start_order.h"
+
+#include <stdint.h>
+
+#include "dispatch/task.h"
+
+void start_order_finish(struct start_order *order)
+{
+    for (int class = 0; class < ADMISSION_CLASSES; class++)
+        task_heap_finish(&order->classes[class]);
+}
+
+static bool has_due_permit(const struct task *task)
+{
+    return reservations_waiting(&task->reservations) != NULL;
+}
+
+/* 2 to 3b: the smaller key goes first. */
+static struct task_key key_of(enum start_rule rule, const struct task *task)
+{
+    if (has_due_permit(task))
+        return (struct task_key){0, task->age};
+    if (rule == START_OLDEST)
+        return (struct task_key){1, task->age};
+    return task->last_start == 0 ? (struct task_key){1, UINT64_MAX - task->age} : (struct task_key){2, task->last_start};
+}
+
+void start_order_put(struct start_order *order, struct task *task)
+{
+    task_heap_push(&order->classes[task->class], task, key_of(order->rule, task));
+}
+
+void start_order_remove(struct start_order *order, struct task *task)
+{
+    task_heap_remove(&order->classes[task->class], task);
+}
+
+struct task *start_order_first(const struct start_order *order)
+{
+    for (int class = 0; class < ADMISSION_CLASSES; class++)
+        if (order->classes[class].count > 0)
+            return task_heap_peek(&order->classes[class]);
+    return NULL;
+}
+
+struct task *start_order_admissible(const struct start_order *order, const struct admission *admission)
+{
+    struct task *first = start_order_first(order);
+    return first != NULL && admission_allows(admission, first->class) ? first : NULL;
+}
+
+bool start_order_is_before(const struct start_order *order, const struct task *task)
+{
+    const struct task *first = start_order_first(order);
+    if (first == NULL)
+        return true;
+    if (first->class != task->class)
+        return task->class < first->class;
+    return task_key_before(key_of(order->rule, task), task_heap_key(&order->classes[first->class], first));
+}
+
+size_t start_order_suspects(const struct start_order *order)
+{
+    return order->classes[ADMIT_FEW].count + order->classes[ADMIT_ALONE].count;
+}
+
+bool start_order_has_bounded(const struct start_order *order)
+{
+    return order->classes[ADMIT_FREE].count + start_order_suspects(order) > 0;
+}
+
+/* Each by its class and key as they are now. */
+static void sort_anew(struct start_order *order, struct task_heap *heap)
+{
+    size_t count = heap->count;
+    heap->count = 0;
+    for (size_t i = 0; i < count; i++) /* item i is read before a place up to i is written */
+        start_order_put(order, heap->items[i].task);
+}
+
+void start_order_follow(struct start_order *order, enum start_rule rule)
+{
+    if (order->rule == rule)
+        return;
+    order->rule = rule;
+    for (int class = 0; class < ADMISSION_CLASSES; class++)
+        sort_anew(order, &order->classes[class]);
+}
+
+static bool is_expired(const struct task *task, int64_t now_mono_ms, int64_t now_wall_ms)
+{
+    return task_until_ms(task, INT64_MAX / 4, now_mono_ms, now_wall_ms) <= now_mono_ms;
+}
+
+void start_order_expire(struct start_order *order, int64_t now_mono_ms, int64_t now_wall_ms)
+{
+    for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++) {
+        struct task_heap *heap = &order->classes[class];
+        bool any = false;
+        for (size_t i = 0; i < heap->count; i++) {
+            struct task *task = heap->items[i].task;
+            if (!is_expired(task, now_mono_ms, now_wall_ms))
+                continue;
+            task->class = ADMIT_EXPIRED;
+            any = true;
+        }
+        if (any)
+            sort_anew(order, heap);
+    }
+}
