@@ -428,8 +428,7 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d)
 /* May the next of the lane start with its predecessor's end? As any other that starts: nobody is before it. */
 static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
 {
-    return d->batched && !d->closed && admission_is_free(&d->admission) && start_order_suspects(&d->line) == 0 && !ends_hold_locked(d) &&
-           start_order_is_before(&d->line, next);
+    return d->batched && !d->closed && admission_is_free(&d->admission) && !ends_hold_locked(d) && start_order_is_before(&d->line, next);
 }
 
 /* Whoever is before it has a thread without this one. */
