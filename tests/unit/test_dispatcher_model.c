@@ -478,7 +478,7 @@ static void step_hold(void)
 
 static void step_hand_over(void)
 {
-    struct model_job *job = any_in(one_in(6) ? TASK_LEAVING : TASK_RUNNING), *line = best(TASK_IN_LINE), *ready = best(TASK_READY);
+    struct model_job *job = any_in(one_in(3) ? TASK_LEAVING : TASK_RUNNING), *line = best(TASK_IN_LINE), *ready = best(TASK_READY);
     bool own = one_in(2);
     if (job == NULL)
         return;

@@ -77,18 +77,27 @@ Test(dispatcher_order, a_probe_that_failed_goes_to_the_end_of_the_line, .init = 
 
 Test(dispatcher_order, whoever_waited_for_a_permit_goes_first, .init = setup, .fini = teardown)
 {
-    struct task *reserved = add("a");
+    struct task *older = add("a"), *reserved = add("b");
+    cr_assert_eq(take(), older);
     cr_assert_eq(take(), reserved);
     dispatcher_permit(dispatcher, 0, START_PROBES);
-    struct task *other = add("b");
+    struct task *newest = add("c");
+    wait_over(older);
     reservations_add(&reserved->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
     wait_over(reserved);
-    dispatcher_permit(dispatcher, 2, START_OLDEST);
+    dispatcher_permit(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), reserved, "a permit is for its time");
-    cr_assert_eq(take(), other);
+    cr_assert(dispatcher_wait(dispatcher, reserved, 0));
+    cr_assert_eq(take(), newest, "the next probe, while the one with the permit waits again");
+    dispatcher_permit(dispatcher, 0, START_OLDEST);
+    cr_assert(dispatcher_tick(dispatcher, 0));
+    dispatcher_permit(dispatcher, 3, START_OLDEST);
+    cr_assert_eq(take(), reserved);
+    cr_assert_eq(take(), older);
     reservations_finish(&reserved->reservations);
     end(reserved);
-    end(other);
+    end(older);
+    end(newest);
 }
 
 Test(dispatcher_order, nothing_makes_a_job_younger, .init = setup, .fini = teardown)
