@@ -65,6 +65,27 @@ def test_in_flight_max_is_kept_and_ends_with_the_calls(stage, redis_io):
     wait_until(lambda: place.held_back("limit", "main") == 0, "no longer named")
 
 
+def test_old_jobs_that_are_refused_now_and_then_are_answered_before_newer_ones(stage, redis_io):
+    """Three hundred old jobs, the last ten of which are refused twice, and six hundred newer ones, all in memory before any is asked. While an old
+    one waits out a refusal (200 ms in all at most) others have its place; none of those that stand in line does once it is back."""
+    old, new, refused = ids(300, "old"), ids(600, "new"), ids(10, "refused")
+    place = Place(stage, "--latency", "20", **{**PATIENT, "provider.main.in_flight_max": "8", "worker.threads": "8", "worker.redis_io": redis_io,
+                                                "worker.buffered_jobs_max": "2000"})
+    place.sim.signal(signal.SIGSTOP)
+    place.send_all(old, message="old")
+    wait_until(lambda: place.worker.metric("jobs_alive") == 300, "the old ones in memory")
+    for job in refused:  # a marker counts for its message, so each has its own
+        place.send_all([job], message=f"[[fault:429 times=2]] old {job}")
+    wait_until(lambda: place.worker.metric("jobs_alive") == 310, "all old ones in memory")
+    place.send_all(new, message="new")
+    wait_until(lambda: place.worker.metric("jobs_alive") == 910, "the newer ones in memory")
+    place.sim.signal(signal.SIGCONT)
+    calls = place.calls(len(old) + len(new) + 3 * len(refused))
+    answered = ["old" in call["message"] for call in sorted(calls, key=lambda call: call["number"]) if call["status"] == 200]
+    last_old = max(n for n, is_old in enumerate(answered) if is_old)
+    assert answered[:last_old].count(False) <= len(new) / 3, "they waited behind the newer ones"
+
+
 @pytest.mark.parametrize("strategy", ["race", "hedge"])
 def test_extra_calls_keep_the_limit_too(stage, strategy):
     """Each question asks both; the second has room for two of sixteen calls at once."""

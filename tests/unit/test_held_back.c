@@ -129,15 +129,17 @@ Test(held_back, a_limit_of_one_call_is_no_outage)
     cr_assert_eq(settings_load(&(struct settings_sources){.overrides = overrides}, &settings, &err), STATUS_OK, "%s", err.message);
     struct weather *weather = weather_create(settings, d);
     cr_expect_eq(weather_permits(weather, 0), 1);
-    struct task *first = added(), *second = added();
+    struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
     cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, first, &why), "one failure: no longer calm");
     cr_expect_not(weather_is_calm(weather));
     cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
     cr_expect_eq(held_back_get(HELD_BACK_BREAKER, 0, 0), 0);
     end(first);
-    cr_assert_eq(dispatcher_take(d, 0), second);
+    cr_assert_eq(dispatcher_take(d, 0), second, "the oldest, not the newest");
     end(second);
+    cr_assert_eq(dispatcher_take(d, 0), third);
+    end(third);
     weather_destroy(weather);
     settings_destroy(settings);
 }

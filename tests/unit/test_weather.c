@@ -268,6 +268,21 @@ static void end_all(void)
     }
 }
 
+/* What came last was let in to be the probe; from the first answer on it is an outage no more, and age counts. */
+Test(weather, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = teardown)
+{
+    opens(WEATHER_PROVIDER);
+    struct task *jobs[] = {add("a"), add("b"), add("c")};
+    half_opens();
+    cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[2], "the probe");
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    end(jobs[2]);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[i], "%d", i);
+        end(jobs[i]);
+    }
+}
+
 Test(weather, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = setup, .fini = teardown)
 {
     struct task *head = add("lone");
