@@ -9,10 +9,8 @@
 #include "base/clock.h"
 #include "dispatch/cancelled_ids.h"
 #include "dispatch/job_index.h"
-#include "dispatch/lanes.h"
 #include "dispatch/sleepers.h"
-#include "dispatch/task_list.h"
-#include "dispatch/waiting_tasks.h"
+#include "dispatch/task_places.h"
 #include "ops/held_back.h"
 #include "ops/metrics.h"
 
@@ -25,16 +23,7 @@ struct dispatcher {
     int64_t (*now_ms)(void);
 
     struct mutex lock; /* guards all below */
-    /* What follows from the tasks' states: become_locked keeps them so. */
-    size_t count[TASK_STATES];
-    struct lanes lanes;
-    struct start_order line;      /* TASK_IN_LINE */
-    struct start_order ready;     /* TASK_READY */
-    struct task_heap timers;      /* TASK_PARKED, by due_ms */
-    struct waiting_tasks waiting; /* all four that wait */
-    struct admission admission;
-    uint64_t starts;
-
+    struct task_places places; /* where each task is */
     uint64_t added;
     struct job_index jobs; /* from dispatcher_add to dispatcher_end */
     struct cancelled_ids cancelled;
@@ -50,14 +39,13 @@ struct dispatcher {
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads)
 {
     struct dispatcher *d = xcalloc(1, sizeof *d);
-    d->lanes.ordering = ordering;
     d->batched = redis_io == REDIS_IO_BATCHED;
     d->now_ms = clock_mono_ms;
     /* Enough to begin in batches, few enough that a claim doesn't wait long for its thread. */
     d->ahead_max = (size_t)threads / 8 + 4;
     if (d->ahead_max > 256)
         d->ahead_max = 256;
-    admission_init(&d->admission, (size_t)threads);
+    task_places_init(&d->places, ordering, (size_t)threads);
     sleepers_init(&d->sleepers, (size_t)threads);
     mutex_init(&d->lock);
     cond_init(&d->begin_wake);
@@ -79,111 +67,13 @@ void dispatcher_destroy(struct dispatcher *d)
 {
     if (d == NULL)
         return;
-    assert(d->lanes.first == NULL && d->waiting.grants == NULL);
-    start_order_finish(&d->line);
-    start_order_finish(&d->ready);
-    task_heap_finish(&d->timers);
+    task_places_finish(&d->places);
     cancelled_ids_finish(&d->cancelled);
     cond_destroy(&d->begin_wake);
     cond_destroy(&d->timer_wake);
     mutex_destroy(&d->lock);
     sleepers_finish(&d->sleepers);
     free(d);
-}
-
-/* ---- the state of a task, and what follows from it ---- */
-
-static void count_rated(const struct task *task, int by)
-{
-    const struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL)
-        held_back_add(HELD_BACK_RATE, waiting->provider, by);
-}
-
-static void leave_place_locked(struct dispatcher *d, struct task *task)
-{
-    switch (task->state) {
-    case TASK_BEHIND:
-        lanes_step_out(task);
-        atomic_fetch_sub(&task->partition->behind, 1);
-        break;
-    case TASK_IN_LINE: start_order_remove(&d->line, task); break;
-    case TASK_READY: start_order_remove(&d->ready, task); break;
-    case TASK_PARKED:
-        task_heap_remove(&d->timers, task);
-        count_rated(task, -1);
-        break;
-    default: break; /* its holder has it */
-    }
-}
-
-static void take_place_locked(struct dispatcher *d, struct task *task, enum task_state from)
-{
-    switch (task->state) {
-    case TASK_BEHIND:
-        (from == TASK_NEW ? lanes_line_up : lanes_line_up_first)(task);
-        atomic_fetch_add(&task->partition->behind, 1);
-        break;
-    case TASK_IN_LINE: start_order_put(&d->line, task); break;
-    case TASK_READY: start_order_put(&d->ready, task); break;
-    case TASK_PARKED:
-        task_heap_push(&d->timers, task, (struct task_key){task->due_ms, task->age});
-        count_rated(task, 1);
-        break;
-    default: break;
-    }
-}
-
-/* What a state says of the other things that tell of a task. */
-static bool fits(const struct task *task)
-{
-    switch (task->state) {
-    case TASK_BEHIND: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
-    case TASK_AHEAD: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
-    case TASK_IN_LINE:
-    case TASK_BEGINNING:
-    case TASK_READY: return lanes_is_head(task) && task->outcome == OUTCOME_NONE;
-    case TASK_RUNNING: return lanes_is_head(task);
-    case TASK_PARKED:
-        return lanes_is_head(task) && task->successor == NULL &&
-               (task->outcome == OUTCOME_NONE || task->outcome == OUTCOME_RETRY || task->outcome == OUTCOME_WAIT);
-    case TASK_ENDED: return task->lane == NULL && task->successor == NULL;
-    case TASK_NEW:
-    case TASK_LEAVING:
-    case TASK_STATES: break;
-    }
-    return true;
-}
-
-/* The one place where a task's state and its class change, and where it gets into the lists and out of them, and its share of what
- * may be under way. */
-static void become_of_class_locked(struct dispatcher *d, struct task *task, enum task_state to, enum admission_class class)
-{
-    enum task_state from = task->state;
-    bool was_started = task_state_is_started(from), is_started = task_state_is_started(to);
-    assert(task_state_may_become(from, to) && (class == task->class || !was_started || !is_started));
-    leave_place_locked(d, task);
-    d->count[from] -= from != TASK_NEW;
-    d->admission.running[task->class] -= was_started;
-    task->state = to;
-    task->class = class;
-    d->count[to] += to != TASK_ENDED;
-    d->admission.running[class] += is_started;
-    if (is_started && !was_started)
-        task->last_start = ++d->starts;
-    if (to == TASK_BEHIND || to == TASK_IN_LINE)
-        task->outcome = OUTCOME_NONE; /* it is tried anew */
-    if (task_state_waits(from) && !task_state_waits(to))
-        waiting_tasks_remove(&d->waiting, task);
-    else if (!task_state_waits(from) && task_state_waits(to))
-        waiting_tasks_add(&d->waiting, task);
-    take_place_locked(d, task, from);
-    assert(fits(task));
-}
-
-static void become_locked(struct dispatcher *d, struct task *task, enum task_state to)
-{
-    become_of_class_locked(d, task, to, task->class);
 }
 
 /* ---- who may start ---- */
@@ -206,14 +96,14 @@ bool dispatcher_waits_for_ends(struct dispatcher *d)
 
 static struct task *admissible_locked(struct dispatcher *d)
 {
-    return ends_hold_locked(d) ? NULL : start_order_admissible(&d->line, &d->admission);
+    return ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
 }
 
 static bool begin_worthwhile_locked(struct dispatcher *d)
 {
     if (d->closed || admissible_locked(d) == NULL)
         return false;
-    size_t under_way = d->count[TASK_READY] + d->count[TASK_BEGINNING];
+    size_t under_way = d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING];
     return under_way < d->sleepers.count || under_way <= d->ahead_max / 2;
 }
 
@@ -221,7 +111,7 @@ static bool begin_worthwhile_locked(struct dispatcher *d)
 static void offer_locked(struct dispatcher *d, struct task *task)
 {
     bool given = !d->closed && d->sleepers.count > 0;
-    become_locked(d, task, given ? TASK_RUNNING : TASK_READY);
+    task_become(&d->places, task, given ? TASK_RUNNING : TASK_READY);
     if (given)
         sleepers_give(&d->sleepers, task);
 }
@@ -230,14 +120,14 @@ static void offer_locked(struct dispatcher *d, struct task *task)
 static void pump_locked(struct dispatcher *d)
 {
     held_back_set(HELD_BACK_SUSPECTS, HELD_BACK_NO_PROVIDER,
-                  (int64_t)(start_order_suspects(&d->line) + d->admission.running[ADMIT_FEW] + d->admission.running[ADMIT_ALONE]));
+                  (int64_t)(start_order_suspects(&d->places.line) + d->places.admission.running[ADMIT_FEW] + d->places.admission.running[ADMIT_ALONE]));
     if (d->batched) {
         if (begin_worthwhile_locked(d))
             cond_signal(&d->begin_wake);
         return;
     }
     struct task *first;
-    while (!d->closed && (d->sleepers.count > 0 || d->count[TASK_READY] < d->ahead_max) && (first = admissible_locked(d)) != NULL)
+    while (!d->closed && (d->sleepers.count > 0 || d->places.count[TASK_READY] < d->ahead_max) && (first = admissible_locked(d)) != NULL)
         offer_locked(d, first);
 }
 
@@ -267,11 +157,11 @@ bool dispatcher_add(struct dispatcher *d, struct task *task)
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
     if (!wanted) {
         flag_locked(task, now);
-        become_locked(d, task, TASK_LEAVING);
-    } else if (lanes_enter(&d->lanes, task)) {
-        become_locked(d, task, TASK_BEHIND);
+        task_become(&d->places, task, TASK_LEAVING);
+    } else if (lanes_enter(&d->places.lanes, task)) {
+        task_become(&d->places, task, TASK_BEHIND);
     } else {
-        become_locked(d, task, TASK_IN_LINE);
+        task_become(&d->places, task, TASK_IN_LINE);
         pump_locked(d);
     }
     mutex_unlock(&d->lock);
@@ -286,11 +176,11 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
     size_t n = 0;
     if (!d->stopped) {
         size_t room = d->sleepers.count + d->ahead_max;
-        size_t under_way = d->count[TASK_READY] + d->count[TASK_BEGINNING];
+        size_t under_way = d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING];
         size_t want = room > under_way ? room - under_way : 0;
         struct task *first;
         for (; n < max && n < want && (first = admissible_locked(d)) != NULL; n++) {
-            become_locked(d, first, TASK_BEGINNING);
+            task_become(&d->places, first, TASK_BEGINNING);
             tasks[n] = first;
         }
     }
@@ -311,7 +201,7 @@ void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n)
             offer_locked(d, tasks[i]);
             tasks[i] = NULL;
         } else {
-            become_locked(d, tasks[i], TASK_RUNNING);
+            task_become(&d->places, tasks[i], TASK_RUNNING);
         }
     }
     mutex_unlock(&d->lock);
@@ -320,10 +210,10 @@ void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n)
 struct task *dispatcher_take(struct dispatcher *d, int index)
 {
     mutex_lock(&d->lock);
-    struct task *task = d->closed ? NULL : start_order_first(&d->ready);
+    struct task *task = d->closed ? NULL : start_order_first(&d->places.ready);
     bool sleeps = task == NULL && !d->stopped;
     if (task != NULL)
-        become_locked(d, task, TASK_RUNNING);
+        task_become(&d->places, task, TASK_RUNNING);
     if (sleeps)
         sleepers_lie_down(&d->sleepers, index);
     pump_locked(d);
@@ -361,9 +251,9 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     bool wanted = may_wait(task);
     if (wanted) {
         task->due_ms = d->now_ms() + wait_ms;
-        become_of_class_locked(d, task, TASK_PARKED, class_for_wait(task));
+        task_become_of_class(&d->places, task, TASK_PARKED, class_for_wait(task));
         pump_locked(d);
-        if (task_heap_peek(&d->timers) == task)
+        if (task_heap_peek(&d->places.timers) == task)
             cond_signal(&d->timer_wake);
     }
     mutex_unlock(&d->lock);
@@ -373,17 +263,17 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
 {
     mutex_lock(&d->lock);
-    const struct task *first = task_heap_peek(&d->timers);
-    for (size_t i = 0; i < d->timers.count; i++) { /* what is hastened changes places with those looked at before */
-        struct task *task = d->timers.items[i].task;
+    const struct task *first = task_heap_peek(&d->places.timers);
+    for (size_t i = 0; i < d->places.timers.count; i++) { /* what is hastened changes places with those looked at before */
+        struct task *task = d->places.timers.items[i].task;
         struct reservation *waiting = reservations_waiting(&task->reservations);
         if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
             continue;
         waiting->due_ms = due_ms;
         task->due_ms = due_ms < task->due_ms ? due_ms : task->due_ms;
-        task_heap_hasten(&d->timers, task, (struct task_key){task->due_ms, task->age});
+        task_heap_hasten(&d->places.timers, task, (struct task_key){task->due_ms, task->age});
     }
-    const struct task *now_first = task_heap_peek(&d->timers);
+    const struct task *now_first = task_heap_peek(&d->places.timers);
     if (now_first != first || (first != NULL && first->due_ms == due_ms))
         cond_signal(&d->timer_wake);
     mutex_unlock(&d->lock);
@@ -394,7 +284,7 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
     mutex_lock(&d->lock);
     bool wanted = may_wait(task);
     if (wanted) {
-        become_of_class_locked(d, task, TASK_IN_LINE, admission_class_of(crashes));
+        task_become_of_class(&d->places, task, TASK_IN_LINE, admission_class_of(crashes));
         pump_locked(d);
     }
     mutex_unlock(&d->lock);
@@ -404,8 +294,8 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
 void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule)
 {
     mutex_lock(&d->lock);
-    d->admission.permits = permits;
-    start_order_follow(&d->line, rule);
+    d->places.admission.permits = permits;
+    start_order_follow(&d->places.line, rule);
     pump_locked(d);
     mutex_unlock(&d->lock);
 }
@@ -415,10 +305,10 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d)
     mutex_lock(&d->lock);
     int64_t in_hand = 0;
     for (int state = 0; state < TASK_STATES; state++)
-        in_hand += task_state_is_in_hand((enum task_state)state) ? (int64_t)d->count[state] : 0;
+        in_hand += task_state_is_in_hand((enum task_state)state) ? (int64_t)d->places.count[state] : 0;
     struct dispatcher_load load = {.in_hand = in_hand,
-                                   .to_ask = in_hand - (int64_t)d->count[TASK_BEHIND],
-                                   .kept_waiting = start_order_has_bounded(&d->line) && admissible_locked(d) == NULL};
+                                   .to_ask = in_hand - (int64_t)d->places.count[TASK_BEHIND],
+                                   .kept_waiting = start_order_has_bounded(&d->places.line) && admissible_locked(d) == NULL};
     mutex_unlock(&d->lock);
     return load;
 }
@@ -428,13 +318,13 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d)
 /* May the next of the lane start with its predecessor's end? As any other that starts: nobody is before it. */
 static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
 {
-    return d->batched && !d->closed && admission_is_free(&d->admission) && !ends_hold_locked(d) && start_order_is_before(&d->line, next);
+    return d->batched && !d->closed && admission_is_free(&d->places.admission) && !ends_hold_locked(d) && start_order_is_before(&d->places.line, next);
 }
 
 /* Whoever is before it has a thread without this one. */
 static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 {
-    return d->sleepers.count >= d->count[TASK_BEGINNING] && start_order_is_before(&d->ready, next);
+    return d->sleepers.count >= d->places.count[TASK_BEGINNING] && start_order_is_before(&d->places.ready, next);
 }
 
 bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread)
@@ -443,7 +333,7 @@ bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool ow
     mutex_lock(&d->lock);
     struct task *next = lanes_next(task);
     if (next != NULL && may_start_ahead_locked(d, next) && (!own_thread || is_spare_locked(d, next))) {
-        become_locked(d, next, TASK_AHEAD);
+        task_become(&d->places, next, TASK_AHEAD);
         task->successor = next;
     }
     mutex_unlock(&d->lock);
@@ -453,11 +343,11 @@ bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool ow
 static enum handed_over give_back_locked(struct dispatcher *d, struct task *next)
 {
     if (!is_cancelled(next)) {
-        become_locked(d, next, TASK_BEHIND);
+        task_become(&d->places, next, TASK_BEHIND);
         return HANDED_OVER;
     }
     lanes_forget(next);
-    become_locked(d, next, TASK_LEAVING);
+    task_become(&d->places, next, TASK_LEAVING);
     return HANDED_TO_END;
 }
 
@@ -465,12 +355,12 @@ static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, 
 {
     lanes_pass(task, next);
     if (task->state != TASK_LEAVING) /* as a cancelled one is */
-        become_locked(d, task, TASK_LEAVING);
+        task_become(&d->places, task, TASK_LEAVING);
     if (is_to_run(next) && !(own_thread && !d->closed)) {
         offer_locked(d, next);
         return HANDED_OVER;
     }
-    become_locked(d, next, TASK_RUNNING);
+    task_become(&d->places, next, TASK_RUNNING);
     return is_to_run(next) ? HANDED_TO_RUN : HANDED_TO_END;
 }
 
@@ -493,11 +383,11 @@ static void leave_lane_locked(struct dispatcher *d, struct task *task)
 {
     struct task *next = lanes_next(task);
     if (next == NULL) {
-        lanes_close(&d->lanes, task);
+        lanes_close(&d->places.lanes, task);
         return;
     }
     lanes_pass(task, next);
-    become_locked(d, next, TASK_IN_LINE);
+    task_become(&d->places, next, TASK_IN_LINE);
 }
 
 void dispatcher_end(struct dispatcher *d, struct task *task)
@@ -505,7 +395,7 @@ void dispatcher_end(struct dispatcher *d, struct task *task)
     mutex_lock(&d->lock);
     job_index_remove(&d->jobs, task);
     leave_lane_locked(d, task);
-    become_locked(d, task, TASK_ENDED);
+    task_become(&d->places, task, TASK_ENDED);
     pump_locked(d);
     mutex_unlock(&d->lock);
 }
@@ -523,9 +413,9 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
 /* While little may start, those whose own deadline has passed are let through: somebody waits for the word. */
 static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
-    if (admission_is_free(&d->admission) && start_order_suspects(&d->line) == 0)
+    if (admission_is_free(&d->places.admission) && start_order_suspects(&d->places.line) == 0)
         return;
-    start_order_expire(&d->line, now_ms, clock_wall_ms());
+    start_order_expire(&d->places.line, now_ms, clock_wall_ms());
 }
 
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
@@ -533,15 +423,15 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
     mutex_lock(&d->lock);
     int64_t now = d->now_ms();
     int64_t until = now + (d->ends_held && max_ms > ENDS_LOOK_MS ? ENDS_LOOK_MS : max_ms);
-    const struct task *due = task_heap_peek(&d->timers);
+    const struct task *due = task_heap_peek(&d->places.timers);
     if (due != NULL && due->due_ms < until)
         until = due->due_ms;
     if (!d->stopped && until > now)
         cond_wait_until(&d->timer_wake, &d->lock, until);
     now = d->now_ms();
     /* All that are due line up before any starts: the order in which they became so is none. */
-    for (struct task *task; (task = task_heap_peek(&d->timers)) != NULL && task->due_ms <= now;)
-        become_locked(d, task, TASK_IN_LINE);
+    for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->due_ms <= now;)
+        task_become(&d->places, task, TASK_IN_LINE);
     expire_locked(d, now);
     d->ends_held = false;
     pump_locked(d);
@@ -556,16 +446,16 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
 static void remove_grant_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
 {
     struct task *after;
-    for (struct task *task = waiting_tasks_first(&d->waiting, partition); task != NULL; task = after, d->looked++) {
+    for (struct task *task = waiting_tasks_first(&d->places.waiting, partition); task != NULL; task = after, d->looked++) {
         after = task->same_grant_next;
         if (task->state != TASK_BEHIND)
             continue;
-        become_locked(d, task, TASK_LEAVING);
+        task_become(&d->places, task, TASK_LEAVING);
         lanes_forget(task);
         task_list_push(gone, task);
     }
-    for (struct task *task; (task = waiting_tasks_first(&d->waiting, partition)) != NULL; d->looked++) {
-        become_locked(d, task, TASK_LEAVING);
+    for (struct task *task; (task = waiting_tasks_first(&d->places.waiting, partition)) != NULL; d->looked++) {
+        task_become(&d->places, task, TASK_LEAVING);
         leave_lane_locked(d, task); /* to one of the next grant of the same partition */
         task_list_push(gone, task);
     }
@@ -577,8 +467,8 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     mutex_lock(&d->lock);
     if (partition != NULL)
         remove_grant_locked(d, partition, &gone);
-    while (partition == NULL && d->waiting.grants != NULL)
-        remove_grant_locked(d, d->waiting.grants, &gone);
+    while (partition == NULL && d->places.waiting.grants != NULL)
+        remove_grant_locked(d, d->places.waiting.grants, &gone);
     if (gone.count > 0)
         pump_locked(d);
     mutex_unlock(&d->lock);
@@ -597,7 +487,7 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
             *ret_elsewhere = true;
             continue;
         }
-        become_locked(d, task, TASK_LEAVING);
+        task_become(&d->places, task, TASK_LEAVING);
         if (!lanes_is_head(task))
             lanes_forget(task); /* its head goes on with the next */
         task_list_push(&gone, task);
@@ -621,7 +511,7 @@ static enum task_place place_of(const struct task *task)
 enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size)
 {
     mutex_lock(&d->lock);
-    const struct task *task = waiting_tasks_first(&d->waiting, partition);
+    const struct task *task = waiting_tasks_first(&d->places.waiting, partition);
     for (; task != NULL && task->record.offset != offset; task = task->same_grant_next)
         d->looked++;
     d->looked += task != NULL;

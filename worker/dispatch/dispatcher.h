@@ -5,7 +5,7 @@
  *                  └── successor ────────┼── timers (retry, busy claim) ◀── wait ─────────────────────────┤
  *                                        └── the lane's next head ◀───────────────────────────────────────┘
  *
- * Each task is in one state (task_state.h), and each call below is a step of it. Who starts next: start_order.h; how many
+ * Each task is in one state (task_state.h) and one place (task_places.h), and each call below is a step from one to the next. Who starts next: start_order.h; how many
  * may: admission.h; what is done strictly in turn: lanes.h. In the per-thread form there is no begin thread: who starts is ready at
  * once. Those that are ready are given to threads by the order in which they start, too: who came back from a wait
  * passes younger ones that were begun before it.

@@ -1,5 +1,5 @@
 /* Where a task stands with the dispatcher: one state, which says who has it, whether it counts as under way (admission.h) and
- * which place it has in its lane. dispatcher.c alone changes it, by one function; pure.
+ * which place it has in its lane. task_places.c alone changes it, by one function; pure.
  *
  *   NEW ─▶ BEHIND ─▶ IN_LINE ─▶ BEGINNING ─▶ READY ─▶ RUNNING ─▶ ENDED
  *            │          ▲ ▲         └──────────────────▲ │ │ │       ▲
