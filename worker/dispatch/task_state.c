@@ -1,40 +1,21 @@
 #include "dispatch/task_state.h"
 
-#define TO(state) (1u << (state))
-
-static const struct {
-    unsigned next; /* states that may follow, by bit */
-    bool is_started, waits, is_in_hand;
-} states[TASK_STATES] = {
-    [TASK_NEW] = {TO(TASK_BEHIND) | TO(TASK_IN_LINE) | TO(TASK_LEAVING) | TO(TASK_ENDED), false, false, false},
-    [TASK_BEHIND] = {TO(TASK_IN_LINE) | TO(TASK_AHEAD) | TO(TASK_LEAVING), false, true, true},
-    [TASK_IN_LINE] = {TO(TASK_BEGINNING) | TO(TASK_READY) | TO(TASK_RUNNING) | TO(TASK_LEAVING), false, true, true},
-    [TASK_BEGINNING] = {TO(TASK_READY) | TO(TASK_RUNNING), true, false, true},
-    [TASK_AHEAD] = {TO(TASK_BEHIND) | TO(TASK_READY) | TO(TASK_RUNNING) | TO(TASK_LEAVING), true, false, true},
-    [TASK_READY] = {TO(TASK_RUNNING) | TO(TASK_LEAVING), true, true, true},
-    [TASK_RUNNING] = {TO(TASK_PARKED) | TO(TASK_IN_LINE) | TO(TASK_LEAVING) | TO(TASK_ENDED), true, false, true},
-    [TASK_PARKED] = {TO(TASK_IN_LINE) | TO(TASK_LEAVING), false, true, true},
+/* By bit: which states may follow each. */
+static const unsigned next[TASK_STATES] = {
+    [TASK_NEW] = TASK_BIT(TASK_BEHIND) | TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_LEAVING) | TASK_BIT(TASK_ENDED),
+    [TASK_BEHIND] = TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_AHEAD) | TASK_BIT(TASK_LEAVING),
+    [TASK_IN_LINE] = TASK_BIT(TASK_BEGINNING) | TASK_BIT(TASK_READY) | TASK_BIT(TASK_RUNNING) | TASK_BIT(TASK_LEAVING),
+    [TASK_BEGINNING] = TASK_BIT(TASK_READY) | TASK_BIT(TASK_RUNNING),
+    [TASK_AHEAD] = TASK_BIT(TASK_BEHIND) | TASK_BIT(TASK_READY) | TASK_BIT(TASK_RUNNING) | TASK_BIT(TASK_LEAVING),
+    [TASK_READY] = TASK_BIT(TASK_RUNNING) | TASK_BIT(TASK_LEAVING),
+    [TASK_RUNNING] = TASK_BIT(TASK_PARKED) | TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_LEAVING) | TASK_BIT(TASK_ENDED),
+    [TASK_PARKED] = TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_LEAVING),
     /* A cancelled one whose claim is another worker's waits for the word of that one. */
-    [TASK_LEAVING] = {TO(TASK_PARKED) | TO(TASK_ENDED), false, false, true},
-    [TASK_ENDED] = {0, false, false, false},
+    [TASK_LEAVING] = TASK_BIT(TASK_PARKED) | TASK_BIT(TASK_ENDED),
+    [TASK_ENDED] = 0,
 };
-
-bool task_state_is_started(enum task_state state)
-{
-    return states[state].is_started;
-}
-
-bool task_state_waits(enum task_state state)
-{
-    return states[state].waits;
-}
-
-bool task_state_is_in_hand(enum task_state state)
-{
-    return states[state].is_in_hand;
-}
 
 bool task_state_may_become(enum task_state from, enum task_state to)
 {
-    return (states[from].next & TO(to)) != 0;
+    return (next[from] & TASK_BIT(to)) != 0;
 }

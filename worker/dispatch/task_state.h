@@ -27,12 +27,26 @@ enum task_state {
     TASK_STATES
 };
 
+#define TASK_BIT(state) (1u << (state))
+
 /* It is under way: it has its share of what may be. */
-bool task_state_is_started(enum task_state state);
+static inline bool task_state_is_started(enum task_state state)
+{
+    return (TASK_BIT(state) & (TASK_BIT(TASK_BEGINNING) | TASK_BIT(TASK_AHEAD) | TASK_BIT(TASK_READY) | TASK_BIT(TASK_RUNNING))) != 0;
+}
+
 /* The dispatcher has it, and may take it out. */
-bool task_state_waits(enum task_state state);
+static inline bool task_state_waits(enum task_state state)
+{
+    return (TASK_BIT(state) & (TASK_BIT(TASK_BEHIND) | TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_READY) | TASK_BIT(TASK_PARKED))) != 0;
+}
+
 /* From dispatcher_add to dispatcher_end. */
-bool task_state_is_in_hand(enum task_state state);
+static inline bool task_state_is_in_hand(enum task_state state)
+{
+    return state != TASK_NEW && state != TASK_ENDED;
+}
+
 /* Is the step from one to the other ever taken? */
 bool task_state_may_become(enum task_state from, enum task_state to);
 
