@@ -1,7 +1,7 @@
 /* The dispatcher against a model in plain code: a list of all jobs, and who may start when, said as plainly as it can be. Both live
  * through the same random lives, in both forms, with breakers' probes, limits, rates, suspects, deadlines, cancels, revokes and hand-overs;
  * after each step every job is where the model has it, and each start was fair. CHAT_MODEL_LIVES: how many lives (400);
- * CHAT_MODEL_SEED: the first one's seed (1). */
+ * CHAT_TEST_SEED: the first one's seed (1). */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -593,7 +593,7 @@ static unsigned number_of(const char *name, unsigned otherwise)
 
 Test(dispatcher_model, over_random_lives_each_job_is_where_the_rule_has_it_and_each_start_is_fair, .timeout = 36000)
 {
-    unsigned first = number_of("CHAT_MODEL_SEED", 1), lives = number_of("CHAT_MODEL_LIVES", 400);
+    unsigned first = number_of("CHAT_TEST_SEED", 1), lives = number_of("CHAT_MODEL_LIVES", 400);
     for (unsigned seed = first; seed < first + lives; seed++)
         live(seed);
     cr_assert_eq(metric_get(METRIC_jobs_alive), 0);

@@ -16,7 +16,7 @@ struct completion *completion_create(const struct service *service);
 enum status completion_start(struct completion *completion, struct error *err) MUST_CHECK;
 /* Takes *task, whose outcome is set, and nulls it. Any thread; never blocks for long. */
 void completion_put(struct completion *completion, struct task **task);
-/* Pool thread. The same; but where another job of the lane waits, and none elsewhere for this thread, the end is told to Redis and that
+/* Pool thread. The same; but where another job of the lane waits, and none older for this thread, the end is told to Redis and that
  * other begun here, in one round trip, and it is returned to go on with: nothing is between two jobs of a session but that round trip.
  * NULL: nothing is to go on with. Blocks for the round trip. */
 struct task *completion_put_and_go_on(struct completion *completion, struct task **task);
