@@ -10,8 +10,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "completion/kept_ends.h"
 #include "completion/publisher.h"
+#include "completion/txn_admission.h"
+#include "completion/txn_shares.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
@@ -34,20 +35,15 @@ static struct task *end_of(struct partition *partition, int64_t offset)
 
 /* ---- what may enter ---- */
 
-static bool is_any(const struct kept *kept)
-{
-    (void)kept;
-    return true;
-}
-
 /* 1 for each that is admitted, in order. */
-static const char *admitted(struct kept_ends *ends, size_t room, bool sealed)
+static const char *admitted(struct end_queue *ends, size_t room)
 {
     static char text[64];
-    kept_ends_admit(ends, room, sealed, 1000);
-    for (size_t i = 0; i < ends->count; i++)
-        text[i] = ends->items[i].admitted ? '1' : '0';
-    text[ends->count] = '\0';
+    size_t n = 0;
+    txn_admit(ends, room);
+    for (const struct task *task = ends->owed.first; task != NULL; task = task->next)
+        text[n++] = task->end.admitted ? '1' : '0';
+    text[n] = '\0';
     return text;
 }
 
@@ -59,63 +55,80 @@ static struct partition *received(int from, int to)
     return partition;
 }
 
-static void keep(struct kept_ends *ends, struct partition *partition, int64_t offset)
+static struct task *owe(struct end_queue *ends, struct partition *partition, int64_t offset)
 {
-    kept_ends_add(ends, (struct kept){.task = end_of(partition, offset)});
+    struct task *task = end_of(partition, offset);
+    end_queue_put(ends, task);
+    task_unref(task); /* the queue's is left */
+    return task;
 }
 
-Test(kept_ends, enter_in_order_as_there_is_room_and_a_refused_one_by_itself)
+Test(txn_admission, ends_enter_in_order_as_there_is_room_and_a_refused_one_by_itself)
 {
     struct partition *partition = received(0, 5);
-    struct kept_ends ends = {0};
+    struct end_queue ends = {0};
+    struct task *tasks[5];
     for (int64_t offset = 0; offset < 5; offset++)
-        keep(&ends, partition, offset);
-    cr_expect_str_eq(admitted(&ends, 9, false), "11111");
-    cr_expect_str_eq(admitted(&ends, 2, false), "11000");
-    ends.items[2].alone = true;
-    cr_expect_str_eq(admitted(&ends, 9, false), "11000", "first those before it");
-    ends.items[0].not_before_ms = ends.items[1].not_before_ms = 2000;
-    cr_expect_str_eq(admitted(&ends, 9, false), "00100", "by itself, and those behind it wait");
-    ends.items[2].inside = true;
-    cr_expect_str_eq(admitted(&ends, 9, true), "00000");
-    ends.items[2].inside = false;
-    ends.items[2].not_before_ms = 2000;
-    cr_expect_str_eq(admitted(&ends, 9, false), "00011", "what waits aside holds nobody");
-    kept_ends_remove(&ends, is_any);
-    kept_ends_finish(&ends);
+        tasks[offset] = owe(&ends, partition, offset);
+    cr_expect_str_eq(admitted(&ends, 9), "11111");
+    cr_expect_str_eq(admitted(&ends, 2), "11000");
+    tasks[2]->end.apart = true;
+    cr_expect_str_eq(admitted(&ends, 9), "11000", "first those before it");
+    for (int i = 0; i < 2; i++) {
+        end_queue_move(&ends, tasks[i], PUBLISH_SENT);
+        end_queue_move(&ends, tasks[i], PUBLISH_DONE);
+    }
+    cr_expect_str_eq(admitted(&ends, 9), "100", "by itself, and those behind it wait");
+    end_queue_move(&ends, tasks[2], PUBLISH_SENT);
+    cr_expect_str_eq(admitted(&ends, 9), "00");
+    end_queue_move(&ends, tasks[2], PUBLISH_INCOMPLETE);
+    tasks[2]->end.not_before_ms = 2000;
+    end_queue_again(&ends, tasks[2]);
+    end_queue_release(&ends, 1999);
+    cr_expect_str_eq(admitted(&ends, 9), "11", "what is held holds nobody");
+    end_queue_release(&ends, 2000);
+    cr_expect_str_eq(admitted(&ends, 9), "100", "and is at its place again");
+    cr_expect_eq(end_queue_drop(&ends, NULL), 3);
     partition_unref(partition);
 }
 
+static void enter_admitted(struct end_queue *ends, int64_t *highest_in, int64_t *lowest_out)
+{
+    for (struct task *task = ends->owed.first, *after; task != NULL; task = after) {
+        after = task->next;
+        int64_t offset = task->record.offset;
+        if (task->end.admitted) {
+            *highest_in = offset > *highest_in ? offset : *highest_in;
+            end_queue_move(ends, task, PUBLISH_SENT);
+        } else {
+            *lowest_out = offset < *lowest_out ? offset : *lowest_out;
+        }
+    }
+}
+
 /* Offset 0 stays pending; every other of the rest ends. */
-Test(kept_ends, what_a_commit_cannot_tell_of_waits_and_all_at_once_may_fit)
+Test(txn_admission, what_a_commit_cannot_tell_of_waits_and_all_at_once_may_fit)
 {
     enum { RECORDS = 400 };
     struct partition *partition = received(0, RECORDS);
-    struct kept_ends ends = {0};
+    struct end_queue ends = {0};
     struct partitions none = {0};
     struct shares shares;
+    int64_t highest_in = -1, lowest_out = RECORDS;
     partition->metadata_max = 64;
     for (int64_t offset = RECORDS - 1; offset > 0; offset -= 2)
-        keep(&ends, partition, offset);
-    kept_ends_admit(&ends, RECORDS, false, 0);
-    for (size_t i = 0; i < ends.count; i++)
-        ends.items[i].inside = ends.items[i].admitted;
+        owe(&ends, partition, offset);
+    txn_admit(&ends, RECORDS);
+    enter_admitted(&ends, &highest_in, &lowest_out);
     cr_assert_not(shares_make(&ends, &none, &shares), "they outgrow it, which nobody knew before");
     shares_finish(&shares);
     cr_assert(atomic_load(&partition->set_is_full));
 
-    for (size_t i = 0; i < ends.count; i++)
-        ends.items[i].inside = false;
-    kept_ends_admit(&ends, RECORDS, false, 0);
-    int64_t highest_in = -1, lowest_out = RECORDS;
-    for (size_t i = 0; i < ends.count; i++) {
-        int64_t offset = ends.items[i].task->record.offset;
-        ends.items[i].inside = ends.items[i].admitted;
-        if (ends.items[i].admitted && offset > highest_in)
-            highest_in = offset;
-        if (!ends.items[i].admitted && offset < lowest_out)
-            lowest_out = offset;
-    }
+    while (ends.sent.last != NULL)
+        end_queue_move(&ends, ends.sent.last, PUBLISH_OWED);
+    highest_in = -1, lowest_out = RECORDS;
+    txn_admit(&ends, RECORDS);
+    enter_admitted(&ends, &highest_in, &lowest_out);
     cr_expect_gt(highest_in, 0, "some fit");
     cr_expect_lt(highest_in, lowest_out, "by rising offset: no lane is turned around");
     cr_assert(shares_make(&ends, &none, &shares));
@@ -124,12 +137,11 @@ Test(kept_ends, what_a_commit_cannot_tell_of_waits_and_all_at_once_may_fit)
     shares_finish(&shares);
 
     for (int64_t offset = RECORDS - 2; offset >= 0; offset -= 2)
-        keep(&ends, partition, offset);
-    kept_ends_admit(&ends, 1, false, 0);
-    for (size_t i = 0; i < ends.count; i++)
-        cr_assert(ends.items[i].inside || ends.items[i].admitted, "all of it is one run, whatever room there is");
-    kept_ends_remove(&ends, is_any);
-    kept_ends_finish(&ends);
+        owe(&ends, partition, offset);
+    txn_admit(&ends, 1);
+    for (const struct task *task = ends.owed.first; task != NULL; task = task->next)
+        cr_assert(task->end.admitted, "all of it is one run, whatever room there is");
+    end_queue_drop(&ends, NULL);
     partition_unref(partition);
 }
 
@@ -207,7 +219,7 @@ static void begin_world(struct world *world)
 
 static void end_world(struct world *world)
 {
-    publisher_close(world->publisher);
+    cr_expect(publisher_close(world->publisher, clock_mono_ms() + LIMIT_MS));
     publisher_destroy(world->publisher);
     partition_unref(world->partition);
     rd_kafka_destroy(world->consumer);

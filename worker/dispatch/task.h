@@ -15,6 +15,7 @@
 #include "llm/llm_client.h"
 #include "llm/reservations.h"
 #include "chat/session_store.h"
+#include "completion/end.h"
 #include "dispatch/admission.h"
 #include "intake/partition.h"
 #include "wire/job.h"
@@ -110,14 +111,12 @@ struct task {
 
     /* The completion thread's, and once it was put its publisher's. */
     struct task *successor;  /* owned: the next of the lane, to be begun with this one's finish */
-    int publish_pending;     /* acknowledgements still to come */
+    struct end end;          /* where what it owes is on its way */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;
     bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
     bool reply_replaced;     /* by an error reply: Kafka refused the first */
     bool value_omitted;      /* from the dead letter: too large */
-    bool held;               /* in one of its publisher's lists */
-    int64_t republish_ms;    /* clock_mono_ms; of those refused in every form */
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t begun_ms;
