@@ -176,10 +176,16 @@ static bool comes_true(bool (*check)(struct world *), struct world *world)
     return false;
 }
 
-static void begin_world_where(struct world *world, bool letters_are_refused)
+struct plan {
+    bool letters_are_refused;
+    bool apart; /* the group's coordinator is on broker 2, all else on broker 1 */
+    const char *property;
+};
+
+static void begin_planned(struct world *world, struct plan plan)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                            "worker.delivery=exactly-once", "kafka.topic.metadata.propagation.max.ms=1", NULL};
+    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
+                                     "worker.delivery=exactly-once", "kafka.topic.metadata.propagation.max.ms=1", plan.property, NULL};
     struct settings_sources sources = {.overrides = overrides};
     struct error err = {0};
     char why[256];
@@ -187,13 +193,19 @@ static void begin_world_where(struct world *world, bool letters_are_refused)
     cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
     log_configure(LOG_ERROR, LOG_LOGFMT);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
+    rd_kafka_conf_set(conf, "test.mock.num.brokers", plan.apart ? "2" : "1", why, sizeof why);
     world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     world->cluster = rd_kafka_handle_mock_cluster(world->host);
     rd_kafka_mock_topic_create(world->cluster, "chat.jobs", 1, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
-    if (letters_are_refused) /* no other error: with those the mock lists partitions, too, and librdkafka before 2.10 crashes (its #4907) */
+    if (plan.apart) {
+        rd_kafka_mock_coordinator_set(world->cluster, "group", world->settings->kafka.group_id, 2);
+        rd_kafka_mock_coordinator_set(world->cluster, "transaction", "chat-worker.", 1);
+        rd_kafka_mock_partition_set_leader(world->cluster, "chat.replies", 0, 1);
+        rd_kafka_mock_partition_set_leader(world->cluster, "chat.dead", 0, 1);
+    }
+    if (plan.letters_are_refused) /* no other error: with those the mock lists partitions, too, and librdkafka before 2.10 crashes (its #4907) */
         rd_kafka_mock_topic_set_error(world->cluster, "chat.dead", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
     const char *bootstrap = rd_kafka_mock_cluster_bootstraps(world->cluster);
     world->service.settings = world->settings;
@@ -214,7 +226,7 @@ static void begin_world_where(struct world *world, bool letters_are_refused)
 
 static void begin_world(struct world *world)
 {
-    begin_world_where(world, false);
+    begin_planned(world, (struct plan){0});
 }
 
 static void end_world(struct world *world)
@@ -370,6 +382,70 @@ Test(publisher_txn, offsets_go_without_a_reply_when_nothing_else_does, .timeout 
     end_world(&world);
 }
 
+/* librdkafka looks at no time-out while it sends offsets (its issue 5456): without the group's coordinator the call doesn't come back. Whoever
+ * waits does: for a commit, for the end, for the second end. */
+static void leave_behind(void (*silence)(struct world *world), void (*speak)(struct world *world))
+{
+    struct world world;
+    begin_planned(&world, (struct plan){.apart = true});
+    silence(&world);
+    put(&world, 0);
+    cr_expect_not(publisher_commit_now(world.publisher, clock_mono_ms() + 500));
+    cr_expect_eq(publisher_pending(world.publisher), 1);
+    cr_expect_not(publisher_close(world.publisher, clock_mono_ms() + 2000), "it is left behind");
+    cr_expect_not(publisher_close(world.publisher, clock_mono_ms()));
+    publisher_destroy(world.publisher); /* leaves all that the thread may touch */
+    cr_expect_eq(committable(&world), 0, "what isn't acknowledged is redelivered");
+    speak(&world);
+    end_world(&world);
+}
+
+static void take_coordinator_down(struct world *world) { rd_kafka_mock_broker_set_down(world->cluster, 2); }
+static void take_coordinator_up(struct world *world) { rd_kafka_mock_broker_set_up(world->cluster, 2); }
+static void silence_coordinator(struct world *world) { rd_kafka_mock_broker_set_rtt(world->cluster, 2, 3600 * 1000); }
+static void let_coordinator_speak(struct world *world)
+{
+    rd_kafka_mock_broker_set_rtt(world->cluster, 2, 0);
+    take_coordinator_down(world); /* what it owes is never answered: anew, then */
+    take_coordinator_up(world);
+}
+
+Test(publisher_txn, a_group_coordinator_that_is_away_keeps_nobody_who_closes, .timeout = 120)
+{
+    leave_behind(take_coordinator_down, take_coordinator_up);
+}
+
+Test(publisher_txn, a_group_coordinator_that_says_nothing_keeps_nobody_who_closes, .timeout = 120)
+{
+    leave_behind(silence_coordinator, let_coordinator_speak);
+}
+
+/* What there is no room for goes with the next: no end is waited for in the middle of one. */
+Test(publisher_txn, what_a_full_client_has_no_room_for_goes_with_the_next, .timeout = 120)
+{
+    enum { ENDS = 50 };
+    struct world world;
+    begin_planned(&world, (struct plan){.property = "kafka.queue.buffering.max.messages=7"});
+    struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    world.service.weather = weather_create(world.settings, dispatcher);
+    partition_unref(world.partition);
+    world.partition = received(0, ENDS);
+    for (int64_t offset = 0; offset < ENDS; offset++) {
+        struct task *task = end_of(world.partition, offset);
+        task->dead_letter_owed = offset % 3 == 0;
+        publisher_put(world.publisher, task);
+        task_unref(task);
+    }
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_assert(comes_true(nothing_is_pending, &world));
+    cr_expect_eq(committable(&world), ENDS);
+    cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
+    cr_expect_geq(metric_get(METRIC_transactions_committed_total), ENDS / 7);
+    end_world(&world);
+    weather_destroy(world.service.weather);
+    dispatcher_destroy(dispatcher);
+}
+
 static bool has_backed_off(struct world *world)
 {
     (void)world;
@@ -414,7 +490,7 @@ static void put_letters(struct world *world, int64_t count)
 Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_more, .timeout = 120)
 {
     struct world world;
-    begin_world_where(&world, true);
+    begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     world.service.weather = weather_create(world.settings, dispatcher);
     put_letters(&world, 5);
@@ -439,7 +515,7 @@ Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 1
 {
     enum { LETTERS = 40 };
     struct world world;
-    begin_world_where(&world, true);
+    begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     world.service.weather = weather_create(world.settings, dispatcher);
     partition_unref(world.partition);
