@@ -117,7 +117,7 @@ enum status record_producer_create(const struct settings *settings, const char *
     if (producer->client == NULL) {
         rd_kafka_conf_destroy(conf);
         free(producer);
-        return error_set(err, transactional_id ? ERROR_PERMANENT : ERROR_FATAL, "kafka_conf", "kafka producer: %s", why);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer: %s", why);
     }
     prepare_topics(producer);
     *ret = producer;
