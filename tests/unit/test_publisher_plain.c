@@ -108,9 +108,9 @@ static void expect_replies(struct world *world, int64_t count)
             continue;
         end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            char text[32] = "";
+            char text[32] = "", *rest;
             memcpy(text, message->payload, message->len < sizeof text ? message->len : sizeof text - 1);
-            cr_expect_eq(strtoll(text, NULL, 10), read, "%lld: %s", (long long)read, text);
+            cr_expect(strtoll(text, &rest, 10) == read && *rest == '\0', "%lld: %s", (long long)read, text);
             read++;
         }
         rd_kafka_message_destroy(message);
