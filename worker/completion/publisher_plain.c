@@ -27,6 +27,7 @@ struct publisher_plain {
     struct record_producer *producer;
     atomic_bool ending;
     struct end_queue ends;
+    bool closed;
     bool client_full; /* as of the last try, since the last poll */
 };
 
@@ -63,7 +64,7 @@ static void go_on(struct publisher_plain *p, struct task *task)
     if (!task->reply_owed && !task->dead_letter_owed) {
         partition_mark_done(task->partition, task->record.offset);
         end_queue_move(&p->ends, task, PUBLISH_DONE);
-    } else if (task->end.state == PUBLISH_INCOMPLETE && !has_failed(p)) {
+    } else if (task->end.state == PUBLISH_INCOMPLETE && !p->closed && !has_failed(p)) {
         end_queue_again(&p->ends, task);
     } else {
         end_queue_move(&p->ends, task, PUBLISH_DROPPED); /* the process ends */
@@ -180,8 +181,10 @@ static bool plain_wants_poll(struct publisher *publisher)
 
 static bool plain_close(struct publisher *publisher, int64_t until_ms)
 {
-    (void)until_ms;
-    end_queue_drop_waiting(&((struct publisher_plain *)publisher)->ends);
+    struct publisher_plain *p = (struct publisher_plain *)publisher;
+    (void)until_ms; /* it waits for nothing */
+    p->closed = true;
+    end_queue_drop_waiting(&p->ends);
     return true;
 }
 
