@@ -127,10 +127,10 @@ Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order
 {
     enum { ENDS = 100 };
     struct world world;
-    begin_world(&world, "kafka.queue.buffering.max.messages=20");
+    begin_world(&world, "kafka.queue.buffering.max.messages=21");
     rd_kafka_mock_broker_set_down(world.cluster, 1);
     for (int64_t offset = 0; offset < ENDS; offset++) {
-        put(&world, offset, 1, offset % 3 == 0); /* letters, too: a reply may find room that its letter does not */
+        put(&world, offset, 1, offset % 3 == 0); /* letters, too: one reply finds room that its letter does not */
         publisher_poll(world.publisher, 0);
     }
     for (int i = 0; i < 3; i++)
@@ -148,7 +148,7 @@ Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order
 Test(publisher_plain, a_full_client_whose_broker_stays_away_ends)
 {
     struct world world;
-    begin_world(&world, "kafka.queue.buffering.max.messages=20");
+    begin_world(&world, "kafka.queue.buffering.max.messages=21");
     rd_kafka_mock_broker_set_down(world.cluster, 1);
     for (int64_t offset = 0; offset < 100; offset++)
         put(&world, offset, 1, true);
