@@ -248,9 +248,10 @@ rd_kafka_resp_err_t kafka_send(rd_kafka_t *rk, const char *topic, int32_t partit
             RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
         if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
             return rc; /* librdkafka owns the headers now */
-        if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL || interrupts() > 1) {
+        bool fits_never = rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(rk) == 0; /* full of nothing: larger than all of it */
+        if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL || fits_never || interrupts() > 1) {
             rd_kafka_headers_destroy(kafka_headers);
-            return rc;
+            return fits_never ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE : rc;
         }
         rd_kafka_poll(rk, FULL_QUEUE_POLL_MS);
     }

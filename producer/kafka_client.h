@@ -39,8 +39,8 @@ enum status kafka_partitions(rd_kafka_t *rk, const char *topic, rd_kafka_topic_p
 enum status kafka_watermarks(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end,
                              struct error *err) MUST_CHECK;
 
-/* Queues a copy; when the queue is full, polls until there is room or Ctrl-C came twice. partition may be
- * RD_KAFKA_PARTITION_UA, headers NULL. */
+/* Queues a copy; when the queue is full, polls until there is room or Ctrl-C came twice. What is larger than the whole queue is too large.
+ * partition may be RD_KAFKA_PARTITION_UA, headers NULL. */
 rd_kafka_resp_err_t kafka_send(rd_kafka_t *rk, const char *topic, int32_t partition, const void *key, size_t key_size,
                                const void *value, size_t value_size, const struct headers *headers, void *opaque) MUST_CHECK;
 /* Polls until every record has its report. False: Ctrl-C came once more than `patience` times before. */

@@ -176,21 +176,17 @@ struct process {
     _Atomic bool draining;
 };
 
-/* The process can't go on, and starting it again doesn't help. */
-static bool is_of_settings(const char *code)
-{
-    return strcmp(code, "kafka_property") == 0 || strcmp(code, "kafka_conf") == 0 || strcmp(code, "FENCED_INSTANCE_ID") == 0;
-}
-
 static int exit_status(const struct error *err)
 {
     switch (err->class) {
+    case ERROR_NONE:
+    case ERROR_CANCELLED: return EX_OK;
     case ERROR_UNAVAILABLE: return EX_UNAVAILABLE;
-    case ERROR_CANCELLED: return 0;
     case ERROR_RETRIABLE: return EX_TEMPFAIL;
-    case ERROR_FATAL: return is_of_settings(err->code) ? EX_CONFIG : EX_SOFTWARE;
-    default: return EX_CONFIG;
+    case ERROR_FATAL: return EX_SOFTWARE;
+    case ERROR_PERMANENT: break; /* starting it again doesn't help: the settings have to change */
     }
+    return EX_CONFIG;
 }
 
 static int complain(const struct error *err)
@@ -386,6 +382,8 @@ static int run(const struct settings *settings)
         log_warn("ended_at_once", F_INT("alive", metric_get(METRIC_jobs_alive)));
         _exit(EX_TEMPFAIL);
     }
+    if (completion_is_left(process.service.completion)) /* a thread in a call that doesn't end uses all of it */
+        _exit(failed ? complain(&err) : EX_TEMPFAIL);
     take_apart(&process);
     log_info("worker_stopped");
     return failed ? complain(&err) : EX_OK;

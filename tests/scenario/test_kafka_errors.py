@@ -261,6 +261,25 @@ def test_a_worker_told_to_end_while_kafka_says_nothing_ends_all_the_same(place):
     place.kafka.signal(signal.SIGCONT)
 
 
+def test_while_the_client_is_full_for_kafka_redis_is_told_all_the_same(place):
+    """Three times what the client has room for: answers are paid, and a lane's next job needs its predecessor's turn."""
+    jobs = 60
+    place.start(**{"kafka.queue.buffering.max.messages": "20", "kafka.session.timeout.ms": "60000"})
+    place.sim.signal(signal.SIGSTOP)
+    place.send(jobs)
+    wait_until(lambda: place.worker.metric("jobs_alive") == jobs, "jobs under way")
+    place.kafka.signal(signal.SIGSTOP)
+    place.sim.signal(signal.SIGCONT)
+
+    def states():
+        return [place.redis.client.hget(key, "state") for key in place.redis.client.scan_iter("chat:{*}:job:*")]
+
+    wait_until(lambda: states() == ["ok"] * jobs, "every end told to Redis")
+    assert place.worker.metric("jobs_alive") == jobs
+    place.kafka.signal(signal.SIGCONT)
+    place.check()
+
+
 def test_requests_that_time_out_are_made_again(place):
     """Three answers of each kind come later than the worker waits for them."""
     place.start(**{"kafka.socket.timeout.ms": "1000", "kafka.session.timeout.ms": "6000"})

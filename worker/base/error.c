@@ -16,6 +16,7 @@ enum status error_set(struct error *err, enum error_class class, const char *cod
     va_end(args);
     snprintf(code_copy, sizeof code_copy, "%s", code);
     err->class = class;
+    err->kind = 0;
     memcpy(err->code, code_copy, sizeof code_copy);
     memcpy(err->message, message, sizeof message);
     return STATUS_FAILED;

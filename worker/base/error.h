@@ -30,6 +30,7 @@ enum error_class {
 
 struct error {
     enum error_class class;
+    int kind;          /* for code that acts on more than the class: an enum of the part that set it, 0: none. The code is for people */
     char code[40];     /* stable, machine-readable: "rate_limit_exceeded" */
     char message[256]; /* one line for people: what, where, what to do */
 };

@@ -332,7 +332,7 @@ enum status redis_check(struct redis_pool *pool, const char *key_prefix, struct 
         clean_up(pool, &check);
     }
     bool failed = status != STATUS_OK;
-    if (failed && strcmp(err->code, REDIS_CODE_SETTINGS) != 0)
+    if (failed && err->kind != REDIS_ERROR_SETTINGS)
         return STATUS_FAILED;
     return name_missing(pool, &check, failed, err);
 }

@@ -22,21 +22,26 @@
 #define HURRY_MS 2           /* long enough for the producer's thread to see it; the next end waits so long at most */
 #define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
 #define REDIS_RETRY_MS 200
+#define PUBLISHER_CLOSE_MS 3000 /* for its last calls */
 
 struct completion {
     const struct service *service;
     pthread_t thread;
     bool started;
+    bool left;                     /* by completion_stop, with its thread or the publisher's in a call that doesn't end */
     struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next spending_settle */
     struct task_list refused;      /* Redis is there and wouldn't be told of these */
     int64_t refused_due_ms;        /* clock_mono_ms: when they are told again */
 
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
+    struct cond over; /* ended was set */
     struct task_list ends;
     bool urgent;   /* an end that a successor waits for is in the queue */
     bool sleeping; /* the thread waits for a first end */
     bool stopping;
+    bool ended;          /* the thread is past its last call */
+    bool publisher_left; /* and the publisher's isn't */
     int64_t stop_ms;
 };
 
@@ -46,15 +51,17 @@ struct completion *completion_create(const struct service *service)
     c->service = service;
     mutex_init(&c->lock);
     cond_init(&c->wake);
+    cond_init(&c->over);
     return c;
 }
 
 void completion_destroy(struct completion *c)
 {
-    if (c == NULL)
+    if (c == NULL || c->left)
         return;
     reservations_finish(&c->unsettled);
     cond_destroy(&c->wake);
+    cond_destroy(&c->over);
     mutex_destroy(&c->lock);
     free(c);
 }
@@ -370,7 +377,12 @@ static void *completion_main(void *arg)
     }
     for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;)
         carry_out(c, task);
-    publisher_close(c->service->publisher);
+    bool closed = publisher_close(c->service->publisher, clock_mono_ms() + PUBLISHER_CLOSE_MS);
+    mutex_lock(&c->lock);
+    c->ended = true;
+    c->publisher_left = !closed;
+    cond_signal(&c->over);
+    mutex_unlock(&c->lock);
     return NULL;
 }
 
@@ -382,16 +394,34 @@ enum status completion_start(struct completion *c, struct error *err)
     return STATUS_OK;
 }
 
-void completion_stop(struct completion *c, int64_t until_ms)
+bool completion_stop(struct completion *c, int64_t until_ms)
 {
     if (!c->started)
-        return;
+        return !c->left;
     mutex_lock(&c->lock);
     c->stopping = true;
     c->stop_ms = until_ms;
     cond_signal(&c->wake);
     mutex_unlock(&c->lock);
     publisher_end_soon(c->service->publisher);
-    pthread_join(c->thread, NULL);
+    mutex_lock(&c->lock);
+    while (!c->ended && cond_wait_until(&c->over, &c->lock, until_ms + COMPLETION_CLOSE_MS))
+        ;
+    bool ended = c->ended;
+    c->left = !ended || c->publisher_left;
+    size_t waiting = c->ends.count;
+    mutex_unlock(&c->lock);
     c->started = false;
+    if (ended)
+        pthread_join(c->thread, NULL);
+    else
+        log_warn("completion_left", F_INT("waiting", waiting),
+                 F_STR("error", "Redis or Kafka doesn't answer: the completion thread can't be ended, and the process ends without it"),
+                 F_STR("hint", "nothing is lost: what it has is redelivered, and what Redis was told of is answered from the store"));
+    return !c->left;
+}
+
+bool completion_is_left(const struct completion *c)
+{
+    return c != NULL && c->left;
 }

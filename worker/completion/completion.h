@@ -26,8 +26,15 @@ void completion_put_unrun(struct completion *completion, struct task **task);
 void completion_drop(struct completion *completion, struct task *list);
 /* A list linked by `next` of tasks that were cancelled, and that nobody has: ends them so. */
 void completion_cancel(struct completion *completion, struct task *list);
-/* Ends the thread once what it was given is carried out and acknowledged, or at until_ms. */
-void completion_stop(struct completion *completion, int64_t until_ms);
-void completion_destroy(struct completion *completion); /* NULL is fine */
+/* Ends the thread once what it was given is carried out and acknowledged, or at until_ms. Returns some seconds after that at the latest
+ * (COMPLETION_CLOSE_MS), whatever Redis and Kafka do. False: a thread, its own or the publisher's, is in a call that doesn't end. It is left behind,
+ * said in the log, and uses the service: the process must end without taking that apart. Nothing is lost: what wasn't acknowledged is
+ * redelivered, and what was paid is answered from the store. */
+bool completion_stop(struct completion *completion, int64_t until_ms);
+#define COMPLETION_CLOSE_MS 4000
+/* completion_stop has left a thread behind. */
+bool completion_is_left(const struct completion *completion);
+/* Nothing, if a thread was left behind. NULL is fine. */
+void completion_destroy(struct completion *completion);
 
 #endif

@@ -6,8 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "intake/kafka_conf.h"
+#include "intake/kafka_destroy.h"
 #include "ops/metrics.h"
 
 #define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
@@ -15,6 +17,7 @@
 #define QUEUED_MAX "50000" /* about 500 bytes each beside the text, and of that: */
 #define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500
+#define DESTROY_MS 3000
 
 struct delta_publisher {
     const struct settings *settings;
@@ -41,7 +44,7 @@ void delta_publisher_destroy(struct delta_publisher *publisher)
         rd_kafka_flush(publisher->client, LAST_MS);
         rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(publisher->client, LAST_MS);
-        rd_kafka_destroy(publisher->client);
+        (void)!kafka_destroy(publisher->client, clock_mono_ms() + DESTROY_MS); /* its reports touch a counter alone */
     }
     mutex_destroy(&publisher->lock);
     free(publisher->bootstrap);
@@ -70,7 +73,7 @@ static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct e
     rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (client == NULL) {
         rd_kafka_conf_destroy(conf);
-        (void)error_set(err, ERROR_FATAL, "kafka_conf", "kafka producer of deltas: %s", why);
+        (void)error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer of deltas: %s", why);
     }
     return client;
 }

@@ -11,7 +11,7 @@
 struct delta_publisher;
 
 struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap);
-/* Waits for what is under way, for a moment. NULL is fine. */
+/* Waits for what is under way, for a moment, and for its client's end, four seconds in all at most. NULL is fine. */
 void delta_publisher_destroy(struct delta_publisher *publisher);
 
 /* With the key of the job's record (without one: the job's id), so that the pieces of a job stay in order. */

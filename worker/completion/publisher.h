@@ -23,12 +23,14 @@ struct publisher;
  * asked meanwhile. */
 enum status publisher_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
                              struct error *err) MUST_CHECK;
-void publisher_destroy(struct publisher *publisher); /* NULL is fine */
+/* Within some seconds, whatever Kafka does; what hasn't ended by then is left to the process's end, which must be next. NULL is fine. */
+void publisher_destroy(struct publisher *publisher);
 
-/* ---- completion thread ---- */
+/* ---- completion thread; each returns by its timeout_ms ---- */
 
 /* Publishes what task owes (reply_owed, dead_letter_owed), in this order for the jobs of a lane; the offset is done once all
- * of it is there. Keeps references of its own. What Kafka refuses is replaced or tried again, inside. */
+ * of it is there. Keeps references of its own. What Kafka refuses is replaced or tried again, inside, and what its client has no room
+ * for waits here: blocks on nothing. */
 void publisher_put(struct publisher *publisher, struct task *task);
 /* After a batch of puts, and now and then: carries on, for up to timeout_ms. */
 void publisher_poll(struct publisher *publisher, int timeout_ms);
@@ -38,8 +40,9 @@ void publisher_hurry(struct publisher *publisher, int timeout_ms);
 int publisher_pending(struct publisher *publisher);
 /* Must publisher_poll be called soon, though nothing was put? */
 bool publisher_wants_poll(struct publisher *publisher);
-/* At the thread's end: drops what is left. Bounded. */
-void publisher_close(struct publisher *publisher);
+/* At the thread's end: drops what is left. Blocks until until_ms at most. False: a thread of its own is in a call that doesn't end; it is left
+ * behind with all that it touches (the service), and the process must end without taking that apart. May be called again. */
+bool publisher_close(struct publisher *publisher, int64_t until_ms) MUST_CHECK;
 
 /* ---- any thread ---- */
 
@@ -73,7 +76,7 @@ struct publisher_operations {
     void (*hurry)(struct publisher *publisher, int timeout_ms);
     int (*pending)(struct publisher *publisher);
     bool (*wants_poll)(struct publisher *publisher);
-    void (*close)(struct publisher *publisher);
+    bool (*close)(struct publisher *publisher, int64_t until_ms);
     void (*end_soon)(struct publisher *publisher);
     bool (*failed)(struct publisher *publisher, struct error *ret);
     void (*follow)(struct publisher *publisher, rd_kafka_t *consumer);
@@ -85,12 +88,5 @@ struct publisher_operations {
 enum status publisher_plain_create(const struct service *service, const char *bootstrap, struct publisher **ret, struct error *err) MUST_CHECK;
 enum status publisher_txn_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
                                  struct error *err) MUST_CHECK;
-
-/* Kafka won't take a record of task as it is: says so, and changes the task so that what it owes now may be taken.
- * - A reply whose own topic (kafka_replyTopic) is missing or forbidden goes to replies_topic.
- * - Any other refused reply becomes a small error reply and a dead letter; in Redis the job stays ok, since it was paid.
- * - A dead letter that is too large goes without its value.
- * False: there is no other form; try again later. */
-bool publisher_replace_refused(struct task *task, bool is_dead_letter, const struct error *err);
 
 #endif

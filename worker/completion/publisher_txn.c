@@ -1,25 +1,26 @@
 /* Exactly-once: the ends of many jobs, and the offsets they complete, in one Kafka transaction at a time.
  *
- *   completion ─put─▶ incoming ─▶ txn_rounds: kept in the order of put, until a commit that holds them has succeeded
+ *   completion ─put─▶ incoming ─▶ txn_rounds: in the order of put, until a commit that holds them has succeeded
  *       intake ─offer─▶ offered ─▶
  *
  * A thread of its own, chat-txn, makes all calls of the transactional producer (txn_rounds.h): a commit takes some round
  * trips (and all the time there is while a broker is away), during which the completion thread goes on telling Redis, lanes
  * go on, and the next transaction's ends gather. The intake's rebalance callback waits for it with a bound and can't wait
- * for itself. This file is what that thread and the others share, under one lock. */
+ * for itself. This file is what that thread and the others share, under one lock.
+ *
+ * Nobody waits for that thread without a bound, since a call of its may not end (transaction.h): at the close it is left behind. Its
+ * transaction is then aborted by the broker's own time-out, and whoever gets the partitions publishes its ends from the store. */
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "completion/kept_ends.h"
 #include "completion/publisher.h"
 #include "completion/txn_rounds.h"
 
-#define CLOSE_MS 2000
+#define LAST_CALL_MS 1500 /* of the time to close: what its last call may take longer than it was told */
 
 struct publisher_txn {
     struct publisher base;
@@ -30,12 +31,12 @@ struct publisher_txn {
     struct mutex lock;   /* guards what follows */
     struct cond wake;    /* the thread has something to do */
     struct cond settled; /* a commit was made, or something has ended, or all has failed */
-    struct kept_ends incoming;
+    struct task_list incoming; /* holds references */
     struct partitions offered;
-    size_t pending; /* incoming and kept */
+    size_t pending; /* incoming, and with the rounds */
     uint64_t commits_wanted, commits_made;
-    bool poked, ending, closing;
-    int64_t close_ms;
+    bool poked, ending, closing, ended, left;
+    int64_t close_ms; /* it makes no call again from then on */
     struct error failure;
 };
 
@@ -117,6 +118,10 @@ static void end_rounds(struct publisher_txn *p)
     mutex_unlock(&p->lock);
     struct round last = {.gone = txn_rounds_end(p->rounds, failed)};
     take_round(p, &last, 0);
+    mutex_lock(&p->lock);
+    p->ended = true;
+    cond_broadcast(&p->settled);
+    mutex_unlock(&p->lock);
 }
 
 static void *txn_main(void *arg)
@@ -140,7 +145,7 @@ static void txn_put(struct publisher *publisher, struct task *task)
     struct publisher_txn *p = (struct publisher_txn *)publisher;
     mutex_lock(&p->lock);
     if (p->failure.class == ERROR_NONE && !p->closing) {
-        kept_ends_add(&p->incoming, (struct kept){.task = task_ref(task)});
+        task_list_push(&p->incoming, task_ref(task));
         p->pending++;
     }
     mutex_unlock(&p->lock);
@@ -187,18 +192,30 @@ static bool txn_wants_poll(struct publisher *publisher)
     return false;
 }
 
-static void txn_close(struct publisher *publisher)
+static bool txn_close(struct publisher *publisher, int64_t until_ms)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
     if (!p->started)
-        return;
+        return true;
     mutex_lock(&p->lock);
     p->closing = true;
-    p->close_ms = clock_mono_ms() + CLOSE_MS;
+    p->close_ms = until_ms - LAST_CALL_MS;
     cond_signal(&p->wake);
+    while (!p->ended && cond_wait_until(&p->settled, &p->lock, until_ms))
+        ;
+    bool ended = p->ended, said = p->left;
+    size_t pending = p->pending;
+    p->left = !ended;
     mutex_unlock(&p->lock);
+    if (!ended && !said)
+        log_warn("transaction_left", F_INT("jobs", pending),
+                 F_STR("error", "a coordinator or broker doesn't answer: the transactions' thread can't be ended, and the process ends without it"),
+                 F_STR("hint", "nothing is lost: the broker aborts the transaction, and who gets the partitions publishes its replies from the store"));
+    if (!ended)
+        return false;
     pthread_join(p->thread, NULL);
     p->started = false;
+    return true;
 }
 
 static void txn_end_soon(struct publisher *publisher)
@@ -257,15 +274,15 @@ static void txn_revoked(struct publisher *publisher)
     mutex_unlock(&p->lock);
 }
 
+/* With its thread left behind, or its client, all stays as it is. */
 static void txn_destroy(struct publisher *publisher)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
-    txn_close(publisher);
-    txn_rounds_destroy(p->rounds);
+    if (!txn_close(publisher, clock_mono_ms() + LAST_CALL_MS) || !txn_rounds_destroy(p->rounds))
+        return;
     cond_destroy(&p->wake);
     cond_destroy(&p->settled);
     mutex_destroy(&p->lock);
-    kept_ends_finish(&p->incoming);
     partitions_finish(&p->offered);
     free(p);
 }

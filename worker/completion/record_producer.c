@@ -6,11 +6,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "intake/kafka_conf.h"
+#include "intake/kafka_destroy.h"
 #include "wire/dead_letter.h"
 #include "wire/reply_route.h"
 
-#define FULL_QUEUE_POLL_MS 50
 #define PREPARE_MS 5000
+#define PURGE_MS 1000
+#define DESTROY_MS 3000
 /* In transactions: lingering is for what isn't grouped already; and a transaction that follows at once on another is told
  * to try again until that one's markers are written, which takes less than the default's 100 ms. */
 #define LINGER_MS "2"
@@ -30,39 +32,18 @@ static void *tag(struct task *task, bool is_dead_letter)
     return (void *)((uintptr_t)task | (uintptr_t)is_dead_letter);
 }
 
-static enum error_class class_of(rd_kafka_resp_err_t err)
-{
-    switch (err) {
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        return ERROR_PERMANENT;
-    default:
-        return ERROR_RETRIABLE;
-    }
-}
-
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     (void)rk;
     struct record_producer *producer = opaque;
     bool is_dead_letter = (uintptr_t)message->_private & 1;
     struct task *task = (struct task *)((uintptr_t)message->_private & ~(uintptr_t)1);
-    struct error err = {0};
+    struct refusal why;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        error_set(&err, class_of(message->err), rd_kafka_err2name(message->err), "%s", rd_kafka_err2str(message->err));
+        refusal_set(&why, message->err, NULL);
     task->published_bytes[is_dead_letter] = 0;
     task_weigh_end(task);
-    producer->report(task, is_dead_letter, message->err ? &err : NULL, producer->report_arg);
+    producer->report(task, is_dead_letter, message->err ? &why : NULL, producer->report_arg);
     task_unref(task);
 }
 
@@ -136,25 +117,28 @@ enum status record_producer_create(const struct settings *settings, const char *
     if (producer->client == NULL) {
         rd_kafka_conf_destroy(conf);
         free(producer);
-        return error_set(err, transactional_id ? ERROR_PERMANENT : ERROR_FATAL, "kafka_conf", "kafka producer: %s", why);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer: %s", why);
     }
     prepare_topics(producer);
     *ret = producer;
     return STATUS_OK;
 }
 
-void record_producer_destroy(struct record_producer *producer)
+bool record_producer_destroy(struct record_producer *producer)
 {
     if (producer == NULL)
-        return;
+        return true;
+    int64_t until = clock_mono_ms() + DESTROY_MS;
     /* What is still queued ends with a report each, so that no task leaks. */
     rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(producer->client, 1000);
+    rd_kafka_flush(producer->client, PURGE_MS);
     for (size_t i = 0; i < sizeof producer->topics / sizeof *producer->topics; i++)
         if (producer->topics[i] != NULL)
             rd_kafka_topic_destroy(producer->topics[i]);
-    rd_kafka_destroy(producer->client);
+    if (!kafka_destroy(producer->client, until))
+        return false;
     free(producer);
+    return true;
 }
 
 static rd_kafka_headers_t *to_kafka(const struct headers *headers)
@@ -178,44 +162,42 @@ static size_t copied_bytes(const struct task *task, size_t size, const struct he
 }
 
 static enum status produce(struct record_producer *producer, struct task *task, bool is_dead_letter, const char *topic,
-                           const void *value, size_t size, const struct headers *headers, struct error *err)
+                           const void *value, size_t size, const struct headers *headers, struct refusal *why)
 {
     rd_kafka_headers_t *kafka_headers = to_kafka(headers);
-    for (;;) {
-        rd_kafka_resp_err_t rc = rd_kafka_producev(
-            producer->client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(task->record.key, task->record.key_size),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(tag(task, is_dead_letter)), RD_KAFKA_V_END);
-        if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            task_ref(task);
-            task->published_bytes[is_dead_letter] = copied_bytes(task, size, headers);
-            task_weigh_end(task);
-            return STATUS_OK;
-        }
-        if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-            rd_kafka_headers_destroy(kafka_headers);
-            return error_set(err, class_of(rc), rd_kafka_err2name(rc), "%s: %s", topic, rd_kafka_err2str(rc));
-        }
-        rd_kafka_poll(producer->client, FULL_QUEUE_POLL_MS);
+    rd_kafka_resp_err_t rc = rd_kafka_producev(
+        producer->client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(task->record.key, task->record.key_size),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(tag(task, is_dead_letter)), RD_KAFKA_V_END);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        task_ref(task);
+        task->published_bytes[is_dead_letter] = copied_bytes(task, size, headers);
+        task_weigh_end(task);
+        return STATUS_OK;
     }
+    rd_kafka_headers_destroy(kafka_headers);
+    if (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(producer->client) == 0) /* of nothing: it never fits */
+        rc = RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    refusal_set(why, rc, topic);
+    return why->kind == REFUSAL_QUEUE_FULL ? STATUS_AGAIN : STATUS_FAILED;
 }
 
-enum status record_producer_reply(struct record_producer *producer, struct task *task, const char *value, struct error *err)
+enum status record_producer_reply(struct record_producer *producer, struct task *task, struct refusal *why)
 {
     struct reply_route route = {0};
     bool refused = false;
     reply_route(&task->record, &task->job, producer->settings->worker.replies_topic,
                 (const char *const *)producer->settings->worker.reply_topics_allowed, &route, &refused);
-    if (refused)
+    const char *topic = task->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
+    enum status status = produce(producer, task, false, topic, task->reply, strlen(task->reply), &route.headers, why);
+    if (refused && status != STATUS_AGAIN)
         log_warn("reply_topic_refused", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
                  F_INT("offset", task->record.offset));
-    const char *topic = task->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
-    enum status status = produce(producer, task, false, topic, value, strlen(value), &route.headers, err);
     headers_finish(&route.headers);
     return status;
 }
 
-enum status record_producer_dead_letter(struct record_producer *producer, struct task *task, bool omit_value, struct error *err)
+enum status record_producer_dead_letter(struct record_producer *producer, struct task *task, struct refusal *why)
 {
     struct headers headers = {0};
     int64_t now = clock_wall_ms();
@@ -225,11 +207,10 @@ enum status record_producer_dead_letter(struct record_producer *producer, struct
                                       .first_failed_at_ms = task->begin.first_failed_ms ? task->begin.first_failed_ms : now,
                                       .last_failed_at_ms = now};
     dead_letter_headers(&task->record, &cause, &headers);
-    if (omit_value)
+    if (task->value_omitted)
         dead_letter_mark_omitted(&headers, task->record.value_size);
-    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic,
-                                 omit_value ? NULL : task->record.value, omit_value ? 0 : task->record.value_size,
-                                 &headers, err);
+    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic, task->value_omitted ? NULL : task->record.value,
+                                 task->value_omitted ? 0 : task->record.value_size, &headers, why);
     headers_finish(&headers);
     return status;
 }

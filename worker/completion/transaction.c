@@ -20,14 +20,15 @@ void transaction_finish(struct transaction *t)
 }
 
 /* Takes *error. *again: the same call is to be made again. */
-static enum answer judge(struct transaction *t, const char *doing, rd_kafka_error_t *error, bool *again, struct error *why)
+static enum answer judge(struct transaction *t, const char *doing, rd_kafka_error_t *error, bool *again, struct stop *why)
 {
     *again = false;
     if (error == NULL)
         return ANSWER_OK;
     bool retriable = rd_kafka_error_is_retriable(error) && !rd_kafka_error_txn_requires_abort(error);
     bool ends = rd_kafka_error_is_fatal(error) || (retriable && t->time_is_up(t->arg));
-    error_set(why, rd_kafka_error_is_fatal(error) ? ERROR_FATAL : ends ? ERROR_CANCELLED : ERROR_RETRIABLE, rd_kafka_error_name(error), "%s: %s",
+    why->reason = rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE ? STOP_METADATA_TOO_LARGE : STOP_BY_KAFKA;
+    error_set(&why->error, rd_kafka_error_is_fatal(error) ? ERROR_FATAL : ends ? ERROR_CANCELLED : ERROR_RETRIABLE, rd_kafka_error_name(error), "%s: %s",
               doing, rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     if (ends)
@@ -39,7 +40,7 @@ static enum answer judge(struct transaction *t, const char *doing, rd_kafka_erro
     return ANSWER_OK;
 }
 
-enum answer transaction_begin(struct transaction *t, struct error *why)
+enum answer transaction_begin(struct transaction *t, struct stop *why)
 {
     bool again;
     enum answer answer;
@@ -54,7 +55,7 @@ enum answer transaction_begin(struct transaction *t, struct error *why)
 }
 
 enum answer transaction_send_offsets(struct transaction *t, const rd_kafka_topic_partition_list_t *offsets,
-                                     const rd_kafka_consumer_group_metadata_t *membership, struct error *why)
+                                     const rd_kafka_consumer_group_metadata_t *membership, struct stop *why)
 {
     bool again;
     enum answer answer;
@@ -64,7 +65,7 @@ enum answer transaction_send_offsets(struct transaction *t, const rd_kafka_topic
     return answer;
 }
 
-enum answer transaction_commit(struct transaction *t, struct error *why)
+enum answer transaction_commit(struct transaction *t, struct stop *why)
 {
     bool again;
     enum answer answer;
@@ -76,13 +77,13 @@ enum answer transaction_commit(struct transaction *t, struct error *why)
     return answer;
 }
 
-enum answer transaction_abort(struct transaction *t, struct error *why)
+enum answer transaction_abort(struct transaction *t, struct stop *why)
 {
     bool again = t->open;
     enum answer answer = ANSWER_OK;
     for (int tries = 0; again || answer == ANSWER_ABORT; tries += answer == ANSWER_ABORT) {
         if (tries == ABORTS_MAX) {
-            why->class = ERROR_FATAL; /* what can't be ended can't be gone on with */
+            why->error.class = ERROR_FATAL; /* what can't be ended can't be gone on with */
             return ANSWER_END;
         }
         answer = judge(t, "aborting", rd_kafka_abort_transaction(t->client, STEP_MS), &again, why);

@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
+#include "completion/refused_end.h"
 #include "completion/transaction.h"
+#include "completion/txn_admission.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
@@ -15,21 +17,19 @@
 #define ASIDE_EACH_MS 100 /* each costs an aborted transaction, and most of the time is the others' */
 #define BACKOFF_MS_MIN 20
 #define BACKOFF_MS_MAX 2000
-#define FORMS_MAX 4   /* as it is, replaced, without the letter's value, and one to be safe */
+#define ROOM_POLL_MS 50
 
 struct txn_rounds {
     const struct service *service;
     struct record_producer *producer;
     struct transaction transaction;
-    struct kept_ends kept;
+    struct end_queue ends; /* SENT and INCOMPLETE: in the open transaction */
     struct partitions offers;
     struct round round; /* what this round has come to */
-    size_t inside;   /* how many kept ones are in the transaction */
-    bool sealed;     /* one of them is `alone` */
-    bool put_aside;  /* in this round: what failed is out of the way */
-    int failures;    /* in a row: the backoff's exponent */
+    bool client_full;   /* in this round: no more enter before what is inside is committed */
+    bool put_aside;     /* in this round: what failed is out of the way */
+    int failures;       /* in a row: the backoff's exponent */
     int64_t not_before_ms;
-    struct error refusal; /* of the last record that was refused */
 };
 
 static bool is_revoked(const struct partition *partition)
@@ -47,116 +47,136 @@ static void back_off(struct txn_rounds *r)
     r->not_before_ms = clock_mono_ms() + (wait_ms < BACKOFF_MS_MAX ? wait_ms : BACKOFF_MS_MAX);
 }
 
-/* It has no other form. */
-static void put_aside(struct txn_rounds *r, struct kept *kept, bool is_dead_letter, const struct error *why)
+/* A record of an end in the transaction was refused; what follows from it does when it is aborted. Whoever has no other form stays by
+ * itself from then on: its next try is to cost nobody but itself. */
+static void note_refusal(struct txn_rounds *r, struct task *task, bool is_dead_letter, bool in_company, const struct refusal *why)
 {
-    int64_t others = 0;
-    for (size_t i = 0; i < r->kept.count; i++)
-        others += r->kept.items[i].not_before_ms > 0;
-    kept->not_before_ms = clock_mono_ms() + ASIDE_MS + others * ASIDE_EACH_MS;
-    r->put_aside = true;
-    if (is_dead_letter)
-        (void)weather_failed(r->service->weather, WEATHER_DEAD_TOPIC, kept->task, why);
+    enum refused_next next = refused_end(r->service, task, is_dead_letter, in_company, why);
+    task->end.apart = task->end.apart || next != REFUSED_AGAIN;
+    task->end.not_before_ms = next == REFUSED_LATER ? clock_mono_ms() + ASIDE_MS + (int64_t)r->ends.held.count * ASIDE_EACH_MS : 0;
+    end_queue_move(&r->ends, task, PUBLISH_INCOMPLETE);
 }
 
-/* A record that was refused in company is tried alone, so that of a batch that is too large only the culprit is
- * replaced; refused alone, it gets another form, or waits aside. */
-static void take_refusals(struct txn_rounds *r)
+/* The last first: each comes before those that came back already. */
+static void take_back(struct txn_rounds *r)
 {
-    for (size_t i = 0; i < r->kept.count; i++) {
-        struct kept *kept = &r->kept.items[i];
-        if (!kept->refused_reply && !kept->refused_letter)
-            continue;
-        if (kept->alone && !publisher_replace_refused(kept->task, !kept->refused_reply, &r->refusal))
-            put_aside(r, kept, !kept->refused_reply, &r->refusal);
-        kept->alone = true;
-        kept->refused_reply = kept->refused_letter = false;
+    for (struct task *task; (task = r->ends.sent.last) != NULL;) {
+        r->put_aside = r->put_aside || task->end.not_before_ms > 0;
+        if (task->end.state == PUBLISH_INCOMPLETE)
+            end_queue_again(&r->ends, task);
+        else
+            end_queue_move(&r->ends, task, PUBLISH_OWED);
     }
 }
 
 /* What it held is to be done again, or is gone. */
-static enum answer abort_open(struct txn_rounds *r, const struct error *why)
+static enum answer abort_open(struct txn_rounds *r, const struct stop *why)
 {
-    struct error worse;
+    struct stop worse;
     bool was_open = r->transaction.open;
     if (transaction_abort(&r->transaction, &worse) == ANSWER_END) {
-        if (worse.class == ERROR_FATAL)
-            r->round.failure = worse;
+        if (worse.error.class == ERROR_FATAL)
+            r->round.failure = worse.error;
         return ANSWER_END;
     }
     if (was_open) {
         METRIC_INC(transactions_aborted_total);
-        log_warn("transaction_aborted", F_INT("jobs", r->inside), F_STR("code", why->code), F_STR("error", why->message),
+        log_warn("transaction_aborted", F_INT("jobs", r->ends.sent.count), F_STR("code", why->error.code), F_STR("error", why->error.message),
                  F_INT("duration_ms", clock_mono_ms() - r->transaction.opened_ms));
     }
-    for (size_t i = 0; i < r->kept.count; i++)
-        r->kept.items[i].inside = false;
-    r->inside = 0;
-    r->sealed = false;
-    take_refusals(r);
+    take_back(r);
     return ANSWER_OK;
 }
 
-static bool is_of_the_revoked(const struct kept *kept)
+static bool is_of_the_revoked(const struct task *task)
 {
-    return is_revoked(kept->task->partition);
+    return is_revoked(task->partition);
 }
 
-static size_t letters_aside(const struct txn_rounds *r)
+static size_t count_of(const struct task_list *list, bool (*is)(const struct task *task))
 {
     size_t n = 0;
-    for (size_t i = 0; i < r->kept.count; i++)
-        n += r->kept.items[i].not_before_ms > 0 && r->kept.items[i].task->dead_letter_owed;
+    for (const struct task *task = list->first; task != NULL; task = task->next)
+        n += is(task);
     return n;
+}
+
+static bool owes_a_letter(const struct task *task)
+{
+    return task->dead_letter_owed;
 }
 
 /* Ends of partitions that went: their new owner answers from the store. With the last letter that the topic refused
  * nobody would try it again, and its breaker would hold the intake for ever: it is another's trouble now. */
 static enum answer drop_revoked(struct txn_rounds *r)
 {
-    size_t inside = 0;
-    for (size_t i = 0; i < r->kept.count; i++)
-        inside += r->kept.items[i].inside && is_of_the_revoked(&r->kept.items[i]);
+    size_t inside = count_of(&r->ends.sent, is_of_the_revoked);
     if (inside > 0) {
-        struct error why;
-        error_set(&why, ERROR_CANCELLED, "revoked", "%zu of its jobs are of partitions that went to another worker", inside);
+        struct stop why = {.reason = STOP_REVOKED};
+        error_set(&why.error, ERROR_CANCELLED, "revoked", "%zu of its jobs are of partitions that went to another worker", inside);
         if (abort_open(r, &why) != ANSWER_OK)
             return ANSWER_END;
     }
-    size_t aside = letters_aside(r);
-    size_t gone = kept_ends_remove(&r->kept, is_of_the_revoked);
-    if (aside > 0 && letters_aside(r) == 0)
+    size_t aside = count_of(&r->ends.held, owes_a_letter);
+    r->round.gone += end_queue_drop(&r->ends, is_of_the_revoked);
+    if (aside > 0 && count_of(&r->ends.held, owes_a_letter) == 0)
         weather_succeeded(r->service->weather, WEATHER_DEAD_TOPIC);
-    r->round.gone += gone;
     return ANSWER_OK;
 }
 
 /* ---- filling ---- */
 
-/* What the client refuses at once (its message.max.bytes) never enters: it gets another form. ABORT: a part of it has
- * entered, and another can't. */
-static enum answer produce(struct txn_rounds *r, struct kept *kept, struct error *why)
+static enum answer stopped(struct stop *why, enum stop_reason reason, const struct error *error)
 {
-    struct task *task = kept->task;
+    why->reason = reason;
+    why->error = *error;
+    return ANSWER_ABORT;
+}
+
+/* The client has no room for a letter whose reply is in already: there is when a record of the transaction has reached its broker, or
+ * failed, by its message.timeout.ms at the latest. */
+static bool wait_for_room(struct txn_rounds *r)
+{
+    rd_kafka_poll(record_producer_client(r->producer), ROOM_POLL_MS);
+    return !r->transaction.time_is_up(r->transaction.arg);
+}
+
+/* What the client refuses at once (its message.max.bytes) never enters: it gets another form. */
+static enum answer enter(struct txn_rounds *r, struct task *task, struct stop *why)
+{
+    struct refusal refusal;
     bool reply_in = false, letter_in = !task->dead_letter_owed;
-    for (int form = 0; form < FORMS_MAX && !(reply_in && letter_in); form++) {
+    end_queue_move(&r->ends, task, PUBLISH_SENT);
+    while (!reply_in || !letter_in) {
         bool letter = reply_in;
-        enum status status = letter ? record_producer_dead_letter(r->producer, task, task->value_omitted, why)
-                                    : record_producer_reply(r->producer, task, task->reply, why);
-        if (status == STATUS_OK) {
+        switch (letter ? record_producer_dead_letter(r->producer, task, &refusal) : record_producer_reply(r->producer, task, &refusal)) {
+        case STATUS_OK:
             *(letter ? &letter_in : &reply_in) = true;
-        } else if (why->class != ERROR_PERMANENT) {
-            return ANSWER_ABORT; /* the transaction has failed already */
-        } else if (!publisher_replace_refused(task, letter, why)) {
-            put_aside(r, kept, letter, why);
-            return reply_in ? ANSWER_ABORT : ANSWER_OK;
-        } else {
-            letter_in = !task->dead_letter_owed;
+            continue;
+        case STATUS_AGAIN:
+            if (letter && wait_for_room(r))
+                continue;
+            if (letter)
+                return stopped(why, STOP_RECORD, &refusal.error);
+            end_queue_move(&r->ends, task, PUBLISH_OWED);
+            r->client_full = true;
+            return ANSWER_OK;
+        default:
+            break;
         }
+        if (!refusal_is_final(refusal.kind))
+            return stopped(why, STOP_RECORD, &refusal.error); /* the transaction has failed already */
+        if (task->end.state == PUBLISH_SENT)
+            note_refusal(r, task, letter, false, &refusal);
+        if (reply_in)
+            return stopped(why, STOP_RECORD, &refusal.error); /* a part of it has entered, and another can't */
+        r->put_aside = r->put_aside || task->end.not_before_ms > 0;
+        end_queue_again(&r->ends, task);
+        if (task->end.state == PUBLISH_HELD)
+            return ANSWER_OK;
+        letter_in = !task->dead_letter_owed;
+        end_queue_move(&r->ends, task, PUBLISH_SENT);
     }
-    kept->inside = true;
-    r->inside++;
-    r->sealed = kept->alone;
     return ANSWER_OK;
 }
 
@@ -176,20 +196,23 @@ static bool have_offers(struct txn_rounds *r)
 
 static size_t room(const struct txn_rounds *r)
 {
-    size_t most = (size_t)r->service->settings->worker.transaction_jobs_max;
-    return r->sealed || r->inside >= most ? 0 : most - r->inside;
+    size_t most = (size_t)r->service->settings->worker.transaction_jobs_max, inside = r->ends.sent.count;
+    bool sealed = inside > 0 && r->ends.sent.first->end.apart;
+    return sealed || r->client_full || inside >= most ? 0 : most - inside;
 }
 
-static enum answer fill(struct txn_rounds *r, struct error *why)
+static enum answer fill(struct txn_rounds *r, struct stop *why)
 {
     enum answer answer = ANSWER_OK;
-    kept_ends_admit(&r->kept, room(r), r->sealed, clock_mono_ms());
-    for (size_t i = 0; i < r->kept.count && answer == ANSWER_OK; i++) {
-        if (!r->kept.items[i].admitted)
+    end_queue_release(&r->ends, clock_mono_ms());
+    txn_admit(&r->ends, room(r));
+    for (struct task *task = r->ends.owed.first, *after; task != NULL && answer == ANSWER_OK && !r->client_full; task = after) {
+        after = task->next;
+        if (!task->end.admitted)
             continue;
         answer = transaction_begin(&r->transaction, why);
         if (answer == ANSWER_OK)
-            answer = produce(r, &r->kept.items[i], why);
+            answer = enter(r, task, why);
     }
     if (answer == ANSWER_OK && !r->transaction.open && have_offers(r))
         answer = transaction_begin(&r->transaction, why);
@@ -219,30 +242,27 @@ static bool any_revoked(const struct shares *shares)
     return false;
 }
 
-static enum answer send_offsets(struct txn_rounds *r, struct shares *shares, struct error *why)
+static enum answer send_offsets(struct txn_rounds *r, struct shares *shares, struct stop *why)
 {
     enum answer answer = ANSWER_ABORT;
     rd_kafka_consumer_group_metadata_t *membership = transaction_membership(&r->transaction);
     if (membership == NULL) {
-        error_set(why, ERROR_RETRIABLE, "no_member", "this worker is in no group now");
+        why->reason = STOP_NO_MEMBER;
+        error_set(&why->error, ERROR_RETRIABLE, "no_member", "this worker is in no group now");
         return ANSWER_ABORT;
     }
     if (any_revoked(shares)) { /* looked at after the membership was taken: see the header */
-        error_set(why, ERROR_CANCELLED, "revoked", "a partition went to another worker");
+        why->reason = STOP_REVOKED;
+        error_set(&why->error, ERROR_CANCELLED, "revoked", "a partition went to another worker");
     } else {
         rd_kafka_topic_partition_list_t *list = to_kafka(shares);
         answer = transaction_send_offsets(&r->transaction, list, membership, why);
         rd_kafka_topic_partition_list_destroy(list);
     }
     rd_kafka_consumer_group_metadata_destroy(membership);
-    if (answer == ANSWER_ABORT && strcmp(why->code, rd_kafka_err2name(RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE)) == 0)
+    if (answer == ANSWER_ABORT && why->reason == STOP_METADATA_TOO_LARGE)
         shares_metadata_refused(shares);
     return answer;
-}
-
-static bool is_inside(const struct kept *kept)
-{
-    return kept->inside;
 }
 
 /* Only now the ends are done. */
@@ -250,26 +270,27 @@ static void merge(struct txn_rounds *r, const struct shares *shares)
 {
     METRIC_INC(transactions_committed_total);
     METRIC_ADD(commits_total, (int64_t)shares->count);
-    log_debug("transaction_committed", F_INT("jobs", r->inside), F_INT("partitions", shares->count),
+    log_debug("transaction_committed", F_INT("jobs", r->ends.sent.count), F_INT("partitions", shares->count),
               F_INT("duration_ms", clock_mono_ms() - r->transaction.opened_ms));
-    for (size_t i = 0; i < r->kept.count; i++)
-        if (r->kept.items[i].inside && r->kept.items[i].task->dead_letter_owed)
-            weather_succeeded(r->service->weather, WEATHER_DEAD_TOPIC);
     for (size_t i = 0; i < shares->count; i++)
         partition_committed_with(shares->items[i].partition, shares->items[i].offset, shares->items[i].with, shares->items[i].n);
+    r->round.gone += r->ends.sent.count;
+    for (struct task *task; (task = r->ends.sent.first) != NULL;) {
+        if (task->dead_letter_owed)
+            weather_succeeded(r->service->weather, WEATHER_DEAD_TOPIC);
+        end_queue_move(&r->ends, task, PUBLISH_DONE);
+    }
     partitions_clear(&r->offers);
-    r->inside = 0;
-    r->sealed = false;
     r->failures = 0;
-    r->round.gone += kept_ends_remove(&r->kept, is_inside);
 }
 
-static enum answer commit(struct txn_rounds *r, struct error *why)
+static enum answer commit(struct txn_rounds *r, struct stop *why)
 {
     struct shares shares;
     enum answer answer = ANSWER_OK;
-    if (!shares_make(&r->kept, &r->offers, &shares)) {
-        error_set(why, ERROR_RETRIABLE, "completed_set_full", "what is done out of order doesn't fit into a commit; fewer ends go at once");
+    if (!shares_make(&r->ends, &r->offers, &shares)) {
+        why->reason = STOP_SET_FULL;
+        error_set(&why->error, ERROR_RETRIABLE, "completed_set_full", "what is done out of order doesn't fit into a commit; fewer ends go at once");
         answer = ANSWER_ABORT;
     }
     if (answer == ANSWER_OK && shares.count > 0)
@@ -289,27 +310,27 @@ static enum answer commit(struct txn_rounds *r, struct error *why)
 /* Few others are about: nobody to wait for. Else by number and time. */
 static bool is_due(const struct txn_rounds *r, bool commit_now)
 {
-    return commit_now || room(r) == 0 || metric_get(METRIC_jobs_alive) - (int64_t)r->kept.count <= FEW_JOBS ||
+    return commit_now || room(r) == 0 || metric_get(METRIC_jobs_alive) - (int64_t)end_queue_count(&r->ends) <= FEW_JOBS ||
            clock_mono_ms() >= r->transaction.opened_ms + r->service->settings->worker.transaction_ms;
 }
 
 static void carry_on(struct txn_rounds *r, bool commit_now)
 {
-    struct error why = {0};
+    struct stop why = {0};
     rd_kafka_poll(record_producer_client(r->producer), 0);
-    r->put_aside = false;
+    r->put_aside = r->client_full = false;
     if (drop_revoked(r) != ANSWER_OK || (!r->transaction.open && clock_mono_ms() < r->not_before_ms))
         return;
     enum answer answer = fill(r, &why);
     bool was_full = room(r) == 0;
     if (answer == ANSWER_OK && r->transaction.open && is_due(r, commit_now))
         answer = commit(r, &why);
-    if (answer == ANSWER_END && why.class == ERROR_FATAL)
-        r->round.failure = why;
+    if (answer == ANSWER_END && why.error.class == ERROR_FATAL)
+        r->round.failure = why.error;
     if (answer == ANSWER_ABORT && abort_open(r, &why) == ANSWER_OK) {
         if (r->put_aside)
             r->round.again = true;
-        else if (strcmp(why.code, "revoked") != 0)
+        else if (why.reason != STOP_REVOKED)
             back_off(r);
     }
     if (answer != ANSWER_OK || r->transaction.open)
@@ -334,22 +355,18 @@ int64_t txn_rounds_next_ms(const struct txn_rounds *r)
 {
     if (r->transaction.open)
         return r->transaction.opened_ms + r->service->settings->worker.transaction_ms;
-    if (r->kept.count == 0 && r->offers.count == 0)
+    if (end_queue_count(&r->ends) == 0 && r->offers.count == 0)
         return -1;
-    int64_t soonest = INT64_MAX;
-    for (size_t i = 0; i < r->kept.count; i++)
-        if (r->kept.items[i].not_before_ms < soonest)
-            soonest = r->kept.items[i].not_before_ms;
-    if (r->kept.count == 0 || r->not_before_ms > soonest)
-        soonest = r->not_before_ms;
+    int64_t soonest = r->not_before_ms;
+    if (r->ends.owed.count == 0 && r->ends.held.count > 0 && r->ends.due_ms > soonest)
+        soonest = r->ends.due_ms;
     return soonest > clock_mono_ms() ? soonest : clock_mono_ms() + BACKOFF_MS_MAX; /* the latter: held back by a full set */
 }
 
-void txn_rounds_take(struct txn_rounds *r, struct kept_ends *incoming, struct partitions *offered)
+void txn_rounds_take(struct txn_rounds *r, struct task_list *incoming, struct partitions *offered)
 {
-    for (size_t i = 0; i < incoming->count; i++)
-        kept_ends_add(&r->kept, incoming->items[i]);
-    incoming->count = 0;
+    for (struct task *task; (task = task_list_pop(incoming)) != NULL; task_unref(task))
+        end_queue_put(&r->ends, task);
     for (size_t i = 0; i < offered->count; i++)
         partitions_add(&r->offers, offered->items[i]);
     partitions_clear(offered);
@@ -358,15 +375,10 @@ void txn_rounds_take(struct txn_rounds *r, struct kept_ends *incoming, struct pa
 /* ---- start and end ---- */
 
 /* In the thread, while the client is polled, flushed or aborts. What fails with its transaction is nobody's fault. */
-static void reported(struct task *task, bool is_dead_letter, const struct error *err, void *arg)
+static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
-    struct txn_rounds *r = arg;
-    if (err == NULL || err->class != ERROR_PERMANENT)
-        return;
-    for (size_t i = 0; i < r->kept.count; i++)
-        if (r->kept.items[i].task == task)
-            *(is_dead_letter ? &r->kept.items[i].refused_letter : &r->kept.items[i].refused_reply) = true;
-    r->refusal = *err;
+    if (why != NULL && refusal_is_final(why->kind) && task->end.state == PUBLISH_SENT)
+        note_refusal(arg, task, is_dead_letter, !task->end.apart, why);
 }
 
 enum status txn_rounds_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
@@ -382,35 +394,30 @@ enum status txn_rounds_create(const struct service *service, const char *bootstr
             return STATUS_OK;
         }
     }
-    txn_rounds_destroy(r);
+    (void)!txn_rounds_destroy(r);
     return STATUS_FAILED;
-}
-
-static bool is_any(const struct kept *kept)
-{
-    (void)kept;
-    return true;
 }
 
 size_t txn_rounds_end(struct txn_rounds *r, bool abandon)
 {
-    struct error why;
-    error_set(&why, ERROR_CANCELLED, "closing", "the worker ends");
+    struct stop why = {.reason = STOP_CLOSING};
+    error_set(&why.error, ERROR_CANCELLED, "closing", "the worker ends");
     if (!abandon)
         (void)abort_open(r, &why);
     partitions_clear(&r->offers);
-    return kept_ends_remove(&r->kept, is_any);
+    return end_queue_drop(&r->ends, NULL);
 }
 
-void txn_rounds_destroy(struct txn_rounds *r)
+bool txn_rounds_destroy(struct txn_rounds *r)
 {
     if (r == NULL)
-        return;
-    record_producer_destroy(r->producer);
+        return true;
+    if (!record_producer_destroy(r->producer))
+        return false;
     transaction_finish(&r->transaction);
-    kept_ends_finish(&r->kept);
     partitions_finish(&r->offers);
     free(r);
+    return true;
 }
 
 void txn_rounds_follow(struct txn_rounds *r, rd_kafka_t *consumer)

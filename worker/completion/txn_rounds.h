@@ -1,7 +1,7 @@
 /* What goes into transactions, and what follows when one can't be committed. A round takes the ends that came, in the order
  * of put, and carries the open transaction as far as it goes:
  *
- *     kept ─admit─▶ produce … ─▶ membership ─▶ are all grants still ours? ─▶ send offsets ─▶ commit ─▶ merge into the trackers
+ *     owed ─admit─▶ produce … ─▶ membership ─▶ are all grants still ours? ─▶ send offsets ─▶ commit ─▶ merge into the trackers
  *      ▲                            └── abortable error: abort, back off, all of it again in the same order
  *      └──────────────────────────────────────────┘
  *
@@ -12,14 +12,14 @@
  * transaction begins, the metadata would be refused after every rebalance that leaves our partitions in place, and in
  * every cooperative revoke, since the callback comes when we are in the next generation already.
  *
- * One thread's (chat-txn, publisher_txn.c), but for txn_rounds_follow. Its parts: transaction.h makes the calls, kept_ends.h
- * decides what may enter and what is committed. */
+ * One thread's (chat-txn, publisher_txn.c), but for txn_rounds_follow. Its parts: transaction.h makes the calls, end_queue.h holds the ends,
+ * txn_admission.h decides what may enter, txn_shares.h what is said of their partitions, refused_end.h what follows a refusal. */
 #ifndef CHAT_COMPLETION_TXN_ROUNDS_H
 #define CHAT_COMPLETION_TXN_ROUNDS_H
 
 #include <librdkafka/rdkafka.h>
 
-#include "completion/kept_ends.h"
+#include "completion/txn_shares.h"
 #include "service.h"
 
 struct txn_rounds;
@@ -27,10 +27,11 @@ struct txn_rounds;
 /* Blocks as transaction_start does. time_is_up(arg): asked while a call is made again and again; what is open is left then. */
 enum status txn_rounds_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
                               void *arg, bool (*give_up)(void), struct txn_rounds **ret, struct error *err) MUST_CHECK;
-void txn_rounds_destroy(struct txn_rounds *rounds); /* NULL is fine */
+/* NULL is fine. Blocks as record_producer_destroy; false as there. */
+bool txn_rounds_destroy(struct txn_rounds *rounds) MUST_CHECK;
 
-/* Takes what both hold, and leaves them empty. Blocks on nothing. */
-void txn_rounds_take(struct txn_rounds *rounds, struct kept_ends *incoming, struct partitions *offered);
+/* Takes what both hold, and the references of what came in; leaves them empty. Blocks on nothing. */
+void txn_rounds_take(struct txn_rounds *rounds, struct task_list *incoming, struct partitions *offered);
 
 struct round {
     size_t gone;           /* ends that were committed or dropped */
@@ -39,7 +40,7 @@ struct round {
     struct error failure;  /* FATAL: no round will succeed; else NONE */
 };
 
-/* commit_now: somebody waits for a commit. Blocks as long as Kafka takes. */
+/* commit_now: somebody waits for a commit. Blocks as long as Kafka takes: see transaction.h. */
 struct round txn_rounds_run(struct txn_rounds *rounds, bool commit_now);
 /* Before this a round for commit_now does nothing (it backs off); clock_mono_ms. */
 int64_t txn_rounds_not_before_ms(const struct txn_rounds *rounds);

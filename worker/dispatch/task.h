@@ -15,6 +15,7 @@
 #include "llm/llm_client.h"
 #include "llm/reservations.h"
 #include "chat/session_store.h"
+#include "completion/end.h"
 #include "dispatch/admission.h"
 #include "dispatch/task_state.h"
 #include "intake/partition.h"
@@ -113,14 +114,12 @@ struct task {
     struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
 
     /* The completion thread's, and once it was put its publisher's. */
-    int publish_pending;     /* acknowledgements still to come */
+    struct end end;          /* where what it owes is on its way */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;
     bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
     bool reply_replaced;     /* by an error reply: Kafka refused the first */
     bool value_omitted;      /* from the dead letter: too large */
-    bool held;               /* in one of its publisher's lists */
-    int64_t republish_ms;    /* clock_mono_ms; of those refused in every form */
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t begun_ms;

@@ -15,8 +15,6 @@
 #include "ops/held_back.h"
 #include "ops/metrics.h"
 
-#define PROBES_PARKED_MAX 8 /* after so many failed probes each further one lets a fresh job in, however many are parked */
-
 struct weather {
     const struct settings *settings;
     struct dispatcher *dispatcher;
@@ -28,7 +26,7 @@ struct weather {
     int64_t failed;    /* jobs that have failed in it, at a provider */
     bool probing;      /* the same: what starts is a probe */
     bool closed;       /* every usable provider is away, or Redis */
-    int let_in;        /* failed probes when a job was last let in through a closed intake; -1: none was */
+    struct intake_gate gate;
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
     size_t count;
     struct breaker breakers[];
@@ -44,7 +42,7 @@ struct weather *weather_create(const struct settings *settings, struct dispatche
     weather->dispatcher = dispatcher;
     weather->count = count;
     weather->permits = BREAKER_PERMITS_ALL;
-    weather->let_in = -1;
+    intake_gate_reset(&weather->gate);
     weather->series = 1;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)
         weather->limits[i] = SIZE_MAX;
@@ -132,7 +130,7 @@ static void follow_locked(struct weather *weather)
     tell_held_back_locked(weather);
     atomic_store(&weather->calm, calm);
     if (calm)
-        weather->let_in = -1;
+        intake_gate_reset(&weather->gate);
     /* A limit alone bounds what runs; it is no outage, and the intake stays open. */
     weather->closed = by_breakers <= 1 || redis <= 1;
     bool probing = is_probing_locked(weather);
@@ -190,7 +188,7 @@ static uint64_t who_of(const struct task *task)
 static void opened_locked(struct weather *weather, int dependency, const struct error *why)
 {
     if (weather->breakers[dependency].failed_probes == 0)
-        weather->let_in = -1; /* its probes are counted from the start */
+        intake_gate_reset(&weather->gate);
     note_locked(weather, dependency, why);
 }
 
@@ -341,37 +339,14 @@ static bool is_closed_locked(const struct weather *weather)
     return weather->closed || breaker_permits(&weather->breakers[WEATHER_DEAD_TOPIC]) <= 1;
 }
 
-static int failed_probes_locked(const struct weather *weather)
-{
-    int most = 0;
-    for (size_t i = 0; i < weather->count; i++)
-        if (weather->breakers[i].state != BREAKER_CLOSED && weather->breakers[i].failed_probes > most)
-            most = weather->breakers[i].failed_probes;
-    return most;
-}
-
-/* How many failed probes it takes: as many as are parked, since those may all be of the kind that always fails. One where no
- * more than one session speaks for the outage. */
-static int probes_enough_locked(const struct weather *weather, int64_t jobs_alive)
-{
-    bool several = false;
-    for (size_t i = 0; i < weather->count; i++)
-        several = several || (weather->breakers[i].state != BREAKER_CLOSED && weather->breakers[i].several);
-    return !several ? 1 : jobs_alive < PROBES_PARKED_MAX ? (int)jobs_alive : PROBES_PARKED_MAX;
-}
-
-enum weather_intake weather_intake(struct weather *weather, int64_t jobs_alive)
+enum intake_gate_state weather_intake(struct weather *weather, int64_t jobs_alive)
 {
     if (atomic_load_explicit(&weather->calm, memory_order_relaxed))
         return INTAKE_FREE;
     mutex_lock(&weather->lock);
-    bool closed = is_closed_locked(weather);
-    int failed_probes = failed_probes_locked(weather);
-    bool probed_all = failed_probes >= probes_enough_locked(weather, jobs_alive);
-    /* With none alive nothing can be probed: the last one let in ended without asking (its deadline, the store, bad input). */
-    bool one = jobs_alive == 0 || (probed_all && weather->let_in < failed_probes);
+    enum intake_gate_state state = intake_gate_look(&weather->gate, is_closed_locked(weather), weather->breakers, weather->count, jobs_alive);
     mutex_unlock(&weather->lock);
-    return !closed ? INTAKE_FREE : one ? INTAKE_ONE : INTAKE_CLOSED;
+    return state;
 }
 
 void weather_let_in(struct weather *weather)
@@ -380,6 +355,6 @@ void weather_let_in(struct weather *weather)
         return;
     mutex_lock(&weather->lock);
     if (is_closed_locked(weather))
-        weather->let_in = failed_probes_locked(weather);
+        intake_gate_let_in(&weather->gate, weather->breakers, weather->count);
     mutex_unlock(&weather->lock);
 }

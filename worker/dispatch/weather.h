@@ -14,6 +14,7 @@
 
 #include "base/settings.h"
 #include "dispatch/blame.h"
+#include "dispatch/intake_gate.h"
 #include "dispatch/task.h"
 #include "llm/failure_kind.h"
 
@@ -51,13 +52,8 @@ bool weather_is_calm(const struct weather *weather);
 /* Half-opens what is due. Timekeeper; false: all is well. */
 bool weather_tick(struct weather *weather);
 
-enum weather_intake {
-    INTAKE_FREE,
-    INTAKE_ONE,   /* what is parked was probed in vain, or nothing is: one job more, from one partition */
-    INTAKE_CLOSED
-};
-/* jobs_alive: how many are in memory. */
-enum weather_intake weather_intake(struct weather *weather, int64_t jobs_alive);
+/* What the intake may take (dispatch/intake_gate.h). jobs_alive: how many are in memory. */
+enum intake_gate_state weather_intake(struct weather *weather, int64_t jobs_alive);
 /* A record came in. */
 void weather_let_in(struct weather *weather);
 

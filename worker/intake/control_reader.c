@@ -230,11 +230,11 @@ static enum status make_client(struct control_reader *reader, const char *bootst
     reader->client = set ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why) : NULL;
     if (reader->client == NULL) {
         rd_kafka_conf_destroy(conf);
-        return error_set(err, ERROR_FATAL, "kafka_conf", "kafka client of the control topic: %s", why);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka client of the control topic: %s", why);
     }
     reader->topic = rd_kafka_topic_new(reader->client, reader->service->settings->worker.control_topic, NULL);
     if (reader->topic == NULL)
-        return error_set(err, ERROR_FATAL, "kafka_conf", "worker.control_topic: %s", rd_kafka_err2str(rd_kafka_last_error()));
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "worker.control_topic: %s", rd_kafka_err2str(rd_kafka_last_error()));
     reader->queue = rd_kafka_queue_new(reader->client);
     return STATUS_OK;
 }

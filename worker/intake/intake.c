@@ -252,7 +252,7 @@ static void fail(struct intake *intake)
     rd_kafka_resp_err_t err = rd_kafka_fatal_error(intake->consumer, why, sizeof why);
     mutex_lock(&intake->lock);
     if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-        error_set(&intake->failure, ERROR_FATAL, rd_kafka_err2name(err),
+        error_set(&intake->failure, ERROR_PERMANENT, rd_kafka_err2name(err),
                   "fenced: another process of the group came with the same kafka.group.instance.id, \"%.60s\"; give each its own",
                   intake->service->settings->kafka.group_instance_id);
     else
@@ -386,7 +386,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
         rd_kafka_conf_destroy(conf);
         prefetch_destroy(intake->prefetch);
         free(intake);
-        return error_set(err, ERROR_FATAL, "kafka_conf", "kafka consumer: %s", why);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka consumer: %s", why);
     }
     rd_kafka_poll_set_consumer(intake->consumer);
     prefetch_begin(intake->prefetch, intake->consumer);

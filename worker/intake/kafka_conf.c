@@ -89,7 +89,7 @@ static enum status set(rd_kafka_conf_t *conf, const char *name, const char *valu
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return STATUS_OK;
     bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");
-    return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s", name, secret ? "librdkafka refuses the value" : why);
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s", name, secret ? "librdkafka refuses the value" : why);
 }
 
 static enum status set_all(rd_kafka_conf_t *conf, const struct pair *pairs, struct error *err)
@@ -112,7 +112,7 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
     struct prefetch_bounds bounds = prefetch_bounds(settings);
     char why[256];
     if (rd_kafka_conf_set(conf, QUEUE_BACKOFF, QUEUE_BACKOFF_MS, why, sizeof why) == RD_KAFKA_CONF_INVALID)
-        return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s", QUEUE_BACKOFF, why);
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s", QUEUE_BACKOFF, why);
     if (set_number(conf, "queued.min.messages", bounds.records, err) != STATUS_OK ||
         set_number(conf, "queued.max.messages.kbytes", bounds.kbytes, err) != STATUS_OK)
         return STATUS_FAILED;

@@ -144,7 +144,9 @@ enum status redis_error_set(struct error *err, const char *address, const char *
     char own[TEXT_MAX];
     own_words(text, own);
     const struct sign *sign = sign_of(own);
-    return error_set(err, by_kind[sign->kind].class, by_kind[sign->kind].code, "Redis %s%s%s: %.*s%s%s%s", address,
-                     script ? ", script " : "", script ? script : "", SHOWN_MAX, unwrapped(own), sign->hint ? " (" : "",
-                     sign->hint ? sign->hint : "", sign->hint ? ")" : "");
+    (void)error_set(err, by_kind[sign->kind].class, by_kind[sign->kind].code, "Redis %s%s%s: %.*s%s%s%s", address,
+                    script ? ", script " : "", script ? script : "", SHOWN_MAX, unwrapped(own), sign->hint ? " (" : "",
+                    sign->hint ? sign->hint : "", sign->hint ? ")" : "");
+    err->kind = (int)sign->kind;
+    return STATUS_FAILED;
 }

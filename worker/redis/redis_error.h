@@ -13,6 +13,7 @@
 #include "base/error.h"
 
 enum redis_error_kind {
+    REDIS_ERROR_ANSWER_LOST = 1, /* no reply: the connection ended while it was under way, or it makes no sense. Redis may have done it */
     REDIS_ERROR_OUTAGE,      /* the server can't serve now: drop the connection, resolve anew, wait */
     REDIS_ERROR_SETTINGS,    /* a right, a command or a version is missing: waits likewise, until somebody mends it */
     REDIS_ERROR_SCRIPT_LOST, /* EVALSHA of a script that isn't loaded (any more) */
@@ -22,13 +23,14 @@ enum redis_error_kind {
 
 enum redis_error_kind redis_error_kind(const char *text);
 
-/* The codes that *err gets below. */
+/* The codes that *err gets, by its kind. */
+#define REDIS_CODE_ANSWER_LOST "redis_io"
 #define REDIS_CODE_OUTAGE "redis_unavailable"
 #define REDIS_CODE_SETTINGS "redis_settings"
 #define REDIS_CODE_REFUSED "redis_refused"
 #define REDIS_CODE_DATA "redis_error"
 
-/* Fills *err by the text's kind: code and class (DATA: PERMANENT; all else UNAVAILABLE: no fault of a job's), and a
+/* Fills *err by the text's kind: kind, code and class (DATA: PERMANENT; all else UNAVAILABLE: no fault of a job's), and a
  * message that says where, what, and what to do. script NULL: a plain command. Never holds a command's arguments.
  * Returns STATUS_FAILED. */
 enum status redis_error_set(struct error *err, const char *address, const char *script, const char *text);

@@ -11,8 +11,6 @@
 #include "base/cleanup.h"
 #include "redis/redis_error.h"
 
-#define CODE_UNKNOWN "redis_io"
-
 #define TAG_BYTES_MAX 1024
 #define HASH_SIZE 40
 
@@ -140,12 +138,22 @@ void redis_args_finish(struct redis_args *args)
     free(args->keys);
 }
 
+/* Whose answer is lost, Redis may have done. */
+static enum status set_lost(struct error *err, const char *message)
+{
+    (void)error_set(err, ERROR_UNAVAILABLE, REDIS_CODE_ANSWER_LOST, "%s", message);
+    err->kind = REDIS_ERROR_ANSWER_LOST;
+    return STATUS_FAILED;
+}
+
 static enum status reply_read(struct redis_conn *conn, redisReply **ret, struct error *err)
 {
     if (redisGetReply(conn->context, (void **)ret) == REDIS_OK)
         return STATUS_OK;
     conn->broken = true;
-    return error_set(err, ERROR_UNAVAILABLE, CODE_UNKNOWN, "Redis %s: %s", redis_pool_address(conn->pool), conn->context->errstr);
+    char message[sizeof err->message];
+    snprintf(message, sizeof message, "Redis %s: %s", redis_pool_address(conn->pool), conn->context->errstr);
+    return set_lost(err, message);
 }
 
 /* Is this the whole server's trouble, whatever the call? A right that is missing is one, too. */
@@ -210,12 +218,12 @@ static enum status read_load(struct redis_conn *conn, const struct redis_script_
 static void set_unknown(const struct redis_script_calls *calls, const size_t *todo, size_t count, const struct error *why)
 {
     for (size_t i = 0; i < count; i++)
-        error_set(calls->error(calls->ops, todo[i]), ERROR_UNAVAILABLE, CODE_UNKNOWN, "%s", why->message);
+        (void)set_lost(calls->error(calls->ops, todo[i]), why->message);
 }
 
 bool redis_script_refused(const struct error *own)
 {
-    return own->class == ERROR_UNAVAILABLE && strcmp(own->code, CODE_UNKNOWN) != 0;
+    return own->class == ERROR_UNAVAILABLE && own->kind != REDIS_ERROR_ANSWER_LOST;
 }
 
 /* Leaves those that Redis didn't know the script for in todo, and counts them. An outage that is told in a reply doesn't
@@ -239,6 +247,7 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
             (void)redis_error_set(own, address, calls->script->name, reply->str);
             if (kind == REDIS_ERROR_DATA && calls->script->shared) {
                 own->class = ERROR_UNAVAILABLE;
+                own->kind = REDIS_ERROR_UNKNOWN;
                 snprintf(own->code, sizeof own->code, "%s", REDIS_CODE_REFUSED);
             }
             if (kind == REDIS_ERROR_SCRIPT_LOST)
@@ -249,7 +258,9 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
                 status = STATUS_FAILED;
             }
         } else if (!calls->answer(calls->ops, todo[i], reply)) {
-            error_set(own, ERROR_UNAVAILABLE, CODE_UNKNOWN, "Redis %s, script %s: unexpected answer", address, calls->script->name);
+            char message[sizeof own->message];
+            snprintf(message, sizeof message, "Redis %s, script %s: unexpected answer", address, calls->script->name);
+            (void)set_lost(own, message);
         }
         freeReplyObject(reply);
     }

@@ -54,7 +54,7 @@ struct redis_script_calls {
 /* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what a job's keys hold (redis_error.h),
  * UNAVAILABLE with code redis_refused for what Redis refused this call alone: try it again.
  * FAILED: an outage of the server or the connection, which is marked broken; *err is UNAVAILABLE. Calls that Redis refused
- * have their own error then, those whose answer was lost one with code redis_io: they may have run. */
+ * have their own error then, those whose answer was lost one of kind REDIS_ERROR_ANSWER_LOST: they may have run. */
 enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
                              struct error *err) MUST_CHECK;
 /* The same for the calls whose indices are todo[0..count); todo is changed in the process. */

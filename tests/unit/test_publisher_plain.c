@@ -1,0 +1,200 @@
+/* At-least-once's publisher against a cluster in memory that is away, or refuses. The test plays completion: it puts and polls, and nothing
+ * it calls may wait for Kafka. */
+#include <criterion/criterion.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "completion/publisher.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/weather.h"
+#include "ops/metrics.h"
+
+#define PRODUCE 0 /* https://kafka.apache.org/protocol#protocol_api_keys */
+#define LIMIT_MS 30000
+
+struct world {
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    struct settings *settings;
+    struct service service;
+    struct publisher *publisher;
+    struct partition *partition;
+};
+
+static void begin_world(struct world *world, const char *property)
+{
+    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
+                                     "kafka.reconnect.backoff.max.ms=100", property, NULL};
+    struct settings_sources sources = {.overrides = overrides};
+    struct error err = {0};
+    char why[256];
+    *world = (struct world){0};
+    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
+    log_configure(LOG_ERROR, LOG_LOGFMT);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
+    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    world->cluster = rd_kafka_handle_mock_cluster(world->host);
+    rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
+    rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
+    world->service.settings = world->settings;
+    world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    world->service.weather = weather_create(world->settings, world->service.dispatcher);
+    cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->publisher, &err), STATUS_OK, "%s", err.message);
+    world->partition = partition_create("chat.jobs", 0, 1);
+}
+
+static void end_world(struct world *world)
+{
+    publisher_end_soon(world->publisher);
+    cr_expect(publisher_close(world->publisher, clock_mono_ms()));
+    publisher_destroy(world->publisher);
+    cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
+    weather_destroy(world->service.weather);
+    dispatcher_destroy(world->service.dispatcher);
+    partition_unref(world->partition);
+    rd_kafka_destroy(world->host);
+    settings_destroy(world->settings);
+}
+
+static void put(struct world *world, int64_t offset, size_t size, bool letter)
+{
+    struct record record = {.topic = xstrdup("chat.jobs"), .offset = offset, .timestamp_ms = -1, .key = xstrdup("key"), .key_size = 3,
+                            .value = xstrdup("{}"), .value_size = 2};
+    (void)partition_receive(world->partition, offset, -1);
+    struct task *task = task_create(&record, world->partition);
+    task->job.id = xasprintf("job-%lld", (long long)offset);
+    task->reply = xasprintf("%0*lld", (int)size, (long long)offset);
+    task->reply_owed = true;
+    task->dead_letter_owed = letter;
+    publisher_put(world->publisher, task);
+    task_unref(task);
+}
+
+static int64_t committable(struct world *world)
+{
+    return offset_tracker_committable(&world->partition->tracker);
+}
+
+static void poll_until_done(struct world *world, int64_t offset)
+{
+    int64_t until = clock_mono_ms() + LIMIT_MS;
+    while (committable(world) < offset && clock_mono_ms() < until)
+        publisher_poll(world->publisher, 10);
+    cr_assert_eq(committable(world), offset);
+}
+
+/* The replies topic holds these offsets, in this order, and no more. */
+static void expect_replies(struct world *world, int64_t count)
+{
+    char why[256];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "chat.replies", 0)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "group.id", "look", why, sizeof why);
+    rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof why);
+    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
+    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    cr_assert_eq(rd_kafka_assign(reader, list), 0);
+    int64_t until = clock_mono_ms() + LIMIT_MS, read = 0;
+    for (bool end = false; !end && clock_mono_ms() < until;) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, 100);
+        if (message == NULL)
+            continue;
+        end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            char text[32] = "", *rest;
+            memcpy(text, message->payload, message->len < sizeof text ? message->len : sizeof text - 1);
+            cr_expect(strtoll(text, &rest, 10) == read && *rest == '\0', "%lld: %s", (long long)read, text);
+            read++;
+        }
+        rd_kafka_message_destroy(message);
+    }
+    cr_expect_eq(read, count);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(reader);
+}
+
+TestSuite(publisher_plain, .timeout = 120);
+
+/* Five times what its client has room for, of which the broker takes nothing: put and poll come back all the same. */
+Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order)
+{
+    enum { ENDS = 100 };
+    struct world world;
+    begin_world(&world, "kafka.queue.buffering.max.messages=21");
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    for (int64_t offset = 0; offset < ENDS; offset++) {
+        put(&world, offset, 1, offset % 3 == 0); /* letters, too: one reply finds room that its letter does not */
+        publisher_poll(world.publisher, 0);
+    }
+    for (int i = 0; i < 3; i++)
+        publisher_hurry(world.publisher, 10);
+    cr_expect_eq(committable(&world), 0);
+    cr_expect_gt(publisher_pending(world.publisher), 20, "what waits is pending, too");
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+    poll_until_done(&world, ENDS);
+    cr_expect_eq(publisher_pending(world.publisher), 0);
+    expect_replies(&world, ENDS);
+    end_world(&world);
+}
+
+/* The client is full as long as it lasts: what waits is dropped, for whoever comes after. */
+Test(publisher_plain, a_full_client_whose_broker_stays_away_ends)
+{
+    struct world world;
+    begin_world(&world, "kafka.queue.buffering.max.messages=21");
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    for (int64_t offset = 0; offset < 100; offset++)
+        put(&world, offset, 1, true);
+    end_world(&world);
+}
+
+/* "Full" is what the client calls it, with nothing in it. */
+Test(publisher_plain, a_reply_larger_than_all_that_the_client_holds_is_replaced_and_holds_nobody)
+{
+    struct world world;
+    begin_world(&world, "kafka.queue.buffering.max.kbytes=16");
+    put(&world, 0, 64 * 1024, false);
+    put(&world, 1, 1, false);
+    poll_until_done(&world, 2);
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 1);
+    end_world(&world);
+}
+
+/* An answer is paid: no error of the broker's that says nothing of the record makes another of it. */
+Test(publisher_plain, a_reply_that_is_not_taken_now_goes_later_as_it_is)
+{
+    struct world world;
+    begin_world(&world, NULL);
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 2, RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    put(&world, 0, 1, false);
+    poll_until_done(&world, 1);
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 2);
+    expect_replies(&world, 1);
+    end_world(&world);
+}
+
+/* Refused together, they go one by one, in order; those behind them wait. */
+Test(publisher_plain, those_refused_in_company_go_alone_in_their_order)
+{
+    struct world world;
+    begin_world(&world, "kafka.linger.ms=50");
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    for (int64_t offset = 0; offset < 5; offset++)
+        put(&world, offset, 1, false);
+    int64_t until = clock_mono_ms() + LIMIT_MS;
+    while (committable(&world) == 0 && clock_mono_ms() < until)
+        publisher_poll(world.publisher, 10);
+    for (int64_t offset = 5; offset < 8; offset++)
+        put(&world, offset, 1, false);
+    poll_until_done(&world, 8);
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 0, "nobody's fault");
+    expect_replies(&world, 8);
+    end_world(&world);
+}

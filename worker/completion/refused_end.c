@@ -1,0 +1,54 @@
+#include "completion/refused_end.h"
+
+#include "completion/outcome.h"
+#include "dispatch/weather.h"
+#include "ops/metrics.h"
+
+/* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
+static bool leave_own_topic(struct task *task, const struct refusal *why)
+{
+    const struct header *wish = headers_find(&task->record.headers, "kafka_replyTopic");
+    if (task->own_topic_refused || wish == NULL || wish->value == NULL || why->kind != REFUSAL_TOPIC)
+        return false;
+    log_warn("reply_topic_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
+             F_INT("offset", task->record.offset), F_STR("code", why->error.code),
+             F_STR("error", "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic"));
+    task->own_topic_refused = true;
+    return true;
+}
+
+/* True: what it owes has another form now. */
+static bool replace(struct task *task, bool is_dead_letter, const struct refusal *why)
+{
+    if (!refusal_is_final(why->kind))
+        return false;
+    if (is_dead_letter) {
+        bool shortens = why->kind == REFUSAL_TOO_LARGE && !task->value_omitted;
+        task->value_omitted = task->value_omitted || shortens;
+        return shortens;
+    }
+    if (why->kind == REFUSAL_TOPIC || task->reply_replaced)
+        return false;
+    task->reply_replaced = true;
+    error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
+    outcome_dead(task);
+    task->dead_letter_owed = true;
+    return true;
+}
+
+enum refused_next refused_end(const struct service *service, struct task *task, bool is_dead_letter, bool in_company, const struct refusal *why)
+{
+    if (in_company && refusal_is_of_a_batch(why->kind))
+        return REFUSED_APART;
+    if (!is_dead_letter && leave_own_topic(task, why))
+        return REFUSED_AGAIN;
+    METRIC_INC(publish_failures_total);
+    log_error("publish_refused", F_STR("job", task->job.id), F_STR("record", is_dead_letter ? "dead_letter" : "reply"),
+              F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_STR("code", why->error.code),
+              F_STR("error", why->error.message));
+    if (replace(task, is_dead_letter, why))
+        return REFUSED_AGAIN;
+    if (is_dead_letter)
+        (void)weather_failed(service->weather, WEATHER_DEAD_TOPIC, task, &why->error);
+    return REFUSED_LATER;
+}

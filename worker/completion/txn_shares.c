@@ -1,0 +1,103 @@
+#include "completion/txn_shares.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+void partitions_add(struct partitions *partitions, struct partition *partition)
+{
+    for (size_t i = 0; i < partitions->count; i++)
+        if (partitions->items[i] == partition)
+            return;
+    if (partitions->count == partitions->capacity) {
+        partitions->capacity = partitions->capacity ? partitions->capacity * 2 : 16;
+        partitions->items = xrealloc(partitions->items, partitions->capacity * sizeof(struct partition *));
+    }
+    partitions->items[partitions->count++] = partition_ref(partition);
+}
+
+void partitions_clear(struct partitions *partitions)
+{
+    for (size_t i = 0; i < partitions->count; i++)
+        partition_unref(partitions->items[i]);
+    partitions->count = 0;
+}
+
+void partitions_finish(struct partitions *partitions)
+{
+    partitions_clear(partitions);
+    free(partitions->items);
+    *partitions = (struct partitions){0};
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+void offsets_sort(int64_t *offsets, size_t n)
+{
+    qsort(offsets, n, sizeof *offsets, by_offset);
+}
+
+size_t offsets_of(const struct task_list *list, const struct partition *partition, bool (*is)(const struct task *task), int64_t *ret)
+{
+    size_t n = 0;
+    for (const struct task *task = list->first; task != NULL; task = task->next)
+        if (task->partition == partition && (is == NULL || is(task)))
+            ret[n++] = task->record.offset;
+    offsets_sort(ret, n);
+    return n;
+}
+
+bool shares_make(const struct end_queue *ends, const struct partitions *offers, struct shares *ret)
+{
+    struct partitions partitions = {0};
+    for (const struct task *task = ends->sent.first; task != NULL; task = task->next)
+        partitions_add(&partitions, task->partition);
+    for (size_t i = 0; i < offers->count; i++)
+        if (!atomic_load(&offers->items[i]->revoked))
+            partitions_add(&partitions, offers->items[i]);
+    *ret = (struct shares){.items = xcalloc(partitions.count + 1, sizeof *ret->items), .offsets = xcalloc(ends->sent.count + 1, sizeof *ret->offsets)};
+    bool fits = true;
+    int64_t *with = ret->offsets;
+    for (size_t i = 0; i < partitions.count; i++) {
+        struct share share = {.partition = partitions.items[i], .with = with};
+        bool whole;
+        share.n = offsets_of(&ends->sent, share.partition, NULL, with);
+        with += share.n;
+        share.offset = partition_committable_with(share.partition, share.with, share.n, &share.metadata, &whole);
+        if (share.offset >= 0 && (whole || share.n > 0))
+            ret->items[ret->count++] = share;
+        else
+            free(share.metadata); /* nothing new; or there is, and saying a part of it would unsay what stands */
+        fits = fits && (whole || share.n == 0);
+    }
+    partitions_finish(&partitions); /* the ends and the offers hold them */
+    return fits;
+}
+
+void shares_finish(struct shares *shares)
+{
+    for (size_t i = 0; i < shares->count; i++)
+        free(shares->items[i].metadata);
+    free(shares->items);
+    free(shares->offsets);
+    *shares = (struct shares){0};
+}
+
+void shares_metadata_refused(struct shares *shares)
+{
+    struct share *longest = NULL;
+    for (size_t i = 0; i < shares->count; i++)
+        if (longest == NULL || strlen(shares->items[i].metadata) > strlen(longest->metadata))
+            longest = &shares->items[i];
+    if (longest == NULL)
+        return;
+    do
+        partition_metadata_refused(longest->partition);
+    while (longest->partition->metadata_max >= strlen(longest->metadata) && longest->partition->metadata_max > 0);
+    atomic_store(&longest->partition->set_is_full, true);
+}

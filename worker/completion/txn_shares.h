@@ -1,0 +1,43 @@
+/* What a transaction says of the partitions whose ends it holds: for each an offset and its completed set. No thread, no I/O. */
+#ifndef CHAT_COMPLETION_TXN_SHARES_H
+#define CHAT_COMPLETION_TXN_SHARES_H
+
+#include "base/error.h"
+#include "completion/end_queue.h"
+
+struct partitions {
+    struct partition **items; /* references */
+    size_t count, capacity;
+};
+
+/* Each once. */
+void partitions_add(struct partitions *partitions, struct partition *partition);
+void partitions_clear(struct partitions *partitions);
+void partitions_finish(struct partitions *partitions);
+
+/* The offsets of the partition's ends of which it is true (NULL: of all), rising. ret has room for them. Returns how many. */
+size_t offsets_of(const struct task_list *list, const struct partition *partition, bool (*is)(const struct task *task), int64_t *ret);
+void offsets_sort(int64_t *offsets, size_t n);
+
+struct share {
+    struct partition *partition; /* borrowed */
+    int64_t *with;               /* the offsets of its ends, rising; borrowed */
+    size_t n;
+    int64_t offset;
+    char *metadata; /* owned */
+};
+
+struct shares {
+    struct share *items;
+    size_t count;
+    int64_t *offsets;
+};
+
+/* Of the ends in the transaction (ends->sent), and of the offers, whose offsets go along. False: not all that would be done fits into a
+ * commit's metadata. *ret is to be finished in either case. */
+bool shares_make(const struct end_queue *ends, const struct partitions *offers, struct shares *ret) MUST_CHECK;
+void shares_finish(struct shares *shares);
+/* The broker took none, for one was too long, and didn't say which: the longest, then. */
+void shares_metadata_refused(struct shares *shares);
+
+#endif
