@@ -276,11 +276,11 @@ Test(weather, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = 
     half_opens();
     cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[2], "the probe");
     weather_succeeded(weather, WEATHER_PROVIDER);
+    cr_assert_eq(dispatcher_take(dispatcher, 1), jobs[0], "one more may start");
     end(jobs[2]);
-    for (int i = 0; i < 2; i++) {
-        cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[i], "%d", i);
-        end(jobs[i]);
-    }
+    cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[1]);
+    end(jobs[0]);
+    end(jobs[1]);
 }
 
 Test(weather, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = setup, .fini = teardown)
