@@ -280,6 +280,30 @@ def test_while_the_client_is_full_for_kafka_redis_is_told_all_the_same(place):
     place.check()
 
 
+def test_a_coordinator_that_says_nothing_keeps_no_worker_from_its_end(stage):
+    """librdkafka looks at no time-out while it sends offsets (its issue 5456): the transactions' thread doesn't come back, and the process ends without it."""
+    place = Place(stage, brokers=3)
+    for topic in (place.topics.jobs, place.topics.replies_topic, place.topics.dead):
+        for partition in range(PARTITIONS):
+            place.kafka.tell("leader", topic, partition, 1)
+    place.kafka.tell("coordinator", GROUP, 2)  # the transactions' is another: the id's place among three brokers
+    place.start(**{"worker.delivery": "exactly-once", "kafka.group.instance.id": "x1", "kafka.session.timeout.ms": "60000", "worker.drain_timeout_ms": "500"})
+    place.send(5)
+    place.topics.replies(5)
+    place.sim.signal(signal.SIGSTOP)
+    place.send(3)
+    wait_until(lambda: place.worker.metric("jobs_alive") == 3, "jobs under way")
+    place.kafka.tell("rtt", 2, 3600000)
+    place.sim.signal(signal.SIGCONT)
+
+    def states():
+        return [place.redis.client.hget(key, "state") for key in place.redis.client.scan_iter("chat:{*}:job:*")]
+
+    wait_until(lambda: states() == ["ok"] * 8, "all answers kept")
+    place.worker.signal(signal.SIGTERM)
+    assert place.worker.wait() == 75, "not all of it was acknowledged: start it again"
+
+
 def test_requests_that_time_out_are_made_again(place):
     """Three answers of each kind come later than the worker waits for them."""
     place.start(**{"kafka.socket.timeout.ms": "1000", "kafka.session.timeout.ms": "6000"})

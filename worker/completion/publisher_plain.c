@@ -43,17 +43,21 @@ static bool has_failed(const struct publisher_plain *p)
     return rd_kafka_fatal_error(client_of(p), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* What goes again when nothing of the end is under way any more. */
+static void hold_if_later(struct task *task, enum refused_next next)
+{
+    if (next == REFUSED_LATER)
+        task->end.not_before_ms = clock_mono_ms() + REPUBLISH_MS;
+}
+
+/* By a broker. What goes again does when nothing of the end is under way any more. */
 static void note_refusal(struct publisher_plain *p, struct task *task, bool is_dead_letter, const struct refusal *why)
 {
-    bool first_apart = !end_queue_goes_apart(&p->ends);
     enum refused_next next = refused_end(p->service, task, is_dead_letter, !task->end.apart, why);
-    if (next == REFUSED_APART && first_apart)
+    if (next == REFUSED_APART && !end_queue_goes_apart(&p->ends))
         log_warn("batch_refused", F_STR("record", is_dead_letter ? "dead_letter" : "reply"), F_STR("job", task->job.id), F_STR("code", why->error.code),
                  F_STR("error", "its records go one by one; its topic's max.message.bytes should be at least kafka.message.max.bytes"));
     task->end.apart = task->end.apart || next == REFUSED_APART;
-    if (next == REFUSED_LATER)
-        task->end.not_before_ms = clock_mono_ms() + REPUBLISH_MS;
+    hold_if_later(task, next);
 }
 
 /* One of its records has come to an end, or wasn't taken. */
@@ -81,15 +85,19 @@ static void set_incomplete(struct publisher_plain *p, struct task *task)
 static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is_dead_letter)
 {
     struct refusal why;
-    enum status status = is_dead_letter ? record_producer_dead_letter(p->producer, task, &why) : record_producer_reply(p->producer, task, &why);
+    enum status status;
+    enum refused_next next = REFUSED_AGAIN;
+    do {
+        status = is_dead_letter ? record_producer_dead_letter(p->producer, task, &why) : record_producer_reply(p->producer, task, &why);
+        if (status == STATUS_FAILED)
+            next = refused_end(p->service, task, is_dead_letter, false, &why); /* the client's word: nobody went with it */
+    } while (status == STATUS_FAILED && next == REFUSED_AGAIN);
     if (status == STATUS_OK) {
         task->end.under_way++;
         return true;
     }
-    if (status == STATUS_AGAIN)
-        p->client_full = true;
-    else
-        note_refusal(p, task, is_dead_letter, &why);
+    p->client_full = p->client_full || status == STATUS_AGAIN;
+    hold_if_later(task, next);
     set_incomplete(p, task);
     return false;
 }

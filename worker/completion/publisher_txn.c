@@ -208,7 +208,7 @@ static bool txn_close(struct publisher *publisher, int64_t until_ms)
     p->left = !ended;
     mutex_unlock(&p->lock);
     if (!ended && !said)
-        log_warn("transaction_left", F_INT("jobs", pending),
+        log_warn("transactions_thread_left", F_INT("jobs", pending),
                  F_STR("error", "a coordinator or broker doesn't answer: the transactions' thread can't be ended, and the process ends without it"),
                  F_STR("hint", "nothing is lost: the broker aborts the transaction, and who gets the partitions publishes its replies from the store"));
     if (!ended)

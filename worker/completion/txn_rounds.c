@@ -49,9 +49,8 @@ static void back_off(struct txn_rounds *r)
 
 /* A record of an end in the transaction was refused; what follows from it does when it is aborted. Whoever has no other form stays by
  * itself from then on: its next try is to cost nobody but itself. */
-static void note_refusal(struct txn_rounds *r, struct task *task, bool is_dead_letter, bool in_company, const struct refusal *why)
+static void set_incomplete(struct txn_rounds *r, struct task *task, enum refused_next next)
 {
-    enum refused_next next = refused_end(r->service, task, is_dead_letter, in_company, why);
     task->end.apart = task->end.apart || next != REFUSED_AGAIN;
     task->end.not_before_ms = next == REFUSED_LATER ? clock_mono_ms() + ASIDE_MS + (int64_t)r->ends.held.count * ASIDE_EACH_MS : 0;
     end_queue_move(&r->ends, task, PUBLISH_INCOMPLETE);
@@ -166,16 +165,17 @@ static enum answer enter(struct txn_rounds *r, struct task *task, struct stop *w
         }
         if (!refusal_is_final(refusal.kind))
             return stopped(why, STOP_RECORD, &refusal.error); /* the transaction has failed already */
+        enum refused_next next = refused_end(r->service, task, letter, false, &refusal);
+        letter_in = !task->dead_letter_owed;
+        if (next == REFUSED_AGAIN)
+            continue;
         if (task->end.state == PUBLISH_SENT)
-            note_refusal(r, task, letter, false, &refusal);
+            set_incomplete(r, task, next);
         if (reply_in)
             return stopped(why, STOP_RECORD, &refusal.error); /* a part of it has entered, and another can't */
-        r->put_aside = r->put_aside || task->end.not_before_ms > 0;
+        r->put_aside = true;
         end_queue_again(&r->ends, task);
-        if (task->end.state == PUBLISH_HELD)
-            return ANSWER_OK;
-        letter_in = !task->dead_letter_owed;
-        end_queue_move(&r->ends, task, PUBLISH_SENT);
+        return ANSWER_OK;
     }
     return ANSWER_OK;
 }
@@ -377,8 +377,9 @@ void txn_rounds_take(struct txn_rounds *r, struct task_list *incoming, struct pa
 /* In the thread, while the client is polled, flushed or aborts. What fails with its transaction is nobody's fault. */
 static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
+    struct txn_rounds *r = arg;
     if (why != NULL && refusal_is_final(why->kind) && task->end.state == PUBLISH_SENT)
-        note_refusal(arg, task, is_dead_letter, !task->end.apart, why);
+        set_incomplete(r, task, refused_end(r->service, task, is_dead_letter, !task->end.apart, why));
 }
 
 enum status txn_rounds_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
