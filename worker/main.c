@@ -16,6 +16,7 @@
 #include "base/settings.h"
 #include "chat/begin_thread.h"
 #include "chat/redis_check.h"
+#include "chat/renewer.h"
 #include "chat/timekeeper.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
@@ -171,6 +172,7 @@ struct process {
     struct intake *_Atomic intake; /* NULL until it has started; the admin thread asks */
     struct control_reader *control;
     struct admin_server *admin;
+    struct renewer *renewer;
     pthread_t begin_thread, timekeeper;
     bool begin_started, timekeeper_started;
     _Atomic bool draining;
@@ -244,6 +246,7 @@ static enum status make_parts(struct process *process, const struct settings *se
     service->settings = settings;
     service->store = (struct session_store_conf){.key_prefix = settings->redis.key_prefix,
                                                  .lease_ms = settings->redis.lease_ms,
+                                                 .alive_ms = timekeeper_alive_ms(settings),
                                                  .reply_ttl_s = settings->redis.reply_ttl_s,
                                                  .session_ttl_s = settings->redis.session_ttl_s,
                                                  .history_turns_max = settings->redis.history_turns_max,
@@ -293,7 +296,7 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
+    if (renewer_start(service, &process->renewer, err) != STATUS_OK || control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
         return STATUS_FAILED;
     struct intake *intake;
     if (intake_start(service, bootstrap_of(process), &intake, err) != STATUS_OK)
@@ -315,6 +318,7 @@ static void take_apart(struct process *process)
         pthread_join(process->begin_thread, NULL);
     if (process->timekeeper_started)
         pthread_join(process->timekeeper, NULL);
+    renewer_stop(process->renewer);
     engine_join(service->engine);
     admin_server_stop(process->admin);
     intake_destroy(process->intake);

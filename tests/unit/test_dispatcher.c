@@ -340,7 +340,7 @@ Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini 
     held_claims_add(claims, ended);
     held_claims_remove(claims, ended);
     held_claims_remove(claims, ended); /* twice is fine */
-    cr_assert_eq(held_claims_take_due(claims, renewals, 1), 1);
+    cr_assert_eq(held_claims_take_due(claims, clock_mono_ms(), SIZE_MAX, renewals, 1), 1);
     cr_assert_eq(renewals[0].task, kept);
     task_unref(renewals[0].task);
     cr_assert(held_claims_find(claims, partition, kept->record.offset, job, sizeof job));
@@ -352,7 +352,7 @@ Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini 
     cr_assert_str_eq(job, "j");
     cr_assert_not(held_claims_find(claims, partition, ended->record.offset, job, sizeof job));
     held_claims_remove(claims, kept);
-    cr_assert_eq(held_claims_take_due(claims, renewals, 4), 0);
+    cr_assert_eq(held_claims_take_due(claims, clock_mono_ms(), SIZE_MAX, renewals, 4), 0);
     task_unref(kept);
     task_unref(ended);
     held_claims_destroy(claims);

@@ -2,7 +2,7 @@
  *
  * Owned by one place at a time (dispatcher, begin thread, pool thread, completion); the holder alone
  * writes it. Counted references only let others keep it alive: the publisher until the last
- * acknowledgement, the timekeeper while it renews the claim. */
+ * acknowledgement, the renewer while it renews the claim. */
 #ifndef CHAT_DISPATCH_TASK_H
 #define CHAT_DISPATCH_TASK_H
 
@@ -80,13 +80,13 @@ struct task {
     struct task *same_id_prev, *same_id_next;
     bool indexed;
     struct task *claimed_prev, *claimed_next; /* held_claims' */
-    int64_t renew_due_ms;
+    int64_t renew_due_ms;  /* the same */
     int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
     int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
 
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
-    atomic_bool claim_lost; /* the timekeeper heard so, and cut the call */
+    atomic_bool claim_lost; /* the renewer heard so, and cut the call */
     int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
     atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
     int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
