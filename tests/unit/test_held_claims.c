@@ -174,7 +174,7 @@ struct played {
     size_t most_in_a_batch; /* once the first wave has been spread */
 };
 
-/* Redis carries out each pipeline just before it answers, answer_ms after it was sent: the worst that a time-out allows. */
+/* The worst that a time-out allows: a lease counts from when Redis was asked, answer_ms before its answer, and is prolonged just before an answer. */
 static struct played play(int64_t answer_ms, int64_t call_ms, bool at_once)
 {
     static struct renewal batch[CLAIMS];
@@ -189,7 +189,7 @@ static struct played play(int64_t answer_ms, int64_t call_ms, bool at_once)
                 struct life *life = &lives[batch[i].task->received_ms];
                 if (life->task == batch[i].task && held_claims_renewed(claims, batch[i].task, batch[i].claim.token, batch_sent_ms)) {
                     played.late += now_ms > life->safe_until_ms;
-                    life->safe_until_ms = now_ms + SHORTEST;
+                    life->safe_until_ms = batch_sent_ms + SHORTEST;
                     played.renewals++;
                 }
                 task_unref(batch[i].task);
@@ -202,12 +202,12 @@ static struct played play(int64_t answer_ms, int64_t call_ms, bool at_once)
                 end(lives[i].task);
                 lives[i].task = NULL;
             }
-        if (now_ms >= begin_ms) { /* a begin's answer: sent answer_ms ago, carried out just now */
+        if (now_ms >= begin_ms) { /* a begin's answer: sent answer_ms ago */
             begin_ms = now_ms + (at_once ? 0 : answer_ms);
             size_t room = at_once ? CLAIMS : BEGUN_AT_ONCE;
             for (size_t i = 0; (begun < CLAIMS || now_ms % ENDS_EVERY_MS == 0) && i < CLAIMS && room > 0; i++)
                 if (i >= begun || lives[i].task == NULL) {
-                    lives[i] = (struct life){.task = begun_at(now_ms - answer_ms), .safe_until_ms = now_ms + SHORTEST, .ends_ms = now_ms + 1 + below(2 * call_ms)};
+                    lives[i] = (struct life){.task = begun_at(now_ms - answer_ms), .safe_until_ms = now_ms - answer_ms + SHORTEST, .ends_ms = now_ms + 1 + below(2 * call_ms)};
                     lives[i].task->received_ms = (int64_t)i;
                     begun = i >= begun ? i + 1 : begun;
                     room--;

@@ -9,6 +9,7 @@
 #include "dispatch/held_claims.h"
 #include "engine/engine.h"
 #include "ops/metrics.h"
+#include "ops/watchdog.h"
 
 #define BATCH_MAX 8192                      /* more than there can be: threads, those begun ahead, and those that end */
 #define BATCH_BYTES_MAX (8 * 1024 * 1024)   /* of ids: 5,000 of the longest sessions */
@@ -96,11 +97,13 @@ static void *renewer_main(void *arg)
     struct held_claims *claims = renewer->service->claims;
     int64_t not_before_ms = 0;
     pthread_setname_np(pthread_self(), "chat-renew");
-    while (held_claims_sleep(claims, not_before_ms)) {
+    while (held_claims_sleep(claims, not_before_ms)) { /* a second at most */
+        watchdog_feed(WATCHED_RENEWER);
         size_t n = held_claims_take_due(claims, clock_mono_ms(), BATCH_BYTES_MAX, renewer->renewals, BATCH_MAX);
         bool answered = n == 0 || renew(renewer, n);
         not_before_ms = answered ? 0 : clock_mono_ms() + RETRY_MS;
     }
+    watchdog_rest(WATCHED_RENEWER);
     return NULL;
 }
 

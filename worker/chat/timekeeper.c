@@ -6,6 +6,7 @@
 #include "chat/spending.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
+#include "ops/watchdog.h"
 
 #define HEARTBEAT_EVERY_MS 3000
 #define ALIVE_MS_MIN 10000
@@ -41,6 +42,7 @@ void *timekeeper_main(void *arg)
     int64_t beat_ms = 0, look_ms = 0;
     pthread_setname_np(pthread_self(), "chat-time");
     do {
+        watchdog_feed(WATCHED_TIMEKEEPER);
         if (clock_mono_ms() >= beat_ms) {
             heartbeat(service);
             beat_ms = clock_mono_ms() + HEARTBEAT_EVERY_MS;
@@ -50,5 +52,6 @@ void *timekeeper_main(void *arg)
             look_ms = clock_mono_ms() + SPENDING_LOOK_MS;
         }
     } while (dispatcher_tick(service->dispatcher, weather_tick(service->weather) ? PROBE_TICK_MS : TICK_MS));
+    watchdog_rest(WATCHED_TIMEKEEPER);
     return NULL;
 }

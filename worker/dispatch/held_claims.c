@@ -1,6 +1,5 @@
 #include "dispatch/held_claims.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +19,7 @@ struct held_claims {
     struct mutex lock; /* guards the rest, and of each task in the list claimed, renew_due_ms and renewed_ms */
     struct task *first, *last; /* by renew_due_ms */
     size_t count;
+    uint64_t moves; /* claims taken and given up */
     struct cond wake;
     int64_t sleeps_until_ms; /* the renewer; 0: it is awake */
     bool stopped;
@@ -73,6 +73,7 @@ void held_claims_add(struct held_claims *claims, struct task *task)
 {
     mutex_lock(&claims->lock);
     task->claimed = true;
+    claims->moves++;
     task->renewed_ms = task->begin_sent_ms;
     insert_locked(claims, task, task->renewed_ms + claims->due_after_ms);
     if (task->renew_due_ms < claims->sleeps_until_ms)
@@ -85,6 +86,7 @@ void held_claims_remove(struct held_claims *claims, struct task *task)
     mutex_lock(&claims->lock);
     if (task->claimed) {
         task->claimed = false;
+        claims->moves++;
         unlink_locked(claims, task);
     }
     mutex_unlock(&claims->lock);
@@ -225,14 +227,18 @@ bool held_claims_ran_out(struct held_claims *claims, struct task *task)
     return ran_out;
 }
 
-bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size)
+uint64_t held_claims_moves(struct held_claims *claims)
 {
     mutex_lock(&claims->lock);
-    const struct task *task = claims->first;
-    while (task != NULL && (task->partition != partition || task->record.offset != offset))
-        task = task->claimed_next;
-    if (task != NULL)
-        snprintf(job, size, "%s", task->job.id);
+    uint64_t moves = claims->moves;
     mutex_unlock(&claims->lock);
-    return task != NULL;
+    return moves;
+}
+
+void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg)
+{
+    mutex_lock(&claims->lock);
+    for (const struct task *task = claims->first; task != NULL; task = task->claimed_next)
+        look(task, arg);
+    mutex_unlock(&claims->lock);
 }

@@ -55,7 +55,9 @@ bool held_claims_lose(struct held_claims *claims, struct task *task, const char 
 /* Has the lease passed since Redis last said that it is ours, as when the process was stopped? The task's holder. */
 bool held_claims_ran_out(struct held_claims *claims, struct task *task);
 
-/* Does the job of this partition and offset hold one? *job gets its id. Looks through all: for what is stuck only. */
-bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size);
+/* Grows with each claim that is taken or given up. */
+uint64_t held_claims_moves(struct held_claims *claims);
+/* Shows each task that holds one. Under the lock: look must not call back. */
+void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg);
 
 #endif

@@ -37,13 +37,12 @@ enum outcome {
 
 /* Where a job is, for whoever looks for one that is stuck. */
 enum task_place {
-    PLACE_ENDING, /* with completion or the publisher, or gone */
+    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
     PLACE_LANE,   /* behind another of its lane */
     PLACE_LINE,   /* to be begun */
     PLACE_SUSPECT,
     PLACE_READY, /* for a thread */
-    PLACE_TIMER,
-    PLACE_RUNNING /* begun, and its claim held */
+    PLACE_TIMER
 };
 
 struct lane;
@@ -85,6 +84,7 @@ struct task {
     int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
 
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
+    atomic_int_fast64_t running_ms; /* begun_ms, from its claim until it comes to completion: a thread has it, or is to have it next; 0: none */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
     atomic_bool claim_lost; /* the renewer heard so, and cut the call */
     int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
@@ -109,7 +109,7 @@ struct task {
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
-    bool refused;         /* it answered, but not this one, for a reason of its own: it is to be told again */
+    atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
 
     struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
 
