@@ -81,9 +81,9 @@ def test_a_call_that_hangs_is_found_though_failures_of_providers_are_remembered(
 def test_a_call_that_hangs_is_found_while_new_jobs_keep_being_answered(place):
     """Neither is it the head of its partition: an older one waits for its retry."""
     worker = place.worker(**{**BOUNDS, "llm.deadline_ms": "4000", "worker.threads": "2", "retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000"})
-    place.topics.send({"id": "older", "message": "[[fault:500 times=1]] hi"}, key="s0")
+    place.topics.send({"id": "older", "session": "one", "message": "[[fault:500 times=1]] hi"}, key="k")
     worker.wait_event("job_retry", job="older")
-    place.topics.send({"id": "the-culprit", "message": "[[fault:hold times=1]] hi"}, key="s0-neighbour")
+    place.topics.send({"id": "the-culprit", "session": "two", "message": "[[fault:hold times=1]] hi"}, key="k")
     place.sim.wait_held()
     hung = worker_thread_of(worker, "the-culprit")
     place.stop(hung)
