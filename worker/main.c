@@ -16,6 +16,7 @@
 #include "base/settings.h"
 #include "chat/begin_thread.h"
 #include "chat/redis_check.h"
+#include "chat/renewer.h"
 #include "chat/timekeeper.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
@@ -36,6 +37,9 @@
 #include "ops/preflight.h"
 #include "ops/shutdown.h"
 #include "ops/startup.h"
+#include "ops/watchdog.h"
+
+#define MAX_POLL_INTERVAL_MS 300000 /* librdkafka's default */
 
 extern char **environ;
 
@@ -171,9 +175,12 @@ struct process {
     struct intake *_Atomic intake; /* NULL until it has started; the admin thread asks */
     struct control_reader *control;
     struct admin_server *admin;
+    struct renewer *renewer;
     pthread_t begin_thread, timekeeper;
     bool begin_started, timekeeper_started;
     _Atomic bool draining;
+    struct watchdog watchdog; /* admin thread only, as the next */
+    enum watched stuck;
 };
 
 static int exit_status(const struct error *err)
@@ -195,16 +202,35 @@ static int complain(const struct error *err)
     return exit_status(err);
 }
 
-static bool is_ready(void *arg)
-{
-    struct process *process = arg;
-    return process->intake != NULL && intake_joined(process->intake) && !process->draining;
-}
-
 /* What the process can't go on after; the drain that follows lets running calls reach Redis. */
 static bool has_failed(struct process *process, struct error *err)
 {
     return intake_failed(process->intake, err) || publisher_failed(process->service.publisher, err);
+}
+
+/* Admin thread, as the next two. */
+static void look(void *arg)
+{
+    struct process *process = arg;
+    int64_t broker_answers_ms = process->intake != NULL ? intake_broker_answers_ms(process->intake) : 0;
+    enum watched before = process->stuck;
+    watchdog_look(&process->watchdog, clock_mono_ms());
+    process->stuck = watchdog_stuck(&process->watchdog, process->service.settings, broker_answers_ms);
+    if (process->stuck != before && process->stuck != WATCHED_COUNT)
+        log_error("thread_stuck", F_STR("thread", watchdog_name(process->stuck)), F_INT("silent_ms", process->watchdog.silent_ms[process->stuck]));
+}
+
+/* Whose fault it isn't stays ready: a rebalance, or a broker that is away, would take the whole fleet out at once. */
+static bool is_ready(void *arg)
+{
+    struct error err;
+    struct process *process = arg;
+    if (process->intake == NULL || process->draining || has_failed(process, &err))
+        return false;
+    /* The client leaves the group by itself when it isn't polled for so long. */
+    const char *given = settings_kafka_property(process->service.settings, "max.poll.interval.ms");
+    int64_t polled_within_ms = given != NULL ? strtoll(given, NULL, 10) : MAX_POLL_INTERVAL_MS;
+    return intake_in_group(process->intake) && process->watchdog.silent_ms[WATCHED_INTAKE] < polled_within_ms;
 }
 
 static bool is_healthy(void *arg, char *why, size_t size)
@@ -217,7 +243,14 @@ static bool is_healthy(void *arg, char *why, size_t size)
         snprintf(why, size, "%s", err.message);
         return false;
     }
-    return process->draining || !intake_stuck(process->intake, why, size);
+    if (process->draining)
+        return true;
+    if (process->stuck != WATCHED_COUNT) {
+        snprintf(why, size, "stuck: the thread %s has said nothing for %lld s", watchdog_name(process->stuck),
+                 (long long)process->watchdog.silent_ms[process->stuck] / 1000);
+        return false;
+    }
+    return !intake_stuck(process->intake, why, size);
 }
 
 static void warn(const char *message, void *arg)
@@ -242,8 +275,10 @@ static enum status make_parts(struct process *process, const struct settings *se
 {
     struct service *service = &process->service;
     service->settings = settings;
+    process->stuck = WATCHED_COUNT;
     service->store = (struct session_store_conf){.key_prefix = settings->redis.key_prefix,
                                                  .lease_ms = settings->redis.lease_ms,
+                                                 .alive_ms = timekeeper_alive_ms(settings),
                                                  .reply_ttl_s = settings->redis.reply_ttl_s,
                                                  .session_ttl_s = settings->redis.session_ttl_s,
                                                  .history_turns_max = settings->redis.history_turns_max,
@@ -275,7 +310,7 @@ static enum status start(struct process *process, struct error *err)
 {
     struct service *service = &process->service;
     const struct settings *settings = service->settings;
-    struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .arg = process};
+    struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .look = look, .arg = process};
     if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
         startup_check(settings, bootstrap_of(process), service->redis, &service->store, told_to_end, err) != STATUS_OK ||
         publisher_create(service, bootstrap_of(process), told_to_end, &service->publisher, err) != STATUS_OK)
@@ -293,7 +328,7 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
+    if (renewer_start(service, &process->renewer, err) != STATUS_OK || control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
         return STATUS_FAILED;
     struct intake *intake;
     if (intake_start(service, bootstrap_of(process), &intake, err) != STATUS_OK)
@@ -315,6 +350,7 @@ static void take_apart(struct process *process)
         pthread_join(process->begin_thread, NULL);
     if (process->timekeeper_started)
         pthread_join(process->timekeeper, NULL);
+    renewer_stop(process->renewer);
     engine_join(service->engine);
     admin_server_stop(process->admin);
     intake_destroy(process->intake);

@@ -285,6 +285,7 @@ def test_of_two_workers_with_one_instance_id_the_older_is_fenced(stage, place):
     sim.wait_held(4)
     newer = stage.worker(redis, sim, name="newer", **settings)
     older.wait_event("intake_failed")
+    wait_until(lambda: older.get("/readyz")[0] == 503, "not ready once it is fenced, while its calls end")
     sim.faults("")
     sim.release()
 

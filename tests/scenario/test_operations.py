@@ -222,7 +222,7 @@ def test_the_programs_say_what_they_are():
 def test_a_drain_without_patience_begins_no_job_of_a_lane_that_was_just_going_on(stage):
     """The thread tells Redis one job's end and the next one's begin; Redis answers when the drain has cut all calls."""
     redis, sim = stage.redis(), stage.simulator()
-    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0", "redis.timeout_ms": "60000"})
+    worker = stage.worker(redis, sim, **{"worker.drain_timeout_ms": "0", "redis.timeout_ms": "60000", "redis.lease_ms": "180000"})
     topics = Topics(worker.bootstrap)
     topics.send({"id": "first", "message": "[[fault:hold times=1]] hi"}, key="s")
     topics.send({"id": "second", "message": "[[fault:hold]] hi"}, key="s")

@@ -138,9 +138,12 @@ static void *time_thread(void *arg)
     (void)arg;
     struct renewal renewals[16];
     do {
-        size_t n = held_claims_take_due(claims, renewals, 16);
-        for (size_t i = 0; i < n; i++)
+        int64_t now_ms = clock_mono_ms();
+        size_t n = held_claims_take_due(claims, now_ms, SIZE_MAX, renewals, 16);
+        for (size_t i = 0; i < n; i++) {
+            (void)held_claims_renewed(claims, renewals[i].task, renewals[i].claim.token, now_ms);
             task_unref(renewals[i].task);
+        }
     } while (dispatcher_tick(dispatcher, 1));
     return NULL;
 }

@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/held_claims.h"
 #include "dispatch/task_heap.h"
 #include "ops/metrics.h"
 
@@ -327,35 +326,6 @@ Test(dispatcher, in_the_per_thread_form_nothing_is_begun_ahead, .init = setup, .
     cr_assert_eq(take(d), second);
     end(d, second);
     nothing_left(d);
-}
-
-Test(held_claims, come_up_for_renewal_while_they_are_held, .init = setup, .fini = teardown)
-{
-    struct held_claims *claims = held_claims_create(0); /* due at once */
-    struct task *kept = make("jobs", "a"), *ended = make("jobs", "b");
-    struct renewal renewals[4];
-    char job[16];
-    kept->job.id = xstrdup("j");
-    held_claims_add(claims, kept);
-    held_claims_add(claims, ended);
-    held_claims_remove(claims, ended);
-    held_claims_remove(claims, ended); /* twice is fine */
-    cr_assert_eq(held_claims_take_due(claims, renewals, 1), 1);
-    cr_assert_eq(renewals[0].task, kept);
-    task_unref(renewals[0].task);
-    cr_assert(held_claims_find(claims, partition, kept->record.offset, job, sizeof job));
-    cr_assert_not(held_claims_lose(claims, kept, "another's"));
-    cr_assert_not(held_claims_lose(claims, ended, ended->begin.claim.token));
-    cr_assert_not(atomic_load(&kept->claim_lost) || atomic_load(&ended->claim_lost));
-    cr_assert(held_claims_lose(claims, kept, kept->begin.claim.token));
-    cr_assert(atomic_load(&kept->claim_lost));
-    cr_assert_str_eq(job, "j");
-    cr_assert_not(held_claims_find(claims, partition, ended->record.offset, job, sizeof job));
-    held_claims_remove(claims, kept);
-    cr_assert_eq(held_claims_take_due(claims, renewals, 4), 0);
-    task_unref(kept);
-    task_unref(ended);
-    held_claims_destroy(claims);
 }
 
 Test(task_heap, due_times_come_in_order_and_equal_ones_by_age, .init = setup, .fini = teardown)

@@ -13,6 +13,7 @@
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
 #include "intake/committer.h"
 #include "intake/fetch_rest.h"
@@ -97,6 +98,7 @@ static void begin_planned(struct world *world, const struct plan *plan)
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2);
+    world->service.claims = held_claims_create(30000);
     world->service.weather = weather_create(world->settings, world->service.dispatcher);
     world->service.completion = completion_create(&world->service);
     if (plan->brokers > 1) {
@@ -125,6 +127,7 @@ static void end_world(struct world *world)
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
     dispatcher_stop(world->service.dispatcher);
     weather_destroy(world->service.weather);
+    held_claims_destroy(world->service.claims);
     dispatcher_destroy(world->service.dispatcher);
     completion_destroy(world->service.completion);
     rd_kafka_destroy(world->client);
@@ -185,7 +188,7 @@ static bool other_is_committed(struct world *world) { return committed(world, 1)
 static bool reply_is_written(struct world *world) { return written(world, "chat.replies") == 1; }
 static bool letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
 static bool refused_once(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 1; }
-static bool is_joined(struct world *world) { return intake_joined(world->intake); }
+static bool is_joined(struct world *world) { return intake_in_group(world->intake); }
 static bool both_are_enqueued(struct world *world) { return publisher_pending(world->service.publisher) == 2; }
 static bool nothing_is_taken(struct world *world) { (void)world; return metric_get(METRIC_partitions_paused) == 1; }
 static bool buffer_is_full(struct world *world) { (void)world; return metric_get(METRIC_jobs_alive) == 3; }

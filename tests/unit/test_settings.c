@@ -109,6 +109,7 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.gather_ms=101", "0 to 100", "-X worker.gather_ms"},
                 {"worker.threads=99999999999999999999", "worker.threads", "1 to 5000"},
                 {"redis.lease_ms=2999", "redis.lease_ms", "3000"},
+                {"redis.timeout_ms=10001", "-X redis.timeout_ms", "at most 10000, or redis.lease_ms of at least 30003"},
                 {"retry.timeout_ms=9", "unknown", "redis.timeout_ms"},
                 {"provider.main.timeout_ms=9", "provider.main.timeout_ms", "do you mean attempt_timeout_ms?"},
                 {"provider.main.api_key_fil=/x", "api_key_fil", "do you mean api_key_file?"},
@@ -402,6 +403,25 @@ Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
     free(path);
 }
 
+Test(settings, an_answer_of_redis_has_a_third_of_a_lease_at_most)
+{
+    const char *shortest[] = {BASE, "redis.lease_ms=3000", NULL};
+    struct settings *settings = must_load(NULL, NULL, shortest);
+    cr_assert_eq(settings->redis.timeout_ms, 1000, "what wasn't given follows");
+    settings_destroy(settings);
+    const char *given[] = {BASE, "redis.lease_ms=3000", "redis.timeout_ms=1000", NULL};
+    settings = must_load(NULL, NULL, given);
+    cr_assert_eq(settings->redis.timeout_ms, 1000);
+    settings_destroy(settings);
+    const char *too_long[] = {BASE, "redis.lease_ms=3000", "redis.timeout_ms=2000", NULL};
+    must_refuse(NULL, NULL, too_long, "-X redis.timeout_ms", "at most 1000");
+    const char *of_a_file[] = {"redis.lease_ms=3000", NULL};
+    char *path = write_file("[kafka]\nbootstrap.servers = k\n[provider.main]\nurl = http://h\nmodel = m\n[redis]\ntimeout_ms = 1001\n");
+    must_refuse(path, NULL, of_a_file, ":7", "redis.lease_ms");
+    unlink(path);
+    free(path);
+}
+
 static void collect(const char *message, void *arg)
 {
     char *all = arg;
@@ -417,14 +437,14 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
     cr_assert_str_empty(all, "the defaults warn: %s", all);
     settings_destroy(settings);
 
-    const char *unwise[] = {BASE, "kafka.bootstrap.servers=embedded", "worker.drain_timeout_ms=1000", "redis.lease_ms=3000", "retry.backoff_ms=31000",
+    const char *unwise[] = {BASE, "kafka.bootstrap.servers=embedded", "worker.drain_timeout_ms=1000", "retry.backoff_ms=31000",
                             "redis.reply_ttl_s=60", "llm.deadline_ms=61000", "provider.main.attempt_timeout_ms=70000", "provider.main.api_key=k",
                             "provider.spare.url=http://h", "provider.spare.model=m",
                             "llm.contexts=profile", "llm.context_prompt=none", "context.profile.url=http://h", "context.profile.api_key=k",
                             "context.profile.timeout_ms=61000", "context.spare.url=http://h", NULL};
     settings = must_load(NULL, NULL, unwise);
     settings_warnings(settings, collect, all);
-    static const char *const expected[] = {"embedded", "drain_timeout_ms", "lease_ms", "backoff_max_ms", "reply_ttl_s", "main.attempt_timeout_ms", "unencrypted",
+    static const char *const expected[] = {"embedded", "drain_timeout_ms", "backoff_max_ms", "reply_ttl_s", "main.attempt_timeout_ms", "unencrypted",
                                            "[provider.spare]", "[context.spare]", "context.profile is fetched for nothing", "context.profile.timeout_ms",
                                            "context.profile.api_key goes"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)

@@ -273,6 +273,22 @@ static enum status check_topics(const struct settings *settings, const struct se
     return STATUS_OK;
 }
 
+/* ---- redis ---- */
+
+/* A claim's begin, a renewal under way when the claim is due, and the claim's own renewal may take a time-out each (chat/renewer.h). */
+static enum status check_redis(struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    const char *where = settings_entries_where(entries, "redis", "timeout_ms");
+    int64_t most_ms = settings->redis.lease_ms / 3;
+    if (settings->redis.timeout_ms <= most_ms)
+        return STATUS_OK;
+    if (strcmp(where, "default") != 0)
+        return REFUSE(err, "%s: redis.timeout_ms: %lld is above a third of redis.lease_ms (%lld): a claim would run out while its renewal may still be answered, and another worker would pay for its job as well; at most %lld, or redis.lease_ms of at least %lld",
+                      where, (long long)settings->redis.timeout_ms, (long long)settings->redis.lease_ms, (long long)most_ms, (long long)settings->redis.timeout_ms * 3);
+    settings->redis.timeout_ms = most_ms;
+    return STATUS_OK;
+}
+
 /* ---- delivery ---- */
 
 static int64_t number_of(const struct settings *settings, const char *property, int64_t otherwise)
@@ -320,7 +336,7 @@ enum status settings_check(struct settings *settings, const struct settings_entr
     if (settings->kafka.group_id == NULL)
         return REFUSE(err, "%s: kafka.group.id: can't be empty; leave it out for chat-worker", settings_entries_where(entries, "kafka", "group.id"));
     if (check_not_empty(settings, entries, err) != STATUS_OK || check_topics(settings, entries, err) != STATUS_OK ||
-        check_delivery(settings, entries, err) != STATUS_OK)
+        check_redis(settings, entries, err) != STATUS_OK || check_delivery(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     return check_providers(settings, entries, err) == STATUS_OK ? check_contexts(settings, entries, err) : STATUS_FAILED;
 }
@@ -405,8 +421,6 @@ void settings_warnings(const struct settings *settings, void (*warn)(const char 
         warn("kafka.bootstrap.servers = embedded: Kafka lives in this process's memory; everything is lost when it ends", arg);
     if (settings->worker.drain_timeout_ms < settings->llm.deadline_ms)
         warn("worker.drain_timeout_ms is below llm.deadline_ms: a drain may cut answers short, which are asked for again", arg);
-    if (settings->redis.timeout_ms > settings->redis.lease_ms / 3)
-        warn("redis.timeout_ms is above a third of redis.lease_ms: one slow answer may lose a claim, and a job may be asked twice", arg);
     if (settings->redis.reply_ttl_s * 1000 < settings->llm.deadline_ms)
         warn("redis.reply_ttl_s is below llm.deadline_ms: a redelivered job may be paid twice", arg);
     if (settings->retry.backoff_ms > settings->retry.backoff_max_ms)

@@ -319,7 +319,7 @@ static enum status run_scripts(struct redis_pool *pool, const struct check *chec
 
 enum status redis_check(struct redis_pool *pool, const char *key_prefix, struct error *err)
 {
-    struct check check = {.conf = {.key_prefix = key_prefix, .lease_ms = KEEP_S * 1000, .reply_ttl_s = KEEP_S, .session_ttl_s = KEEP_S, .history_turns_max = 1}};
+    struct check check = {.conf = {.key_prefix = key_prefix, .lease_ms = KEEP_S * 1000, .alive_ms = 10000, .reply_ttl_s = KEEP_S, .session_ttl_s = KEEP_S, .history_turns_max = 1}};
     char policy[64] = "";
     session_store_token(check.id);
     memcpy(check.conf.self.id, check.id, sizeof check.id);

@@ -38,6 +38,7 @@ static void begun(const struct service *service, struct task *task)
         outcome_not_begun(service, task);
         return;
     }
+    atomic_store(&task->running_ms, task->begun_ms);
     held_claims_add(service->claims, task);
     if (atomic_load(&task->cancelled)) {
         outcome_cancelled(task);

@@ -14,7 +14,6 @@
 #include "redis/redis_script.h"
 #include "redis_scripts.h"
 
-#define HEARTBEAT_MS 10000
 /* An unfinished record stays at least so long after its last begin or release. */
 #define UNFINISHED_KEEP_MS_MIN (24 * 3600 * INT64_C(1000))
 
@@ -461,7 +460,7 @@ enum status session_store_heartbeat(struct redis_conn *conn, const struct sessio
     const char *const words[] = {"SET", key, "1", "PX"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         redis_args_text(&args, words[i]);
-    redis_args_number(&args, HEARTBEAT_MS);
+    redis_args_number(&args, conf->alive_ms);
     redisReply *reply;
     if (redis_args_append(&args, conn, err) != STATUS_OK || redis_reply_next(conn, &reply, err) != STATUS_OK)
         return STATUS_FAILED;

@@ -26,6 +26,7 @@ struct incarnation {
 struct session_store_conf {
     const char *key_prefix;
     int64_t lease_ms;
+    int64_t alive_ms; /* how long a heartbeat counts */
     int64_t reply_ttl_s;
     int64_t session_ttl_s;
     int64_t history_turns_max; /* list elements (one a job) */
@@ -144,7 +145,7 @@ enum status session_store_cancel(struct redis_conn *conn, const struct session_s
                                  struct cancel_op *ops, size_t n, struct error *err) MUST_CHECK;
 enum status session_store_renew(struct redis_conn *conn, const struct session_store_conf *conf,
                                 struct renew_op *ops, size_t n, struct error *err) MUST_CHECK;
-/* Says for 10 s that this incarnation lives; without it a begin of another worker takes its claims: call it
+/* Says for alive_ms that this incarnation lives; without it a begin of another worker takes its claims: call it
  * before the first begin, and again every few seconds. */
 enum status session_store_heartbeat(struct redis_conn *conn, const struct session_store_conf *conf,
                                     struct error *err) MUST_CHECK;

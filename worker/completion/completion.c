@@ -16,6 +16,7 @@
 #include "dispatch/dispatcher.h"
 #include "dispatch/task_list.h"
 #include "ops/metrics.h"
+#include "ops/watchdog.h"
 
 #define BATCH_MAX 256
 #define BATCH_BYTES (1024 * 1024) /* of replies and turns told again, and twice that in all: they stand in the command to Redis, too. A larger end goes alone */
@@ -69,6 +70,7 @@ void completion_destroy(struct completion *c)
 /* What comes here is asked again from its begin, or not at all: the history goes, and the rest is charged. */
 static void weigh_end(struct task *task)
 {
+    atomic_store(&task->running_ms, 0);
     begin_op_drop_turns(&task->begin);
     task_weigh_end(task);
 }
@@ -171,8 +173,10 @@ static void put_successors_back(struct completion *c, struct task **tasks, size_
 {
     for (size_t i = 0; i < n; i++) {
         struct task *successor = tasks[i]->successor;
-        if (successor != NULL)
+        if (successor != NULL) {
             begin_op_drop_turns(&successor->begin);
+            atomic_store(&successor->running_ms, 0);
+        }
         if (dispatcher_hand_over_end(c->service->dispatcher, tasks[i], HAND_OVER_BACK, &successor) == HANDED_TO_END)
             completion_cancel(c, successor);
     }
@@ -273,6 +277,14 @@ static bool is_crowded(void)
     return metric_get(METRIC_jobs_alive) > FEW_JOBS;
 }
 
+static void wait_for_an_end_locked(struct completion *c)
+{
+    watchdog_rest(WATCHED_COMPLETION);
+    while (c->ends.count == 0 && !c->stopping)
+        cond_wait(&c->wake, &c->lock);
+    watchdog_feed(WATCHED_COMPLETION);
+}
+
 /* Waits for ends; returns a batch (may be empty when it is time to look for acknowledgements). */
 static size_t take_batch(struct completion *c, struct task **batch)
 {
@@ -285,8 +297,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
         else if (c->unsettled.count > 0 || c->refused.count > 0)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REDIS_RETRY_MS);
         else
-            while (c->ends.count == 0 && !c->stopping)
-                cond_wait(&c->wake, &c->lock);
+            wait_for_an_end_locked(c);
         c->sleeping = false;
     }
     if (c->ends.count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
@@ -349,6 +360,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
     while (count > 0 && !session_settle(c->service, untold, count)) {
         /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
+        watchdog_feed(WATCHED_COMPLETION);
         if (must_end(c)) {
             put_successors_back(c, untold, count);
             return n;
@@ -363,8 +375,10 @@ static void *completion_main(void *arg)
     struct task *batch[BATCH_MAX];
     pthread_setname_np(pthread_self(), "chat-completion");
     while (!must_end(c)) {
+        watchdog_feed(WATCHED_COMPLETION);
         size_t n = take_batch(c, batch);
         n = settle_batch(c, batch, n);
+        watchdog_feed(WATCHED_COMPLETION);
         for (size_t i = 0; i < n; i++)
             carry_out(c, batch[i]);
         spending_settle(c->service, &c->unsettled);
@@ -377,6 +391,7 @@ static void *completion_main(void *arg)
     }
     for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;)
         carry_out(c, task);
+    watchdog_rest(WATCHED_COMPLETION);
     bool closed = publisher_close(c->service->publisher, clock_mono_ms() + PUBLISHER_CLOSE_MS);
     mutex_lock(&c->lock);
     c->ended = true;

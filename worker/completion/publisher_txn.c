@@ -19,6 +19,7 @@
 #include "base/mutex.h"
 #include "completion/publisher.h"
 #include "completion/txn_rounds.h"
+#include "ops/watchdog.h"
 
 #define LAST_CALL_MS 1500 /* of the time to close: what its last call may take longer than it was told */
 
@@ -67,11 +68,13 @@ static bool look(struct publisher_txn *p, uint64_t *ret_wanted)
     mutex_lock(&p->lock);
     while (!p->poked && !p->closing && p->failure.class == ERROR_NONE && (p->commits_wanted == p->commits_made || clock_mono_ms() < not_before)) {
         int64_t next = p->commits_wanted != p->commits_made && (until < 0 || not_before < until) ? not_before : until;
+        watchdog_rest(WATCHED_TRANSACTIONS);
         if (next < 0)
             cond_wait(&p->wake, &p->lock);
         else if (!cond_wait_until(&p->wake, &p->lock, next))
             break;
     }
+    watchdog_feed(WATCHED_TRANSACTIONS);
     p->poked = false;
     txn_rounds_take(p->rounds, &p->incoming, &p->offered);
     *ret_wanted = p->commits_wanted;
@@ -133,6 +136,7 @@ static void *txn_main(void *arg)
         struct round round = txn_rounds_run(p->rounds, is_wanted(p, wanted));
         take_round(p, &round, wanted);
     }
+    watchdog_rest(WATCHED_TRANSACTIONS);
     end_rounds(p);
     return NULL;
 }

@@ -1,5 +1,12 @@
 /* The claims this process holds in Redis, from begin's answer until they are settled, in the order in which they are due
- * to be renewed. Holds no reference: a claim is taken out before its task goes. Any thread; a mutex held briefly. */
+ * to be renewed: the one whose lease is out first. Holds no reference: a claim is taken out before its task goes.
+ *
+ * A claim is due a third of the lease after Redis was last asked for it, so that an answer may take another third while an
+ * earlier one is still awaited, which may take as long (settings_check.c holds redis.timeout_ms to that). Those begun at once would be due at once
+ * for ever: so each look takes a twentieth of all with it, of those that have a quarter of the lease behind them. What Redis hasn't answered for stays
+ * where it is, first.
+ *
+ * Any thread, but for what is the renewer's alone; a mutex held briefly. Where time is an argument it is clock_mono_ms. */
 #ifndef CHAT_DISPATCH_HELD_CLAIMS_H
 #define CHAT_DISPATCH_HELD_CLAIMS_H
 
@@ -19,22 +26,38 @@ void held_claims_add(struct held_claims *claims, struct task *task);
 /* Clears it; not held: nothing happens. */
 void held_claims_remove(struct held_claims *claims, struct task *task);
 
+/* ---- the renewer's ---- */
+
 struct renewal {
     struct task *task;  /* a reference */
     struct claim claim; /* a copy: the task's holder may begin it again meanwhile; strings live with the task */
 };
-/* Up to max claims due for renewal, each with a reference, and due again a third of the lease later. */
-size_t held_claims_take_due(struct held_claims *claims, struct renewal *renewals, size_t max);
+/* Of what is to be renewed now the oldest, up to max and about so many bytes of ids (one at least), each with a reference. The same come again
+ * until held_claims_renewed, _refused or _lose says what became of them. */
+size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t bytes_max, struct renewal *renewals, size_t max);
+/* When to look again if none comes that is due sooner; INT64_MAX: none is held. */
+int64_t held_claims_next_ms(struct held_claims *claims, int64_t now_ms);
+/* Sleeps until held_claims_next_ms, or sooner where a claim comes that has spent much of its lease already; not before
+ * not_before_ms, though, and a second at most. False: held_claims_stop was called. */
+bool held_claims_sleep(struct held_claims *claims, int64_t not_before_ms);
+void held_claims_stop(struct held_claims *claims);
 
-/* Another holds this claim of the task now, says Redis: sets task->claim_lost. False: it isn't held here any more. */
+/* Each of these: false, and nothing done: this claim isn't held here any more.
+ * Redis renewed it; at_ms: before it was asked. */
+bool held_claims_renewed(struct held_claims *claims, struct task *task, const char *token, int64_t at_ms);
+/* Redis answered, and not this: neither held nor lost. It is tried again some times before its lease is out. */
+bool held_claims_refused(struct held_claims *claims, struct task *task, const char *token, int64_t now_ms);
+/* Another holds it now, says Redis: sets task->claim_lost. It doesn't come up again. */
 bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token);
 
-/* Redis renewed it; at_ms: clock_mono_ms before it was asked. */
-void held_claims_renewed(struct held_claims *claims, struct task *task, int64_t at_ms);
+/* ---- looks ---- */
+
 /* Has the lease passed since Redis last said that it is ours, as when the process was stopped? The task's holder. */
 bool held_claims_ran_out(struct held_claims *claims, struct task *task);
 
-/* Does the job of this partition and offset hold one? *job gets its id. Looks through all: for what is stuck only. */
-bool held_claims_find(struct held_claims *claims, const struct partition *partition, int64_t offset, char *job, size_t size);
+/* Grows with each claim that is taken or given up. */
+uint64_t held_claims_moves(struct held_claims *claims);
+/* Shows each task that holds one. Under the lock: look must not call back. */
+void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg);
 
 #endif

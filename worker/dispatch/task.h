@@ -2,7 +2,7 @@
  *
  * Owned by one place at a time (dispatcher, begin thread, pool thread, completion); the holder alone
  * writes it. Counted references only let others keep it alive: the publisher until the last
- * acknowledgement, the timekeeper while it renews the claim. */
+ * acknowledgement, the renewer while it renews the claim. */
 #ifndef CHAT_DISPATCH_TASK_H
 #define CHAT_DISPATCH_TASK_H
 
@@ -37,13 +37,12 @@ enum outcome {
 
 /* Where a job is, for whoever looks for one that is stuck. */
 enum task_place {
-    PLACE_ENDING, /* with completion or the publisher, or gone */
+    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
     PLACE_LANE,   /* behind another of its lane */
     PLACE_LINE,   /* to be begun */
     PLACE_SUSPECT,
     PLACE_READY, /* for a thread */
-    PLACE_TIMER,
-    PLACE_RUNNING /* begun, and its claim held */
+    PLACE_TIMER
 };
 
 struct lane;
@@ -80,13 +79,14 @@ struct task {
     struct task *same_id_prev, *same_id_next;
     bool indexed;
     struct task *claimed_prev, *claimed_next; /* held_claims' */
-    int64_t renew_due_ms;
+    int64_t renew_due_ms;  /* the same */
     int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
     int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
 
     struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
+    atomic_int_fast64_t running_ms; /* begun_ms, from its claim until it comes to completion: a thread has it, or is to have it next; 0: none */
     bool claimed;          /* begin said run, and neither finish nor release went yet */
-    atomic_bool claim_lost; /* the timekeeper heard so, and cut the call */
+    atomic_bool claim_lost; /* the renewer heard so, and cut the call */
     int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
     atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
     int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
@@ -109,7 +109,7 @@ struct task {
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
-    bool refused;         /* it answered, but not this one, for a reason of its own: it is to be told again */
+    atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
 
     struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
 

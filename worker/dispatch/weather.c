@@ -311,6 +311,16 @@ void weather_waited_for(struct weather *weather, size_t provider)
     mutex_unlock(&weather->lock);
 }
 
+bool weather_is_well(struct weather *weather, int dependency)
+{
+    if (weather_is_calm(weather))
+        return true;
+    mutex_lock(&weather->lock);
+    bool well = breaker_is_calm(&weather->breakers[dependency]);
+    mutex_unlock(&weather->lock);
+    return well;
+}
+
 bool weather_is_calm(const struct weather *weather)
 {
     return atomic_load_explicit(&weather->calm, memory_order_relaxed);

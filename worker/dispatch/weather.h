@@ -47,6 +47,8 @@ void weather_limit(struct weather *weather, size_t provider, size_t limit);
 size_t weather_permits(struct weather *weather, size_t provider);
 /* A question would have gone to it, and had no permit. */
 void weather_waited_for(struct weather *weather, size_t provider);
+/* No failure of it is remembered: it answered when it was asked last. */
+bool weather_is_well(struct weather *weather, int dependency);
 /* No failure is remembered of anything. */
 bool weather_is_calm(const struct weather *weather);
 /* Half-opens what is due. Timekeeper; false: all is well. */

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "intake/kafka_conf.h"
 #include "ops/metrics.h"
+#include "ops/watchdog.h"
 #include "wire/control.h"
 
 #define POLL_MS 100
@@ -203,6 +204,7 @@ static void *control_main(void *arg)
     struct control_reader *reader = arg;
     pthread_setname_np(pthread_self(), "chat-control");
     while (!atomic_load(&reader->stopping)) {
+        watchdog_feed(WATCHED_CONTROL);
         if (clock_mono_ms() >= reader->next_look_ms)
             look(reader);
         rd_kafka_message_t *message = rd_kafka_consume_queue(reader->queue, POLL_MS);
@@ -212,6 +214,7 @@ static void *control_main(void *arg)
         }
         rd_kafka_poll(reader->client, 0);
     }
+    watchdog_rest(WATCHED_CONTROL);
     stop_reading(reader);
     return NULL;
 }

@@ -1,6 +1,7 @@
 #include "intake/group_watch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "ops/watchdog.h"
 
 #define ANSWER_MS 2000
 
@@ -21,8 +23,11 @@ struct group_watch {
     struct cond wake;
     bool stopping;
     uint64_t number;
-    int64_t answers_since_ms; /* without a failure between; -1: the last time it didn't */
     rd_kafka_topic_partition_list_t *owned;
+
+    /* For who judges this thread too, and must wait for no lock of it. clock_mono_ms. */
+    atomic_int_fast64_t asked_ms;         /* when what is under way began; 0: nothing is */
+    atomic_int_fast64_t answers_since_ms; /* without a failure between; -1: the last time it didn't */
 };
 
 /* ---- decoding ---- */
@@ -96,22 +101,37 @@ static rd_kafka_topic_partition_list_t *find_us(struct group_watch *watch, const
     return owned;
 }
 
+/* librdkafka keeps to the bound that it is given only where a request can't be sent (watchdog.c). */
+static bool is_silent(const struct group_watch *watch, int64_t now_ms)
+{
+    int64_t asked_ms = atomic_load(&watch->asked_ms);
+    return asked_ms != 0 && now_ms - asked_ms > 2 * ANSWER_MS;
+}
+
+static void note_answer(struct group_watch *watch, bool answered)
+{
+    int64_t now_ms = clock_mono_ms();
+    if (!answered)
+        atomic_store(&watch->answers_since_ms, -1);
+    else if (atomic_load(&watch->answers_since_ms) < 0 || is_silent(watch, now_ms))
+        atomic_store(&watch->answers_since_ms, now_ms);
+    atomic_store(&watch->asked_ms, 0);
+}
+
 static void ask(struct group_watch *watch)
 {
     const struct rd_kafka_group_list *groups = NULL;
+    atomic_store(&watch->asked_ms, clock_mono_ms());
     bool answered = rd_kafka_list_groups(watch->consumer, watch->group_id, &groups, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_t *owned = answered ? find_us(watch, groups) : NULL;
     if (groups != NULL)
         rd_kafka_group_list_destroy(groups);
+    note_answer(watch, answered);
     mutex_lock(&watch->lock);
     if (watch->owned != NULL)
         rd_kafka_topic_partition_list_destroy(watch->owned);
     watch->owned = owned;
     watch->number++;
-    if (!answered)
-        watch->answers_since_ms = -1;
-    else if (watch->answers_since_ms < 0)
-        watch->answers_since_ms = clock_mono_ms();
     mutex_unlock(&watch->lock);
 }
 
@@ -122,14 +142,18 @@ static void *group_main(void *arg)
     for (;;) {
         int64_t until = clock_mono_ms() + watch->interval_ms;
         mutex_lock(&watch->lock);
+        watchdog_rest(WATCHED_GROUP);
         while (!watch->stopping && cond_wait_until(&watch->wake, &watch->lock, until))
             ;
+        watchdog_feed(WATCHED_GROUP);
         bool stopping = watch->stopping;
         mutex_unlock(&watch->lock);
         if (stopping)
-            return NULL;
+            break;
         ask(watch);
     }
+    watchdog_rest(WATCHED_GROUP);
+    return NULL;
 }
 
 static void finish(struct group_watch *watch)
@@ -148,7 +172,7 @@ struct group_watch *group_watch_create(rd_kafka_t *consumer, const char *group_i
     watch->consumer = consumer;
     watch->group_id = xstrdup(group_id);
     watch->interval_ms = interval_ms;
-    watch->answers_since_ms = -1;
+    atomic_init(&watch->answers_since_ms, -1);
     mutex_init(&watch->lock);
     cond_init(&watch->wake);
     if (pthread_create(&watch->thread, NULL, group_main, watch) == 0)
@@ -183,10 +207,8 @@ rd_kafka_topic_partition_list_t *group_watch_owned(struct group_watch *watch, ui
 
 int64_t group_watch_answers_ms(struct group_watch *watch, int64_t now_ms)
 {
-    if (watch == NULL)
+    if (watch == NULL || is_silent(watch, now_ms))
         return 0;
-    mutex_lock(&watch->lock);
-    int64_t answers_ms = watch->answers_since_ms < 0 ? 0 : now_ms - watch->answers_since_ms;
-    mutex_unlock(&watch->lock);
-    return answers_ms;
+    int64_t since_ms = atomic_load(&watch->answers_since_ms);
+    return since_ms < 0 ? 0 : now_ms - since_ms;
 }

@@ -20,7 +20,7 @@ void group_watch_destroy(struct group_watch *watch);
 
 /* The last answer, the caller's to destroy; NULL: none, or it doesn't know us. *ret_number grows with each answer. Any thread. */
 rd_kafka_topic_partition_list_t *group_watch_owned(struct group_watch *watch, uint64_t *ret_number);
-/* For so long the broker has answered each time, whatever it said; 0: it doesn't now. Any thread. */
+/* For so long the broker has answered each time, whatever it said; 0: it doesn't now. Any thread; takes no lock. */
 int64_t group_watch_answers_ms(struct group_watch *watch, int64_t now_ms);
 
 /* A member's assignment as the group keeps it (Kafka's ConsumerProtocolAssignment: version, topics with partitions; big

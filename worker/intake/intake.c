@@ -25,6 +25,7 @@
 #include "intake/set_restore.h"
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
+#include "ops/watchdog.h"
 
 #define POLL_MS 100
 #define LOOK_EVERY_MS 20
@@ -41,7 +42,8 @@ struct intake {
     pthread_t thread;
     atomic_bool held;
     atomic_bool stopping;
-    atomic_bool joined;
+    atomic_bool joined;   /* once at least */
+    atomic_bool in_group; /* and hasn't left since, for a reason of its own */
     atomic_bool joining; /* join_watch's and the committer's: commits rest meanwhile */
     struct mutex lock; /* guards failure */
     struct error failure;
@@ -81,8 +83,10 @@ static bool give_back_waiting(struct intake *intake, const rd_kafka_topic_partit
 static void let_running_end(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
 {
     int64_t until = clock_mono_ms() + intake->service->settings->worker.revoke_drain_ms;
-    while (!give_back_waiting(intake, list) && clock_mono_ms() < until)
+    while (!give_back_waiting(intake, list) && clock_mono_ms() < until) {
+        watchdog_feed(WATCHED_INTAKE);
         nanosleep(&(struct timespec){.tv_nsec = REVOKE_LOOK_MS * 1000000L}, NULL);
+    }
 }
 
 static void revoke(struct intake *intake, rd_kafka_topic_partition_list_t *list, bool lost)
@@ -146,6 +150,7 @@ static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_pa
             rd_kafka_assign(rk, list);
         committer_rest(intake->committer, false);
         atomic_store(&intake->joined, true);
+        atomic_store(&intake->in_group, true);
         log_rebalance("kafka_assigned", list, false, intake);
     } else {
         bool lost = rd_kafka_assignment_lost(rk);
@@ -258,6 +263,7 @@ static void fail(struct intake *intake)
     else
         error_set(&intake->failure, ERROR_FATAL, rd_kafka_err2name(err), "%s", why);
     mutex_unlock(&intake->lock);
+    atomic_store(&intake->in_group, false);
     log_error("intake_failed", F_STR("code", intake->failure.code), F_STR("error", intake->failure.message));
     while (intake->grants.count > 0)
         let_go(intake, intake->grants.partitions[0]);
@@ -267,6 +273,8 @@ static void fail(struct intake *intake)
 
 static void take_error(struct intake *intake, const rd_kafka_message_t *message)
 {
+    if (message->err == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED) /* the client has left the group, and joins anew */
+        atomic_store(&intake->in_group, false);
     if (message->err == RD_KAFKA_RESP_ERR__FATAL)
         fail(intake);
     else
@@ -299,6 +307,7 @@ static void rejoin(struct intake *intake)
 static void leave(struct intake *intake)
 {
     committer_now(intake->committer, NULL);
+    atomic_store(&intake->in_group, false);
     int64_t until = clock_mono_ms() + LEAVE_MS;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(intake->consumer);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->consumer, queue);
@@ -343,13 +352,15 @@ static void look(struct intake *intake, bool held_back)
         rejoin(intake);
     pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->grants, held_back);
     committer_look(intake->committer);
-    liveness_look(intake->liveness, &intake->grants, atomic_load(&intake->held));
+    liveness_look(intake->liveness, &intake->grants);
+    watchdog_feed(WATCHED_INTAKE); /* here alone: what never comes to look doesn't go on */
 }
 
 static void *intake_main(void *arg)
 {
     struct intake *intake = arg;
     pthread_setname_np(pthread_self(), "chat-intake");
+    watchdog_feed(WATCHED_INTAKE);
     int64_t next_look_ms = 0;
     for (unsigned records = 0; !atomic_load(&intake->stopping);) {
         int hold_ms = pausing_hold_ms(intake->service, atomic_load(&intake->held));
@@ -364,6 +375,7 @@ static void *intake_main(void *arg)
             next_look_ms = now + LOOK_EVERY_MS;
         }
     }
+    watchdog_rest(WATCHED_INTAKE);
     leave(intake);
     return NULL;
 }
@@ -413,9 +425,14 @@ void intake_hold(struct intake *intake, bool held)
     atomic_store(&intake->held, held);
 }
 
-bool intake_joined(const struct intake *intake)
+bool intake_in_group(const struct intake *intake)
 {
-    return atomic_load(&intake->joined);
+    return atomic_load(&intake->in_group);
+}
+
+int64_t intake_broker_answers_ms(struct intake *intake)
+{
+    return liveness_broker_answers_ms(intake->liveness);
 }
 
 bool intake_stuck(struct intake *intake, char *why, size_t size)

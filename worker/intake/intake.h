@@ -17,8 +17,11 @@ struct intake;
 enum status intake_start(const struct service *service, const char *bootstrap, struct intake **ret, struct error *err) MUST_CHECK;
 /* Any thread: stop or resume taking new records; polling goes on. */
 void intake_hold(struct intake *intake, bool held);
-/* In the group, as far as we know. Any thread. */
-bool intake_joined(const struct intake *intake);
+/* It has been given its part of the group, and hasn't left since: fenced, put out for having been silent (max.poll.interval.ms), or
+ * closing. What may come to a whole fleet at once, a rebalance or a broker that can't be reached, changes nothing. Any thread. */
+bool intake_in_group(const struct intake *intake);
+/* For so long the broker has answered without a failure between. Any thread. */
+int64_t intake_broker_answers_ms(struct intake *intake);
 /* Why it takes and commits nothing any more (fenced, fatal client error); class NONE: it does. Any thread. */
 bool intake_failed(struct intake *intake, struct error *ret);
 /* Does a partition it owns not move? *why says which. Any thread. */

@@ -46,7 +46,10 @@ struct partition {
     int64_t next; /* where reading goes on: behind the record that came last; before the first the grant's, also librdkafka's BEGINNING or INVALID */
     int32_t next_epoch; /* the leader epoch of the record that came last; -1: unknown */
     bool full_told; /* set_is_full, as log and metrics know it */
-    int64_t head, head_since_ms; /* liveness.c's: the first offset that isn't done, and since when */
+    /* The same, liveness.c's: the first offset that isn't done and since when, how its job is and since when (enum head_state; -1:
+     * unknown), and that as its claim has it (-1: it has none). */
+    int64_t head, head_since_ms, head_state_since_ms;
+    int head_state, head_claim;
 };
 
 struct partition *partition_create(const char *topic, int32_t id, uint64_t generation);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "intake/offset_codec.h"
+#include "ops/watchdog.h"
 
 #define RESTORE_MS 5000
 #define STEP_MS 1000
@@ -24,6 +25,7 @@ struct restore {
 static bool restore_again(struct restore *restore, int64_t until, const char *why)
 {
     int64_t now = clock_mono_ms();
+    watchdog_feed(WATCHED_INTAKE); /* each try has a bound, and how many it takes is the coordinator's affair */
     if (now >= restore->next_wait_log_ms) {
         log_info("completed_sets_wait", F_STR("reason", why));
         restore->next_wait_log_ms = now + RESTORE_MS;

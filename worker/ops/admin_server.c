@@ -24,6 +24,7 @@
 #include "ops/held_back.h"
 #include "ops/labelled_metrics.h"
 #include "ops/metrics.h"
+#include "ops/watchdog.h"
 
 #define HEAD_BYTES_MAX 8192
 #define AFTER_BYTES_MAX (1024 * 1024) /* whoever floods costs a processor: more than a request's body it isn't */
@@ -46,6 +47,7 @@ struct admin_server {
     struct event_base *base;
     struct evconnlistener *listener;
     struct event *resume;
+    struct event *look;
     pthread_t thread;
     struct admin_probes probes;
     char *port_file;
@@ -125,7 +127,7 @@ static struct answer healthz(const struct admin_probes *probes)
 static struct answer readyz(const struct admin_probes *probes)
 {
     bool ready = probes->ready(probes->arg);
-    return plain(ready ? 200 : 503, ready ? "ready" : "not in the group yet, or draining");
+    return plain(ready ? 200 : 503, ready ? "ready" : "not in the group, draining, or failed");
 }
 
 static struct answer metrics(void)
@@ -274,6 +276,13 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     evconnlistener_enable(((struct admin_server *)arg)->listener);
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    const struct admin_probes *probes = &((struct admin_server *)arg)->probes;
+    probes->look(probes->arg);
+}
+
 static void *admin_main(void *arg)
 {
     struct admin_server *server = arg;
@@ -406,6 +415,8 @@ static void server_free(struct admin_server *server)
         evconnlistener_free(server->listener);
     if (server->resume != NULL)
         event_free(server->resume);
+    if (server->look != NULL)
+        event_free(server->look);
     if (server->base != NULL)
         event_base_free(server->base);
     free(server->port_file);
@@ -415,6 +426,7 @@ static void server_free(struct admin_server *server)
 enum status admin_server_start(const char *listen, const char *port_file, const struct admin_probes *probes,
                                struct admin_server **ret, struct error *err)
 {
+    const struct timeval look_every = {.tv_usec = WATCHDOG_LOOK_MS * 1000};
     int fd;
     if (bind_address(listen, false, &fd, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -425,8 +437,9 @@ enum status admin_server_start(const char *listen, const char *port_file, const 
     server->base = event_base_new();
     server->listener = server->base == NULL ? NULL : evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
     server->resume = server->listener == NULL ? NULL : evtimer_new(server->base, on_resume, server);
+    server->look = server->resume == NULL ? NULL : event_new(server->base, -1, EV_PERSIST, on_look, server);
     enum status status = STATUS_OK;
-    if (server->resume == NULL) {
+    if (server->look == NULL || event_add(server->look, &look_every) != 0) {
         status = refuse_address(listen, "can't be listened on; is the port taken?", err);
         if (server->listener == NULL)
             close(fd);

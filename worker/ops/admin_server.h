@@ -1,5 +1,5 @@
-/* The admin port: GET /healthz (200 while the process works), /readyz (200 once started and in the group),
- * /metrics (Prometheus text). One thread (libevent). Shows no keys and no message text.
+/* The admin port: GET /healthz (200 while the process works), /readyz (200 while started and in the group),
+ * /metrics (Prometheus text). One thread (libevent), which judges all the others (ops/watchdog.h). Shows no keys and no message text.
  *
  * It hurts nobody else: it holds ADMIN_CONNECTIONS_MAX connections at most, so that the work's descriptors stay the work's. A connection
  * brings one request of 8 KiB at most and has ADMIN_REQUEST_S_MAX seconds from its accept to the answer's last byte, however many bytes it
@@ -19,6 +19,7 @@ struct admin_server;
 struct admin_probes {
     bool (*ready)(void *arg);
     bool (*healthy)(void *arg, char *why, size_t size); /* false: *why says what fails */
+    void (*look)(void *arg); /* every WATCHDOG_LOOK_MS, whether somebody asks or not */
     void *arg;
 };
 

@@ -1,0 +1,77 @@
+/* Whose silence is too long, by whose time. */
+#include <criterion/criterion.h>
+
+#include "ops/watchdog.h"
+
+enum { BOUND = 2000, LONG = 100 * 1000 * 1000 };
+
+static const struct settings settings = {.worker = {.stuck_after_ms = BOUND}, .redis = {.timeout_ms = 100}};
+
+/* So many looks, each when it should be. */
+static void looks(struct watchdog *watchdog, int count)
+{
+    for (int i = 0; i < count; i++)
+        watchdog_look(watchdog, (watchdog->looked_ms != 0 ? watchdog->looked_ms : 1000) + WATCHDOG_LOOK_MS);
+}
+
+/* Looks it takes for a silence of that thread to be too long. */
+static int patience(enum watched thread)
+{
+    return (int)((BOUND + watchdog_silence_ms(thread, &settings) + WATCHDOG_LOOK_MS - 1) / WATCHDOG_LOOK_MS);
+}
+
+Test(watchdog, each_thread_that_says_nothing_is_found_and_no_other)
+{
+    for (int thread = 0; thread < WATCHED_COUNT; thread++) {
+        struct watchdog watchdog = {0};
+        watchdog_feed((enum watched)thread);
+        looks(&watchdog, 1);
+        looks(&watchdog, patience((enum watched)thread) - 1);
+        cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_COUNT, "%s has time", watchdog_name((enum watched)thread));
+        looks(&watchdog, 1);
+        cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), (enum watched)thread, "%s", watchdog_name((enum watched)thread));
+        watchdog_feed((enum watched)thread);
+        looks(&watchdog, 1);
+        cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_COUNT, "%s goes on", watchdog_name((enum watched)thread));
+        looks(&watchdog, 1);
+        watchdog_rest((enum watched)thread);
+        looks(&watchdog, 100000);
+        cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_COUNT, "%s has nothing to do", watchdog_name((enum watched)thread));
+    }
+}
+
+Test(watchdog, a_process_that_was_stopped_is_not_stuck)
+{
+    struct watchdog watchdog = {0};
+    watchdog_feed(WATCHED_INTAKE);
+    looks(&watchdog, 2);
+    watchdog_look(&watchdog, watchdog.looked_ms + LONG);
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_COUNT, "no look went on meanwhile");
+    looks(&watchdog, patience(WATCHED_INTAKE));
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_INTAKE, "it never went on");
+    watchdog_rest(WATCHED_INTAKE);
+}
+
+Test(watchdog, what_waits_for_kafka_is_excused_while_kafka_is_away_and_nothing_else_is)
+{
+    struct watchdog watchdog = {0};
+    watchdog_feed(WATCHED_TRANSACTIONS);
+    looks(&watchdog, 1 + patience(WATCHED_TRANSACTIONS));
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, BOUND), WATCHED_COUNT, "the broker is back, not for long");
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, LONG), WATCHED_TRANSACTIONS);
+    watchdog_rest(WATCHED_TRANSACTIONS);
+    watchdog_feed(WATCHED_COMPLETION);
+    looks(&watchdog, 1 + patience(WATCHED_COMPLETION));
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, 0), WATCHED_COMPLETION);
+    watchdog_rest(WATCHED_COMPLETION);
+}
+
+/* Longer than the longest call that each makes, with the time-outs that the settings give. */
+Test(watchdog, a_slow_redis_makes_nobody_stuck_who_waits_for_it)
+{
+    static const enum watched asks_redis[] = {WATCHED_TIMEKEEPER, WATCHED_RENEWER, WATCHED_BEGIN, WATCHED_COMPLETION};
+    struct settings slow = settings;
+    slow.redis.timeout_ms = 60000;
+    for (size_t i = 0; i < sizeof asks_redis / sizeof *asks_redis; i++)
+        cr_expect_geq(watchdog_silence_ms(asks_redis[i], &slow), 3 * slow.redis.timeout_ms, "%s: a connection awaited, made, and an answer", watchdog_name(asks_redis[i]));
+}
