@@ -29,7 +29,10 @@ int ask_command(int argc, char **argv, struct common *common);
 int cancel_command(int argc, char **argv, struct common *common);
 int replay_command(int argc, char **argv, struct common *common);
 
-/* How often INT or TERM came since catch_interrupts. The first asks to end well, the second to end now. */
+/* How often INT or TERM came since catch_interrupts. The first asks to end well, the second to end now. Whatever the program is stuck in, it
+ * ends within so many seconds of the first and of the second, with EXIT_NOT_DONE. */
+#define END_WELL_S 150 /* longer than a record or a transaction may take by itself */
+#define END_NOW_S 2
 void catch_interrupts(void);
 int interrupts(void);
 

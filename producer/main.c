@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "command.h"
@@ -47,17 +48,31 @@ const struct argp common_argp = {.options = common_options, .parser = parse_comm
 
 static volatile sig_atomic_t interrupt_count;
 
+/* Some calls of librdkafka have no bound, and none of them hears of a signal: whoever wants an end has one. */
 static void count_interrupt(int number)
 {
     (void)number;
     if (interrupt_count < 100)
         interrupt_count++;
+    alarm(interrupt_count > 1 ? END_NOW_S : END_WELL_S);
+}
+
+static void end_overdue(int number)
+{
+    static const char text[] = "\nchat-producer: ended while it still waited for Kafka; what was sent may have arrived\n";
+    (void)number;
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    _exit(EXIT_NOT_DONE);
 }
 
 void catch_interrupts(void)
 {
     struct sigaction action = {.sa_handler = count_interrupt}; /* no SA_RESTART: waits end early */
+    struct sigaction last = {.sa_handler = end_overdue};
     sigemptyset(&action.sa_mask);
+    sigemptyset(&last.sa_mask);
+    sigaction(SIGALRM, &last, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -36,8 +35,10 @@
 #include "ops/metrics.h"
 #include "ops/preflight.h"
 #include "ops/shutdown.h"
+#include "ops/signals.h"
 #include "ops/startup.h"
 #include "ops/watchdog.h"
+#include "wire/embedded_address.h"
 
 #define MAX_POLL_INTERVAL_MS 300000 /* librdkafka's default */
 
@@ -114,10 +115,10 @@ static char *help_filter(int key, const char *text, void *input)
     FILE *out = open_memstream(&made, &size);
     fprintf(out, "Settings (file, then CHATW__SECTION__KEY in the environment, then -X; the last wins):\n\n");
     settings_print_help(out);
-    fprintf(out, "\nSignals: TERM or INT drains (a second one ends at once), TSTP takes no new jobs, CONT takes them again, "
+    fprintf(out, "\nSignals: TERM or INT drains (a second one ends within a second), TSTP takes no new jobs, CONT takes them again, "
                  "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
-                 "70 internal error, 75 ended at once by a second signal, or its Kafka producer was fenced, too slow or failed for good (nothing is lost: "
-                 "start it again), 78 settings "
+                 "70 internal error, 75 ended at once by a second signal, or by itself because something it waited for didn't come in worker.close_timeout_ms, or its "
+                 "Kafka producer was fenced, too slow or failed for good (nothing is lost: start it again), 78 settings "
                  "(also a group.instance.id that another process came with).\n");
     fclose(out);
     return made;
@@ -127,45 +128,6 @@ static const struct argp argp = {options, parse_option, NULL,
                                  "Answers chat jobs from Kafka with plain threads: Redis for claims and history, an LLM for the answer."
                                  "\v ",
                                  NULL, help_filter, NULL};
-
-/* ---- signals: blocked in every thread, read by the main thread ---- */
-
-static sigset_t our_signals;
-static int end_signals; /* TERM or INT seen; main thread only */
-
-static void block_signals(void)
-{
-    static const int numbers[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT, SIGUSR1};
-    sigemptyset(&our_signals);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigaddset(&our_signals, numbers[i]);
-    pthread_sigmask(SIG_BLOCK, &our_signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-/* The next signal within wait_ms, or 0. */
-static int next_signal(int64_t wait_ms)
-{
-    struct timespec wait = {.tv_sec = (time_t)(wait_ms / 1000), .tv_nsec = (long)(wait_ms % 1000) * 1000000L};
-    int number = sigtimedwait(&our_signals, NULL, &wait);
-    if (number == SIGTERM || number == SIGINT)
-        end_signals++;
-    return number > 0 ? number : 0;
-}
-
-static bool told_to_end(void)
-{
-    while (next_signal(0) != 0)
-        ;
-    return end_signals > 0;
-}
-
-static bool told_again(void)
-{
-    while (next_signal(0) != 0)
-        ;
-    return end_signals > 1;
-}
 
 /* ---- the worker ---- */
 
@@ -306,14 +268,20 @@ static enum status start_thread(pthread_t *thread, void *(*run)(void *), struct 
     return *started ? STATUS_OK : error_set(err, ERROR_FATAL, "thread_start", "a thread can't be started; check ulimit -u");
 }
 
+/* A start that is told to end goes no further: nothing was taken yet. */
+static enum status unless_told(struct error *err)
+{
+    return signals_told_to_end() ? error_set(err, ERROR_CANCELLED, "stopped", "stopped while it started") : STATUS_OK;
+}
+
 static enum status start(struct process *process, struct error *err)
 {
     struct service *service = &process->service;
     const struct settings *settings = service->settings;
     struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .look = look, .arg = process};
     if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
-        startup_check(settings, bootstrap_of(process), service->redis, &service->store, told_to_end, err) != STATUS_OK ||
-        publisher_create(service, bootstrap_of(process), told_to_end, &service->publisher, err) != STATUS_OK)
+        startup_check(settings, bootstrap_of(process), service->redis, &service->store, signals_told_to_end, err) != STATUS_OK ||
+        publisher_create(service, bootstrap_of(process), signals_told_to_end, &service->publisher, err) != STATUS_OK || unless_told(err) != STATUS_OK)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, bootstrap_of(process));
     service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
@@ -328,7 +296,8 @@ static enum status start(struct process *process, struct error *err)
         return STATUS_FAILED;
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (renewer_start(service, &process->renewer, err) != STATUS_OK || control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK)
+    if (renewer_start(service, &process->renewer, err) != STATUS_OK ||
+        control_reader_start(service, bootstrap_of(process), &process->control, err) != STATUS_OK || unless_told(err) != STATUS_OK)
         return STATUS_FAILED;
     struct intake *intake;
     if (intake_start(service, bootstrap_of(process), &intake, err) != STATUS_OK)
@@ -337,13 +306,18 @@ static enum status start(struct process *process, struct error *err)
     return STATUS_OK;
 }
 
-/* Undoes make_parts and start, as far as they came. */
-static void take_apart(struct process *process)
+/* Undoes make_parts and start, as far as they came. What there is to tell is told: status, should it not come to its end. False: jobs whose
+ * ends nobody took, or a client that doesn't close, are left to the process's end, which must come at once: exit handlers would take
+ * from under running threads what they use. */
+static bool take_apart(struct process *process, int status)
 {
     struct service *service = &process->service;
+    signals_status(status);
+    signals_step(END_THREADS);
+    embedded_address_withdraw(); /* of one that may not be stopped */
     control_reader_stop(process->control);
-    if (service->completion != NULL)
-        completion_stop(service->completion, clock_mono_ms());
+    if (service->completion != NULL && !completion_stop(service->completion, clock_mono_ms()))
+        return false;
     if (service->dispatcher != NULL)
         dispatcher_stop(service->dispatcher);
     if (process->begin_started)
@@ -353,7 +327,10 @@ static void take_apart(struct process *process)
     renewer_stop(process->renewer);
     engine_join(service->engine);
     admin_server_stop(process->admin);
-    intake_destroy(process->intake);
+    if (metric_get(METRIC_jobs_alive) > 0)
+        return false;
+    signals_step(END_CLIENTS);
+    bool all = intake_destroy(process->intake);
     delta_publisher_destroy(service->deltas);
     publisher_destroy(service->publisher);
     completion_destroy(service->completion);
@@ -361,18 +338,20 @@ static void take_apart(struct process *process)
     held_claims_destroy(service->claims);
     dispatcher_destroy(service->dispatcher);
     kafka_embedded_stop(process->embedded);
+    signals_step(END_EXIT);
     provider_health_destroy(service->health);
     llm_client_destroy(service->llm);
     http_pool_destroy(service->http);
     redis_pool_destroy(service->redis);
     crash_notes_close(service->notes);
+    return all;
 }
 
 /* Until told to end (true) or the intake fails (false, *err). */
 static bool serve(struct process *process, struct error *err)
 {
-    while (end_signals == 0) {
-        switch (next_signal(500)) {
+    while (!signals_told_to_end()) {
+        switch (signals_next(500)) {
         case SIGTSTP:
             intake_hold(process->intake, true);
             held_back_set(HELD_BACK_HELD, HELD_BACK_NO_PROVIDER, 1);
@@ -399,43 +378,46 @@ static int run(const struct settings *settings)
 {
     static struct process process; /* zero; its address is shared with every thread */
     struct error err = {0};
-    startup_tune_malloc();
+    signals_bound(settings->worker.drain_timeout_ms, settings->worker.close_timeout_ms);
     log_configure(settings->log.level, settings->log.format);
     settings_warnings(settings, warn, NULL);
     if (preflight_check(settings, &err) != STATUS_OK || crash_notes_open(settings->worker.crash_file, &process.service.notes, &err) != STATUS_OK ||
         make_parts(&process, settings, &err) != STATUS_OK || start(&process, &err) != STATUS_OK) {
-        take_apart(&process);
-        return complain(&err);
+        int status = complain(&err);
+        if (!take_apart(&process, status))
+            _exit(status);
+        return status;
     }
     log_info("worker_started", F_STR("version", CHAT_VERSION), F_STR("bootstrap", bootstrap_of(&process)),
              F_STR("redis", redis_pool_address(process.service.redis)), F_INT("threads", settings->worker.threads),
              F_STR("incarnation", process.service.store.self.id));
-    bool failed = !serve(&process, &err);
+    signals_step(END_SERVE);
+    int status = serve(&process, &err) ? EX_OK : exit_status(&err);
     process.draining = true;
-    (void)shutdown_drain(&process.service, process.intake, &process.control, told_again);
-    if (told_again()) {
-        /* What wasn't committed is redelivered, what was stored is answered from the store: nothing is lost. */
-        log_warn("ended_at_once", F_INT("alive", metric_get(METRIC_jobs_alive)));
-        _exit(EX_TEMPFAIL);
-    }
+    (void)shutdown_drain(&process.service, process.intake, &process.control);
+    if (status != EX_OK)
+        (void)complain(&err);
     if (completion_is_left(process.service.completion)) /* a thread in a call that doesn't end uses all of it */
-        _exit(failed ? complain(&err) : EX_TEMPFAIL);
-    take_apart(&process);
-    log_info("worker_stopped");
-    return failed ? complain(&err) : EX_OK;
+        _exit(status != EX_OK ? status : EX_TEMPFAIL);
+    bool all = take_apart(&process, status);
+    log_info("worker_stopped", F_INT("left", metric_get(METRIC_jobs_alive)));
+    if (!all)
+        _exit(status);
+    return status;
 }
 
 static int check(const struct settings *settings, bool connect)
 {
     struct error err = {0};
     struct redis_pool *redis = NULL;
+    signals_bound(0, settings->worker.close_timeout_ms);
     if (preflight_check(settings, &err) != STATUS_OK || redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, &err) != STATUS_OK)
         return complain(&err);
     enum status status = STATUS_OK;
     if (connect && is_embedded(settings)) {
         status = redis_check(redis, settings->redis.key_prefix, &err);
     } else if (connect) {
-        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, told_to_end, &err);
+        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, signals_told_to_end, &err);
     }
     redis_pool_destroy(redis);
     if (status != STATUS_OK)
@@ -455,7 +437,9 @@ int main(int argc, char **argv)
         (arguments.action == PRINT_MARKDOWN ? settings_print_markdown : settings_print_example)(stdout);
         return EX_OK;
     }
-    block_signals();
+    startup_tune_malloc();
+    if (signals_start(&err) != STATUS_OK)
+        return complain(&err);
     struct settings_sources sources = {.file = arguments.file, .environment = environ, .overrides = arguments.overrides};
     if (settings_load(&sources, &settings, &err) != STATUS_OK) {
         fprintf(stderr, "chat-worker: %s\n", err.message);

@@ -36,7 +36,7 @@ EXPECTED = {
                 "scrape": ("true", "9464", "/metrics"),
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "env": None, "secret": "t-chat-worker", "files": {"redis.url_file": "redis-url"}, "keys": {"redis-url": "redis://redis:6379/0"}},
-    "full": {"kinds": {"ConfigMap", "Secret", "ServiceAccount", "Deployment", "PodDisruptionBudget"}, "grace": 106, "startup_s": 180,
+    "full": {"kinds": {"ConfigMap", "Secret", "ServiceAccount", "Deployment", "PodDisruptionBudget"}, "grace": 113, "startup_s": 180,
              "pdb": {"minAvailable": "50%"}, "image": "registry.test/chat-worker:1.2", "replicas": 3, "account": "answerer",
              "scrape": (None, "9464", "/own"), "strategy": {"type": "Recreate"},
              "env": ["CHATW__LLM__MODELS_ALLOWED", "FROM_SECRET"], "secret": "answers",

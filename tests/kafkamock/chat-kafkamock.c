@@ -126,6 +126,11 @@ static void coordinator(const struct line *line) /* coordinator GROUP BROKER */
     say(rd_kafka_mock_coordinator_set(cluster, "group", word(line, 1), number(line, 2)));
 }
 
+static void transactions(const struct line *line) /* transactions ID BROKER */
+{
+    say(rd_kafka_mock_coordinator_set(cluster, "transaction", word(line, 1), number(line, 2)));
+}
+
 static void topic(const struct line *line) /* topic NAME ERROR */
 {
     rd_kafka_resp_err_t error;
@@ -146,7 +151,7 @@ static void version(const struct line *line)
 static const struct command {
     const char *name;
     void (*run)(const struct line *line);
-} commands[] = {{"fail", fail}, {"left", left}, {"down", down}, {"up", up}, {"rtt", rtt}, {"leader", leader}, {"coordinator", coordinator}, {"topic", topic}, {"version", version}};
+} commands[] = {{"fail", fail}, {"left", left}, {"down", down}, {"up", up}, {"rtt", rtt}, {"leader", leader}, {"coordinator", coordinator}, {"transactions", transactions}, {"topic", topic}, {"version", version}};
 
 static void obey(char *text)
 {

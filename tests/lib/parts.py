@@ -89,6 +89,7 @@ class Process:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)  # a test may have stopped it
             try:
                 self.process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:

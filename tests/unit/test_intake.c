@@ -120,7 +120,7 @@ static void begin_world(struct world *world, int partitions)
 static void end_world(struct world *world)
 {
     if (world->intake != NULL)
-        intake_stop(world->intake);
+        intake_stop(world->intake, clock_mono_ms() + 20000);
     intake_destroy(world->intake);
     completion_stop(world->service.completion, clock_mono_ms() + LIMIT_MS);
     publisher_destroy(world->service.publisher);

@@ -94,6 +94,7 @@ struct settings {
         int64_t buffered_bytes_max;
         int64_t job_bytes_max;
         int64_t drain_timeout_ms;
+        int64_t close_timeout_ms;
         int64_t startup_wait_ms;
         int64_t revoke_drain_ms;
         int64_t commit_interval_ms;

@@ -14,6 +14,7 @@
 #include "completion/outcome.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/held_claims.h"
 #include "dispatch/task_list.h"
 #include "ops/metrics.h"
 #include "ops/watchdog.h"
@@ -345,6 +346,14 @@ static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
     return left;
 }
 
+/* The process ends, and Redis hears of these no more: their claims end with their leases. */
+static void leave_untold(struct completion *c, struct task **tasks, size_t n)
+{
+    put_successors_back(c, tasks, n);
+    for (size_t i = 0; i < n; i++)
+        held_claims_remove(c->service->claims, tasks[i]);
+}
+
 /* Returns how many of the batch are to be carried out. */
 static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
 {
@@ -362,7 +371,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
         watchdog_feed(WATCHED_COMPLETION);
         if (must_end(c)) {
-            put_successors_back(c, untold, count);
+            leave_untold(c, untold, count);
             return n;
         }
     }
@@ -389,8 +398,10 @@ static void *completion_main(void *arg)
         else
             publisher_poll(c->service->publisher, 0);
     }
-    for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;)
+    for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;) {
+        leave_untold(c, &task, 1);
         carry_out(c, task);
+    }
     watchdog_rest(WATCHED_COMPLETION);
     bool closed = publisher_close(c->service->publisher, clock_mono_ms() + PUBLISHER_CLOSE_MS);
     mutex_lock(&c->lock);

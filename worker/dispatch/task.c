@@ -1,5 +1,6 @@
 #include "dispatch/task.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -53,6 +54,7 @@ void task_unref(struct task *task)
 {
     if (task == NULL || atomic_fetch_sub(&task->references, 1) != 1)
         return;
+    assert(!task->claimed && "held_claims.h still has it, without a reference");
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
     METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);

@@ -24,6 +24,7 @@ struct committer {
     bool under_way;
     bool rests;
     int64_t next_ms;
+    int64_t bound_ms;      /* no wait goes beyond it */
     int64_t join_until_ms; /* longer than this, joining isn't believed */
 };
 
@@ -34,6 +35,7 @@ struct committer *committer_create(const struct service *service, rd_kafka_t *co
                                     .consumer = consumer,
                                     .grants = grants,
                                     .joining = joining,
+                                    .bound_ms = INT64_MAX,
                                     .answers = rd_kafka_queue_new(consumer),
                                     .in_transactions = service->settings->worker.delivery == DELIVERY_EXACTLY_ONCE};
     return committer;
@@ -45,6 +47,11 @@ void committer_destroy(struct committer *committer)
         return;
     rd_kafka_queue_destroy(committer->answers);
     free(committer);
+}
+
+void committer_bound(struct committer *committer, int64_t until_ms)
+{
+    committer->bound_ms = until_ms;
 }
 
 void committer_rest(struct committer *committer, bool rests)
@@ -180,6 +187,8 @@ void committer_look(struct committer *committer)
 void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
 {
     int64_t until = clock_mono_ms() + REVOKE_COMMIT_MS;
+    if (until > committer->bound_ms)
+        until = committer->bound_ms;
     if (committer->in_transactions) {
         offer(committer, only);
         if (!publisher_commit_now(committer->service->publisher, until))

@@ -22,8 +22,10 @@ void committer_destroy(struct committer *committer); /* before the consumer; NUL
 /* Blocks never. */
 void committer_look(struct committer *committer);
 /* Before partitions go (NULL: all): waits for the commit under way, then says the last word for them. Blocks some seconds
- * at most. */
+ * at most, and no longer than committer_bound says. */
 void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only);
+/* Nothing is waited for beyond until_ms (clock_mono_ms) from now on: the worker ends. */
+void committer_bound(struct committer *committer, int64_t until_ms);
 /* From a revoke to the next assign nothing is committed: librdkafka stamps the generation when a commit is sent. */
 void committer_rest(struct committer *committer, bool rests);
 /* The member will join again. From here on, not from when its JoinGroup is seen: a commit in between would stand behind

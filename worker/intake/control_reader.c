@@ -289,11 +289,17 @@ enum status control_reader_start(const struct service *service, const char *boot
     return STATUS_OK;
 }
 
+void control_reader_end_soon(struct control_reader *reader)
+{
+    if (reader != NULL)
+        atomic_store(&reader->stopping, true);
+}
+
 void control_reader_stop(struct control_reader *reader)
 {
     if (reader == NULL)
         return;
-    atomic_store(&reader->stopping, true);
+    control_reader_end_soon(reader);
     pthread_join(reader->thread, NULL);
     finish(reader);
 }

@@ -14,7 +14,9 @@ struct control_reader;
 /* Before the intake, so that jobs meet what was cancelled before: blocks until all that is on the topic has been read, or a
  * few seconds. *ret is NULL where worker.control_topic is empty. */
 enum status control_reader_start(const struct service *service, const char *bootstrap, struct control_reader **ret, struct error *err) MUST_CHECK;
-/* Before completion is stopped. Blocks some seconds at most. NULL is fine. */
+/* It is stopped soon: what it waits for meanwhile needn't be waited for then. Never blocks. NULL is fine. */
+void control_reader_end_soon(struct control_reader *reader);
+/* Before completion is stopped. Blocks for a look-up under way, up to four seconds, and as long as librdkafka takes to end a client. NULL is fine. */
 void control_reader_stop(struct control_reader *reader);
 
 #endif

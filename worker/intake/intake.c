@@ -31,7 +31,7 @@
 #define LOOK_EVERY_MS 20
 #define LOOK_EVERY_RECORDS 64
 #define REVOKE_LOOK_MS 5
-#define LEAVE_MS 15000
+#define LEAVE_MS_MIN 1000 /* for the coordinator's word, should the last commit have taken all the time there was */
 
 struct intake {
     const struct service *service;
@@ -42,6 +42,7 @@ struct intake {
     pthread_t thread;
     atomic_bool held;
     atomic_bool stopping;
+    _Atomic int64_t stop_by_ms; /* clock_mono_ms; INT64_MAX: nobody wants it to stop */
     atomic_bool joined;   /* once at least */
     atomic_bool in_group; /* and hasn't left since, for a reason of its own */
     atomic_bool joining; /* join_watch's and the committer's: commits rest meanwhile */
@@ -83,6 +84,8 @@ static bool give_back_waiting(struct intake *intake, const rd_kafka_topic_partit
 static void let_running_end(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
 {
     int64_t until = clock_mono_ms() + intake->service->settings->worker.revoke_drain_ms;
+    if (until > atomic_load(&intake->stop_by_ms))
+        until = atomic_load(&intake->stop_by_ms);
     while (!give_back_waiting(intake, list) && clock_mono_ms() < until) {
         watchdog_feed(WATCHED_INTAKE);
         nanosleep(&(struct timespec){.tv_nsec = REVOKE_LOOK_MS * 1000000L}, NULL);
@@ -306,9 +309,12 @@ static void rejoin(struct intake *intake)
  * group gives our partitions to others when the session has run out. */
 static void leave(struct intake *intake)
 {
+    int64_t until = atomic_load(&intake->stop_by_ms);
+    committer_bound(intake->committer, until);
     committer_now(intake->committer, NULL);
     atomic_store(&intake->in_group, false);
-    int64_t until = clock_mono_ms() + LEAVE_MS;
+    if (until < clock_mono_ms() + LEAVE_MS_MIN)
+        until = clock_mono_ms() + LEAVE_MS_MIN;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(intake->consumer);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->consumer, queue);
     while (error == NULL && !rd_kafka_consumer_closed(intake->consumer) && clock_mono_ms() < until) {
@@ -388,6 +394,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
         return STATUS_FAILED;
     struct intake *intake = xcalloc(1, sizeof *intake);
     intake->service = service;
+    intake->stop_by_ms = INT64_MAX;
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalance);
@@ -455,19 +462,20 @@ static bool must_not_be_destroyed(const struct intake *intake)
     return !intake->left || (!atomic_load(&intake->joined) && rd_kafka_version() < 0x020300ff);
 }
 
-void intake_stop(struct intake *intake)
+void intake_stop(struct intake *intake, int64_t until_ms)
 {
+    atomic_store(&intake->stop_by_ms, until_ms);
     atomic_store(&intake->stopping, true);
     pthread_join(intake->thread, NULL);
     publisher_follow(intake->service->publisher, NULL);
 }
 
-void intake_destroy(struct intake *intake)
+bool intake_destroy(struct intake *intake)
 {
     if (intake == NULL)
-        return;
+        return true;
     if (must_not_be_destroyed(intake))
-        return;
+        return false;
     grants_finish(&intake->grants);
     liveness_destroy(intake->liveness);
     committer_destroy(intake->committer);
@@ -476,4 +484,5 @@ void intake_destroy(struct intake *intake)
     prefetch_destroy(intake->prefetch);
     mutex_destroy(&intake->lock);
     free(intake);
+    return true;
 }

@@ -26,9 +26,10 @@ int64_t intake_broker_answers_ms(struct intake *intake);
 bool intake_failed(struct intake *intake, struct error *ret);
 /* Does a partition it owns not move? *why says which. Any thread. */
 bool intake_stuck(struct intake *intake, char *why, size_t size);
-/* Commits, leaves the group, ends the thread; what it said can still be asked. Blocks half a minute at most, a Kafka that
- * says nothing included, and longer by worker.revoke_drain_ms. */
-void intake_stop(struct intake *intake);
-void intake_destroy(struct intake *intake); /* stopped; NULL is fine */
+/* Commits, leaves the group, ends the thread; what it said can still be asked. Blocks until until_ms (clock_mono_ms) and a second, a Kafka
+ * that says nothing included; in librdkafka's calls, and in a rebalance that began before, longer: up to a second a call. */
+void intake_stop(struct intake *intake, int64_t until_ms);
+/* Stopped; NULL is fine. False: its client didn't close, and lives until the process ends. */
+bool intake_destroy(struct intake *intake);
 
 #endif
