@@ -60,7 +60,7 @@ def test_a_stopped_worker_that_comes_back_throws_its_answer_away(place, redis_io
 
 def test_an_answer_under_a_token_that_is_not_the_claims_any_more_is_thrown_away(place, redis_io):
     """Another has the claim when the answer comes: what that one does is its own affair, and nothing of ours is stored or sent."""
-    worker = place.worker(**{"worker.redis_io": redis_io, "redis.lease_ms": "600000"})  # no renewal that would hear of it first
+    place.worker(**{"worker.redis_io": redis_io, "redis.lease_ms": "600000"})  # no renewal that would hear of it first
     place.sim.signal(signal.SIGSTOP)
     place.topics.send({"id": "j", "message": "hi"}, key="s")
     wait_until(lambda: place.job("j").get("state") == "run", "the claim")
@@ -71,8 +71,6 @@ def test_an_answer_under_a_token_that_is_not_the_claims_any_more_is_thrown_away(
     place.topics.send({"id": "later", "message": "hi"}, key="t")
     assert place.topics.replies(1).keys() == {"later"}, "Redis was told of both"
     assert place.job("j") == before and place.history() == []
-    wait_until(lambda: worker.metric("jobs_alive") == 1, "the other one's end")
-    assert worker.metric("jobs_ended_bytes") == 0, "the answer is gone, and holds no other question up"
     place.redis.client.hset("chat:{s}:job:j", "state", "idle")
     assert place.topics.replies(2)["j"]["status"] == "ok"
     assert place.sim.get("/sim/stats?message=hi")["message"]["requests"] == 3 and place.history() == ["j"]

@@ -122,3 +122,29 @@ def test_a_turn_is_let_go_when_redis_has_it(stage, redis_io):
     assert worker.metric("jobs_ended_bytes") < number * (2 * size + 10_000)
     kafka.tell("up", 1)
     assert len(topics.replies(number)) == number
+
+
+@pytest.mark.parametrize("redis_io", ["batched", "per-thread"])
+def test_answers_that_were_lost_hold_no_question_up(stage, redis_io):
+    """Three of a stopped worker whose claims went to another: larger than the bound for ends, and gone."""
+    held, redis, number = threading.Event(), stage.redis(), 3
+
+    def answer(request, _number):
+        assert held.wait(60)
+        return 200, answer_of({"content": "t" * 500_000})
+
+    llm = stage.scripted(answer)
+    worker = stage.worker(redis, llm, **{"worker.threads": "4", "worker.redis_io": redis_io, "worker.buffered_bytes_max": str(2 * MIB), "redis.lease_ms": "600000"})
+    topics = Topics(worker.bootstrap)
+    for session in range(number):
+        topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
+    wait_until(lambda: len(llm.requests) == number, "all asked")
+    for session in range(number):
+        redis.client.hset(f"chat:{{s{session}}}:job:j{session}", "token", "0" * 32)
+    held.set()
+    wait_until(lambda: worker.metric("claims_lost_total") == number, "all lost")
+    topics.send({"id": "later", "message": "x"}, key="t")
+    assert topics.replies(1).keys() == {"later"}
+    for session in range(number):
+        redis.client.hset(f"chat:{{s{session}}}:job:j{session}", "state", "idle")
+    assert {r["status"] for r in topics.replies(1 + number).values()} == {"ok"}
