@@ -221,6 +221,41 @@ def test_a_short_answer_is_not_condemned_for_long_ones(stage):
     assert "deadline_exceeded" not in [r["error"]["code"] for job, r in replies.items() if job.startswith("short") and r["status"] != "ok"]
 
 
+# ---- who comes back ----
+
+def test_a_provider_that_comes_back_gets_two_calls_while_others_do_without_it(stage, redis_io):
+    """Its probe was answered, so it may have two calls, and those take long. Nobody waits for it, since the next provider has room; and yet
+    it isn't met by all that there is: as long as questions had to do without it, it stays half open."""
+    spare, pause_s = stage.simulator(), 1
+    place = Place(stage, "--faults", "500", **{**SPARE, "provider.spare.url": spare.url, "retry.backoff_ms": str(1000 * pause_s), "worker.threads": "16",
+                                               "worker.redis_io": redis_io, "worker.drain_timeout_ms": "0"})
+    for n in range(5):
+        place.topics.send({"id": f"fails{n}", "message": "hi"}, key=f"fails{n}")
+        assert place.topics.reply_of(f"fails{n}")["provider"] == "spare"
+    wait_until(lambda: place.held_back("breaker", "main") == 1, "its breaker open")
+    failed = place.sim.stats()["requests"]
+    place.sim.faults("")
+    number, began, last = 0, time.monotonic(), time.monotonic()
+    while time.monotonic() - began < 3 * pause_s:
+        before = place.sim.stats()["requests"], spare.stats()["requests"]
+        place.topics.send({"id": f"j{number}", "message": "hi"}, key=f"j{number}")
+        wait_until(lambda: (place.sim.stats()["requests"], spare.stats()["requests"]) != before, "it is asked of one")
+        number += 1
+        asked = place.sim.stats()["requests"] - failed  # the probe, and two that are held
+        assert asked <= 3, "all at once"
+        if asked == 1:
+            wait_until(lambda: place.sim.stats()["in_flight"] == 0, "the probe's answer")
+            place.sim.faults("hold")
+        now = time.monotonic()
+        if asked < 3 or now - last > pause_s / 2:  # it is on its way to that; or this machine stood still, and nobody came for so long
+            began = now
+        last = now
+    assert place.sim.stats()["in_flight"] == 2
+    place.sim.faults("")
+    place.sim.release()
+    assert {r["status"] for r in place.topics.replies(5 + number).values()} == {"ok"}
+
+
 # ---- estimates ----
 
 RATE = {"provider.main.tokens_per_minute": "100000"}
