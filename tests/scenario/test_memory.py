@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from memory_bound import bound
 from parts import SANITIZED, Topics, wait_until
 from scripted import answer_of
 
@@ -70,6 +71,26 @@ def test_answers_that_kafka_does_not_take_hold_the_next_questions(stage):
     assert {r["status"] for r in topics.replies(60).values()} == {"ok"}
     assert len(llm.requests) == 60
 
+
+
+def test_histories_as_large_as_they_may_be_are_within_the_bound(stage, redis_io):
+    """Of four jobs that are being asked, and of four that are begun for the next thread, nearly 8 MiB of turns each. What they take more
+    than jobs without is what the bound has for them."""
+    settings = {"worker.threads": 4, "worker.buffered_bytes_max": MIB, "llm.response_bytes_max": 65536, "llm.history_bytes_max": 8 * MIB}
+    redis, sim, number, turns = stage.redis(), stage.simulator("--faults", "hold"), 8, 7
+    turn = json.dumps({"job": "old", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * MIB}]})
+    for session in range(number):
+        redis.client.rpush(f"chat:{{s{session}}}:history", *[turn] * turns)
+    worker = stage.worker(redis, sim, **{key: str(value) for key, value in settings.items()}, **{"worker.redis_io": redis_io, "redis.timeout_ms": "60000"})
+    topics, before = Topics(worker.bootstrap), resident(worker)
+    for session in range(number):
+        topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
+    wait_until(lambda: sim.stats()["held"] == 4, "four asked")
+    sim.faults("")
+    sim.release()
+    assert {r["message"]["content"] for r in topics.replies(number).values()} == {f"echo: x [messages={1 + 2 * turns}]"}
+    grown, share = resident(worker) - before, bound(settings) - bound({**settings, "llm.history_bytes_max": 0})
+    assert SANITIZED or 4 * 2 * turns * MIB < grown < share, f"{grown / MIB:.0f} MiB of {share / MIB:.0f}"
 
 
 # ---- while Kafka is away ----

@@ -190,6 +190,7 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
         else
             put_successors_back(c, &task, 1); /* Redis is away or refused, or the claim was lost */
     }
+    begin_op_drop_turns(&task->begin); /* before the successor's come */
     completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
     if (handed == HANDED_TO_END)
         completion_put_unrun(c, &next);
