@@ -244,6 +244,7 @@ static enum status make_parts(struct process *process, const struct settings *se
                                                  .reply_ttl_s = settings->redis.reply_ttl_s,
                                                  .session_ttl_s = settings->redis.session_ttl_s,
                                                  .history_turns_max = settings->redis.history_turns_max,
+                                                 .applied_max = settings->redis.history_turns_max > APPLIED_MIN ? settings->redis.history_turns_max : APPLIED_MIN,
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     held_back_name(settings);

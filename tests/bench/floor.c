@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     floor_.jobs = atol(argv[5]);
     floor_.jobs_topic = argv[6];
     floor_.replies_topic = argv[7];
-    floor_.store = (struct session_store_conf){.key_prefix = argv[8], .lease_ms = 30000, .alive_ms = 10000, .reply_ttl_s = 3600, .session_ttl_s = 3600, .history_turns_max = 20, .history_bytes_max = 262144};
+    floor_.store = (struct session_store_conf){.key_prefix = argv[8], .lease_ms = 30000, .alive_ms = 10000, .reply_ttl_s = 3600, .session_ttl_s = 3600, .history_turns_max = 20, .history_bytes_max = 262144, .applied_max = 1000};
     session_store_token(floor_.store.self.id);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);

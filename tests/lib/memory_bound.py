@@ -11,5 +11,5 @@ def bound(settings: dict, providers: int = 1, contexts: int = 0, prefetch_kib: i
     job, response, history = of["worker.job_bytes_max"], of["llm.response_bytes_max"], of["llm.history_bytes_max"]
     prefetch = prefetch_kib * 1024 if prefetch_kib is not None else of["worker.buffered_bytes_max"] // 8
     in_flight = of["worker.threads"] + of["worker.threads"] // 8 + 4
-    each = ONE_JOB + providers * (job + history + response) + 3 * response + 2 * job + 4 * contexts
+    each = ONE_JOB + 2 * history + providers * (job + history + response) + 3 * response + 2 * job + 4 * contexts
     return BASE + 2 * prefetch + 2 * of["worker.buffered_bytes_max"] + in_flight * each

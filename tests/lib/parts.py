@@ -409,7 +409,7 @@ class Topics:
 
     def read(self, topic: str, count: int, key: str | None = None, limit_s: float = LIMIT_S) -> list:
         """The first count records of a topic (of one key) from its beginning. Of one partition they come in order."""
-        return self._read(topic, lambda found: len(found) >= count, f"{count} records", key, limit_s)
+        return self._read(topic, count_of(count), f"{count} records", key, limit_s)
 
     def all(self, topic: str) -> list:
         """Every record a topic holds now."""
@@ -418,35 +418,55 @@ class Topics:
             ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), LIMIT_S)[1] for p in consumer.list_topics(topic, LIMIT_S).topics[topic].partitions}
         finally:
             consumer.close()
-        return self._read(topic, lambda found: len(found) >= sum(ends.values()), f"{sum(ends.values())} records", None, LIMIT_S)
+        return self._read(topic, count_of(sum(ends.values())), f"{sum(ends.values())} records", None, LIMIT_S)
 
     def replies(self, count: int, limit_s: float = LIMIT_S) -> dict[str, dict]:
         """The replies to count different jobs, by job; of a job that has several, the last."""
-        records = self._read(self.replies_topic, lambda found: len({job_of(r) for r in found}) >= count, f"replies to {count} jobs", None, limit_s)
-        return {job_of(r): json.loads(r.value()) for r in records}
+        replies = {}
+
+        def enough(record):
+            if record is not None:
+                replies[job_of(record)] = json.loads(record.value())
+            return len(replies) >= count
+
+        self._read(self.replies_topic, enough, f"replies to {count} jobs", None, limit_s)
+        return replies
 
     def reply_of(self, job: str, limit_s: float = LIMIT_S) -> dict:
         """The reply to one job."""
-        records = self._read(self.replies_topic, lambda found: any(job_of(r) == job for r in found), f"a reply to {job}", None, limit_s)
-        return next(json.loads(r.value()) for r in records if job_of(r) == job)
+        records = self._read(self.replies_topic, lambda record: record is not None and job_of(record) == job, f"a reply to {job}", None, limit_s)
+        return json.loads(records[-1].value())
 
     def _consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"look-{uuid.uuid4()}", "enable.auto.commit": False,
                          "auto.offset.reset": "earliest", "log_level": 0, "fetch.wait.max.ms": 50})
 
     def _read(self, topic: str, enough, what: str, key: str | None, limit_s: float) -> list:
+        """enough is told of each record that counts, once, before them of none."""
         consumer = self._consumer()
         try:
             consumer.assign([TopicPartition(topic, p, 0) for p in consumer.list_topics(topic, LIMIT_S).topics[topic].partitions])
-            found, until = [], time.monotonic() + limit_s
-            while not enough(found):
+            found, until, done = [], time.monotonic() + limit_s, enough(None)
+            while not done:
                 assert time.monotonic() < until, f"only {len(found)} records on {topic} after {limit_s:.0f} s, not {what}" + (f" of key {key}" if key else "")
                 record = consumer.poll(0.2)
                 if record is not None and not record.error() and (key is None or record.key() == key.encode()):
                     found.append(record)
+                    done = enough(record)
             return found
         finally:
             consumer.close()
+
+
+def count_of(count: int):
+    """True for the last of so many records."""
+    left = [count]
+
+    def enough(record):
+        left[0] -= record is not None
+        return left[0] <= 0
+
+    return enough
 
 
 def job_of(reply) -> str:

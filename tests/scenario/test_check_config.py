@@ -1,16 +1,17 @@
 """--check-config refuses what the start would refuse, by the same words, and leaves nothing behind."""
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
-from parts import BIN, Topics, free_port
+from parts import BIN, SANITIZED, Topics, free_port
 
 GOOD = {"kafka.bootstrap.servers": "embedded", "provider.main.url": "http://127.0.0.1:9/v1", "provider.main.model": "m", "admin.listen": "127.0.0.1:0"}
 
 
 def run(stage, settings, *arguments, prefix=(), **env):
     pairs = {**GOOD, "redis.url": f"unix://{stage.folder}/none.sock", **settings}
-    return subprocess.run([*prefix, BIN / "chat-worker", *arguments, *(part for key, value in pairs.items() for part in ("-X", f"{key}={value}"))], text=True,
+    return subprocess.run([*prefix, BIN / "chat-worker", *arguments, *(part for key, value in pairs.items() if value is not None for part in ("-X", f"{key}={value}"))], text=True,
                           capture_output=True, timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder), **env})
 
 
@@ -75,6 +76,43 @@ def test_what_is_there_and_no_file_stays(stage):
             done = run(stage, {key: str(pipe)}, *arguments)
             assert done.returncode == 78 and key in done.stderr and "no regular file" in done.stderr, done.stderr
     assert pipe.is_fifo()
+
+
+ENDLESS = ("a pipe", "a device", "a folder", "a long file")
+NAMED = {  # what names a file: by settings, or by the environment
+    "the settings": lambda path: ({}, ("--config", path), {}),
+    "a secret": lambda path: ({"provider.main.api_key_file": path}, (), {}),
+    "Redis' address": lambda path: ({"redis.url": None, "redis.url_file": path}, (), {}),
+    "a provider's authorities": lambda path: ({"provider.main.ca_file": path}, (), {}),
+    "everybody's authorities": lambda path: ({"provider.main.url": "https://h/v1"}, (), {"SSL_CERT_FILE": path}),
+    "Kafka's authorities": lambda path: ({"kafka.security.protocol": "ssl", "kafka.ssl.ca.location": path}, (), {}),
+    "Kafka's certificate": lambda path: ({"kafka.security.protocol": "ssl", "kafka.ssl.certificate.location": path}, (), {}),
+}
+
+
+@pytest.mark.parametrize("what, kind", [(what, kind) for what in NAMED for kind in ENDLESS if (what, kind) != ("Kafka's authorities", "a folder")])
+def test_a_file_without_an_end_is_refused(stage, what, kind):
+    path = str({"a device": "/dev/zero", "a folder": stage.folder}.get(kind, stage.folder / "named"))
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a long file":
+        Path(path).touch()
+        os.truncate(path, 1 << 40)
+    settings, arguments, env = NAMED[what](path)
+    limit = () if SANITIZED else ("prlimit", f"--as={2 << 30}")  # whoever reads on dies of it
+    for more in (("--check-config",), ()):
+        done = run(stage, settings, *arguments, *more, prefix=limit, **env)
+        assert done.returncode == 78 and path in done.stderr and len(complaint(done)) == 1, (done.returncode, done.stderr)
+
+
+def test_what_comes_by_a_pipe_is_read(stage):
+    """As by a shell's <(command), a piece at a time."""
+    path = stage.folder / "pipe"
+    os.mkfifo(path)
+    for settings, arguments, text in (({}, ("--config", str(path)), ("[worker]\nthr", "eads = 3\n")), ({"provider.main.api_key_file": str(path)}, (), ("ke", "y\n"))):
+        writer = subprocess.Popen(["bash", "-c", 'exec >"$0"; printf %s "$1"; sleep 0.2; printf %s "$2"', str(path), *text])
+        done = run(stage, settings, *arguments, "--check-config")
+        assert writer.wait(60) == 0 and done.returncode == 0, done.stderr
 
 
 def test_too_few_descriptors_are_refused(stage):

@@ -1,9 +1,11 @@
 """Memory is what is counted: jobs that are small as text and large as anything else. tests/soak/hostile does it for long."""
+import json
 import re
 import threading
 from pathlib import Path
 
 import pytest
+from memory_bound import bound
 from parts import SANITIZED, Topics, wait_until
 from scripted import answer_of
 
@@ -68,3 +70,102 @@ def test_answers_that_kafka_does_not_take_hold_the_next_questions(stage):
     kafka.tell("up", 1)
     assert {r["status"] for r in topics.replies(60).values()} == {"ok"}
     assert len(llm.requests) == 60
+
+
+
+def test_histories_as_large_as_they_may_be_are_within_the_bound(stage, redis_io):
+    """Of four jobs that are being asked, and of four that are begun for the next thread, nearly 8 MiB of turns each. What they take more
+    than jobs without is what the bound has for them."""
+    settings = {"worker.threads": 4, "worker.buffered_bytes_max": MIB, "llm.response_bytes_max": 65536, "llm.history_bytes_max": 8 * MIB}
+    redis, sim, number, turns = stage.redis(), stage.simulator("--faults", "hold"), 8, 7
+    turn = json.dumps({"job": "old", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * MIB}]})
+    for session in range(number):
+        redis.client.rpush(f"chat:{{s{session}}}:history", *[turn] * turns)
+    worker = stage.worker(redis, sim, **{key: str(value) for key, value in settings.items()}, **{"worker.redis_io": redis_io, "redis.timeout_ms": "60000"})
+    topics, before = Topics(worker.bootstrap), resident(worker)
+    for session in range(number):
+        topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
+    wait_until(lambda: sim.stats()["held"] == 4, "four asked")
+    sim.faults("")
+    sim.release()
+    assert {r["message"]["content"] for r in topics.replies(number).values()} == {f"echo: x [messages={1 + 2 * turns}]"}
+    grown, share = resident(worker) - before, bound(settings) - bound({**settings, "llm.history_bytes_max": 0})
+    assert SANITIZED or 4 * 2 * turns * MIB < grown < share, f"{grown / MIB:.0f} MiB of {share / MIB:.0f}"
+
+
+# ---- while Kafka is away ----
+
+TURNS = [json.dumps({"job": f"old{n}", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * 130_000}]}) for n in range(4)]
+
+
+def ended_without_kafka(stage, number, content, turns=(), **settings):
+    """So many jobs of a session each, with those turns, that end while the broker is away. What becomes of them is the caller's to look at."""
+    held, kafka, redis = threading.Event(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4), stage.redis()
+
+    def answer(request, _number):
+        assert held.wait(60)
+        return 200, answer_of({"content": content(request)})
+
+    for session in range(number if turns else 0):
+        redis.client.rpush(f"chat:{{s{session}}}:history", *turns)
+    worker = stage.worker(redis, stage.scripted(answer), bootstrap=kafka.bootstrap, **{"worker.threads": "4", **settings})
+    topics = Topics(kafka.bootstrap)
+    for session in range(number):
+        topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
+    wait_until(lambda: worker.metric("jobs_received_total") == number, "all read")
+    before = resident(worker, "VmRSS")
+    kafka.tell("down", 1)
+    held.set()
+    wait_until(lambda: redis.client.exists(*(f"chat:{{s{session}}}:applied" for session in range(number))) == number and worker.metric("threads_busy") == 0, "all ended")
+    assert worker.metric("jobs_alive") == number, "and none is acknowledged"
+    return kafka, worker, topics, before
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+@pytest.mark.parametrize("redis_io", ["batched", "per-thread"])
+def test_jobs_that_kafka_does_not_take_hold_no_history(stage, redis_io, delivery):
+    """Sixty of sessions with half a MiB of turns each: what stays of them are their replies, as they are counted."""
+    number = 60
+    kafka, worker, topics, before = ended_without_kafka(stage, number, lambda request: f"after {len(request['messages'])}", TURNS,
+                                                        **{"worker.redis_io": redis_io, "worker.delivery": delivery, "llm.history_bytes_max": str(MIB)})
+    assert worker.metric("jobs_ended_bytes") < number * 4096
+    assert SANITIZED or resident(worker, "VmRSS") - before < number * 520_000 // 2
+    kafka.tell("up", 1)
+    assert {r["message"]["content"] for r in topics.replies(number).values()} == {"after 9"}
+
+
+@pytest.mark.parametrize("redis_io", ["batched", "per-thread"])
+def test_a_turn_is_let_go_when_redis_has_it(stage, redis_io):
+    """What waits for Kafka is the reply, and the client's copy of it."""
+    number, size = 8, 200_000
+    kafka, worker, topics, _ = ended_without_kafka(stage, number, lambda request: "t" * size, **{"worker.redis_io": redis_io})
+    wait_until(lambda: worker.metric("jobs_ended_bytes") > number * 2 * size, "all with the client")
+    assert worker.metric("jobs_ended_bytes") < number * (2 * size + 10_000)
+    kafka.tell("up", 1)
+    assert len(topics.replies(number)) == number
+
+
+@pytest.mark.parametrize("redis_io", ["batched", "per-thread"])
+def test_answers_that_were_lost_hold_no_question_up(stage, redis_io):
+    """Three of a stopped worker whose claims went to another: larger than the bound for ends, and gone."""
+    held, redis, number = threading.Event(), stage.redis(), 3
+
+    def answer(request, _number):
+        assert held.wait(60)
+        return 200, answer_of({"content": "t" * 500_000})
+
+    llm = stage.scripted(answer)
+    worker = stage.worker(redis, llm, **{"worker.threads": "4", "worker.redis_io": redis_io, "worker.buffered_bytes_max": str(2 * MIB), "redis.lease_ms": "600000"})
+    topics = Topics(worker.bootstrap)
+    for session in range(number):
+        topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
+    wait_until(lambda: len(llm.requests) == number, "all asked")
+    for session in range(number):
+        redis.client.hset(f"chat:{{s{session}}}:job:j{session}", "token", "0" * 32)
+    held.set()
+    wait_until(lambda: worker.metric("claims_lost_total") == number, "all lost")
+    topics.send({"id": "later", "message": "x"}, key="t")
+    assert topics.replies(1).keys() == {"later"}
+    for session in range(number):
+        redis.client.hset(f"chat:{{s{session}}}:job:j{session}", "state", "idle")
+    assert {r["status"] for r in topics.replies(1 + number).values()} == {"ok"}

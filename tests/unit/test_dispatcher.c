@@ -799,6 +799,50 @@ Test(dispatcher, ends_that_are_not_taken_yet_hold_what_would_start, .init = setu
     expect_held_by_ends(REDIS_IO_BATCHED);
 }
 
+/* Four threads: one at work, and four are begun ahead at most, whoever begins them: each holds a history. */
+Test(dispatcher, what_is_begun_ahead_has_a_bound, .init = setup, .fini = teardown)
+{
+    enum { LANES = 12, AHEAD = 4 };
+    struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 4);
+    struct task *first[LANES], *second[LANES], *begun[LANES], *next;
+    char key[16];
+    for (int i = 0; i < 2 * LANES; i++) {
+        snprintf(key, sizeof key, "s%d", i % LANES);
+        struct task *task = make("jobs", key);
+        *(i < LANES ? &first[i] : &second[i - LANES]) = task;
+        dispatcher_add(d, task);
+    }
+    for (int taken = 0; taken < LANES;) { /* all heads run, and all end at once: a long command to Redis, say */
+        size_t n = dispatcher_take_heads(d, begun, LANES);
+        cr_assert(n > 0 && n <= AHEAD);
+        dispatcher_ready(d, begun, n);
+        for (size_t i = 0; i < n; i++)
+            cr_assert_eq(take(d), first[taken++]);
+    }
+    int ahead = 0;
+    for (int i = 0; i < LANES; i++)
+        ahead += dispatcher_hand_over_begin(d, first[i], false);
+    cr_assert_eq(ahead, AHEAD, "%d histories for no thread", ahead);
+    for (int i = 0; i < LANES; i++) {
+        cr_assert_eq(dispatcher_hand_over_end(d, first[i], HAND_OVER_ANY_THREAD, &next), HANDED_OVER);
+        end(d, first[i]);
+    }
+    for (int i = 0; i < AHEAD; i++)
+        cr_assert_eq(take(d), second[i]);
+    cr_assert_eq(dispatcher_take_heads(d, begun, LANES), AHEAD, "the others as any that line up");
+    dispatcher_ready(d, begun, AHEAD);
+    for (int i = 0; i < AHEAD; i++)
+        cr_assert_eq(take(d), second[AHEAD + i]);
+    cr_assert_eq(dispatcher_take_heads(d, begun, LANES), AHEAD);
+    dispatcher_ready(d, begun, AHEAD);
+    for (int i = 0; i < LANES; i++) {
+        if (i >= 2 * AHEAD)
+            cr_assert_eq(take(d), second[i]);
+        end(d, second[i]);
+    }
+    nothing_left(d);
+}
+
 Test(dispatcher, a_session_has_no_successor_while_ends_hold, .init = setup, .fini = teardown)
 {
     struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 4);

@@ -280,10 +280,16 @@ static void step_take(void)
     pump();
 }
 
+/* Each holds a history: no more than so many, whoever begins them. */
+static int begun_ahead(void)
+{
+    return in_state(TASK_READY) + in_state(TASK_BEGINNING) + in_state(TASK_AHEAD);
+}
+
 static void step_begin(void)
 {
     struct task *tasks[THREADS * 4];
-    int ahead = in_state(TASK_READY) + in_state(TASK_BEGINNING), max = 1 + draw(THREADS);
+    int ahead = begun_ahead(), max = 1 + draw(THREADS);
     struct model_job *first = best(TASK_IN_LINE);
     if (m.begun_count > 0 || ahead > AHEAD_MAX / 2 || first == NULL || !may_start(first->class))
         return;
@@ -484,7 +490,7 @@ static void step_hand_over(void)
         return;
     struct model_job *next = next_of_lane(job);
     bool want = m.batched && next != NULL && !is_bounded() && !suspects_wait() && !m.held && (line == NULL || goes_before(next, line, false)) &&
-                (!own || (in_state(TASK_BEGINNING) == 0 && (ready == NULL || goes_before(next, ready, false))));
+                (own ? in_state(TASK_BEGINNING) == 0 && (ready == NULL || goes_before(next, ready, false)) : begun_ahead() < AHEAD_MAX);
     cr_assert_eq(dispatcher_hand_over_begin(m.d, job->task, own), want, "seed %u: job %d from %d", m.seed, next != NULL ? next->age : 0, job->age);
     if (!want)
         return;

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/settings_source.h"
 #include "base/settings_table.h"
+#include "base/text_file.h"
 
 #define SECRET_BYTES_MAX 65535
 
@@ -213,19 +214,13 @@ static bool is_twin(const char *section, const char *key, char plain[64])
 /* Without the one line end that editors and `echo` put last, and the mark that some editors put first. */
 static enum status read_secret(const struct settings_entry *entry, char **ret, struct error *err)
 {
-    FILE *in = fopen(entry->value, "re");
-    if (in == NULL)
-        return REFUSE(err, "%s: %s.%s: %s can't be read: %s", entry->where, entry->section, entry->key, entry->value, strerror(errno));
-    AUTO_FREE char *text = xcalloc(1, SECRET_BYTES_MAX + 2);
-    errno = 0;
-    size_t size = fread(text, 1, SECRET_BYTES_MAX + 1, in);
-    int broken = ferror(in) ? errno : 0;
-    fclose(in);
-    if (broken != 0)
-        return REFUSE(err, "%s: %s.%s: %s can't be read: %s", entry->where, entry->section, entry->key, entry->value, strerror(broken));
-    if (size > SECRET_BYTES_MAX || memchr(text, '\0', size) != NULL)
-        return REFUSE(err, "%s: %s.%s: %s is longer than %d bytes or holds a NUL byte", entry->where, entry->section, entry->key, entry->value,
-                      SECRET_BYTES_MAX);
+    AUTO_FREE char *text = NULL;
+    size_t size;
+    char why[128];
+    if (text_file_read(entry->value, SECRET_BYTES_MAX, &text, &size, why) != STATUS_OK)
+        return REFUSE(err, "%s: %s.%s: %s %s", entry->where, entry->section, entry->key, entry->value, why);
+    if (memchr(text, '\0', size) != NULL)
+        return REFUSE(err, "%s: %s.%s: %s holds a NUL byte", entry->where, entry->section, entry->key, entry->value);
     if (size > 0 && text[size - 1] == '\n') {
         text[--size] = '\0';
         if (size > 0 && text[size - 1] == '\r')

@@ -1,7 +1,6 @@
 #include "base/settings_source.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +8,13 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/settings_table.h"
+#include "base/text_file.h"
 
 /* inih's limits as Debian builds it: a line buffer of 200 with its line end and NUL, and 49 bytes of a section's
  * name. Beyond them it splits or cuts without a word, so that our reader looks first. */
 #define LINE_BYTES_MAX 198
 #define SECTION_BYTES_MAX 49
+#define FILE_BYTES_MAX (1024 * 1024)
 
 #define VARIABLE_PREFIX "CHATW__"
 
@@ -90,14 +91,8 @@ static char *read_line(char *text, int size, void *arg)
     if (source->failed)
         return NULL;
     source->line++;
-    errno = 0;
-    if (fgets(text, size, source->in) == NULL) {
-        if (ferror(source->in)) {
-            source->failed = true;
-            REFUSE(source->err, "%s: can't be read: %s", source->path, strerror(errno));
-        }
+    if (fgets(text, size, source->in) == NULL)
         return NULL;
-    }
     if (!is_line_whole(source, text, size)) {
         source->failed = true;
         return NULL;
@@ -122,9 +117,14 @@ static int take_pair(void *arg, const char *section, const char *key, const char
 
 static enum status collect_file(struct settings_entries *entries, const char *path, struct error *err)
 {
-    struct file_source source = {.entries = entries, .err = err, .path = path, .in = fopen(path, "re")};
+    AUTO_FREE char *text = NULL;
+    size_t size;
+    char why[128];
+    if (text_file_read(path, FILE_BYTES_MAX, &text, &size, why) != STATUS_OK)
+        return REFUSE(err, "%s: %s", path, why);
+    struct file_source source = {.entries = entries, .err = err, .path = path, .in = fmemopen(text, size, "r")};
     if (source.in == NULL)
-        return REFUSE(err, "%s: can't be read: %s", path, strerror(errno));
+        abort(); /* memory */
     int broken_line = ini_parse_stream(read_line, &source, take_pair, &source);
     fclose(source.in);
     if (source.failed)

@@ -153,7 +153,8 @@ static const struct {
     {"ltrim", {"LTRIM"}, KEY_LIST, {"0", "0"}},
     {"sadd", {"SADD"}, KEY_SET, {"a"}},
     {"sismember", {"SISMEMBER"}, KEY_SET, {"a"}},
-    {"exists", {"EXISTS"}, KEY_SET, {NULL}},
+    {"scard", {"SCARD"}, KEY_SET, {NULL}},
+    {"unlink", {"UNLINK"}, KEY_SET, {NULL}},
     {"expire", {"EXPIRE"}, KEY_LIST, {"1"}},
     {"pexpire", {"PEXPIRE"}, KEY_HASH, {"1"}},
     {"del", {"DEL"}, KEY_SET, {NULL}},
@@ -286,7 +287,7 @@ static void clean_up(struct redis_pool *pool, const struct check *check)
     static const struct {
         const char *before, *after;
     } kinds[] = {{":{", "}:job:answered"}, {":{", "}:job:cancelled"}, {":{", "}:history"},          {":{", "}:applied"},
-                 {":alive:", ""},          {":permit:{", "}:requests"}, {":permit:{", "}:tokens"}};
+                 {":{", "}:applied2"},     {":alive:", ""},           {":permit:{", "}:requests"}, {":permit:{", "}:tokens"}};
     const char *prefix = check->conf.key_prefix;
     int64_t today = clock_wall_ms() / 86400000;
     struct redis_conn *conn;
@@ -319,7 +320,7 @@ static enum status run_scripts(struct redis_pool *pool, const struct check *chec
 
 enum status redis_check(struct redis_pool *pool, const char *key_prefix, struct error *err)
 {
-    struct check check = {.conf = {.key_prefix = key_prefix, .lease_ms = KEEP_S * 1000, .alive_ms = 10000, .reply_ttl_s = KEEP_S, .session_ttl_s = KEEP_S, .history_turns_max = 1}};
+    struct check check = {.conf = {.key_prefix = key_prefix, .lease_ms = KEEP_S * 1000, .alive_ms = 10000, .reply_ttl_s = KEEP_S, .session_ttl_s = KEEP_S, .history_turns_max = 1, .applied_max = 1}};
     char policy[64] = "";
     session_store_token(check.id);
     memcpy(check.conf.self.id, check.id, sizeof check.id);

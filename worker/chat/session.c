@@ -301,6 +301,19 @@ static void apply_cancel(const struct service *service, struct task *task, struc
         task->begin.claim.token[0] = '\0';
 }
 
+/* Redis has the turn, where there was one, and an answer that was lost is gone: what is left is weighed anew. */
+static void settled(const struct service *service, struct task *task)
+{
+    if (task->claimed) {
+        held_claims_remove(service->claims, task);
+        task->begin.claim.token[0] = '\0';
+    }
+    free(task->turn);
+    task->turn = NULL;
+    task->settled = true;
+    task_weigh_end(task);
+}
+
 bool session_settle(const struct service *service, struct task **tasks, size_t n)
 {
     struct error why;
@@ -345,14 +358,8 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
         cancel_op_finish(&cancels[i]);
         free((char *)(uintptr_t)cancels[i].origin);
     }
-    for (size_t i = 0; told && i < n; i++) {
-        if (tasks[i]->refused)
-            continue;
-        if (tasks[i]->claimed) {
-            held_claims_remove(service->claims, tasks[i]);
-            tasks[i]->begin.claim.token[0] = '\0';
-        }
-        tasks[i]->settled = true;
-    }
+    for (size_t i = 0; told && i < n; i++)
+        if (!tasks[i]->refused)
+            settled(service, tasks[i]);
     return told;
 }

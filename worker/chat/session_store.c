@@ -1,5 +1,6 @@
 #include "chat/session_store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -280,6 +281,8 @@ static void finish_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_number(args, conf->session_ttl_s);
     redis_args_number(args, conf->reply_ttl_s);
     redis_args_number(args, op->claim.claim_epoch);
+    assert(conf->applied_max > 0);
+    redis_args_number(args, conf->applied_max);
 }
 
 static bool finish_answer(void *batch_arg, size_t index, const redisReply *reply)

@@ -14,6 +14,9 @@
 
 #include "base/error.h"
 
+/* A turn that left the history can be appended again only by a job that comes after its record has ended and so many later turns. */
+#define APPLIED_MIN 1000
+
 struct redis_conn; /* redis/redis_pool.h */
 
 /* Who claims: the same for the whole process. */
@@ -30,6 +33,7 @@ struct session_store_conf {
     int64_t reply_ttl_s;
     int64_t session_ttl_s;
     int64_t history_turns_max; /* list elements (one a job) */
+    int64_t applied_max; /* the newest job ids of a session that are surely known as applied; less than twice as many are kept */
     int64_t history_bytes_max; /* begin brings the newest elements, so many bytes of them */
     struct incarnation self;
 };

@@ -189,6 +189,7 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
     enum handed_over handed = HANDED_OVER;
+    begin_op_drop_turns(&task->begin); /* before the successor's come */
     if (!task->settled && task->claimed && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
         if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
             handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);

@@ -99,12 +99,24 @@ static struct task *admissible_locked(struct dispatcher *d)
     return ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
 }
 
+/* Begun, or being begun, for a thread that they don't have yet. Each holds a history, so they have a bound, whoever begins them. */
+static size_t begun_ahead_locked(const struct dispatcher *d)
+{
+    return d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING] + d->places.count[TASK_AHEAD];
+}
+
+static size_t room_ahead_locked(const struct dispatcher *d)
+{
+    size_t room = d->sleepers.count + d->ahead_max, begun = begun_ahead_locked(d);
+    return room > begun ? room - begun : 0;
+}
+
 static bool begin_worthwhile_locked(struct dispatcher *d)
 {
     if (d->closed || admissible_locked(d) == NULL)
         return false;
-    size_t under_way = d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING];
-    return under_way < d->sleepers.count || under_way <= d->ahead_max / 2;
+    size_t begun = begun_ahead_locked(d);
+    return begun < d->sleepers.count || begun <= d->ahead_max / 2;
 }
 
 /* A task that a thread may have: to the thread that slept last, else it is ready for the next. */
@@ -175,9 +187,7 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
         cond_wait(&d->begin_wake, &d->lock);
     size_t n = 0;
     if (!d->stopped) {
-        size_t room = d->sleepers.count + d->ahead_max;
-        size_t under_way = d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING];
-        size_t want = room > under_way ? room - under_way : 0;
+        size_t want = room_ahead_locked(d);
         struct task *first;
         for (; n < max && n < want && (first = admissible_locked(d)) != NULL; n++) {
             task_become(&d->places, first, TASK_BEGINNING);
@@ -332,7 +342,7 @@ bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool ow
     assert(task->successor == NULL);
     mutex_lock(&d->lock);
     struct task *next = lanes_next(task);
-    if (next != NULL && may_start_ahead_locked(d, next) && (!own_thread || is_spare_locked(d, next))) {
+    if (next != NULL && may_start_ahead_locked(d, next) && (own_thread ? is_spare_locked(d, next) : room_ahead_locked(d) > 0)) {
         task_become(&d->places, next, TASK_AHEAD);
         task->successor = next;
     }

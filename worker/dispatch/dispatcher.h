@@ -80,7 +80,7 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d);
  * two jobs of a session). One begin, one end; between them task->successor is set.
  *
  * Begin, whoever holds the running task. False: there is none behind it, or it isn't to be begun ahead: others are before it
- * by start_order.h, or what may be under way is bounded. own_thread: the caller is the task's thread and would go on with the
+ * by start_order.h, what may be under way is bounded, or enough are begun that have no thread yet. own_thread: the caller is the task's thread and would go on with the
  * successor itself (no thread switch at all between the two); false also while one that is before it waits for a thread, or
  * more are being begun than threads are free. */
 bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread);

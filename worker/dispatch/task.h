@@ -100,7 +100,7 @@ struct task {
     uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
     struct reservations reservations; /* for its calls: chat/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
-    char *turn;  /* owned; history element */
+    char *turn;  /* owned; history element, until Redis has it */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
     struct task_failures failures; /* weather's */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
@@ -128,8 +128,8 @@ struct task {
 };
 
 struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */
-/* Charge what it holds now: at intake the record and what was decoded; with its end reply and turn, and what the Kafka client keeps
- * of those. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
+/* Charge what it holds now: at intake the record and what was decoded; with its end the reply, the turn until Redis has it, and what the
+ * Kafka client keeps of the reply and the dead letter. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
 void task_weigh_input(struct task *task);
 void task_weigh_end(struct task *task);
 struct task *task_ref(struct task *task);

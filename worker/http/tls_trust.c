@@ -1,15 +1,18 @@
 #include "http/tls_trust.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/text_file.h"
+
+#define FILE_BYTES_MAX (16 * 1024 * 1024) /* all the authorities that systems know are a quarter of a MiB */
 
 struct tls_trust {
     X509_STORE *store; /* counts its references and locks itself */
@@ -33,19 +36,34 @@ static size_t certificates_in(X509_STORE *store)
     return count;
 }
 
+/* Certificates and lists of revoked ones. NULL: they couldn't be read. */
+static bool add_all(X509_STORE *store, STACK_OF(X509_INFO) *found)
+{
+    for (int i = 0; i < sk_X509_INFO_num(found); i++) {
+        const X509_INFO *one = sk_X509_INFO_value(found, i);
+        if (one->x509 != NULL && X509_STORE_add_cert(store, one->x509) != 1)
+            return false;
+        if (one->crl != NULL && X509_STORE_add_crl(store, one->crl) != 1)
+            return false;
+    }
+    return found != NULL;
+}
+
 static enum status read_file(X509_STORE *store, const char *name, const char *file, struct error *err)
 {
-    FILE *in = fopen(file, "re"); /* OpenSSL's own words for it say less */
-    int first = in != NULL ? getc(in) : EOF;
-    int broken = in == NULL || ferror(in) ? errno : 0;
-    if (in != NULL)
-        fclose(in);
-    if (broken != 0)
-        return refuse(name, file, strerror(broken), err);
-    if (first == EOF)
+    AUTO_FREE char *text = NULL;
+    size_t size;
+    char why[128];
+    if (text_file_read(file, FILE_BYTES_MAX, &text, &size, why) != STATUS_OK)
+        return refuse(name, file, why, err);
+    if (size == 0)
         return refuse(name, file, "is empty; it must hold certificates in PEM", err);
-    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
-    if (lookup == NULL || X509_load_cert_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0 || certificates_in(store) == 0)
+    BIO *pem = BIO_new_mem_buf(text, (int)size);
+    STACK_OF(X509_INFO) *found = PEM_X509_INFO_read_bio(pem, NULL, NULL, NULL);
+    BIO_free(pem);
+    bool taken = add_all(store, found);
+    sk_X509_INFO_pop_free(found, X509_INFO_free);
+    if (!taken || certificates_in(store) == 0)
         return refuse(name, file, "holds no certificates in PEM that can be read", err);
     return STATUS_OK;
 }

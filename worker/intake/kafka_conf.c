@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "intake/prefetch.h"
@@ -11,6 +12,7 @@ struct pair {
     const char *name, *value;
 };
 
+#define FILE_BYTES_MAX (16 * 1024 * 1024)
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
 
@@ -83,9 +85,24 @@ static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id
     METRIC_ADD(kafka_throttled_ms_total, throttle_ms);
 }
 
+/* librdkafka reads it whole, once for each of our clients: a pipe would hold the start up, and a device may have no end. What isn't
+ * there is librdkafka's to refuse. */
+static enum status check_file(const char *name, const char *value, struct error *err)
+{
+    static const char kind[] = ".location";
+    size_t length = strlen(name);
+    struct stat found;
+    if (length < sizeof kind || strcmp(name + length - (sizeof kind - 1), kind) != 0 || stat(value, &found) != 0 ||
+        (S_ISREG(found.st_mode) && found.st_size <= FILE_BYTES_MAX) || (S_ISDIR(found.st_mode) && strcmp(name, "ssl.ca.location") == 0))
+        return STATUS_OK;
+    return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s is no regular file of at most %d bytes", name, value, FILE_BYTES_MAX);
+}
+
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
     char why[256];
+    if (check_file(name, value, err) != STATUS_OK)
+        return STATUS_FAILED;
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return STATUS_OK;
     bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");

@@ -92,13 +92,14 @@ void redis_args_keys(struct redis_args *args, const char *prefix, const char *se
     char hash[HASH_SIZE];
     bool has_session = session && *session;
     const char *tag = short_tag(has_session ? session : job_id, hash);
-    keys_room(args, 3 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id));
+    keys_room(args, 4 * (strlen(prefix) + 3 * strlen(tag) + 16) + 3 * strlen(job_id));
     with_history = with_history && has_session;
-    redis_args_text(args, with_history ? "3" : "1");
+    redis_args_text(args, with_history ? "4" : "1");
     put_key(args, prefix, tag, ":job:", job_id);
     if (with_history) {
         put_key(args, prefix, tag, ":history", NULL);
         put_key(args, prefix, tag, ":applied", NULL);
+        put_key(args, prefix, tag, ":applied2", NULL);
     }
 }
 

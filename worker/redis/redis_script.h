@@ -24,7 +24,7 @@ struct redis_args {
 
 void redis_args_text(struct redis_args *args, const char *text); /* NULL: empty */
 void redis_args_number(struct redis_args *args, int64_t number);
-/* How many keys, then prefix:{TAG}:job:ID and with a session also :history and :applied. NULL or empty
+/* How many keys, then prefix:{TAG}:job:ID and with a session also :history, :applied and :applied2. NULL or empty
  * session: the tag is the id. One of more than 1,024 bytes is represented by its hash. `% { } :` and controls in both are percent-encoded: one tag, one slot. */
 void redis_args_keys(struct redis_args *args, const char *prefix, const char *session, const char *job_id,
                      bool with_history);

@@ -211,7 +211,7 @@ listen = 0.0.0.0:9464
 {{- $contexts = add $contexts (dig . "bytes_max" 16384 ($.Values.contexts | merge dict) | int64) }}
 {{- end }}
 {{- $asked := mul (len .Values.providers) (add $job $history $response) }}
-{{- $each := add 2097152 $asked (mul 3 $response) (mul 2 $job) (mul 4 $contexts) }}
+{{- $each := add 2097152 (mul 2 $history) $asked (mul 3 $response) (mul 2 $job) (mul 4 $contexts) }}
 {{- $all := add 100663296 (mul 2 $prefetch) (mul 2 $buffered) (mul (add $threads (div $threads 8) 4) $each) }}
 {{- div (add $all 1048575) 1048576 }}
 {{- end }}

@@ -205,7 +205,7 @@ void fixture_give(struct redis_conn *conn)
 struct session_store_conf fixture_conf(const char *incarnation, const char *instance, int64_t started_ms)
 {
     struct session_store_conf conf = {.key_prefix = fixture.prefix, .lease_ms = 3600000, .alive_ms = 10000, .reply_ttl_s = 3600, .history_bytes_max = 1 << 20,
-                                      .session_ttl_s = 3600, .history_turns_max = 4};
+                                      .session_ttl_s = 3600, .history_turns_max = 4, .applied_max = 8};
     snprintf(conf.self.id, sizeof conf.self.id, "%s", incarnation);
     conf.self.instance = instance;
     conf.self.started_ms = started_ms;

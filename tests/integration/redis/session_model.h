@@ -28,11 +28,11 @@ struct turn {
 };
 
 struct model {
-    int turns_max;
+    int turns_max, applied_max;
     struct record records[JOBS];
     struct turn history[SESSIONS][TURNS_MAX + 1];
     int history_count[SESSIONS];
-    bool applied[JOBS];
+    bool applied[2][JOBS]; /* the two sets of job ids, of all sessions */
     bool alive[CLIENTS];
 };
 
@@ -44,12 +44,32 @@ static int session_of(int job)
     return job < 6 ? job % SESSIONS : -1;
 }
 
-static bool applied_exists(int session)
+static bool is_applied(int job)
+{
+    return model.applied[0][job] || model.applied[1][job];
+}
+
+static int applied_count(int set, int session)
+{
+    int count = 0;
+    for (int job = 0; job < JOBS; job++)
+        count += session_of(job) == session && model.applied[set][job];
+    return count;
+}
+
+static void applied_drop(int set, int session)
 {
     for (int job = 0; job < JOBS; job++)
-        if (session_of(job) == session && model.applied[job])
-            return true;
-    return false;
+        model.applied[set][job] = model.applied[set][job] && session_of(job) != session;
+}
+
+/* Into the one that isn't full; the other goes when this one is. */
+static void applied_add(int session, int job)
+{
+    int set = applied_count(0, session) >= model.applied_max;
+    model.applied[set][job] = true;
+    if (applied_count(set, session) >= model.applied_max)
+        applied_drop(1 - set, session);
 }
 
 static int history_find(int session, int job)
@@ -134,8 +154,9 @@ static void model_append(int job, const char *token, bool record_missing)
     int s = session_of(job);
     if (s < 0)
         return;
-    bool seen = model.applied[job] || ((record_missing || !applied_exists(s)) && history_find(s, job) >= 0);
-    model.applied[job] = true;
+    bool proven = !record_missing && applied_count(0, s) + applied_count(1, s) > 0;
+    bool seen = is_applied(job) || (!proven && history_find(s, job) >= 0);
+    applied_add(s, job);
     if (seen)
         return;
     struct turn *turn = &model.history[s][model.history_count[s]++];

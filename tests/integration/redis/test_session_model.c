@@ -139,7 +139,7 @@ static void check_turns(const struct begin_op *op, int job)
 {
     int s = session_of(job);
     int want = s < 0 ? 0 : model.history_count[s];
-    if (s >= 0 && model.applied[job])
+    if (s >= 0 && is_applied(job))
         want = history_find(s, job) < 0 ? 0 : history_find(s, job);
     CHECK_EQ(op->turn_count, want);
     for (int i = 0; i < want; i++)
@@ -541,8 +541,9 @@ static void beat(struct client *c)
 static void evict(int job)
 {
     int s = session_of(job);
-    static const char *const kinds[] = {"job", "applied", "history"};
-    const char *kind = kinds[s < 0 ? 0 : below(3)];
+    static const char *const kinds[] = {"job", "history", "applied", "applied2"};
+    int which = s < 0 ? 0 : below(4);
+    const char *kind = kinds[which];
     char key[160];
     key_of(job, kind, key, sizeof key);
     fixture_do("DEL %s", key);
@@ -555,8 +556,7 @@ static void evict(int job)
         losses.turns += model.history_count[s];
         model.history_count[s] = 0;
     } else {
-        for (int i = 0; i < JOBS; i++)
-            model.applied[i] = model.applied[i] && session_of(i) != s;
+        applied_drop(which - 2, s);
     }
 }
 
@@ -648,6 +648,10 @@ static void check_record(int job)
 static void check_history(int s)
 {
     char key[160];
+    for (int set = 0; set < 2; set++) {
+        key_of(s, set == 0 ? "applied" : "applied2", key, sizeof key);
+        CHECK_EQ(fixture_int("SCARD %s", key), applied_count(set, s));
+    }
     key_of(s, "history", key, sizeof key); /* job s is of session s */
     const redisReply *turns = fixture_do("LRANGE %s 0 -1", key);
     CHECK_EQ(turns->elements, model.history_count[s]);
@@ -683,13 +687,14 @@ static void clients_start(void)
         snprintf(id, sizeof id, "inc-%d", i);
         clients[i] = (struct client){.index = i, .conf = fixture_conf(id, i < 2 ? "pod-0" : NULL, 1000 + i), .conn = fixture_take()};
         clients[i].conf.history_turns_max = model.turns_max;
+        clients[i].conf.applied_max = model.applied_max;
         beat(&clients[i]);
     }
 }
 
 static void run_sequence(void)
 {
-    model = (struct model){.turns_max = 1 + below(TURNS_MAX)};
+    model = (struct model){.turns_max = 1 + below(TURNS_MAX), .applied_max = 1 + below(JOBS)};
     memset(&witness, 0, sizeof witness);
     late_count = 0;
     step = 0;

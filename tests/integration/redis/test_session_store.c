@@ -366,6 +366,85 @@ Test(session_store, an_applied_job_sees_what_it_saw_and_appends_nothing)
     fixture_give(conn);
 }
 
+/* A turn of its own for each of jobs first..last, whose ids and turns are made of the number. */
+static void apply(struct redis_conn *conn, const struct session_store_conf *conf, int first, int last)
+{
+    for (int i = first; i <= last; i++) {
+        char id[16], turn[32];
+        snprintf(id, sizeof id, "j%d", i);
+        snprintf(turn, sizeof turn, "{\"job\":\"%s\"}", id);
+        struct begin_op op = begin(conn, conf, "s", id);
+        cr_assert(op.state == BEGIN_RUN);
+        cr_assert(finish(conn, conf, op.claim, END_OK, turn) == FINISH_DONE);
+        begin_op_finish(&op);
+    }
+}
+
+static int64_t applied_known(void)
+{
+    return fixture_int("SCARD %s:{s}:applied", fixture.prefix) + fixture_int("SCARD %s:{s}:applied2", fixture.prefix);
+}
+
+Test(session_store, of_a_long_session_the_newest_applied_jobs_are_known_and_never_twice_as_many)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    conf.applied_max = 10;
+    conf.history_turns_max = 3;
+    struct redis_conn *conn = fixture_take();
+    for (int i = 1; i <= 100; i++) {
+        apply(conn, &conf, i, i);
+        int64_t known = applied_known();
+        cr_assert(known < 20 && known >= (i < 10 ? i : 10), "after %d: %lld", i, (long long)known);
+        int oldest = i < 10 ? 1 : i - 9;
+        cr_assert(fixture_int("SISMEMBER %s:{s}:applied j%d", fixture.prefix, oldest) + fixture_int("SISMEMBER %s:{s}:applied2 j%d", fixture.prefix, oldest) == 1,
+                  "after %d: j%d isn't known", i, oldest);
+    }
+    /* Their records' life has ended, and they come again: nothing is appended, and what they are told ends before their own turn. */
+    for (int i = 91; i <= 100; i++) {
+        fixture_do("DEL %s:{s}:job:j%d", fixture.prefix, i);
+        AUTO_FREE char *id = xasprintf("j%d", i);
+        struct begin_op again = begin(conn, &conf, "s", id);
+        cr_expect(again.turn_count == (i > 98 ? (size_t)i - 98 : 0), "j%d: %zu turns", i, again.turn_count);
+        cr_assert(finish(conn, &conf, again.claim, END_OK, "{\"job\":\"again\"}") == FINISH_DONE);
+        begin_op_finish(&again);
+    }
+    cr_expect(fixture_int("LLEN %s:{s}:history", fixture.prefix) == 3);
+    cr_expect_str_eq(fixture_do("LINDEX %s:{s}:history -1", fixture.prefix)->str, "{\"job\":\"j100\"}");
+    cr_expect_str_eq(fixture_do("LINDEX %s:{s}:history 0", fixture.prefix)->str, "{\"job\":\"j98\"}");
+    for (int set = 1; set <= 2; set++) {
+        int64_t ttl = fixture_int("TTL %s:{s}:applied%s", fixture.prefix, set == 1 ? "" : "2");
+        cr_expect(ttl == -2 || (ttl > 3500 && ttl <= 3600), "set %d: %lld", set, (long long)ttl);
+    }
+    fixture_give(conn);
+}
+
+/* One set that nobody trimmed; and while both versions run, the earlier one goes on adding to it, whatever stands in the other. */
+Test(session_store, a_set_of_an_earlier_version_is_known_and_goes_with_the_next_ones)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    conf.applied_max = 10;
+    struct redis_conn *conn = fixture_take();
+    for (int i = 0; i < 500; i++)
+        fixture_do("SADD %s:{s}:applied old%d", fixture.prefix, i);
+    struct begin_op op = begin(conn, &conf, "s", "old7");
+    cr_assert(finish(conn, &conf, op.claim, END_OK, "{\"job\":\"old7\"}") == FINISH_DONE);
+    cr_expect(fixture_int("EXISTS %s:{s}:history", fixture.prefix) == 0, "it was applied before");
+    apply(conn, &conf, 1, 8);
+    fixture_do("SADD %s:{s}:applied both", fixture.prefix);
+    cr_expect(fixture_int("SISMEMBER %s:{s}:applied old499", fixture.prefix) == 1, "as long as the other isn't full");
+    apply(conn, &conf, 9, 9);
+    cr_expect(applied_known() == 10, "%lld", (long long)applied_known());
+    /* Both full, by an earlier version's doing. */
+    for (int i = 0; i < 30; i++)
+        fixture_do("SADD %s:{s}:applied mixed%d", fixture.prefix, i);
+    apply(conn, &conf, 10, 10);
+    cr_expect(applied_known() == 11, "%lld", (long long)applied_known());
+    apply(conn, &conf, 11, 40);
+    cr_expect(applied_known() < 20, "%lld", (long long)applied_known());
+    cr_expect_str_eq(fixture_do("TYPE %s:{s}:applied", fixture.prefix)->str, "set", "what an earlier version expects");
+    fixture_give(conn);
+}
+
 Test(session_store, an_applied_job_whose_turn_was_trimmed_sees_none_of_what_came_later)
 {
     struct session_store_conf conf = fixture_conf("a", NULL, 1);

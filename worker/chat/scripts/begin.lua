@@ -1,5 +1,5 @@
 -- Claims a job, or says why not. Repeats safely under one token: the answer of a call may be lost.
--- KEYS: job hash; with a session also its history (list) and its applied job ids (set).
+-- KEYS: job hash; with a session also its history (list) and its applied job ids (two sets: see finish.lua).
 -- ARGV: token, fingerprint, origin, incarnation, instance ('' for none), its start, lease, job id,
 --       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept,
 --       with how many crashes on its record the caller would run it, bytes of turns at most.
@@ -57,7 +57,7 @@ local turns = {}
 if KEYS[2] then
   -- Asked again after its turn was applied: what it sees ends before its own turn. When that was
   -- trimmed away, all that is left came later.
-  local beyond_own = redis.call('SISMEMBER', KEYS[3], id) == 0
+  local beyond_own = redis.call('SISMEMBER', KEYS[3], id) == 0 and redis.call('SISMEMBER', KEYS[4], id) == 0
   -- The newest that fit, whole: what the caller holds for each job has a bound. Read from the end, twice as many
   -- each time: little is read that isn't sent, however much somebody has put there.
   local room, back, last, count, full = tonumber(ARGV[12]), {}, -1, 1, false
