@@ -111,13 +111,15 @@ def worker_thread_of(worker, job):
 
 def test_a_worker_that_was_put_out_of_its_group_is_not_ready_until_it_is_in_again(place):
     """Its intake stands still for longer than max.poll.interval.ms: the client leaves the group by itself."""
-    worker = place.worker(**{"kafka.max.poll.interval.ms": "6000"})
+    worker = place.worker(**{**BOUNDS, "kafka.max.poll.interval.ms": "6000"})
     place.stop("chat-intake")
     wait_until(lambda: worker.get("/readyz")[0] == 503, "not ready while it isn't polled")
     wait_until(lambda: "maximum poll interval" in worker.text(), "the client has left")
+    wait_until(lambda: unhealthy(worker), "an unhealthy worker")
     place.kafka.fail("JoinGroup", *["COORDINATOR_NOT_AVAILABLE"] * 20)
     place.go_on()
     worker.wait_event("kafka_poll_error", code="_MAX_POLL_EXCEEDED")
+    wait_until(lambda: unhealthy(worker) is None, "its intake seen to go on")
     assert worker.get("/readyz")[0] == 503, "it goes on, and isn't in the group"
     wait_until(lambda: worker.get("/readyz")[0] == 200, "ready when it has joined")
     place.topics.send({"id": "j", "message": "hi"}, key="s")
@@ -126,7 +128,7 @@ def test_a_worker_that_was_put_out_of_its_group_is_not_ready_until_it_is_in_agai
 
 def test_what_comes_to_a_whole_fleet_takes_nobody_out(place):
     """A rebalance, and a broker that says nothing for longer than a session lasts."""
-    worker = place.worker("first", **{"kafka.socket.timeout.ms": "1000"})
+    worker = place.worker("first", **{"kafka.socket.timeout.ms": "1000", "worker.stuck_after_ms": "4000"})
     seen, over = set(), threading.Event()
 
     def watch():
