@@ -280,7 +280,7 @@ def test_while_the_client_is_full_for_kafka_redis_is_told_all_the_same(place):
     place.check()
 
 
-def test_a_coordinator_that_says_nothing_keeps_no_worker_from_its_end(stage):
+def test_a_coordinator_that_is_away_keeps_no_worker_from_its_end(stage):
     """librdkafka looks at no time-out while it sends offsets (its issue 5456): the transactions' thread doesn't come back, and the process ends without it."""
     place = Place(stage, brokers=3)
     for topic in (place.topics.jobs, place.topics.replies_topic, place.topics.dead):
@@ -293,7 +293,7 @@ def test_a_coordinator_that_says_nothing_keeps_no_worker_from_its_end(stage):
     place.sim.signal(signal.SIGSTOP)
     place.send(3)
     wait_until(lambda: place.worker.metric("jobs_alive") == 3, "jobs under way")
-    place.kafka.tell("rtt", 2, 3600000)
+    place.kafka.tell("down", 2)
     place.sim.signal(signal.SIGCONT)
 
     def states():

@@ -387,7 +387,8 @@ Test(publisher_txn, offsets_go_without_a_reply_when_nothing_else_does, .timeout 
 static void leave_behind(void (*silence)(struct world *world), void (*speak)(struct world *world))
 {
     struct world world;
-    begin_planned(&world, (struct plan){.apart = true});
+    /* Where it is reached and silent, the call comes back with the transaction's time. */
+    begin_planned(&world, (struct plan){.apart = true, .property = "kafka.transaction.timeout.ms=600000"});
     silence(&world);
     put(&world, 0);
     cr_expect_not(publisher_commit_now(world.publisher, clock_mono_ms() + 500));
@@ -441,6 +442,30 @@ Test(publisher_txn, what_a_full_client_has_no_room_for_goes_with_the_next, .time
     cr_expect_eq(committable(&world), ENDS);
     cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
     cr_expect_geq(metric_get(METRIC_transactions_committed_total), ENDS / 7);
+    end_world(&world);
+    weather_destroy(world.service.weather);
+    dispatcher_destroy(dispatcher);
+}
+
+Test(publisher_txn, what_the_client_refuses_gets_its_other_form_in_the_same_transaction, .timeout = 120)
+{
+    enum { LARGE = 5000 };
+    struct world world;
+    begin_planned(&world, (struct plan){.property = "kafka.message.max.bytes=2000"});
+    struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
+    world.service.weather = weather_create(world.settings, dispatcher);
+    struct task *task = end_of(world.partition, 0);
+    free(task->record.value);
+    task->record.value = xcalloc(1, LARGE);
+    task->record.value_size = LARGE;
+    task->dead_letter_owed = true; /* its reply has entered by then */
+    publisher_put(world.publisher, task);
+    task_unref(task);
+    put(&world, 1);
+    cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
+    cr_expect_eq(committable(&world), 2);
+    cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 1);
     end_world(&world);
     weather_destroy(world.service.weather);
     dispatcher_destroy(dispatcher);
