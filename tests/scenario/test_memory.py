@@ -81,7 +81,7 @@ def test_histories_as_large_as_they_may_be_are_within_the_bound(stage, redis_io)
     turn = json.dumps({"job": "old", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * MIB}]})
     for session in range(number):
         redis.client.rpush(f"chat:{{s{session}}}:history", *[turn] * turns)
-    worker = stage.worker(redis, sim, **{key: str(value) for key, value in settings.items()}, **{"worker.redis_io": redis_io, "redis.timeout_ms": "60000"})
+    worker = stage.worker(redis, sim, **{key: str(value) for key, value in settings.items()}, **{"worker.redis_io": redis_io, "redis.timeout_ms": "60000", "redis.lease_ms": "180000"})
     topics, before = Topics(worker.bootstrap), resident(worker)
     for session in range(number):
         topics.send({"id": f"j{session}", "message": "x"}, key=f"s{session}")
