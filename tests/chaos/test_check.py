@@ -7,6 +7,7 @@ from pathlib import Path
 import check
 import pytest
 import schedule
+import world
 from check import Call, Evidence, Fault, Life, Record
 
 START = 1_800_000_000_000  # Unix ms
@@ -379,6 +380,11 @@ def what_the_run_found_itself(run):
     run.harness.append(["lag_stays", "chaos.jobs", "3 records"])
 
 
+@case("transaction_left_open")
+def a_transaction_that_nobody_ended(run):
+    run.left_open.append(["chaos.replies", 1, 2, "the log ends at 4"])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_found(run, name):
     kind, harm = CASES[name]
@@ -389,6 +395,39 @@ def test_it_is_found(run, name):
 def test_each_kind_has_its_case():
     written = set(re.findall(r'report\.add\("(\w+)"', Path(check.__file__).read_text()))
     assert written <= {kind for kind, _ in CASES.values()}
+
+
+SKIPPED = ("12:00:01.000 [data-plane] INFO kafka.coordinator.transaction.TransactionMarkerChannelManager - [Transaction Marker Channel Manager 1]: "
+           "Couldn't find leader endpoint for partitions Set(chaos.replies-1, __consumer_offsets-2) while trying to send transaction markers for chaos-1, "
+           "these partitions are likely deleted already and hence can be skipped")
+
+
+def test_the_partitions_that_the_broker_left_out_are_read_from_its_log():
+    assert check.skipped_in(f"12:00:00.000 INFO something else\n{SKIPPED}\n") == [["chaos.replies", 1, SKIPPED], ["__consumer_offsets", 2, SKIPPED]]
+    assert len(check.skipped_in(SKIPPED.replace("Set(", "ListBuffer("))) == 2, "as Scala may name it, too"
+
+
+@pytest.mark.parametrize("harm, skipped, blamed", [
+    (a_transaction_that_nobody_ended, ["chaos.replies", 1], True), (a_transaction_that_nobody_ended, ["chaos.replies", 0], False),
+    (a_transaction_that_nobody_ended, ["chaos.dead", 1], False), (a_job_without_a_reply, ["chaos.replies", 1], True),
+    (a_job_without_a_reply, ["chaos.replies", 0], False), (a_job_without_a_reply, ["__consumer_offsets", 1], False),
+    (a_commit_that_lags, ["__consumer_offsets", 3], True), (a_commit_that_lags, ["chaos.replies", 1], False),
+    (what_the_run_found_itself, ["__consumer_offsets", 0], True), (a_reply_that_names_another_session, ["chaos.replies", 1], False),
+    (a_password_in_a_log, ["chaos.replies", 1], False)])
+def test_whose_fault_it_was_is_the_broker_s_where_it_left_that_partition_out_and_it_fails_all_the_same(run, harm, skipped, blamed):
+    harm(run)
+    run.places = {"j4": [["chaos.replies", 1]], "j5": [["chaos.replies", 1]]}
+    run.skipped = [[*skipped, SKIPPED]]
+    report = check.judge(run)
+    assert report.violations and {kind for kind, *_ in report.of_the_broker} == ({kind for kind, *_ in report.violations} if blamed else set())
+
+
+def test_a_violation_of_the_broker_s_fails_and_is_named(run, capsys):
+    a_transaction_that_nobody_ended(run)
+    run.skipped = check.skipped_in(SKIPPED)
+    assert check.say(check.judge(run)) is False
+    said = capsys.readouterr().out
+    assert "OF THE BROKER (KAFKA-20734) transaction_left_open: chaos.replies 1: " in said and said.splitlines()[-1].startswith("FAIL 1 violations, 0 of them not by KAFKA-20734")
 
 
 def test_a_static_member_may_be_fenced_by_what_it_had_sent_before(run):
@@ -498,17 +537,34 @@ def test_a_seed_is_played_again_by_its_number():
     assert schedule.jobs(3, 0.5) == schedule.jobs(3, 0.5) != schedule.jobs(4, 0.5)
 
 
+EVERY_FAULT = schedule.FAULTS | schedule.OF_COORDINATORS
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_schedule_breaks_no_thing_twice_at_once_and_ends_in_time(seed):
     faults = schedule.faults(seed, 1.5)
     assert [f["t"] for f in faults] == sorted(f["t"] for f in faults) and faults[-1]["t"] < 90
-    assert len(faults) >= 30 and len({f["do"] for f in faults}) >= 18
+    assert len(faults) >= 28 and len({f["do"] for f in faults}) >= 18
     until = {}
     for fault in faults:
-        place = (schedule.FAULTS[fault["do"]][3], fault["slot"] if fault["do"].endswith("worker") else None)
+        place = (EVERY_FAULT[fault["do"]][3], fault["slot"] if fault["do"].endswith("worker") else None)
         assert until.get(place, 0) <= fault["t"], fault
         until[place] = fault["t"] + fault["for_s"]
-    assert {fault["do"] for seed in range(20) for fault in schedule.faults(seed, 1.5)} == set(schedule.FAULTS)
+        assert fault.get("node", 1) <= schedule.shape(seed)["nodes"]
+    assert schedule.shape(seed)["nodes"] == 3 or not schedule.OF_COORDINATORS.keys() & {f["do"] for f in faults}
+
+
+def test_seeds_in_a_row_play_every_fault_on_every_shape():
+    assert {fault["do"] for seed in range(20) for fault in schedule.faults(seed, 1.5)} == set(EVERY_FAULT)
+    for first in range(1, 20):
+        shapes = [schedule.shape(seed) for seed in range(first, first + 5)]
+        assert {shape["nodes"] for shape in shapes} == {1, 3} and {shape["partitions"] for shape in shapes} == {6, 200} and {shape["limited"] for shape in shapes} == {0, 0.05}
+
+
+def test_a_silent_peer_is_silent_for_longer_than_what_waits_for_it():
+    for fault, longer_s in (("kafka_silent", world.SESSION_TIMEOUT_MS / 1000), ("kafka_group_silent", 0), ("redis_silent", world.LEASE_MS / 1000), ("llm_silent", 4)):
+        _, shortest, longest, _ = EVERY_FAULT[fault]
+        assert longer_s < shortest < longest
 
 
 def test_the_first_session_has_about_a_tenth_of_the_jobs():

@@ -92,7 +92,7 @@ def test_of_a_coordinator_that_leaves_a_partition_out(twin, version):
     two = Two(twin, kafkas()[version])
     jobs = "split.jobs"
     for name, node in ((jobs, 2), ("split.replies", 1), ("split.dead", 1), ("split.control", 1), ("split.deltas", 1)):
-        next(iter(two.first.admin.create_topics([NewTopic(name, 1, replica_assignment=[[node]])]).values())).result(LIMIT_S)
+        two.first.make(NewTopic(name, 1, replica_assignment=[[node]]))
     wait_until(lambda: two.leader(jobs) == 2, "the second broker's lead")
     producer = transactional(two.first, "the-producer")
     producer.begin_transaction()

@@ -303,8 +303,10 @@ message.max.bytes=20971520
                         "--add-config", ",".join(f"{name}={rate}" for name, rate in bytes_a_second.items())], check=True, stdout=subprocess.DEVNULL)
 
     def create_topics(self, *names: str, partitions: int = 4, **config: str) -> None:
-        made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])
-        for future in made.values():
+        self.make(*(NewTopic(n, partitions, 1, config=config) for n in names))
+
+    def make(self, *topics: NewTopic) -> None:
+        for future in self.admin.create_topics(list(topics)).values():
             future.result(LIMIT_S)
 
 
