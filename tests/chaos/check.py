@@ -608,11 +608,11 @@ def collect(folder: Path, config: dict) -> None:
     write(folder / "commits.ndjson", read(OFFSETS, lambda record: commit_of(record.key(), record.value(), config["group"], config["jobs_topic"])))
 
     skipped = [found for log in sorted(folder.glob("kafka*.log")) for found in skipped_in(log.read_text(errors="replace"))]
-    places = defaultdict(list)
+    ends_of = defaultdict(list)
     for name in ("replies", "dead") if skipped or left_open else ():
         for row in read(config[f"{name}_topic"], as_row, "read_uncommitted"):
             job = json.loads(row["value"]).get("job" if name == "replies" else "id")
-            places[job].append([config[f"{name}_topic"], row["partition"]])
+            ends_of[job].append([config[f"{name}_topic"], row["partition"]])
 
     consumer = Consumer({**common, "group.id": config["group"]})
     try:
@@ -630,7 +630,7 @@ def collect(folder: Path, config: dict) -> None:
         elif match:
             states[match.group(3)] = client.hgetall(key)
     (folder / "stores.json").write_text(json.dumps({"committed": {p.partition: p.offset for p in places}, "ends": ends, "histories": histories, "states": states,
-                                                    "left_open": left_open, "skipped": skipped, "places": places}))
+                                                    "left_open": left_open, "skipped": skipped, "places": ends_of}))
 
 
 def commit_of(key: bytes | None, value: bytes | None, group: str, topic: str) -> dict | None:
