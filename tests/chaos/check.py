@@ -415,7 +415,7 @@ class Explanations:
         facts = f"answered {call.end_ms} to {call.user}, asked again {again.start_ms} by {again.user}"
         # Redis as this worker saw it, from the last renewal on that may have gone well.
         store = [fault for fault in self.evidence.faults if fault.hits("redis", life.slot) and fault.meets(call.start_ms - self.evidence.lease_ms, again.start_ms)]
-        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again), self.lease_ran_out(call, again, lines, store)):
+        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again), self.lease_ran_out(life, call, again, lines, store)):
             if cause is not None:
                 return cause, f"{facts}; {words}"
         near = [str(fault) for fault in self.evidence.faults if fault.meets(call.start_ms - 1000, again.start_ms)]
@@ -460,9 +460,11 @@ class Explanations:
                 return "stalled beyond the lease", f"{again.user} stopped {stop}..{go_on}"
         return None, ""
 
-    def lease_ran_out(self, call: Call, again: Call, lines: list, store: list) -> tuple[str | None, str]:
-        """It couldn't renew its claim, another took it, and it said so."""
+    def lease_ran_out(self, life: Life, call: Call, again: Call, lines: list, store: list) -> tuple[str | None, str]:
+        """It couldn't renew its claim, another took it, and it said so; or it ended before Redis could tell it."""
         said = next((line for line in lines if "event=claim_lost " in line), None)
+        if said is None and life.ended_ms is not None and any(fault.meets(life.ended_ms, life.ended_ms) for fault in store):
+            said = f"ended {life.ended_ms} with {life.status}, while Redis was away"
         # Renewed every third of the lease: away for two thirds is enough.
         away = sum(min(fault.to_ms, again.start_ms) - fault.from_ms for fault in store)
         if store and said and away >= self.evidence.lease_ms * 2 // 3 - CLOSE_MS:

@@ -280,6 +280,13 @@ def paid_twice_though_it_said_nothing_of_a_lost_claim(run):
 
 
 @case("paid_twice")
+def paid_twice_though_redis_was_back_before_it_ended(run):
+    run.calls.append(Call("j4", "w0-1", 200, "answered", START + 44000, START + 44100))
+    run.faults.append(Fault("redis_silent", START + 40050, START + 43550, 1))
+    end_life(run, "w1-1", START + 44400, -9, "KILL")
+
+
+@case("paid_twice")
 def paid_twice_though_the_stall_was_over_long_before(run):
     run.calls.append(Call("j4", "w0-1", 200, "answered", START + 46000, START + 46100))
     run.lives[0].signals[:0] = [[START + 34000, "STOP"], [START + 41950, "CONT"]]
@@ -509,11 +516,18 @@ def redis_away(run):
     run.logs["w1-1"] += line(START + 44500, "claim_lost", job="j4", partition=1)
 
 
+def redis_away_until_its_end(run):
+    asked_again(run, 44000)
+    run.faults.append(Fault("redis_silent", START + 40050, START + 46000, 1))
+    end_life(run, "w1-1", START + 44400, -9, "KILL")
+
+
 @pytest.mark.parametrize("harm, cause", [
     (a_kill, "killed between answer and finish"), (a_kill_while_redis_is_away, "killed while Redis was away"),
     (a_second_term, "ended at once by a second TERM between answer and finish"), (a_drain_that_ran_out, "drain ran out between answer and finish"),
     (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"),
-    (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease")])
+    (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease"),
+    (redis_away_until_its_end, "Redis away beyond the lease")])
 def test_what_is_paid_twice_has_its_cause(run, harm, cause):
     harm(run)
     report = check.judge(run)
