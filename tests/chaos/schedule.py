@@ -61,7 +61,7 @@ EVERYWHERE = "all"  # instead of one worker's slot
 
 
 def shape(seed: int) -> dict:
-    """What a seed is played on. Any five in a row have each kind at least once."""
+    """What a seed is played on; partitions: of the jobs. Any five in a row have each kind at least once."""
     return {"nodes": 3 if seed % 2 == 0 else 1, "partitions": 200 if seed % 4 == 3 else PARTITIONS, "limited": 0.05 if seed % 3 == 1 else 0}
 
 

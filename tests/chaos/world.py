@@ -19,7 +19,7 @@ from confluent_kafka.admin import NewTopic
 from parts import BIN, Kafka, Process, Simulator, Worker, free_port, wait_until
 
 SESSION_TIMEOUT_MS, LEASE_MS = 6000, 3000
-DRAIN_LIMIT_S, RETURN_LIMIT_S = 120, 180  # far above what either takes
+DRAIN_LIMIT_S, RETURN_LIMIT_S = 120, 400  # far above what either takes
 SKIPPED = "_skipped"  # there was no worker to do it to
 PASSWORD, API_KEY = "pw-kudu-5d20", "sk-kudu-77c1"
 TOPICS = {"jobs_topic": "chaos.jobs", "replies_topic": "chaos.replies", "dead_topic": "chaos.dead"}
@@ -144,8 +144,9 @@ class World:
             self.kafka.make(NewTopic("__consumer_offsets", 4, replica_assignment=[[schedule.NODES["group"]]] * 4, config={"cleanup.policy": "compact"}),
                             NewTopic("__transaction_state", 4, replica_assignment=[[schedule.NODES["transactions"]]] * 4,
                                      config={"cleanup.policy": "compact", "min.insync.replicas": "1"}))
-        partitions = self.shape["partitions"]
-        self.kafka.make(*(NewTopic(topic, partitions, replica_assignment=[[schedule.NODES["data"]]] * partitions) for topic in TOPICS.values()))
+        for topic in TOPICS.values():
+            partitions = self.shape["partitions"] if topic == TOPICS["jobs_topic"] else schedule.PARTITIONS
+            self.kafka.make(NewTopic(topic, partitions, replica_assignment=[[schedule.NODES["data"]]] * partitions))
         self.watcher = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group, "enable.auto.commit": False, "log_level": 0})
 
     def _start_node(self, node: int) -> None:

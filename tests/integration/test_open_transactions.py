@@ -26,7 +26,7 @@ def put(producer, topic, partition, job):
 
 
 def told(worker):
-    return [(event["topic"], int(event["partition"]), int(event["offset"])) for event in worker.events("transaction_left_open")]
+    return [(event["topic"], int(event["partition"]), int(event["offset"])) for event in worker.events("transaction_stays_open")]
 
 
 def test_a_transaction_left_open_among_the_jobs_is_told_once_and_its_hint_is_the_cure(stage, place, kafka):
@@ -42,16 +42,16 @@ def test_a_transaction_left_open_among_the_jobs_is_told_once_and_its_hint_is_the
     gone.begin_transaction()
     first = put(gone, jobs, 0, "never")
     put(plain := Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0}), jobs, 0, "behind")
-    worker.wait_event("transaction_left_open")
+    worker.wait_event("transaction_stays_open")
     other = transactional(kafka, f"{place.prefix}-other")  # told as many looks later as the first one had to wait
     other.begin_transaction()
     put(plain, jobs, 2, "before")
     second = put(other, jobs, 2, "never-either")
-    worker.wait_event("transaction_left_open", partition=2)
+    worker.wait_event("transaction_stays_open", partition=2)
     assert told(worker) == [(jobs, 0, first), (jobs, 2, second)]
     assert {job for job in place.topics.replies(2)} == {"committed", "before"}
 
-    hint = worker.events("transaction_left_open")[0]["hint"]
+    hint = worker.events("transaction_stays_open")[0]["hint"]
     assert "kafka-transactions.sh abort --topic TOPIC --partition PARTITION --start-offset OFFSET" in hint
     kafka.transactions("abort", "--topic", jobs, "--partition", "0", "--start-offset", str(first))
     assert place.topics.reply_of("behind")["status"] == "ok"
@@ -59,7 +59,7 @@ def test_a_transaction_left_open_among_the_jobs_is_told_once_and_its_hint_is_the
     again = transactional(kafka, f"{place.prefix}-again")
     again.begin_transaction()
     third = put(again, jobs, 0, "nor-this")
-    worker.wait_event("transaction_left_open", offset=third)
+    worker.wait_event("transaction_stays_open", offset=third)
     assert told(worker) == [(jobs, 0, first), (jobs, 2, second), (jobs, 0, third)]
 
 
@@ -108,11 +108,11 @@ def test_of_a_coordinator_that_leaves_a_partition_out(twin, version):
     worker = twin.worker(twin.redis(), twin.simulator(), bootstrap=two.first.bootstrap, **names, **SETTINGS)
     topics = Topics(two.first.bootstrap, "split")
     if version == "hanging":
-        worker.wait_event("transaction_left_open", topic=jobs, partition=0, offset=offset)
+        worker.wait_event("transaction_stays_open", topic=jobs, partition=0, offset=offset)
         assert f"Couldn't find leader endpoint for partitions Set({jobs}-0)" in two.first.text()
         two.first.transactions("abort", "--topic", jobs, "--partition", "0", "--start-offset", str(offset))
         topics.send({"id": "behind", "message": "hi"}, key="s")
         assert set(topics.replies(1)) == {"behind"}, "the abort took away what had been acknowledged"
     else:
         assert topics.reply_of("acknowledged")["status"] == "ok"
-        assert not worker.events("transaction_left_open")
+        assert not worker.events("transaction_stays_open")

@@ -76,7 +76,7 @@ static rd_kafka_topic_partition_list_t *unread(rd_kafka_t *consumer)
 
 static void tell(const rd_kafka_topic_partition_t *place, const struct standstill *standstill, int64_t now_ms)
 {
-    log_warn("transaction_left_open", F_STR("topic", place->topic), F_INT("partition", place->partition), F_INT("offset", standstill->offset),
+    log_warn("transaction_stays_open", F_STR("topic", place->topic), F_INT("partition", place->partition), F_INT("offset", standstill->offset),
              F_INT("for_ms", now_ms - standstill->since_ms),
              F_STR("hint", "no job from this offset on is read before the transaction that begins there has ended; if its producer is gone, end it: "
                            "kafka-transactions.sh abort --topic TOPIC --partition PARTITION --start-offset OFFSET"));
