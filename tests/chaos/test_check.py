@@ -584,3 +584,35 @@ def test_a_silent_peer_is_silent_for_longer_than_what_waits_for_it():
 def test_the_first_session_has_about_a_tenth_of_the_jobs():
     keys = [job["key"] for job in schedule.jobs(1, 1.5)]
     assert 0.07 < keys.count("s0") / len(keys) < 0.14 and len(set(keys)) > 150
+
+
+def test_what_is_being_restarted_isn_t_restarted_by_another_fault(tmp_path):
+    """Two of one broker would write into one folder."""
+    class Part:
+        name, started = "kafka", 0
+
+        @property
+        def process(self):
+            return self
+
+        def poll(self):
+            return None if self.started else -9
+
+        def signal(self, number):
+            pass
+
+        def again(self):
+            self.started += 1
+
+    part, its_world, back = Part(), world.World(tmp_path, "at-least-once", {}, 1), []
+    first = its_world._restart(part, 9, {"for_s": 1}, lambda: back)
+    next(first)  # it is away for a second
+    with pytest.raises(StopIteration) as other:
+        next(its_world._restart(part, 15, {"for_s": 1}, lambda: back))
+    assert other.value.value == world.SKIPPED
+    next(first)  # it comes back
+    back.append(True)
+    with pytest.raises(StopIteration):
+        next(first)
+    assert part.started == 1
+    next(its_world._restart(part, 15, {"for_s": 1}, lambda: back))

@@ -113,6 +113,7 @@ class World:
         self.wanted = set(schedule.AT_START)      # slots the supervisor keeps alive
         self.begun_anew: dict[int, float] = {}    # slot: when the supervisor starts it again
         self.faults: list[check.Fault] = []
+        self.restarting: set[str] = set()         # parts that a fault has taken down, or is bringing back
         self.harness: list = []
         self.group = self.prefix = "chaos"
 
@@ -274,6 +275,9 @@ class World:
         self.wanted.discard(event["slot"])
 
     def _restart(self, part: Process, number: int, event: dict, answers):
+        if part.name in self.restarting:  # on a slow machine the one before isn't through: two of one folder would ruin it
+            return SKIPPED
+        self.restarting.add(part.name)
         part.signal(number)
         while part.process.poll() is None:
             yield 0.05
@@ -287,18 +291,19 @@ class World:
                 yield 1.0
                 part.again()
             yield 0.05
+        self.restarting.discard(part.name)
 
     def broker_term(self, event):
-        yield from self._restart(self.nodes[event["node"]], 15, event, lambda: listens(self.direct_ports[event["node"]]))
+        return (yield from self._restart(self.nodes[event["node"]], 15, event, lambda: listens(self.direct_ports[event["node"]])))
 
     def broker_kill(self, event):
-        yield from self._restart(self.nodes[event["node"]], 9, event, lambda: listens(self.direct_ports[event["node"]]))
+        return (yield from self._restart(self.nodes[event["node"]], 9, event, lambda: listens(self.direct_ports[event["node"]])))
 
     def redis_term(self, event):
-        yield from self._restart(self.redis, 15, event, self.redis.answers)
+        return (yield from self._restart(self.redis, 15, event, self.redis.answers))
 
     def redis_kill(self, event):
-        yield from self._restart(self.redis, 9, event, self.redis.answers)
+        return (yield from self._restart(self.redis, 9, event, self.redis.answers))
 
     def _proxies(self, event: dict) -> list[str]:
         what, part = event["do"].split("_")[:2]
