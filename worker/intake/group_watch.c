@@ -136,6 +136,7 @@ static void ask(struct group_watch *watch)
     watch->owned = owned;
     watch->number++;
     mutex_unlock(&watch->lock);
+    watchdog_feed(WATCHED_GROUP);
     if (answered)
         open_transactions_look(watch->open);
 }
