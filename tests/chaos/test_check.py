@@ -399,6 +399,11 @@ def test_it_is_found(run, name):
     assert kind in kinds(run)
 
 
+def test_of_an_empty_partition_nothing_need_be_committed(run):
+    run.ends[2], run.committed[2] = 0, -1001
+    assert kinds(run) == set()
+
+
 def test_each_kind_has_its_case():
     written = set(re.findall(r'report\.add\("(\w+)"', Path(check.__file__).read_text()))
     assert written <= {kind for kind, _ in CASES.values()}
