@@ -9,6 +9,7 @@ from random import Random
 SLOTS = 5          # places for workers, each with its own ways to Redis and the LLM
 AT_START = (0, 1, 2)
 SESSIONS = 200
+PARTITIONS = 6
 ZIPF = 0.8         # the first session has about a tenth of the jobs
 ZIPF_LONG, LONG_MINUTES = 0.6, 3  # a twentieth: with its failures the first session has more to do than one job after
                                   # another allows, which a short load leaves as a backlog and a long one never works off
@@ -41,22 +42,43 @@ FAULTS = {
     "llm_reset": (1, 0.1, 0.8, "llm"),
     "llm_clip": (1, 1.0, 3.0, "llm"),          # connections end after some bytes: in the middle of an answer
     "llm_outage": (1, 2.0, 6.0, "provider"),   # 503 to all
+    # A peer whose machine is gone: it answers nothing for longer than sessions, transactions and calls last, and says no goodbye. Then
+    # another is there, which knows none of the old connections.
+    "kafka_silent": (1, 7.0, 12.0, "kafka"),
+    "redis_silent": (1, 4.0, 8.0, "redis"),
+    "llm_silent": (1, 5.0, 9.0, "llm"),
 }
+# Where each part of Kafka has a broker of its own: one is silent, or away, while the others answer.
+OF_COORDINATORS = {
+    "kafka_group_silent": (1, 5.0, 12.0, "kafka"),
+    "kafka_group_cut": (1, 1.0, 8.0, "kafka"),
+    "kafka_transactions_silent": (1, 5.0, 12.0, "kafka"),
+    "kafka_transactions_cut": (1, 1.0, 8.0, "kafka"),
+    "kafka_data_silent": (1, 5.0, 10.0, "kafka"),
+}
+NODES = {"data": 1, "group": 2, "transactions": 3}  # the broker that has the jobs and their ends, the groups' coordinator, that of transactions
 EVERYWHERE = "all"  # instead of one worker's slot
 
 
+def shape(seed: int) -> dict:
+    """What a seed is played on; partitions: of the jobs. Any five in a row have each kind at least once."""
+    return {"nodes": 3 if seed % 2 == 0 else 1, "partitions": 200 if seed % 4 == 3 else PARTITIONS, "limited": 0.05 if seed % 3 == 1 else 0}
+
+
 def faults(seed: int, minutes: float) -> list[dict]:
-    """In order of time: {"t", "do", "for_s"} and, where it applies, "slot": a worker's place, or "all"."""
+    """In order of time: {"t", "do", "for_s"} and, where it applies, "slot": a worker's place, or "all"; "node": a broker."""
     rng = Random(f"faults-{seed}")
+    nodes = shape(seed)["nodes"]
+    kinds = FAULTS if nodes == 1 else FAULTS | OF_COORDINATORS
     last = minutes * 60 - CALM_END_S
     busy: dict = {}
     found, bag, t = [], [], CALM_START_S
     while t < last:
         if not bag:
-            bag = [kind for kind, (count, *_) in FAULTS.items() for _ in range(count)]
+            bag = [kind for kind, (count, *_) in kinds.items() for _ in range(count)]
             rng.shuffle(bag)
         kind = bag.pop()
-        _, shortest, longest, what = FAULTS[kind]
+        _, shortest, longest, what = kinds[kind]
         event = {"t": round(t, 3), "do": kind, "for_s": round(rng.uniform(shortest, longest), 3)}
         if what == "worker":
             event["slot"] = rng.choice(AT_START)
@@ -64,6 +86,8 @@ def faults(seed: int, minutes: float) -> list[dict]:
             event["slot"] = rng.choice([slot for slot in range(SLOTS) if slot not in AT_START])
         elif what in ("redis", "llm") and kind not in ("redis_term", "redis_kill"):
             event["slot"] = rng.choice([EVERYWHERE, *AT_START])
+        if kind.startswith("broker"):
+            event["node"] = rng.randint(1, nodes)
         # One at a time of what can't be broken twice; different things break side by side.
         place = f"{what} {event['slot']}" if what in ("worker", "spare") else what
         pause = rng.uniform(0.8, 3.2)

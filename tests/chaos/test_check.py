@@ -7,6 +7,7 @@ from pathlib import Path
 import check
 import pytest
 import schedule
+import world
 from check import Call, Evidence, Fault, Life, Record
 
 START = 1_800_000_000_000  # Unix ms
@@ -279,6 +280,13 @@ def paid_twice_though_it_said_nothing_of_a_lost_claim(run):
 
 
 @case("paid_twice")
+def paid_twice_though_redis_was_back_before_it_ended(run):
+    run.calls.append(Call("j4", "w0-1", 200, "answered", START + 44000, START + 44100))
+    run.faults.append(Fault("redis_silent", START + 40050, START + 43550, 1))
+    end_life(run, "w1-1", START + 44400, -9, "KILL")
+
+
+@case("paid_twice")
 def paid_twice_though_the_stall_was_over_long_before(run):
     run.calls.append(Call("j4", "w0-1", 200, "answered", START + 46000, START + 46100))
     run.lives[0].signals[:0] = [[START + 34000, "STOP"], [START + 41950, "CONT"]]
@@ -379,6 +387,11 @@ def what_the_run_found_itself(run):
     run.harness.append(["lag_stays", "chaos.jobs", "3 records"])
 
 
+@case("transaction_left_open")
+def a_transaction_that_nobody_ended(run):
+    run.left_open.append(["chaos.replies", 1, 2, "the log ends at 4"])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_found(run, name):
     kind, harm = CASES[name]
@@ -386,9 +399,47 @@ def test_it_is_found(run, name):
     assert kind in kinds(run)
 
 
+def test_of_an_empty_partition_nothing_need_be_committed(run):
+    run.ends[2], run.committed[2] = 0, -1001
+    assert kinds(run) == set()
+
+
 def test_each_kind_has_its_case():
     written = set(re.findall(r'report\.add\("(\w+)"', Path(check.__file__).read_text()))
     assert written <= {kind for kind, _ in CASES.values()}
+
+
+SKIPPED = ("12:00:01.000 [data-plane] INFO kafka.coordinator.transaction.TransactionMarkerChannelManager - [Transaction Marker Channel Manager 1]: "
+           "Couldn't find leader endpoint for partitions Set(chaos.replies-1, __consumer_offsets-2) while trying to send transaction markers for chaos-1, "
+           "these partitions are likely deleted already and hence can be skipped")
+
+
+def test_the_partitions_that_the_broker_left_out_are_read_from_its_log():
+    assert check.skipped_in(f"12:00:00.000 INFO something else\n{SKIPPED}\n") == [["chaos.replies", 1, SKIPPED], ["__consumer_offsets", 2, SKIPPED]]
+    assert len(check.skipped_in(SKIPPED.replace("Set(", "ListBuffer("))) == 2, "as Scala may name it, too"
+
+
+@pytest.mark.parametrize("harm, skipped, blamed", [
+    (a_transaction_that_nobody_ended, ["chaos.replies", 1], True), (a_transaction_that_nobody_ended, ["chaos.replies", 0], False),
+    (a_transaction_that_nobody_ended, ["chaos.dead", 1], False), (a_job_without_a_reply, ["chaos.replies", 1], True),
+    (a_job_without_a_reply, ["chaos.replies", 0], False), (a_job_without_a_reply, ["__consumer_offsets", 1], False),
+    (a_commit_that_lags, ["__consumer_offsets", 3], True), (a_commit_that_lags, ["chaos.replies", 1], False),
+    (what_the_run_found_itself, ["__consumer_offsets", 0], True), (a_reply_that_names_another_session, ["chaos.replies", 1], False),
+    (a_password_in_a_log, ["chaos.replies", 1], False)])
+def test_whose_fault_it_was_is_the_broker_s_where_it_left_that_partition_out_and_it_fails_all_the_same(run, harm, skipped, blamed):
+    harm(run)
+    run.places = {"j4": [["chaos.replies", 1]], "j5": [["chaos.replies", 1]]}
+    run.skipped = [[*skipped, SKIPPED]]
+    report = check.judge(run)
+    assert report.violations and {kind for kind, *_ in report.of_the_broker} == ({kind for kind, *_ in report.violations} if blamed else set())
+
+
+def test_a_violation_of_the_broker_s_fails_and_is_named(run, capsys):
+    a_transaction_that_nobody_ended(run)
+    run.skipped = check.skipped_in(SKIPPED)
+    assert check.say(check.judge(run)) is False
+    said = capsys.readouterr().out
+    assert "OF THE BROKER (KAFKA-20734) transaction_left_open: chaos.replies 1: " in said and said.splitlines()[-1].startswith("FAIL 1 violations, 0 of them not by KAFKA-20734")
 
 
 def test_a_static_member_may_be_fenced_by_what_it_had_sent_before(run):
@@ -470,11 +521,18 @@ def redis_away(run):
     run.logs["w1-1"] += line(START + 44500, "claim_lost", job="j4", partition=1)
 
 
+def redis_away_until_its_end(run):
+    asked_again(run, 44000)
+    run.faults.append(Fault("redis_silent", START + 40050, START + 46000, 1))
+    end_life(run, "w1-1", START + 44400, -9, "KILL")
+
+
 @pytest.mark.parametrize("harm, cause", [
     (a_kill, "killed between answer and finish"), (a_kill_while_redis_is_away, "killed while Redis was away"),
     (a_second_term, "ended at once by a second TERM between answer and finish"), (a_drain_that_ran_out, "drain ran out between answer and finish"),
     (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"),
-    (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease")])
+    (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease"),
+    (redis_away_until_its_end, "Redis away beyond the lease")])
 def test_what_is_paid_twice_has_its_cause(run, harm, cause):
     harm(run)
     report = check.judge(run)
@@ -498,19 +556,68 @@ def test_a_seed_is_played_again_by_its_number():
     assert schedule.jobs(3, 0.5) == schedule.jobs(3, 0.5) != schedule.jobs(4, 0.5)
 
 
+EVERY_FAULT = schedule.FAULTS | schedule.OF_COORDINATORS
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_schedule_breaks_no_thing_twice_at_once_and_ends_in_time(seed):
     faults = schedule.faults(seed, 1.5)
     assert [f["t"] for f in faults] == sorted(f["t"] for f in faults) and faults[-1]["t"] < 90
-    assert len(faults) >= 30 and len({f["do"] for f in faults}) >= 18
+    assert len(faults) >= 28 and len({f["do"] for f in faults}) >= 18
     until = {}
     for fault in faults:
-        place = (schedule.FAULTS[fault["do"]][3], fault["slot"] if fault["do"].endswith("worker") else None)
+        place = (EVERY_FAULT[fault["do"]][3], fault["slot"] if fault["do"].endswith("worker") else None)
         assert until.get(place, 0) <= fault["t"], fault
         until[place] = fault["t"] + fault["for_s"]
-    assert {fault["do"] for seed in range(20) for fault in schedule.faults(seed, 1.5)} == set(schedule.FAULTS)
+        assert fault.get("node", 1) <= schedule.shape(seed)["nodes"]
+    assert schedule.shape(seed)["nodes"] == 3 or not schedule.OF_COORDINATORS.keys() & {f["do"] for f in faults}
+
+
+def test_seeds_in_a_row_play_every_fault_on_every_shape():
+    assert {fault["do"] for seed in range(20) for fault in schedule.faults(seed, 1.5)} == set(EVERY_FAULT)
+    for first in range(1, 20):
+        shapes = [schedule.shape(seed) for seed in range(first, first + 5)]
+        assert {shape["nodes"] for shape in shapes} == {1, 3} and {shape["partitions"] for shape in shapes} == {6, 200} and {shape["limited"] for shape in shapes} == {0, 0.05}
+
+
+def test_a_silent_peer_is_silent_for_longer_than_what_waits_for_it():
+    for fault, longer_s in (("kafka_silent", world.SESSION_TIMEOUT_MS / 1000), ("kafka_group_silent", 0), ("redis_silent", world.LEASE_MS / 1000), ("llm_silent", 4)):
+        _, shortest, longest, _ = EVERY_FAULT[fault]
+        assert longer_s < shortest < longest
 
 
 def test_the_first_session_has_about_a_tenth_of_the_jobs():
     keys = [job["key"] for job in schedule.jobs(1, 1.5)]
     assert 0.07 < keys.count("s0") / len(keys) < 0.14 and len(set(keys)) > 150
+
+
+def test_what_is_being_restarted_isn_t_restarted_by_another_fault(tmp_path):
+    """Two of one broker would write into one folder."""
+    class Part:
+        name, started = "kafka", 0
+
+        @property
+        def process(self):
+            return self
+
+        def poll(self):
+            return None if self.started else -9
+
+        def signal(self, number):
+            pass
+
+        def again(self):
+            self.started += 1
+
+    part, its_world, back = Part(), world.World(tmp_path, "at-least-once", {}, 1), []
+    first = its_world._restart(part, 9, {"for_s": 1}, lambda: back)
+    next(first)  # it is away for a second
+    with pytest.raises(StopIteration) as other:
+        next(its_world._restart(part, 15, {"for_s": 1}, lambda: back))
+    assert other.value.value == world.SKIPPED
+    next(first)  # it comes back
+    back.append(True)
+    with pytest.raises(StopIteration):
+        next(first)
+    assert part.started == 1
+    next(its_world._restart(part, 15, {"for_s": 1}, lambda: back))

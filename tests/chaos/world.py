@@ -15,12 +15,12 @@ from pathlib import Path
 import check
 import schedule
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewTopic
 from parts import BIN, Kafka, Process, Simulator, Worker, free_port, wait_until
 
 SESSION_TIMEOUT_MS, LEASE_MS = 6000, 3000
-DRAIN_LIMIT_S, RETURN_LIMIT_S = 120, 180  # far above what either takes
+DRAIN_LIMIT_S, RETURN_LIMIT_S = 120, 400  # far above what either takes
 SKIPPED = "_skipped"  # there was no worker to do it to
-PARTITIONS = 6
 PASSWORD, API_KEY = "pw-kudu-5d20", "sk-kudu-77c1"
 TOPICS = {"jobs_topic": "chaos.jobs", "replies_topic": "chaos.replies", "dead_topic": "chaos.dead"}
 
@@ -103,23 +103,27 @@ class Llm:
 class World:
     """Everything, and the faults as generators: World.FAULT(event). What was done is in faults and lives."""
 
-    def __init__(self, folder: Path, delivery: str, settings: dict):
-        self.folder, self.delivery, self.settings = folder, delivery, settings
+    def __init__(self, folder: Path, delivery: str, settings: dict, seed: int, jars: str | None = None):
+        """jars: of another Kafka than the tests' own."""
+        self.folder, self.delivery, self.settings, self.seed, self.jars = folder, delivery, settings, seed, jars
+        self.shape = schedule.shape(seed)
         self.parts: list[Process] = []
         self.lives: list[check.Life] = []
         self.processes: dict[int, Worker] = {}   # by slot: the newest
         self.wanted = set(schedule.AT_START)      # slots the supervisor keeps alive
         self.begun_anew: dict[int, float] = {}    # slot: when the supervisor starts it again
         self.faults: list[check.Fault] = []
+        self.restarting: set[str] = set()         # parts that a fault has taken down, or is bringing back
         self.harness: list = []
         self.group = self.prefix = "chaos"
 
-    def start(self, seed: int) -> None:
-        folder = self.folder
+    def start(self) -> None:
+        folder, seed = self.folder, self.seed
         self.toxiproxy = self._add(Toxiproxy(folder, seed))
         self.redis = self._add(Redis(folder))
         self.sim = self._add(Simulator(folder, "--journal", str(folder / "llm.ndjson"), "--latency", "120", "--jitter", "lognormal", "--seed", str(seed),
                                        "--api-key", API_KEY, "--keep", "0"))
+        self._sim_faults("")
         self._start_kafka()
         slots = range(schedule.SLOTS)
         self.redis_ports = {slot: self.toxiproxy.proxy(f"redis-{slot}", self.redis.port) for slot in slots}
@@ -130,20 +134,35 @@ class World:
         return part
 
     def _start_kafka(self) -> None:
-        """Two listeners: the workers' behind the proxy, and the run's own, to which nothing happens but restarts."""
-        self.kafka_port, direct, proxied, controller = (free_port() for _ in range(4))
-        self.kafka = self._add(Kafka(self.folder, **{
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.kafka_port},DIRECT://127.0.0.1:{direct},CONTROLLER://127.0.0.1:{controller}",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        """Two listeners a broker: the workers' behind the proxy, and the run's own, to which nothing happens but restarts. With three brokers
+        the jobs and their ends are the first one's, the group's coordinator is the second, that of transactions the third."""
+        self.nodes: dict[int, Kafka] = {}
+        self.direct_ports: dict[int, int] = {}
+        for node in range(1, self.shape["nodes"] + 1):
+            self._start_node(node)
+        self.kafka = self.nodes[1]
+        if len(self.nodes) > 1:
+            self.kafka.make(NewTopic("__consumer_offsets", 4, replica_assignment=[[schedule.NODES["group"]]] * 4, config={"cleanup.policy": "compact"}),
+                            NewTopic("__transaction_state", 4, replica_assignment=[[schedule.NODES["transactions"]]] * 4,
+                                     config={"cleanup.policy": "compact", "min.insync.replicas": "1"}))
+        for topic in TOPICS.values():
+            partitions = self.shape["partitions"] if topic == TOPICS["jobs_topic"] else schedule.PARTITIONS
+            self.kafka.make(NewTopic(topic, partitions, replica_assignment=[[schedule.NODES["data"]]] * partitions))
+        self.watcher = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group, "enable.auto.commit": False, "log_level": 0})
+
+    def _start_node(self, node: int) -> None:
+        inner, direct, proxied = (free_port() for _ in range(3))
+        controller = self.nodes[1].controller if self.nodes else free_port()
+        leads = f",CONTROLLER://127.0.0.1:{controller}" if node == 1 else ""
+        self.nodes[node] = self._add(Kafka(self.folder, jars=self.jars, node=node, controller=controller, bootstrap=f"127.0.0.1:{direct}", heap="384m", **{
+            "listeners": f"PLAINTEXT://127.0.0.1:{inner},DIRECT://127.0.0.1:{direct}{leads}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxied},DIRECT://127.0.0.1:{direct}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT", "inter.broker.listener.name": "DIRECT",
             "broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "400", "transaction.max.timeout.ms": "60000",
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}, bootstrap=f"127.0.0.1:{direct}"))
-        self.direct_port = direct
-        self.toxiproxy.proxy("kafka", self.kafka_port, proxied)
-        self.bootstrap = f"127.0.0.1:{proxied}"
-        self.kafka.create_topics(*TOPICS.values(), partitions=PARTITIONS)
-        self.watcher = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group, "enable.auto.commit": False, "log_level": 0})
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}))
+        self.direct_ports[node] = direct
+        self.toxiproxy.proxy(f"kafka-{node}", inner, proxied)
+        self.bootstrap = ",".join(filter(None, [getattr(self, "bootstrap", ""), f"127.0.0.1:{proxied}"]))
 
     def end(self) -> None:
         """Ends every process; says of none that it failed, that is the checker's."""
@@ -256,6 +275,9 @@ class World:
         self.wanted.discard(event["slot"])
 
     def _restart(self, part: Process, number: int, event: dict, answers):
+        if part.name in self.restarting:  # on a slow machine the one before isn't through: two of one folder would ruin it
+            return SKIPPED
+        self.restarting.add(part.name)
         part.signal(number)
         while part.process.poll() is None:
             yield 0.05
@@ -269,23 +291,24 @@ class World:
                 yield 1.0
                 part.again()
             yield 0.05
+        self.restarting.discard(part.name)
 
     def broker_term(self, event):
-        yield from self._restart(self.kafka, 15, event, lambda: listens(self.direct_port))
+        return (yield from self._restart(self.nodes[event["node"]], 15, event, lambda: listens(self.direct_ports[event["node"]])))
 
     def broker_kill(self, event):
-        yield from self._restart(self.kafka, 9, event, lambda: listens(self.direct_port))
+        return (yield from self._restart(self.nodes[event["node"]], 9, event, lambda: listens(self.direct_ports[event["node"]])))
 
     def redis_term(self, event):
-        yield from self._restart(self.redis, 15, event, self.redis.answers)
+        return (yield from self._restart(self.redis, 15, event, self.redis.answers))
 
     def redis_kill(self, event):
-        yield from self._restart(self.redis, 9, event, self.redis.answers)
+        return (yield from self._restart(self.redis, 9, event, self.redis.answers))
 
     def _proxies(self, event: dict) -> list[str]:
-        what = event["do"].split("_")[0]
+        what, part = event["do"].split("_")[:2]
         if what == "kafka":
-            return ["kafka"]
+            return [f"kafka-{node}" for node in ([schedule.NODES[part]] if part in schedule.NODES else self.nodes)]
         return [f"{what}-{slot}" for slot in (range(schedule.SLOTS) if event["slot"] == schedule.EVERYWHERE else [event["slot"]])]
 
     def _cut(self, event):
@@ -305,6 +328,13 @@ class World:
     def _stall(self, event):
         yield from self._toxic(event, "timeout", timeout=0)
 
+    def _silent(self, event):
+        """Longer than a stall, and the connections never speak again."""
+        yield from self._stall(event)
+        for name in self._proxies(event):
+            self.toxiproxy.enable(name, False)
+            self.toxiproxy.enable(name, True)
+
     def kafka_stall_some(self, event):
         yield from self._toxic(event, "timeout", ("upstream",), share=0.5, timeout=0)
 
@@ -314,15 +344,19 @@ class World:
     def _reset(self, event):
         yield from self._toxic(event, "reset_peer", ("downstream",), timeout=0)
 
-    kafka_cut = redis_cut = llm_cut = _cut
+    kafka_cut = redis_cut = llm_cut = kafka_group_cut = kafka_transactions_cut = _cut
     kafka_stall = redis_stall = llm_stall = _stall
     kafka_slow = redis_slow = llm_slow = _slow
     kafka_reset = redis_reset = llm_reset = _reset
+    kafka_silent = redis_silent = llm_silent = kafka_group_silent = kafka_transactions_silent = kafka_data_silent = _silent
 
     def llm_clip(self, event):
         yield from self._toxic(event, "limit_data", ("downstream",), bytes=900)
 
     def _sim_faults(self, rules: str) -> None:
+        """These, and what the seed's provider does throughout."""
+        if self.shape["limited"]:
+            rules = "; ".join(filter(None, [rules, f"429 retry-after-ms=80 rate={self.shape['limited']}"]))
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.sim.port}/sim/faults", method="POST", data=rules.encode()), timeout=10).close()
 
     def llm_outage(self, event):
@@ -343,7 +377,7 @@ class World:
         """Records the group hasn't committed; -1: the broker doesn't say."""
         topic = TOPICS["jobs_topic"]
         try:
-            places = self.watcher.committed([TopicPartition(topic, p) for p in range(PARTITIONS)], 5)
+            places = self.watcher.committed([TopicPartition(topic, p) for p in range(self.shape["partitions"])], 5)
             return sum(self.watcher.get_watermark_offsets(place, 5)[1] - max(place.offset, 0) for place in places)
         except Exception:  # noqa: BLE001  KafkaException: not back yet
             return -1

@@ -246,21 +246,28 @@ class Model(Process):
             return float(re.search(rf"^llamacpp:{name} (\S+)$", answer.read().decode(), re.M).group(1))
 
 
+def kafkas() -> dict[str, str]:
+    """The jars of several versions that tests/run has found, by what they are here for: main, oldest, hanging (tests/lib/setup.sh)."""
+    return dict(pair.split("=", 1) for pair in os.environ["CHAT_KAFKAS"].split())
+
+
 class Kafka(Process):
     """A real Apache Kafka: one KRaft node."""
 
-    def __init__(self, folder: Path, heap: str = "512m", bootstrap: str | None = None, **server: str):
-        """server: more of its properties; with listeners of one's own, bootstrap is where the tests reach it."""
-        port, controller = free_port(), free_port()
+    def __init__(self, folder: Path, heap: str = "512m", bootstrap: str | None = None, jars: str | None = None, node: int = 1, controller: int | None = None, **server: str):
+        """server: more of its properties; with listeners of one's own, bootstrap is where the tests reach it. A node beyond the first is a
+        broker alone; controller: the first one's port."""
+        port, name = free_port(), "kafka" if node == 1 else f"kafka-{node}"
+        self.node, self.controller = node, controller or free_port()
         self.bootstrap = bootstrap or f"127.0.0.1:{port}"
-        config = folder / "server.properties"
-        config.write_text(f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+        config = folder / ("server.properties" if node == 1 else f"{name}.properties")
+        config.write_text(f"""process.roles={"broker,controller" if node == 1 else "broker"}
+node.id={node}
+controller.quorum.voters=1@127.0.0.1:{self.controller}
+listeners=PLAINTEXT://127.0.0.1:{port}{f",CONTROLLER://127.0.0.1:{self.controller}" if node == 1 else ""}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
-log.dirs={folder}/kafka-data
+log.dirs={folder}/{name}-data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -270,19 +277,25 @@ transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 message.max.bytes=20971520
 """ + "".join(f"{key}={value}\n" for key, value in server.items()))
-        self.java = java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
-                "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", os.environ["CHAT_KAFKA_JARS"] + "/*"]
+        # At info the coordinator says which partition's marker it leaves out (KAFKA-20734).
+        self.java = java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=info",
+                            "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", (jars or os.environ["CHAT_KAFKA_JARS"]) + "/*"]
         subprocess.run([*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        super().__init__("kafka", folder, [*java, "kafka.Kafka", config])
+        super().__init__(name, folder, [*java, "kafka.Kafka", config])
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         wait_until(self.answers, "Kafka's metadata")
 
     def answers(self) -> bool:
         try:
-            return len(self.admin.list_topics(timeout=10).brokers) == 1
+            return self.node in self.admin.list_topics(timeout=10).brokers
         except Exception:  # noqa: BLE001  not there yet
             return False
+
+    def transactions(self, *arguments: str) -> str:
+        """What kafka-transactions.sh says."""
+        return subprocess.run([*self.java, "org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", self.bootstrap, *arguments], check=True, text=True,
+                              capture_output=True, timeout=LIMIT_S).stdout
 
     def set_quota(self, client_id: str, **bytes_a_second: int) -> None:
         """producer_byte_rate, consumer_byte_rate: beyond them the broker answers late."""
@@ -290,8 +303,10 @@ message.max.bytes=20971520
                         "--add-config", ",".join(f"{name}={rate}" for name, rate in bytes_a_second.items())], check=True, stdout=subprocess.DEVNULL)
 
     def create_topics(self, *names: str, partitions: int = 4, **config: str) -> None:
-        made = self.admin.create_topics([NewTopic(n, partitions, 1, config=config) for n in names])
-        for future in made.values():
+        self.make(*(NewTopic(n, partitions, 1, config=config) for n in names))
+
+    def make(self, *topics: NewTopic) -> None:
+        for future in self.admin.create_topics(list(topics)).values():
             future.result(LIMIT_S)
 
 

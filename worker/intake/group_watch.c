@@ -9,15 +9,18 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "intake/open_transactions.h"
 #include "ops/watchdog.h"
 
 #define ANSWER_MS 2000
+#define OPEN_INTERVALS 3 /* a transaction that is open for longer is told */
 
 struct group_watch {
     rd_kafka_t *consumer;
     char *group_id;
     int64_t interval_ms;
     pthread_t thread;
+    struct open_transactions *open; /* the thread's */
 
     struct mutex lock; /* guards the rest */
     struct cond wake;
@@ -133,6 +136,9 @@ static void ask(struct group_watch *watch)
     watch->owned = owned;
     watch->number++;
     mutex_unlock(&watch->lock);
+    watchdog_feed(WATCHED_GROUP);
+    if (answered)
+        open_transactions_look(watch->open);
 }
 
 static void *group_main(void *arg)
@@ -160,6 +166,7 @@ static void finish(struct group_watch *watch)
 {
     if (watch->owned != NULL)
         rd_kafka_topic_partition_list_destroy(watch->owned);
+    open_transactions_destroy(watch->open);
     cond_destroy(&watch->wake);
     mutex_destroy(&watch->lock);
     free(watch->group_id);
@@ -173,6 +180,7 @@ struct group_watch *group_watch_create(rd_kafka_t *consumer, const char *group_i
     watch->group_id = xstrdup(group_id);
     watch->interval_ms = interval_ms;
     atomic_init(&watch->answers_since_ms, -1);
+    watch->open = open_transactions_create(consumer, OPEN_INTERVALS * interval_ms);
     mutex_init(&watch->lock);
     cond_init(&watch->wake);
     if (pthread_create(&watch->thread, NULL, group_main, watch) == 0)

@@ -1,5 +1,5 @@
 /* What the broker says this member owns, to hold against what it fetches: a client may have lost a grant that the
- * group counts on (liveness.h).
+ * group counts on (liveness.h). And, since it asks anyway, which transactions are left open there (open_transactions.h).
  *
  * A thread of its own, chat-group, asks now and then, since the call blocks. It is the old rd_kafka_list_groups:
  * librdkafka 2.0.2's asynchronous DescribeConsumerGroups locks up its main thread when the broker can't answer it. */
