@@ -279,7 +279,7 @@ static bool is_crowded(void)
     return metric_get(METRIC_jobs_alive) > FEW_JOBS;
 }
 
-static void wait_for_an_end_locked(struct completion *c)
+static void wait_for_an_end_locked(struct completion *c) REQUIRES(c->lock)
 {
     watchdog_rest(WATCHED_COMPLETION);
     while (c->ends.count == 0 && !c->stopping)
