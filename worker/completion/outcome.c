@@ -58,7 +58,7 @@ void outcome_dead(struct task *task)
     struct reply_timing spent = timing(task);
     task->outcome = OUTCOME_DEAD;
     free(task->reply);
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task_attempts(task), &spent);
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task->said, task_attempts(task), &spent);
 }
 
 void outcome_cancelled(struct task *task)
@@ -71,7 +71,7 @@ void outcome_cancelled(struct task *task)
     free(task->reply);
     free(task->turn);
     task->turn = NULL;
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, attempts, &spent);
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, NULL, attempts, &spent);
 }
 
 bool outcome_may_be_cancelled(enum outcome outcome)

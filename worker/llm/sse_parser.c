@@ -30,18 +30,27 @@ static void append(struct sse_parser *parser, struct text_buffer *to, const char
         text_buffer_append(to, bytes, size);
 }
 
+static void begin_data(struct sse_parser *parser)
+{
+    parser->in_data = true;
+    if (parser->has_data)
+        append(parser, &parser->data, "\n", 1);
+    parser->has_data = true;
+}
+
 /* The name is whole: is it a field that is used? A comment's name is empty. */
 static void begin_value(struct sse_parser *parser)
 {
     parser->at = SSE_SPACE;
     if (parser->field_size == 4 && memcmp(parser->field, "data", 4) == 0) {
-        parser->in_data = true;
-        if (parser->has_data)
-            append(parser, &parser->data, "\n", 1);
-        parser->has_data = true;
+        begin_data(parser);
     } else if (parser->field_size == 5 && memcmp(parser->field, "event", 5) == 0) {
         parser->in_data = false;
         text_buffer_clear(&parser->name); /* the last one counts */
+    } else if (parser->field_size == 5 && memcmp(parser->field, "error", 5) == 0) { /* some servers' own: an event of that name */
+        text_buffer_clear(&parser->name);
+        append(parser, &parser->name, "error", 5);
+        begin_data(parser);
     } else {
         parser->at = SSE_SKIP;
     }

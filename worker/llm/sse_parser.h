@@ -1,8 +1,8 @@
 /* Server-sent events out of bytes as they come: the WHATWG's text/event-stream, cut anywhere.
  *
  * The first stage of a streamed answer: HTTP body -> sse_parser -> stream_fold. Lines end in LF, CRLF or CR; a
- * byte order mark in front is skipped; `data` lines are joined by LF; comments and unknown fields are dropped
- * unread, so that endless ones take no memory. `id` and `retry` are dropped as well: they serve a reconnect, and
+ * byte order mark in front is skipped; `data` lines are joined by LF; a field `error`, which some servers send, is the data of an event
+ * of that name; comments and unknown fields are dropped unread, so that endless ones take no memory. `id` and `retry` are dropped as well: they serve a reconnect, and
  * the answer to a POST is never resumed. Unlike a browser's, this parser leaves bytes that aren't UTF-8 as they
  * are: the JSON inside is checked later.
  *
