@@ -358,6 +358,29 @@ Test(refusal, that_nobody_knows_is_the_requests)
     EXPECT_ROWS(rows);
 }
 
+/* tests/unit/refusals.tsv */
+Test(refusal, of_the_list_means_what_the_list_says)
+{
+    FILE *list = fopen(CHAT_SOURCE_DIR "/tests/unit/refusals.tsv", "r");
+    AUTO_FREE char *line = NULL;
+    size_t capacity = 0, count = 0;
+    cr_assert_not_null(list);
+    for (ssize_t size; (size = getline(&line, &capacity, list)) > 0;) {
+        char *kind = strchr(line, '\t'), *body = kind != NULL ? strchr(kind + 1, '\t') : NULL;
+        struct refusal refusal;
+        if (line[0] == '#')
+            continue;
+        cr_assert_not_null(body, "%s", line);
+        line[size - 1] = *kind++ = *body++ = '\0';
+        refusal_read(&(struct refusal_facts){.http_status = atoi(line), .header_wait_ms = -1}, body, strlen(body), NULL, &refusal);
+        cr_expect_str_eq(failure_kind_name(refusal.kind), kind, "%s %s: %s, not %s", line, body, failure_kind_name(refusal.kind), kind);
+        refusal_finish(&refusal);
+        count++;
+    }
+    fclose(list);
+    cr_assert_gt(count, 150);
+}
+
 /* ---- what belongs to it ---- */
 
 Test(refusal, waits_that_the_body_tells_are_read)

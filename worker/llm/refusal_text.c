@@ -253,8 +253,11 @@ static void take_reason(struct refusal_text *said, const char *text, size_t size
     } else if (size <= 9 && strspn(text, "0123456789") == size) {
         add_number(said, strtoll(text, NULL, 10), place);
     } else {
+        enum failure_kind kind = FAILURE_NONE;
         add_reason(said, text, size, place);
-        put_words(said, text, size);
+        bool empty = said->reason_count > 0 && refusal_reason_look(&said->reasons[said->reason_count - 1], &kind) == REASON_VAGUE && kind == FAILURE_REQUEST;
+        if (!empty) /* "InvalidParameter" would be about a parameter */
+            put_words(said, text, size);
     }
 }
 

@@ -387,10 +387,10 @@ static const struct rule {
      "flagged|content policy|content policies|content management policy|content filter|content moderation|content security|content guidelines|usage policy|"
      "usage policies|usage guidelines|safety system|safety policy|safety policies|safety guidelines|safety filter|safety settings|safety check|"
      "prohibited content|inappropriate content|sensitive content|sensitive information|sensitive words|unsafe content|unsafe request|harmful content|"
-     "disallowed content|explicit content|considered high risk|content risk|content violat|data inspection|responsible ai|guardrail|risk detection|"
+     "disallowed content|explicit content|considered high risk|content risk|exists risk|nutzungsrichtlinie|inhaltsrichtlinie|pol\u00edtica de contenido|pol\u00edticas de contenido|politique de contenu|content violat|data inspection|responsible ai|guardrail|risk detection|"
      "\u654f\u611f|\u8fdd\u89c4|\u4e0d\u5b89\u5168|\u4e0d\u5408\u89c4|\u8fdd\u7981|\u98ce\u9669\u5185\u5bb9",
      NULL, NULL, NOT_THE_PROMPT, false},
-    {FAILURE_CONTENT, ON_REFUSED | ON_424, "violat|breach|against|not permitted|not allowed|blocked|rejected|refus|detected|denied",
+    {FAILURE_CONTENT, ON_REFUSED | ON_424, "violat|breach|against|not permitted|not allowed|blocked|filtered|rejected|refus|detected|denied",
      "safety|moderation|moderated|policy|policies|guideline|content rules|inappropriate|harmful|unsafe|toxic|hate|sexual|violen|self harm|jailbreak|prompt injection|profanity|nsfw|"
      "terms of service|terms of use|acceptable use",
      NULL, NOT_THE_PROMPT "|data policy|privacy|admission", false},
@@ -405,12 +405,12 @@ static const struct rule {
      "guthaben|solde insuffisant|saldo insuficiente|insufficient balance|insufficient account balance|insufficient credit|insufficient fund|insufficient user quota|insufficient tokens balance|balance insufficient|balance is insufficient|not enough balance|"
      "not enough credit|not enough money|out of credit|no credit|zero credit|credit balance|credits have been exhausted|credits exhausted|run out of credit|ran out of credit|more credits|can only afford|"
      "balance is too low|balance too low|negative balance|balance not enough|balance is not enough|payment required|payment method|past due|overdue|arrears|arrearage|in good standing|unpaid|recharge|top up|"
-     "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|"
+     "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|billing account|requires billing|add funds|add credits|purchase credits|"
      "\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6\u4e0d\u8db3|\u989d\u5ea6\u5df2|\u7528\u5c3d\u989d\u5ea6|\u7528\u6237\u989d\u5ea6|\u8d44\u6e90\u5305",
      NULL, NULL, NULL, false},
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "budget", "exceed|over budget|crossed|spent|exhausted|reached|limit", NULL, "thinking|budget tokens|reasoning|token budget must", false},
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "spend|spending|monthly usage|monthly limit|usage cap|hard limit|credit limit|key limit|credits|balance",
-     "reach|exceed|hit |limit|exhaust|deplet|insufficient|too low|expired|used up|zero", NULL, RATE_WORDS, true},
+     "reach|exceed|hit |limit|exhaust|deplet|insufficient|too low|expired|used up|zero|negative|ran out|run out|not enough|add funds", NULL, RATE_WORDS, true},
     {FAILURE_BILLING, ON_REFUSED | ON_429, "exceeded your current quota|exceeded current quota|current quota", NULL, NULL, RATE_WORDS "|metric|allocated quota", true},
     {FAILURE_BILLING, ON_REFUSED | ON_429, "free tier|free quota|free trial|trial|subscription|free allocated quota",
      "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_WORDS, true},
@@ -426,7 +426,7 @@ static const struct rule {
     /* Key, account, region. */
     {FAILURE_ACCESS, ON_500, "invalid api key|incorrect api key|api key not valid|api key is invalid|api key is not valid|api key expired|api key has expired|invalid apikey", NULL, NULL, NULL, false},
     {FAILURE_ACCESS, ON_NONE | ON_400,
-     "api key|apikey|api token|access token|access key|auth token|bearer token|secret key|subscription key|credential|authorization header|\u5bc6\u94a5|\u4ee4\u724c",
+     "api key|apikey|virtual key|api token|access token|access key|auth token|bearer token|security token|session token|secret key|subscription key|credential|authorization header|\u5bc6\u94a5|\u4ee4\u724c",
      "invalid|not valid|incorrect|wrong|expired|revoked|disabled|missing|not provided|no api key|not found|malformed|unauthor|mismatch|not active|inactive|blocked|required|rejected|does not exist|not exist|"
      "unrecognized|not recognized|provide|deleted|suspended|banned|leaked|unknown|cannot|could not|failed|\u65e0\u6548|\u8fc7\u671f|\u9519\u8bef|\u4e0d\u5b58\u5728|\u4e0d\u6b63\u786e|\u672a\u63d0\u4f9b",
      NULL, NULL, false},
@@ -451,6 +451,8 @@ static const struct rule {
      "model name is invalid|not a valid model|no model named|model identifier is invalid|model id is invalid|\u65e0\u53ef\u7528\u6e20\u9053|\u6a21\u578b\u4e0d\u5b58\u5728|\u6a21\u578b\u672a\u5f00\u901a|\u6a21\u578b\u4e0d\u53ef\u7528|\u672a\u77e5\u6a21\u578b",
      NULL, NULL, NULL, false},
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403, "have access to|has access to|no access to|access to model|access to the model|access to this model", "model", NULL, NULL, false},
+    {FAILURE_MODEL, ON_NONE | ON_400 | ON_403, "could not find|couldnt find|cannot find|unable to find|not find|unrecognized|unrecognised|dedicated deployment|dedicated endpoint", "model|deployment|endpoint", NULL,
+     "parameter|argument|field|tool|file|image|message ", false},
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403, "model|deployment|endpoint|inference profile|engine", NULL,
      "not found|does not exist|doesnt exist|do not exist|not exist|not available|unavailable|isnt available|no longer|deprecated|decommissioned|retired|sunset|shut down|not supported|isnt supported|unsupported|not loaded|not deployed|"
      "not open|not activated|not been activated|have access to|no access|not enabled|isnt enabled|not a valid|is invalid|not running|not accessible|disabled|not authorized|not allowed|not permitted|not entitled|not subscribed|access denied|"
@@ -514,28 +516,31 @@ bool refusal_words_never_fit(const char *words)
 bool refusal_words_too_long(const char *words, bool strictly)
 {
     /* Whose length. */
-    static const char subject[] = "prompt|input|context|message|request|conversation|token|body|payload|text|history|sequence|query|chat |content|entity|characters|eingabe|anfrage|nachricht|entr\u00e9e|requ\u00eate|entrada|"
+    static const char subject[] = "prompt|input|context|message|request|conversation|token |tokens|body|payload|text|history|sequence|query|chat |content|entity|characters|eingabe|anfrage|nachricht|entr\u00e9e|requ\u00eate|entrada|"
                                   "\u8f93\u5165|\u63d0\u793a|\u4e0a\u4e0b\u6587|\u6d88\u606f|\u8bf7\u6c42|\u5bf9\u8bdd|\u5185\u5bb9|\u6587\u672c";
-    static const char length[] = "token|context|length|character|chars|byte|size|too long|too large|too big|longer|window|words|n ctx|kb |mb |too many messages|zu lang|l\u00e4nge|zeichen|trop long|longueur|demasiado larg|longitud|"
+    static const char length[] = "token |tokens|context|length|character|chars|byte|size|too long|too large|too big|longer|window|words|n ctx|kb |mb |too many messages|zu lang|l\u00e4nge|zeichen|trop long|longueur|demasiado larg|longitud|"
                                  "\u957f\u5ea6|\u8fc7\u957f|\u592a\u957f|\u8d85\u957f|\u4e0a\u4e0b\u6587|\u5b57\u7b26|\u5b57\u6570";
-    static const char excess[] = "exceed|over the|over limit|beyond|greater|larger|longer|more than|above|too long|too large|too big|too many|overflow|larger than|oversize|does not fit|doesnt fit|cannot fit|not fit|"
+    static const char excess[] = "exceed|over the|over limit|beyond|greater|larger|longer than|too long|more than|above|too long|too large|too big|too many|overflow|larger than|oversize|does not fit|doesnt fit|cannot fit|not fit|"
                                  "reduce the length|shorten|shorter|zu lang|trop long|demasiado larg|\u8d85\u8fc7|\u8d85\u51fa|\u8d85\u957f|\u8fc7\u957f|\u592a\u957f|\u8d85\u9650";
     static const char limit[] = "limit|maximum|max |at most|up to|window|context length|context size|no more than|must have less|must be less|should be|allowed|\u6700\u5927|\u9650\u5236|\u4e0a\u9650";
-    static const char others[] = "image|audio|video|pixel|resolution|megapixel|attachment|function name|tool name|tool call id|tool description|metadata|stop sequence|logit bias|top logprobs|"
-                                 "file size|api key|apikey|user field|model name|maximum tokens you requested|maximum tokens value|too short|\u56fe\u7247";
+    static const char picture[] = "image|audio|video|pixel|resolution|megapixel|attachment|file size|\u56fe\u7247"; /* unless it is counted in tokens */
+    static const char others[] = "function name|tool name|tool call id|tool description|metadata|stop sequence|logit bias|top logprobs|"
+                                 "api key|apikey|user field|model name|maximum tokens you requested|maximum tokens value|too short|chat template";
     static const char parameter[] = "max tokens|max completion tokens|max output tokens|max new tokens|thinking budget|budget tokens|output tokens|completion tokens|n predict";
     static const char conversation[] = "context|prompt|input|messages|conversation|history|\u8f93\u5165|\u4e0a\u4e0b\u6587";
     bool has_excess = refusal_words_have(words, excess);
     size_t sizes = sizes_in(words);
     bool is_over = has_excess && sizes >= 2 && refusal_words_have(words, "prompt|input|context|conversation|request"); /* "prompt of 140000 over the limit of 128000" */
-    if (!refusal_words_have(words, subject) || !(is_over || refusal_words_have(words, length)) || refusal_words_have(words, others))
+    if (!refusal_words_have(words, subject) || !(is_over || refusal_words_have(words, length)) || refusal_words_have(words, others) ||
+        (refusal_words_have(words, picture) && !refusal_words_have(words, "tokens")))
         return false;
     if (refusal_words_have(words, parameter) && !refusal_words_have(words, conversation))
         return false;
     if (strictly)
         return has_excess && sizes >= 1 && refusal_words_have(words, "token|context|prompt|input");
     return has_excess || sizes >= 2 || (sizes >= 1 && refusal_words_have(words, limit)) ||
-           refusal_words_have(words, "context length|context window|context size|token limit");
+           (refusal_words_have(words, "context length|context window|context size|token limit") &&
+            refusal_words_have(words, "less than|limit|maximum|reached|full|enough"));
 }
 
 /* ---- all of it ---- */
