@@ -58,6 +58,7 @@ static const struct {
     {403, "blocked by the moderation", FAILURE_CONTENT},
     /* a gateway's own words, and other languages */
     {403, "{\"error\":{\"code\":403,\"message\":\"Provider returned error\",\"metadata\":{\"reasons\":[\"violence\"],\"flagged_input\":\"x\"}}}", FAILURE_CONTENT},
+    {403, "{\"error\":{\"code\":403,\"message\":\"Provider returned error\",\"metadata\":{\"flagged_input\":\"x\"}}}", FAILURE_CONTENT},
     {403, "{\"error\":{\"message\":\"Request blocked by guardrail\"}}", FAILURE_CONTENT},
     {403, "{\"error\":{\"message\":\"This request violates our terms of service\"}}", FAILURE_CONTENT},
     {403, "Blocked: hate speech detected in prompt", FAILURE_CONTENT},
@@ -189,7 +190,7 @@ Test(failure_kind, of_a_call_without_an_answer_is_by_how_it_ended)
 
 Test(failure_kind, weighs_by_whether_a_job_can_cause_it)
 {
-    static const struct failure_job late = {.out_of_time = true}, choosy = {.named_model = true};
+    static const struct failure_job late = {.out_of_time = true}, choosy = {.named_model = true}, quoted = {.may_be_quoted = true};
     static const struct {
         enum failure_kind kind;
         const struct failure_job *job;
@@ -204,7 +205,8 @@ Test(failure_kind, weighs_by_whether_a_job_can_cause_it)
         {FAILURE_RATE, &no_job, WEIGHS_EACH_TIME, false},    {FAILURE_GONE, &no_job, WEIGHS_EACH_TIME, false},
         {FAILURE_OVERLOAD, &no_job, WEIGHS_ONCE, false},     {FAILURE_TIMEOUT, &no_job, WEIGHS_ONCE, false},
         {FAILURE_TIMEOUT, &late, WEIGHS_NOTHING, false},     {FAILURE_GONE, &late, WEIGHS_EACH_TIME, false},
-        {FAILURE_SERVER, &no_job, WEIGHS_ONCE, false},
+        {FAILURE_SERVER, &no_job, WEIGHS_ONCE, false},       {FAILURE_BILLING, &quoted, WEIGHS_ONCE, false},
+        {FAILURE_RATE, &quoted, WEIGHS_ONCE, false},         {FAILURE_CONTENT, &quoted, WEIGHS_FOR, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cr_expect_eq(failure_weight(rows[i].kind, rows[i].job), rows[i].weight, "row %zu", i);

@@ -454,6 +454,31 @@ Test(refusal, of_the_request_says_whether_another_model_may_take_it_or_the_histo
     }
 }
 
+/* A refusal may quote the prompt: who asks about an insufficient balance mustn't close the intake for all. */
+Test(refusal, words_that_may_be_the_jobs_are_told_from_the_providers)
+{
+    static const struct {
+        int status;
+        bool quoted;
+        const char *body;
+    } rows[] = {
+        {400, true, MESSAGE("can't parse: 'why do I have an insufficient balance?'")},
+        {400, true, MESSAGE("can't parse: 'insufficient_quota'")},
+        {0, true, MESSAGE("insufficient balance")},
+        {400, false, "{\"error\":{\"code\":\"insufficient_quota\"}}"},
+        {402, false, MESSAGE("insufficient balance")},
+        {429, false, MESSAGE("insufficient balance")},
+        {403, false, MESSAGE("insufficient balance")},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct refusal refusal;
+        refusal_read(&(struct refusal_facts){.http_status = rows[i].status, .header_wait_ms = -1}, rows[i].body, strlen(rows[i].body), NULL, &refusal);
+        cr_expect_eq(refusal.kind, FAILURE_BILLING, "%s", rows[i].body);
+        cr_expect_eq(refusal.may_be_quoted, rows[i].quoted, "%d %s", rows[i].status, rows[i].body);
+        refusal_finish(&refusal);
+    }
+}
+
 Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
 {
     static const char *const secrets[] = {"top-secret-key", NULL};

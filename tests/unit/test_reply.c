@@ -57,6 +57,19 @@ Test(reply, the_bad_end_says_why)
                      "\"total\":861},\"metadata\":null}");
 }
 
+Test(reply, the_providers_own_words_stand_in_it_where_it_said_any)
+{
+    struct job job = {.id = (char[]){"j"}};
+    struct error why;
+    error_set(&why, ERROR_PERMANENT, "E77", "provider main: HTTP 400, E77 (request): see error.provider_message");
+    AUTO_FREE char *text = reply_encode_error(&job, &why, "main", "the flux isn't aligned", 1, &timing);
+    struct reply_view view;
+    struct error err;
+    cr_assert_eq(reply_decode(text, strlen(text), &view, &err), STATUS_OK);
+    cr_assert_str_eq(view.provider_message, "the flux isn't aligned");
+    json_decref(view.root);
+}
+
 Test(reply, classes_tell_the_sender_whether_to_try_again)
 {
     static const struct {

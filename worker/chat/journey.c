@@ -227,6 +227,7 @@ static enum blame blame_for(const struct service *service, struct task *task, co
 {
     int64_t now_ms = clock_mono_ms();
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
+                              .may_be_quoted = tried->failure.may_be_quoted,
                               .out_of_time = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) <= now_ms};
     struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
                                   .last_attempt = is_last_attempt(service, task),

@@ -64,5 +64,7 @@ enum failure_weight failure_weight(enum failure_kind kind, const struct failure_
 {
     if ((kind == FAILURE_MODEL && job->named_model) || (kind == FAILURE_TIMEOUT && job->out_of_time))
         return WEIGHS_NOTHING;
+    if (kinds[kind].weight == WEIGHS_EACH_TIME && job->may_be_quoted)
+        return WEIGHS_ONCE;
     return kinds[kind].weight;
 }

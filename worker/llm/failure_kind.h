@@ -8,6 +8,7 @@
  *
  *   what failed                                                    toward the breaker
  *   nobody there, no rate left, key, account, region, model        counts each time: no job can cause it
+ *   the same, told by nothing but the words of a 400               counts once a session: the words may quote the job's
  *   a time-out, a 5xx, a call that broke off                       counts once a session: a job can cause it, too
  *   the request itself: malformed, too long, its content refused   doesn't count: the provider is there
  *   an answer that came whole and can't be read, or is too large   doesn't count, and tells nothing else either
@@ -61,6 +62,7 @@ enum failure_weight {
 struct failure_job {
     bool out_of_time; /* its own deadline has passed, and so has cut the call */
     bool named_model; /* it asked for a model of its choice */
+    bool may_be_quoted; /* the kind was read from words alone, which may be the job's */
 };
 
 enum failure_weight failure_weight(enum failure_kind kind, const struct failure_job *job);

@@ -190,6 +190,7 @@ static void tell(int http_status, struct refusal *refusal, struct llm_failure *f
     failure->n_prompt = refusal->n_prompt;
     failure->unexplained = refusal->unexplained;
     failure->unsupported = refusal->unsupported;
+    failure->may_be_quoted = refusal->may_be_quoted;
     failure->reset = refusal->reset;
     if (failure->retry_after_ms < 0)
         failure->retry_after_ms = refusal->wait_ms;

@@ -308,6 +308,8 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
     }
     if (ret->kind == FAILURE_REQUEST)
         explain(said, ret);
+    enum failure_kind by_status = facts->http_status != 0 ? failure_kind_of_status(facts->http_status) : FAILURE_SERVER;
+    ret->may_be_quoted = (by_words || (reason != NULL && reason->place == REFUSAL_IN_TEXT)) && (failure_is_the_questions(by_status) || by_status == FAILURE_SERVER);
     name_code(facts, said, reason, by_words, ret);
     ret->message = refusal_message(said->own, said->own_size, secrets);
 }

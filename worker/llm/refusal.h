@@ -33,6 +33,8 @@ struct refusal {
     bool unexplained;
     /* FAILURE_REQUEST: this model lacks a feature or a parameter, which another's may have. */
     bool unsupported;
+    /* Nothing but words tells the kind, where the status alone would blame the request, or the server: and words may quote the request. */
+    bool may_be_quoted;
     /* The provider's own words, owned: valid UTF-8 without control characters, REFUSAL_MESSAGE_BYTES_MAX at most; NULL: none. They may
      * quote the request: never for a log. */
     char *message;
