@@ -44,7 +44,6 @@ PROVIDERS_OWN = {
     "region": (400, [{"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": "User location is not supported for the API use."}}]),
     "nobody-knows": (400, openai("E-77 the flux is not aligned")),
     "feature": (400, openai("qwen:4b does not support tools", type="api_error")),
-    "parameter-it-lacks": (400, openai("'max_tokens' is not supported with this model", code="unsupported_parameter", param="max_tokens")),
 }
 
 
@@ -147,6 +146,7 @@ CONTENT = {
     "openrouter": (403, {"error": {"code": 403, "message": "x requires moderation on y. Your input was flagged", "metadata": {"reasons": ["violence"], "flagged_input": "hi"}}}),
     "google": (200, {"choices": [{"index": 0, "finish_reason": "content_filter: PROHIBITED_CONTENT"}], "model": "g"}),
     "google-null": (200, {"choices": [{"index": 0, "message": None, "finish_reason": "SAFETY"}], "model": "g"}),
+    "google-feedback": (200, {"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}),
     "minimax": (200, {"choices": None, "base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}),
 }
 

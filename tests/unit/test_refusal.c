@@ -324,6 +324,7 @@ Test(refusal, about_what_the_prompt_says_is_its_content)
         {400, CONTENT, NULL, MESSAGE("Your request was rejected by our safety system")},
         {400, CONTENT, NULL, MESSAGE("Guardrail violation: prompt injection detected")},
         {500, CONTENT, NULL, "{\"error\":{\"code\":\"content_filter\"}}"},
+        {0, CONTENT, NULL, "{\"choices\":[],\"promptFeedback\":{\"blockReason\":\"PROHIBITED_CONTENT\"}}"},
         {0, CONTENT, NULL, MESSAGE("Your generation was blocked due to the model provider's content policies.")},
         {400, REQUEST, NULL, MESSAGE("unknown parameter: moderation")},
         {500, SERVER, NULL, MESSAGE("the moderation service has failed, flagged for review")},
@@ -432,24 +433,23 @@ Test(refusal, a_told_wait_makes_a_rate_of_what_else_would_never_fit)
     refusal_finish(&refusal);
 }
 
-Test(refusal, of_the_request_says_whether_another_model_may_take_it_or_the_history_is_at_fault)
+Test(refusal, of_the_request_says_whether_the_history_may_be_at_fault)
 {
     static const struct {
-        bool unexplained, unsupported;
+        bool unexplained;
         const char *body;
     } rows[] = {
-        {true, false, INVALID("E1001")},
-        {false, false, "{\"error\":{\"message\":\"must be less\",\"param\":\"temperature\",\"code\":\"invalid_value\"}}"},
-        {false, true, "{\"error\":{\"message\":\"isn't there\",\"param\":\"max_tokens\",\"code\":\"unsupported_parameter\"}}"},
-        {true, true, MESSAGE("qwen:4b does not support tools")},
-        {true, false, "{\"error\":{\"message\":\"no\",\"param\":\"messages[3].content\"}}"},
+        {true, INVALID("E1001")},
+        {false, "{\"error\":{\"message\":\"must be less\",\"param\":\"temperature\",\"code\":\"invalid_value\"}}"},
+        {false, "{\"error\":{\"message\":\"isn't there\",\"param\":\"max_tokens\",\"code\":\"unsupported_parameter\"}}"},
+        {true, MESSAGE("qwen:4b does not support tools")},
+        {true, "{\"error\":{\"message\":\"no\",\"param\":\"messages[3].content\"}}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct refusal refusal;
         refusal_read(&(struct refusal_facts){.http_status = 400, .header_wait_ms = -1}, rows[i].body, strlen(rows[i].body), NULL, &refusal);
         cr_expect_eq(refusal.kind, FAILURE_REQUEST, "%s", rows[i].body);
         cr_expect_eq(refusal.unexplained, rows[i].unexplained, "%s", rows[i].body);
-        cr_expect_eq(refusal.unsupported, rows[i].unsupported, "%s", rows[i].body);
         refusal_finish(&refusal);
     }
 }

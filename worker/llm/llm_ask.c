@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "llm/finish_reason.h"
 #include "llm/question.h"
+#include "llm/refusal_words.h"
 #include "llm/stream_fold.h"
 #include "ops/metrics.h"
 
@@ -119,7 +120,7 @@ bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error 
 {
     if (err->class == ERROR_CANCELLED || failure->kind == FAILURE_TOO_LONG)
         return true;
-    return err->class == ERROR_PERMANENT && failure_is_the_questions(failure->kind) && !failure->unexplained && !failure->unsupported;
+    return err->class == ERROR_PERMANENT && failure_is_the_questions(failure->kind) && !failure->unexplained;
 }
 
 static enum question_verdict verdict_of(const struct llm_failure *failure, const struct error *err)
@@ -138,6 +139,8 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     const struct llm_question *question = a->question;
     struct question_end end = {.verdict = verdict_of(&tried->failure, why), .class = why->class};
     METRIC_INC(llm_call_failures_total);
+    if (tried->failure.may_be_quoted && tried->failure.evidence != NULL) /* what it doesn't say it can't have brought about */
+        tried->failure.may_be_quoted = refusal_words_are_in(a->calls[provider].body, tried->failure.evidence);
     if (end.verdict == QUESTION_TOO_LONG)
         end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
     note_failure(tried, why);

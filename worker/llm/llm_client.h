@@ -45,8 +45,9 @@ struct llm_failure {
     int64_t reset; /* of the body, as refusal_wait.h has it, until llm_talk_read makes it retry_after_ms; 0, -1: none */
     int should_retry;
     int64_t n_ctx, n_prompt; /* FAILURE_TOO_LONG: the server's limit and what was sent, in tokens; 0: it didn't say */
-    bool unexplained, unsupported; /* FAILURE_REQUEST: as refusal.h has them, as the next */
-    bool may_be_quoted;
+    bool unexplained; /* FAILURE_REQUEST: as refusal.h has it, as the next */
+    bool may_be_quoted; /* by the request, which llm_ask.c looks at */
+    const char *evidence;
     struct llm_said *said; /* where the provider's words go; NULL: nowhere */
 };
 

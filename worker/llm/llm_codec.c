@@ -189,8 +189,8 @@ static void tell(int http_status, struct refusal *refusal, struct llm_failure *f
     failure->n_ctx = refusal->n_ctx;
     failure->n_prompt = refusal->n_prompt;
     failure->unexplained = refusal->unexplained;
-    failure->unsupported = refusal->unsupported;
     failure->may_be_quoted = refusal->may_be_quoted;
+    failure->evidence = refusal->evidence;
     failure->reset = refusal->reset;
     if (failure->retry_after_ms < 0)
         failure->retry_after_ms = refusal->wait_ms;
@@ -244,7 +244,8 @@ bool llm_is_error_in_200(const json_t *root)
         return false;
     bool coded = json_is_integer(json_object_get(root, "code")) || text_at(root, "code") != NULL || text_at(root, "status") != NULL;
     bool worded = text_at(root, "message") != NULL || text_at(root, "msg") != NULL;
-    return json_is_false(json_object_get(root, "success")) || is_filled(json_object_get(root, "errors")) || is_filled(json_object_get(root, "detail")) ||
+    bool blocked = is_filled(json_object_get(root, "promptFeedback")) || is_filled(json_object_get(root, "prompt_feedback")); /* Google's */
+    return blocked || json_is_false(json_object_get(root, "success")) || is_filled(json_object_get(root, "errors")) || is_filled(json_object_get(root, "detail")) ||
            json_object_get(root, "error_code") != NULL || text_at(root, "error_msg") != NULL || (coded && worded);
 }
 

@@ -7,6 +7,8 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "llm/refusal_message.h"
+#include "llm/refusal_reasons.h"
 #include "llm/refusal_text.h"
 #include "llm/refusal_words.h"
 
@@ -72,13 +74,15 @@ static bool is_heard(enum failure_kind kind, int status)
     return status == 400 && kind != FAILURE_SERVER && kind != FAILURE_TIMEOUT;
 }
 
-static enum failure_kind decide(const struct refusal_facts *facts, const struct refusal_text *said, const struct refusal_reason **ret_reason, bool *ret_by_words)
+static enum failure_kind decide(const struct refusal_facts *facts, const struct refusal_text *said, const struct refusal_reason **ret_reason, bool *ret_by_words,
+                                const char **ret_evidence)
 {
     enum failure_kind kind;
     int status = facts->http_status;
     bool waits = facts->header_wait_ms > 0 || said->wait_ms > 0 || said->reset >= 0;
     *ret_by_words = false;
     *ret_reason = NULL;
+    *ret_evidence = NULL;
     if ((status >= 300 && status < 400) || said->is_html)
         return failure_kind_of_status(status);
     if ((*ret_reason = best_reason(said, REASON_PLAIN, &kind)) != NULL)
@@ -87,7 +91,7 @@ static enum failure_kind decide(const struct refusal_facts *facts, const struct 
     unsigned on = refusal_on_status(inner);
     if (said->is_moderated && (on & (ON_NONE | ON_400 | ON_403)) != 0)
         return FAILURE_CONTENT;
-    kind = refusal_words_kind(said->words, on, waits);
+    kind = refusal_words_kind(said->words, on, waits, ret_evidence);
     *ret_by_words = kind != FAILURE_NONE;
     if (kind != FAILURE_NONE)
         return kind;
@@ -164,8 +168,9 @@ static void name_code(const struct refusal_facts *facts, const struct refusal_te
         code = reason->word;
     else if (by_words && vague && own_code(ret->kind) != NULL)
         code = own_code(ret->kind);
+    size_t size = code != NULL ? strlen(code) : 0; /* is_code: it fits */
     if (code != NULL)
-        snprintf(ret->code, sizeof ret->code, "%s", code);
+        memcpy(ret->code, code, size < sizeof ret->code ? size + 1 : sizeof ret->code - 1);
     else
         snprintf(ret->code, sizeof ret->code, "http_%d", status != 0 ? status : 500);
 }
@@ -212,83 +217,11 @@ static bool has_reason(const struct refusal_text *said, const char *word)
 
 static void explain(const struct refusal_text *said, struct refusal *ret)
 {
-    bool lacks = has_reason(said, "unsupported_parameter") || has_reason(said, "unsupported_value");
-    bool names = lacks || has_reason(said, "unknown_parameter") || has_reason(said, "missing_required_parameter");
+    bool names = has_reason(said, "unsupported_parameter") || has_reason(said, "unsupported_value") || has_reason(said, "unknown_parameter") || has_reason(said, "missing_required_parameter");
     if (said->param[0] != '\0')
         ret->unexplained = names_conversation(said->param);
     else
         ret->unexplained = !names || refusal_words_have(said->words, "messages"); /* of a member of theirs */
-    ret->unsupported = lacks || refusal_words_unsupported(said->words);
-}
-
-/* ---- the provider's words ---- */
-
-/* "sk-…", "gsk_…", "Bearer …" */
-static size_t secret_length(const char *text)
-{
-    static const char *const beginnings[] = {"sk-", "gsk_", "xai-", "AIza", "Bearer ", "key-", "pk-", "hf_", NULL};
-    for (const char *const *b = beginnings; *b != NULL; b++) {
-        size_t length = strlen(*b);
-        if (strncmp(text, *b, length) != 0)
-            continue;
-        while (isalnum((unsigned char)text[length]) || text[length] == '_' || text[length] == '-' || text[length] == '.')
-            length++;
-        if (length >= strlen(*b) + 12)
-            return length;
-    }
-    return 0;
-}
-
-static size_t known_length(const char *text, const char *const *secrets)
-{
-    for (; secrets != NULL && *secrets != NULL; secrets++)
-        if (strlen(*secrets) >= 4 && strncmp(text, *secrets, strlen(*secrets)) == 0)
-            return strlen(*secrets);
-    return 0;
-}
-
-/* How many bytes the character at text has; 0: it is none. */
-static size_t character_length(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >= 0xe0 && text[0] < 0xf0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return wrong ? 0 : length;
-}
-
-char *refusal_message(const char *text, size_t size, const char *const *secrets)
-{
-    AUTO_FREE char *copy = xmemdup0(text, size);
-    char message[REFUSAL_MESSAGE_BYTES_MAX + 1];
-    size_t n = 0;
-    for (size_t i = 0; i < size;) {
-        const char *put = copy + i;
-        size_t known = known_length(copy + i, secrets), length = known > 0 ? known : secret_length(copy + i), put_size;
-        if (length > 0) {
-            put = "***";
-            put_size = 3;
-        } else if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f || ((unsigned char)copy[i] == 0xc2 && (unsigned char)copy[i + 1] < 0xa0)) {
-            put = " "; /* C1 controls, too */
-            length = (unsigned char)copy[i] == 0xc2 ? 2 : 1;
-            put_size = n > 0 && message[n - 1] != ' ';
-        } else if ((length = character_length((const unsigned char *)copy + i)) == 0) {
-            put = "\xef\xbf\xbd";
-            length = 1;
-            put_size = 3;
-        } else {
-            put_size = length;
-        }
-        if (n + put_size > REFUSAL_MESSAGE_BYTES_MAX)
-            break;
-        memcpy(message + n, put, put_size);
-        n += put_size;
-        i += length;
-    }
-    while (n > 0 && message[n - 1] == ' ')
-        n--;
-    return n > 0 ? xmemdup0(message, n) : NULL;
 }
 
 /* ---- the whole ---- */
@@ -298,7 +231,7 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
     const struct refusal_reason *reason;
     bool by_words;
     *ret = (struct refusal){.wait_ms = said->wait_ms, .reset = said->reset};
-    ret->kind = decide(facts, said, &reason, &by_words);
+    ret->kind = decide(facts, said, &reason, &by_words, &ret->evidence);
     if (ret->kind == FAILURE_TOO_LONG && by_words && said->param[0] != '\0' && names_another(said->param) &&
         !refusal_words_have(said->words, "context length|context window|context size|prompt is too long|input tokens"))
         ret->kind = FAILURE_REQUEST;

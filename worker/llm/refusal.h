@@ -1,6 +1,7 @@
 /* What a refusal means: the one pure place that decides it, of all there is.
  *
- *   status, body, the header's wait ─▶ refusal_text.c (what it says) ─▶ refusal_words.c (what that means, as data) ─▶ struct refusal
+ *   status, body, the header's wait ─▶ refusal_text.c (what it says) ─▶ refusal_reasons.c, refusal_words.c (what that means, as data)
+ *                                                                    ─▶ struct refusal
  *
  * In this order: a known reason that is plain ("insufficient_quota"); words; a vague reason ("invalid_request_error") and a status within
  * the body; the HTTP status. So a 400 about a key is the key's, and a 413 about tokens per minute is a rate. An error inside a 200 or
@@ -14,8 +15,7 @@
 #include <stdint.h>
 
 #include "llm/failure_kind.h"
-
-#define REFUSAL_MESSAGE_BYTES_MAX 1024
+#include "llm/refusal_message.h"
 
 struct refusal_facts {
     int http_status;        /* from 300; 0: an error in a 200, or in a stream */
@@ -31,10 +31,10 @@ struct refusal {
     /* FAILURE_REQUEST: it isn't plainly about one of the request's members: something in the messages may have caused it, perhaps an
      * older turn. */
     bool unexplained;
-    /* FAILURE_REQUEST: this model lacks a feature or a parameter, which another's may have. */
-    bool unsupported;
-    /* Nothing but words tells the kind, where the status alone would blame the request, or the server: and words may quote the request. */
+    /* Nothing but words tells the kind, where the status alone would blame the request, or the server: and words may quote the request, if
+     * that holds the evidence (refusal_words_are_in; NULL: any may). */
     bool may_be_quoted;
+    const char *evidence;
     /* The provider's own words, owned: valid UTF-8 without control characters, REFUSAL_MESSAGE_BYTES_MAX at most; NULL: none. They may
      * quote the request: never for a log. */
     char *message;
@@ -47,8 +47,5 @@ void refusal_finish(struct refusal *refusal);
 
 /* What to do about it, for logs and errors: a line without anything of the provider's. */
 const char *refusal_hint(const struct refusal *refusal, int http_status);
-
-/* A text of a provider's, for people: as struct refusal's message. Owned by the caller; NULL: nothing is left of it. */
-char *refusal_message(const char *text, size_t size, const char *const *secrets);
 
 #endif

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "llm/refusal_reasons.h"
 #include "llm/refusal_wait.h"
-#include "llm/refusal_words.h"
 #include "wire/json_text.h"
 
 #define NODES_MAX 512 /* values that are looked at */
@@ -31,6 +31,7 @@ static const struct {
     /* Why, as a word or a number. */
     {"code", MEMBER_CODE}, {"errorcode", MEMBER_CODE}, {"errcode", MEMBER_CODE}, {"statuscode", MEMBER_CODE},
     {"httpcode", MEMBER_CODE}, {"httpstatus", MEMBER_CODE}, {"rawstatuscode", MEMBER_CODE}, {"reason", MEMBER_CODE},
+    {"blockreason", MEMBER_CODE},
     {"type", MEMBER_TYPE}, {"errortype", MEMBER_TYPE}, {"status", MEMBER_TYPE}, {"kind", MEMBER_TYPE}, {"name", MEMBER_TYPE},
     /* Why, for people. */
     {"message", MEMBER_TEXT}, {"msg", MEMBER_TEXT}, {"error", MEMBER_TEXT}, {"errors", MEMBER_TEXT}, {"errormsg", MEMBER_TEXT},

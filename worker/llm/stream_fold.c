@@ -145,7 +145,8 @@ static void join_delta(struct stream_fold *fold, json_t *delta)
 {
     const char *name;
     json_t *value;
-    fold->answered = fold->has_message = true;
+    fold->answered = true;
+    fold->has_message = fold->has_message || json_object_size(delta) > 0;
     join_reasonings(fold, delta);
     json_object_foreach(delta, name, value) {
         join_member(fold, name, value);
