@@ -45,8 +45,12 @@ static const struct refusal_reason *best_reason(const struct refusal_text *said,
 static enum failure_kind settle(enum failure_kind kind, const struct refusal_text *said, int status, bool waits)
 {
     bool by_time = waits || refusal_words_have(said->words, "per minute|per min |per day|tpm |rpm |allocated quota|rate limit");
-    if (kind == FAILURE_RATE && !waits && refusal_words_never_fit(said->words))
-        return FAILURE_TOO_LONG;
+    const char *evidence;
+    if (kind == FAILURE_RATE && !waits) { /* what waiting doesn't help is told by the words */
+        enum failure_kind told = refusal_words_kind(said->words, ON_429, waits, &evidence);
+        if (told == FAILURE_BILLING || told == FAILURE_TOO_LONG)
+            return told;
+    }
     if (kind == FAILURE_BILLING && by_time && refusal_words_have(said->words, "insufficient quota|exceeded current quota")) /* Alibaba's rate */
         return FAILURE_RATE;
     if (kind == FAILURE_OVERLOAD && status == 429)

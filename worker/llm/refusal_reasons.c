@@ -50,6 +50,9 @@ static const struct reason {
     {"safety", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Google's, as the next */
     {"blocklist", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
     {"1301", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
+    {"10013", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* iFlytek */
+    {"10014", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
+    {"10019", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
     {"1026", FAILURE_CONTENT, REASON_PLAIN, BASE_RESP},
     {"1027", FAILURE_CONTENT, REASON_PLAIN, BASE_RESP},
     {"2016", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Cloudflare's guardrails */
@@ -83,6 +86,7 @@ static const struct reason {
     {"spendlimitexceeded", FAILURE_BILLING, REASON_PLAIN, ANYWHERE},
     {"apikeyusdspendlimitexceeded", FAILURE_BILLING, REASON_PLAIN, ANYWHERE},
     {"1113", FAILURE_BILLING, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
+    {"1309", FAILURE_BILLING, REASON_PLAIN, NOT_IN_TEXT},
     {"30001", FAILURE_BILLING, REASON_PLAIN, NOT_IN_TEXT}, /* SiliconFlow */
     {"1008", FAILURE_BILLING, REASON_PLAIN, BASE_RESP},
 
@@ -105,6 +109,7 @@ static const struct reason {
     {"payloadtoolarge", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"requestentitytoolarge", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"1261", FAILURE_TOO_LONG, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
+    {"10907", FAILURE_TOO_LONG, REASON_PLAIN, NOT_IN_TEXT}, /* iFlytek */
     {"1039", FAILURE_TOO_LONG, REASON_PLAIN, BASE_RESP},
 
     {"modelnotfound", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
@@ -119,6 +124,7 @@ static const struct reason {
     {"invalidmodel", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
     {"unknownmodel", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
     {"unsupportedmodel", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
+    {"operationnotsupported", FAILURE_MODEL, REASON_PLAIN, ANYWHERE}, /* Azure: of this model */
     {"deploymentnotfound", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
     {"dedicatedendpointnotrunning", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
     {"invalidendpointormodel", FAILURE_MODEL, REASON_PLAIN, ANYWHERE},
@@ -159,6 +165,7 @@ static const struct reason {
     {"unsupportedcountryregionterritory", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"regionnotsupported", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"locationnotsupported", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
+    {"invalidproject", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"invalidorganization", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"organizationdeactivated", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"accountnotactive", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
@@ -203,6 +210,10 @@ static const struct reason {
     {"freeusagelimit", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"1302", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
     {"1303", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
+    {"1310", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
+    {"11201", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* iFlytek */
+    {"11202", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
+    {"11203", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"1304", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"1308", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"1002", FAILURE_RATE, REASON_PLAIN, BASE_RESP},
@@ -239,6 +250,7 @@ static const struct reason {
     {"invalidargument", FAILURE_REQUEST, REASON_VAGUE, ANYWHERE},
     {"invalidparameter", FAILURE_REQUEST, REASON_VAGUE, ANYWHERE},
     {"invalidvalue", FAILURE_REQUEST, REASON_VAGUE, ANYWHERE},
+    {"extraforbidden", FAILURE_REQUEST, REASON_VAGUE, NOT_IN_TEXT}, /* FastAPI's, of a member */
     {"validation", FAILURE_REQUEST, REASON_VAGUE, NOT_IN_TEXT},
     {"validationexception", FAILURE_REQUEST, REASON_VAGUE, ANYWHERE},
     {"unprocessableentity", FAILURE_REQUEST, REASON_VAGUE, ANYWHERE},

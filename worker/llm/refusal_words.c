@@ -68,7 +68,7 @@ unsigned refusal_on_status(int status)
 
 #define RATE_WORDS                                                                                                                            \
     "rate limit|ratelimit|too many requests|per minute|per min |per second|per day|per hour|minute |tpm |rpm |rpd |tpd |qps |requests per|tokens per|" \
-    "throttl|concurren|slow down|too frequent|requests too fast|please wait before|\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
+    "throttl|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
 /* Who is meant then isn't the prompt. */
 #define NOT_THE_PROMPT                                                                                                                        \
     "account|organization|organisation|api key|apikey|ip address|your ip|konto|zugriff|acc\u00e8s|acceso|\u6743\u9650|unknown parameter|image url"
@@ -84,7 +84,7 @@ static const struct rule {
 } rules[] = {
     /* What the prompt says. */
     {FAILURE_CONTENT, ON_REFUSED | ON_424,
-     "flagged|content policy|content policies|content management policy|content filter|content moderation|content security|content guidelines|usage policy|"
+     "flagged|content policy|content policies|content management policy|content filter|content moderation|content safety|content security|content guidelines|usage policy|"
      "usage policies|usage guidelines|safety system|safety policy|safety policies|safety guidelines|safety filter|safety settings|safety check|"
      "prohibited content|inappropriate content|sensitive content|sensitive information|sensitive words|unsafe content|unsafe request|harmful content|"
      "disallowed content|explicit content|considered high risk|content risk|exists risk|nutzungsrichtlinie|inhaltsrichtlinie|pol\u00edtica de contenido|pol\u00edticas de contenido|politique de contenu|content violat|data inspection|responsible ai|guardrail|risk detection|"
@@ -105,7 +105,7 @@ static const struct rule {
      "guthaben|solde insuffisant|saldo insuficiente|insufficient balance|insufficient account balance|insufficient credit|insufficient fund|insufficient user quota|insufficient tokens balance|balance insufficient|balance is insufficient|not enough balance|"
      "not enough credit|not enough money|out of credit|no credit|zero credit|credit balance|credits have been exhausted|credits exhausted|run out of credit|ran out of credit|more credits|can only afford|"
      "balance is too low|balance too low|negative balance|balance not enough|balance is not enough|payment required|payment method|past due|overdue|arrears|arrearage|in good standing|unpaid|recharge|top up|"
-     "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|billing account|requires billing|add funds|add credits|purchase credits|"
+     "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|extra usage is required|resource pack|billing account|requires billing|add funds|add credits|purchase credits|"
      "\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6\u4e0d\u8db3|\u989d\u5ea6\u5df2|\u7528\u5c3d\u989d\u5ea6|\u7528\u6237\u989d\u5ea6|\u8d44\u6e90\u5305",
      NULL, NULL, NULL, false},
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "budget", "exceed|over budget|crossed|spent|exhausted|reached|limit", NULL, "thinking|budget tokens|reasoning|token budget must", false},
@@ -164,7 +164,7 @@ static const struct rule {
      "overloaded|overload |over capacity|at capacity|no capacity|capacity exceeded|server is busy|server busy|service busy|system busy|system is busy|temporarily unavailable|service unavailable|currently unavailable|"
      "currently loading|model is loading|loading model|\u7e41\u5fd9|\u8fc7\u8f7d|\u8d1f\u8f7d",
      NULL, NULL, NULL, false},
-    {FAILURE_SERVER, ON_NONE | ON_400 | ON_403, "try again later|retry later|high demand|high load|heavy load|\u7a0d\u540e", NULL, NULL, NULL, false},
+    {FAILURE_SERVER, ON_NONE | ON_400 | ON_403, "no healthy deployments|no deployments available|try again later|retry later|high demand|high load|heavy load|\u7a0d\u540e", NULL, NULL, NULL, false},
     {FAILURE_TIMEOUT, ON_NONE, "timed out|timeout|time out|deadline exceeded|\u8d85\u65f6", NULL, NULL, NULL, false},
 };
 
