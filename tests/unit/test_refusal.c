@@ -351,6 +351,7 @@ Test(refusal, that_nobody_knows_is_the_requests)
         {400, REQUEST, NULL, ANTHROPIC("invalid_request_error", "messages: text content blocks must be non-empty")},
         {400, REQUEST, NULL, GOOGLE("400", "INVALID_ARGUMENT", "Function calling is not enabled for models/gemma-3-27b-it", "")},
         {422, REQUEST, NULL, "{\"detail\":[{\"loc\":[\"body\",\"temperature\"],\"msg\":\"ensure this value is less than 2\",\"type\":\"value_error\",\"input\":{\"model\":\"insufficient balance, invalid api key, flagged\"}}]}"},
+        {422, REQUEST, NULL, "{\"detail\":[{\"loc\":[\"body\",\"user\"],\"msg\":\"too odd\",\"type\":\"value_error\",\"input\":\"insufficient balance\"}]}"},
         {400, REQUEST, NULL, "{\"error\":{\"message\":\"Failed to call a function. Please adjust your prompt.\",\"type\":\"invalid_request_error\",\"code\":\"tool_use_failed\",\"failed_generation\":\"your account has an insufficient balance\"}}"},
         {0, REQUEST, "invalid_request_error", "{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"no\"}}"},
         {0, REQUEST, "http_400", "{\"error\":{\"code\":\"400\",\"message\":\"no\"}}"},
