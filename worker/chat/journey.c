@@ -289,8 +289,6 @@ static enum status ask(const struct service *service, struct task *task, struct 
     question.count = choose_providers(service, task, question.until_ms - now_ms, now_ms, candidates, &in_time);
     task->provider = service->settings->providers[candidates[0]].name;
     task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
-    free(task->said);
-    task->said = NULL;
     if (in_time != IN_TIME_ASK)
         return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
     task->too_slow_ms = 0;
@@ -349,6 +347,8 @@ static void question_run(const struct service *service, struct task *task, struc
     struct llm_answer answer = {0};
     AUTO_FREE char *context = NULL;
     task->error = (struct error){0};
+    free(task->said);
+    task->said = NULL;
     enum status status = fetch_context(service, task, cancel, &context);
     if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
         session_claim_ran_out(task);

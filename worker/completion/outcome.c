@@ -144,7 +144,7 @@ static void wait_out_or_die(const struct service *service, struct task *task)
         task->outcome = OUTCOME_WAIT;
 }
 
-void outcome_failed(const struct service *service, struct task *task)
+static void decide_failed(const struct service *service, struct task *task)
 {
     if (task->in_outage && task->error.class != ERROR_CANCELLED) {
         wait_out_or_die(service, task);
@@ -170,6 +170,15 @@ void outcome_failed(const struct service *service, struct task *task)
         outcome_dead(task);
         break;
     }
+}
+
+void outcome_failed(const struct service *service, struct task *task)
+{
+    decide_failed(service, task);
+    if (task->outcome == OUTCOME_DEAD)
+        return;
+    free(task->said); /* what waits holds no more than it must */
+    task->said = NULL;
 }
 
 /* Not even a passed deadline ends a job without its claim: another worker may be answering it. */
