@@ -179,8 +179,11 @@ def test_an_empty_account_is_asked_once(stage, status, body):
     ([event({"error": {"code": "400", "message": "no"}})], "http_400"),
     ([b'error: {"error":{"code":"400","message":"no"}}\n\n'], "http_400"),
     ([delta(content="half"), event({"error": {"code": "400", "message": "no"}})], "http_400"),
+    ([b'{"error":{"code":"400","message":"no"}}\n\n'], "http_400"),
+    ([delta(content="half"), b'{\n  "error": {\n    "code": "400",\n    "message": "no"\n  }\n}'], "http_400"),
+    ([delta(content="half"), b'data: {"error":{"code":"400","message":"no"}}'], "http_400"),
     ([event({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}})], "1008"),
-], ids=["code-as-text", "field", "behind-text", "minimax"])
+], ids=["code-as-text", "field", "behind-text", "bare", "bare-lines", "cut-off", "minimax"])
 def test_an_error_in_a_stream_is_the_same_error(stage, pieces, code):
     world = World(stage, lambda request, number: pieces)
     reply = world.ask(stream=True)
@@ -223,9 +226,9 @@ def test_an_answer_that_broke_goes_to_the_next_provider_and_leaves_nothing(stage
 
 
 def test_a_choice_that_holds_an_error_is_that_error(stage):
-    world = World(stage, lambda request, number: whole("error", error={"code": 429, "message": "Please try again in 10ms"}) if number == 1 else (200, answer()))
+    world = World(stage, lambda request, number: whole("error", error={"code": 402, "message": "no credits are left"}))
     reply = world.ask()
-    assert reply["status"] == "ok" and reply["attempts"] == 2
+    assert reply["error"]["code"] == "http_402" and reply["error"]["provider_message"] == "no credits are left" and world.asked()[0] == 1
 
 
 def test_an_answer_that_broke_is_tried_again_where_nobody_else_is(stage):

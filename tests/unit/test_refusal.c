@@ -530,7 +530,7 @@ Test(refusal, in_a_stream_means_what_it_means_whole)
         "[{\"error\":{\"code\":400,\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"reason\":\"API_KEY_INVALID\"}]}}]",
         "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}",
     };
-    static const char *const forms[] = {"data: %s\n\n", "event: error\ndata: %s\n\n", "error: %s\n\n", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: %s\n\ndata: [DONE]\n\n"};
+    static const char *const forms[] = {"data: %s\n\n", "event: error\ndata: %s\n\n", "error: %s\n\n", "%s\n\n", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: %s\n\ndata: [DONE]\n\n"};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         struct llm_failure whole = {.retry_after_ms = -1};
         struct error why = {0};

@@ -10,6 +10,7 @@
 #include "llm/llm_codec.h"
 #include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"
+#include "wire/json_text.h"
 
 struct llm_client {
     const struct settings *settings;
@@ -109,10 +110,23 @@ static void stream_destroy(struct llm_stream *stream)
     free(stream);
 }
 
+/* An error is one also where the stream ends behind it at once, without a blank line. */
+static void take_last_error(struct llm_stream *stream)
+{
+    struct sse_event event;
+    if (!sse_parser_pending(&stream->parser, &event))
+        return;
+    AUTO_JSON json_t *root = json_text_load(event.data, event.size);
+    if (strcmp(event.name, "error") == 0 || llm_is_error_in_200(root))
+        (void)stream_fold_event(&stream->fold, &event);
+}
+
 /* What ended the call is its failure, unless the stream had come to its own end by then. */
 static enum status read_stream(const struct http_call *call, struct llm_stream *stream, struct llm_answer *ret_answer, struct llm_failure *failure,
                                struct error *err)
 {
+    if (!stream->fold.done && !stream->fold.failed)
+        take_last_error(stream);
     bool decided = stream->fold.done || stream->fold.failed;
     failure->http_status = http_call_status(call);
     if (!decided && (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK))
