@@ -228,7 +228,7 @@ def test_an_answer_that_broke_goes_to_the_next_provider_and_leaves_nothing(stage
 def test_a_choice_that_holds_an_error_is_that_error(stage):
     world = World(stage, lambda request, number: whole("error", error={"code": 402, "message": "no credits are left"}))
     reply = world.ask()
-    assert reply["error"]["code"] == "http_402" and reply["error"]["provider_message"] == "no credits are left" and world.asked()[0] == 1
+    assert reply["error"]["code"] == "billing_error" and reply["error"]["provider_message"] == "no credits are left" and world.asked()[0] == 1
 
 
 def test_an_answer_that_broke_is_tried_again_where_nobody_else_is(stage):

@@ -121,6 +121,11 @@ Test(failure_kind, of_an_answer_that_cannot_be_read_is_the_answers)
         {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
         {"{\"error\":{\"code\":\"rate_limit_exceeded\"}}", FAILURE_RATE},
         {"{\"error\":{\"code\":500}}", FAILURE_SERVER},
+        {"{\"error\":{},\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"error\":\"\",\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"base_resp\":{\"status_code\":0},\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"code\":30001,\"message\":\"Sorry, your account balance is insufficient\",\"data\":null}", FAILURE_BILLING},
+        {"{\"status\":\"processing\",\"message\":\"wait\"}", FAILURE_ANSWER},
         {"{\"error\":{\"code\":400,\"message\":\"flagged\"}}", FAILURE_CONTENT},
     };
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {

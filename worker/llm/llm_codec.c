@@ -230,6 +230,16 @@ static bool is_filled(const json_t *value)
     return json_is_true(value) || json_array_size(value) > 0 || json_string_length(value) > 0;
 }
 
+/* A code or status of a body without an answer, that doesn't say that all is well, or under way. */
+static bool is_bad(const json_t *code)
+{
+    static const char *const good[] = {"", "0", "200", "ok", "success", "succeeded", "pending", "processing", "queued", "running", "in_progress", "completed", NULL};
+    for (const char *const *g = good; json_is_string(code) && *g != NULL; g++)
+        if (strcasecmp(json_string_value(code), *g) == 0)
+            return false;
+    return json_is_string(code) || (json_is_integer(code) && json_integer_value(code) != 0 && json_integer_value(code) != 200);
+}
+
 bool llm_is_error_in_200(const json_t *root)
 {
     if (json_is_array(root))
@@ -242,7 +252,7 @@ bool llm_is_error_in_200(const json_t *root)
         return true;
     if (json_array_size(json_object_get(root, "choices")) > 0)
         return false;
-    bool coded = json_is_integer(json_object_get(root, "code")) || text_at(root, "code") != NULL || text_at(root, "status") != NULL;
+    bool coded = is_bad(json_object_get(root, "code")) || is_bad(json_object_get(root, "status"));
     bool worded = text_at(root, "message") != NULL || text_at(root, "msg") != NULL;
     bool blocked = is_filled(json_object_get(root, "promptFeedback")) || is_filled(json_object_get(root, "prompt_feedback")); /* Google's */
     return blocked || json_is_false(json_object_get(root, "success")) || is_filled(json_object_get(root, "errors")) || is_filled(json_object_get(root, "detail")) ||
