@@ -514,6 +514,7 @@ Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
     refusal_read(&(struct refusal_facts){.http_status = 400, .header_wait_ms = -1}, body, strlen(body), secrets, &refusal);
     cr_assert_not_null(refusal.message);
     cr_expect_eq(strlen(refusal.message), 1 + 341 * 3, "cut between two characters");
+    cr_expect_str_eq(refusal.message + 1 + 340 * 3, "\xe2\x82\xac");
     refusal_finish(&refusal);
 }
 
