@@ -242,6 +242,8 @@ static int show(const struct ask *ask, const rd_kafka_message_t *message, const 
         return EXIT_DONE;
     complain("%s: %s", reply->error_code != NULL ? reply->error_code : reply->status,
              reply->error_message != NULL ? reply->error_message : "no reason given");
+    if (reply->provider_message != NULL)
+        complain("the provider said: %s", reply->provider_message);
     return EXIT_NOT_DONE;
 }
 

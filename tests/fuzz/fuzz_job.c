@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (status != STATUS_OK) {
         struct reply_timing timing = {0};
-        AUTO_FREE char *reply = reply_encode_error(&job, &err, NULL, 1, &timing);
+        AUTO_FREE char *reply = reply_encode_error(&job, &err, NULL, NULL, 1, &timing);
         must_be_json(reply);
     } else if (job.metadata != NULL) {
         AUTO_JSON json_t *metadata = json_loads(job.metadata, JSON_DECODE_ANY, NULL);

@@ -5,7 +5,9 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
+#include "llm/refusal.h"
 #include "llm/retry_policy.h"
+#include "wire/job_scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,9 +27,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         llm_answer_finish(&answer);
     } else {
+        static const char *const secrets[] = {"the-key", NULL};
+        struct llm_said said = {.secrets = secrets};
+        failure.said = &said;
         llm_error_classify(status, body, size - 1, &failure, &err);
-        if (err.class == ERROR_NONE || err.code[0] == '\0')
+        if (err.class == ERROR_NONE || err.code[0] == '\0' || failure.kind == FAILURE_NONE)
             abort();
+        if (said.message != NULL && (strlen(said.message) > REFUSAL_MESSAGE_BYTES_MAX || strstr(said.message, secrets[0]) != NULL ||
+                                     utf8_invalid_at(said.message, strlen(said.message)) != SCAN_NOWHERE))
+            abort();
+        free(said.message);
     }
     AUTO_FREE char *header = strndup(body, size - 1);
     if (retry_after_parse(header, NULL, 1) < -1 || retry_after_parse(NULL, header, 1) < -1)

@@ -108,7 +108,7 @@ static void compare(const struct outcome *a, const struct outcome *b)
     require(a->fed == b->fed && a->rc == b->rc && a->events == b->events && a->chunks == b->chunks && a->pending == b->pending);
     require(a->rc != STATUS_OK || (same_bytes(&a->text, &b->text) && same_bytes(&a->reasoning, &b->reasoning)));
     require(a->err.class == b->err.class && same_text(a->err.code, b->err.code) && same_text(a->err.message, b->err.message));
-    require(a->failure.billing == b->failure.billing && a->failure.context_overflow == b->failure.context_overflow);
+    require(a->failure.kind == b->failure.kind);
     if (a->rc != STATUS_OK)
         return;
     require(json_equal(a->answer.message, b->answer.message) && same_text(a->answer.finish_reason, b->answer.finish_reason));

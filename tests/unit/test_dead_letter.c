@@ -21,6 +21,7 @@ static struct headers letter_of(struct record *record, int attempts)
     struct error error;
     error_set(&error, ERROR_PERMANENT, "invalid_member", "params.n: not allowed in a job; remove it");
     struct dead_letter_cause cause = {.group = "chat", .error = &error, .attempts = attempts,
+                                      .provider_message = attempts == 1 ? "the flux isn't aligned" : NULL,
                                       .first_failed_at_ms = 0, .last_failed_at_ms = INT64_C(1795428000123)};
     struct headers headers;
     dead_letter_headers(record, &cause, &headers);
@@ -63,6 +64,7 @@ Test(dead_letter, a_letter_that_dies_again_does_not_grow)
         count = round == 2 ? headers.count : count;
         cr_assert(round < 2 || headers.count == count);
         cr_assert_eq(headers_find(&headers, "chat.value.omitted") != NULL, round == 1, "an old mark doesn't stay");
+        cr_assert_eq(headers_find(&headers, "chat.error.provider.message") != NULL, round == 1, "nor do words of an earlier end");
         headers_finish(&record.headers);
         record.headers = headers;
         record.offset++;
@@ -89,6 +91,7 @@ Test(dead_letter, stripping_leaves_what_the_sender_wrote)
     headers_add(&record.headers, "chat.replay.of", "j", 1);
     struct headers headers = letter_of(&record, 1);
     dead_letter_mark_omitted(&headers, 7);
+    assert_header(&headers, "chat.error.provider.message", "the flux isn't aligned");
     dead_letter_strip(&headers);
     cr_assert_eq(headers.count, 2);
     assert_header(&headers, "a", "1");

@@ -19,12 +19,14 @@ static const struct {
     {301, "", FAILURE_ACCESS},
     {400, "", FAILURE_REQUEST},
     {401, "", FAILURE_ACCESS},
-    {402, "", FAILURE_ACCESS},
+    {402, "", FAILURE_BILLING},
     {403, "", FAILURE_ACCESS},
     {404, "", FAILURE_MODEL},
     {405, "", FAILURE_ACCESS},
     {408, "", FAILURE_TIMEOUT},
-    {409, "", FAILURE_REQUEST},
+    {407, "", FAILURE_GONE},
+    {409, "", FAILURE_TIMEOUT},
+    {410, "", FAILURE_MODEL},
     {413, "", FAILURE_TOO_LONG},
     {422, "", FAILURE_REQUEST},
     {424, "", FAILURE_SERVER},
@@ -56,6 +58,7 @@ static const struct {
     {403, "blocked by the moderation", FAILURE_CONTENT},
     /* a gateway's own words, and other languages */
     {403, "{\"error\":{\"code\":403,\"message\":\"Provider returned error\",\"metadata\":{\"reasons\":[\"violence\"],\"flagged_input\":\"x\"}}}", FAILURE_CONTENT},
+    {403, "{\"error\":{\"code\":403,\"message\":\"Provider returned error\",\"metadata\":{\"flagged_input\":\"x\"}}}", FAILURE_CONTENT},
     {403, "{\"error\":{\"message\":\"Request blocked by guardrail\"}}", FAILURE_CONTENT},
     {403, "{\"error\":{\"message\":\"This request violates our terms of service\"}}", FAILURE_CONTENT},
     {403, "Blocked: hate speech detected in prompt", FAILURE_CONTENT},
@@ -84,7 +87,6 @@ Test(failure_kind, of_a_refusal_is_by_its_words_then_by_its_status)
         struct error err = {0};
         llm_error_classify(refusals[i].status, refusals[i].body, strlen(refusals[i].body), &failure, &err);
         cr_expect_eq(failure.kind, refusals[i].kind, "%d %s: %d", refusals[i].status, refusals[i].body, failure.kind);
-        cr_expect_eq(failure.billing, refusals[i].kind == FAILURE_BILLING, "%d %s", refusals[i].status, refusals[i].body);
         if (refusals[i].kind != FAILURE_CONTENT)
             continue;
         cr_expect_str_eq(err.code, "content_filter", "%s", refusals[i].body);
@@ -119,6 +121,11 @@ Test(failure_kind, of_an_answer_that_cannot_be_read_is_the_answers)
         {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
         {"{\"error\":{\"code\":\"rate_limit_exceeded\"}}", FAILURE_RATE},
         {"{\"error\":{\"code\":500}}", FAILURE_SERVER},
+        {"{\"error\":{},\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"error\":\"\",\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"base_resp\":{\"status_code\":0},\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
+        {"{\"code\":30001,\"message\":\"Sorry, your account balance is insufficient\",\"data\":null}", FAILURE_BILLING},
+        {"{\"status\":\"processing\",\"message\":\"wait\"}", FAILURE_ANSWER},
         {"{\"error\":{\"code\":400,\"message\":\"flagged\"}}", FAILURE_CONTENT},
     };
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
@@ -188,7 +195,7 @@ Test(failure_kind, of_a_call_without_an_answer_is_by_how_it_ended)
 
 Test(failure_kind, weighs_by_whether_a_job_can_cause_it)
 {
-    static const struct failure_job late = {.out_of_time = true}, choosy = {.named_model = true};
+    static const struct failure_job late = {.out_of_time = true}, choosy = {.named_model = true}, quoted = {.may_be_quoted = true};
     static const struct {
         enum failure_kind kind;
         const struct failure_job *job;
@@ -203,7 +210,8 @@ Test(failure_kind, weighs_by_whether_a_job_can_cause_it)
         {FAILURE_RATE, &no_job, WEIGHS_EACH_TIME, false},    {FAILURE_GONE, &no_job, WEIGHS_EACH_TIME, false},
         {FAILURE_OVERLOAD, &no_job, WEIGHS_ONCE, false},     {FAILURE_TIMEOUT, &no_job, WEIGHS_ONCE, false},
         {FAILURE_TIMEOUT, &late, WEIGHS_NOTHING, false},     {FAILURE_GONE, &late, WEIGHS_EACH_TIME, false},
-        {FAILURE_SERVER, &no_job, WEIGHS_ONCE, false},
+        {FAILURE_SERVER, &no_job, WEIGHS_ONCE, false},       {FAILURE_BILLING, &quoted, WEIGHS_ONCE, false},
+        {FAILURE_RATE, &quoted, WEIGHS_ONCE, false},         {FAILURE_CONTENT, &quoted, WEIGHS_FOR, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cr_expect_eq(failure_weight(rows[i].kind, rows[i].job), rows[i].weight, "row %zu", i);

@@ -423,12 +423,12 @@ Test(response, may_be_an_error_after_a_200)
     struct llm_failure failure = {0};
     cr_expect_eq(decode_error("{\"error\":{\"message\":\"m\",\"code\":503}}", &failure).class, ERROR_UNAVAILABLE);
     cr_expect_eq(decode_error("{\"error\":{\"code\":\"insufficient_quota\"}}", &failure).class, ERROR_PERMANENT);
-    cr_expect(failure.billing);
+    cr_expect_eq(failure.kind, FAILURE_BILLING);
     cr_expect_eq(decode_error("{\"error\":{\"code\":\"rate_limit_exceeded\"}}", NULL).class, ERROR_RETRIABLE);
     cr_expect_eq(decode_error("{\"error\":\"boom\"}", NULL).class, ERROR_RETRIABLE);
     struct error err = decode_error("{\"error\":{\"code\":400,\"type\":\"exceed_context_size_error\"}}", &failure);
     cr_expect_eq(err.class, ERROR_PERMANENT);
-    cr_expect(failure.context_overflow);
+    cr_expect_eq(failure.kind, FAILURE_TOO_LONG);
 }
 
 static const struct {
@@ -496,7 +496,7 @@ Test(refusal, is_classed_by_status_and_code)
         llm_error_classify(refusals[i].status, refusals[i].body, strlen(refusals[i].body), &failure, &err);
         cr_expect_eq(err.class, refusals[i].class, "%d %s", refusals[i].status, refusals[i].body);
         cr_expect_str_eq(err.code, refusals[i].code);
-        cr_expect_eq(failure.context_overflow, refusals[i].overflow, "%s", refusals[i].body);
+        cr_expect_eq(failure.kind == FAILURE_TOO_LONG, refusals[i].overflow, "%s", refusals[i].body);
         cr_expect_null(strstr(err.message, "secret"), "a body's text stays out: %s", err.message);
     }
     llm_error_classify(500, NULL, 0, NULL, NULL);

@@ -214,18 +214,11 @@ Test(provider_health, only_the_provider_s_own_word_moves_its_limit)
 
 Test(provider_health, which_failures_are_overload)
 {
-    struct llm_failure failure = {0};
-    static const int overload[] = {429, 503, 529}, not[] = {0, 200, 400, 401, 408, 500, 502};
-    for (size_t i = 0; i < sizeof overload / sizeof *overload; i++) {
-        failure.http_status = overload[i];
-        cr_expect_eq(health_end_of(&failure), HEALTH_OVERLOADED, "%d", overload[i]);
+    for (enum failure_kind kind = FAILURE_NONE; kind < FAILURE_KINDS; kind++) {
+        struct llm_failure failure = {.kind = kind, .http_status = 429};
+        bool is = kind == FAILURE_RATE || kind == FAILURE_OVERLOAD; /* not an empty account's, say */
+        cr_expect_eq(health_end_of(&failure), is ? HEALTH_OVERLOADED : HEALTH_FAILED, "%s", failure_kind_name(kind));
     }
-    for (size_t i = 0; i < sizeof not / sizeof *not; i++) {
-        failure.http_status = not[i];
-        cr_expect_eq(health_end_of(&failure), HEALTH_FAILED, "%d", not[i]);
-    }
-    failure = (struct llm_failure){.http_status = 429, .billing = true};
-    cr_expect_eq(health_end_of(&failure), HEALTH_FAILED, "the account, not the load");
 }
 
 /* ---- the hedge's budget, as calls come and go ---- */

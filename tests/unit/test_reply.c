@@ -49,12 +49,25 @@ Test(reply, the_bad_end_says_why)
     struct job job = {.id = (char[]){"j"}, .session = (char[]){"s"}, .metadata = metadata};
     struct error why;
     error_set(&why, ERROR_PERMANENT, "invalid_member", "params.n: not allowed in a job; remove it");
-    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, 1, &timing);
+    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, NULL, 1, &timing);
     cr_assert_str_eq(text,
                      "{\"job\":\"j\",\"session\":\"s\",\"status\":\"error\",\"error\":{\"type\":\"permanent\",\"code\":"
                      "\"invalid_member\",\"message\":\"params.n: not allowed in a job; remove it\",\"provider\":null,"
                      "\"retriable\":false},\"attempts\":1,\"timing_ms\":{\"queued\":3,\"context\":0,\"llm\":840,"
                      "\"total\":861},\"metadata\":null}");
+}
+
+Test(reply, the_providers_own_words_stand_in_it_where_it_said_any)
+{
+    struct job job = {.id = (char[]){"j"}};
+    struct error why;
+    error_set(&why, ERROR_PERMANENT, "E77", "provider main: HTTP 400, E77 (request): see error.provider_message");
+    AUTO_FREE char *text = reply_encode_error(&job, &why, "main", "the flux isn't aligned", 1, &timing);
+    struct reply_view view;
+    struct error err;
+    cr_assert_eq(reply_decode(text, strlen(text), &view, &err), STATUS_OK);
+    cr_assert_str_eq(view.provider_message, "the flux isn't aligned");
+    json_decref(view.root);
 }
 
 Test(reply, classes_tell_the_sender_whether_to_try_again)
@@ -73,7 +86,7 @@ Test(reply, classes_tell_the_sender_whether_to_try_again)
         struct job job = {.id = (char[]){"j"}};
         struct error why;
         error_set(&why, rows[i].class, "c", "m");
-        AUTO_FREE char *text = reply_encode_error(&job, &why, "main", 3, &timing);
+        AUTO_FREE char *text = reply_encode_error(&job, &why, "main", NULL, 3, &timing);
         AUTO_JSON json_t *reply = json_loads(text, 0, NULL);
         const json_t *error = json_object_get(reply, "error");
         cr_expect_str_eq(json_string_value(json_object_get(reply, "status")), rows[i].status);
@@ -89,7 +102,7 @@ Test(reply, a_damaged_error_message_still_goes_out)
     struct job job = {.id = (char[]){"j"}};
     struct error why;
     error_set(&why, ERROR_RETRIABLE, "c", "\xFFprovider said \xE2\x82\xAC\xE2\x82");
-    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, 1, &timing);
+    AUTO_FREE char *text = reply_encode_error(&job, &why, NULL, NULL, 1, &timing);
     struct reply_view view;
     struct error err;
     cr_assert_eq(reply_decode(text, strlen(text), &view, &err), STATUS_OK);
@@ -109,7 +122,7 @@ Test(reply, any_text_survives_or_is_marked)
         struct job job = {.id = (char[]){"j"}, .session = text};
         struct error why;
         error_set(&why, ERROR_RETRIABLE, "c", "%s", text);
-        AUTO_FREE char *reply_text = reply_encode_error(&job, &why, text, 1, &timing);
+        AUTO_FREE char *reply_text = reply_encode_error(&job, &why, text, text, 1, &timing);
         AUTO_JSON json_t *reply = json_loads(reply_text, JSON_REJECT_DUPLICATES, NULL);
         cr_assert_not_null(reply, "seed %u: %s", seed, reply_text);
         const char *session = json_string_value(json_object_get(reply, "session"));

@@ -336,8 +336,8 @@ Test(stream_fold, an_error_ends_it_wherever_it_stands)
             AUTO_FREE char *stream = xasprintf("%sdata: %s\n\n%s", before[b], rows[i].json, SAY("x") FINISH("stop") DONE);
             RESULT got = fold_whole(stream);
             expect_failure(got, rows[i].class, rows[i].code, stream);
-            cr_expect_eq(got->failure.context_overflow, rows[i].overflow, "%s", stream);
-            cr_expect_eq(got->failure.billing, rows[i].billing, "%s", stream);
+            cr_expect_eq(got->failure.kind == FAILURE_TOO_LONG, rows[i].overflow, "%s", stream);
+            cr_expect_eq(got->failure.kind == FAILURE_BILLING, rows[i].billing, "%s", stream);
             cr_expect_eq(got->failure.n_ctx, rows[i].overflow ? 1 : 0, "by it the repeat is shortened: %s", stream);
             cr_expect_eq(got->failure.n_prompt, rows[i].overflow ? 2 : 0, "%s", stream);
             cr_expect_str_eq(got->text, b > 0 ? "a|b|" : "", "what came before was heard, what came later wasn't");

@@ -227,6 +227,7 @@ static enum blame blame_for(const struct service *service, struct task *task, co
 {
     int64_t now_ms = clock_mono_ms();
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
+                              .may_be_quoted = tried->failure.may_be_quoted,
                               .out_of_time = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) <= now_ms};
     struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
                                   .last_attempt = is_last_attempt(service, task),
@@ -254,6 +255,14 @@ static enum blame judge(const struct service *service, struct task *task, const 
     for (size_t i = 0; outcome->limit_changed && i < outcome->tried_count; i++)
         tell_limit(service, outcome->tried[i].provider);
     return told ? least : BLAME_JOB;
+}
+
+/* The words that belong to the task's error, if it is a provider's. */
+static void take_said(struct task *task, const struct llm_outcome *outcome)
+{
+    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->told] : NULL;
+    if (told != NULL && told->end == TRIED_FAILED && strcmp(told->error->code, task->error.code) == 0)
+        task->said = steal_ptr(&told->said);
 }
 
 /* AGAIN: it can't be asked now, and task->outcome says what follows. */
@@ -305,6 +314,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
         task->wait_ms = SLOT_WAIT_MS_MIN; /* its rate lets it go, and no slot is free */
     if (status == STATUS_FAILED && parts.full != SIZE_MAX && outcome.held_up && task->error.class != ERROR_CANCELLED)
         status = hold_for_slot(service, task, parts.full);
+    if (status == STATUS_FAILED)
+        take_said(task, &outcome);
     spending_finish(&parts.spending);
     llm_outcome_finish(&outcome);
     return status;
@@ -336,6 +347,8 @@ static void question_run(const struct service *service, struct task *task, struc
     struct llm_answer answer = {0};
     AUTO_FREE char *context = NULL;
     task->error = (struct error){0};
+    free(task->said);
+    task->said = NULL;
     enum status status = fetch_context(service, task, cancel, &context);
     if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
         session_claim_ran_out(task);

@@ -58,7 +58,7 @@ void outcome_dead(struct task *task)
     struct reply_timing spent = timing(task);
     task->outcome = OUTCOME_DEAD;
     free(task->reply);
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task_attempts(task), &spent);
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task->said, task_attempts(task), &spent);
 }
 
 void outcome_cancelled(struct task *task)
@@ -71,7 +71,7 @@ void outcome_cancelled(struct task *task)
     free(task->reply);
     free(task->turn);
     task->turn = NULL;
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, attempts, &spent);
+    task->reply = reply_encode_error(&task->job, &task->error, task->provider, NULL, attempts, &spent);
 }
 
 bool outcome_may_be_cancelled(enum outcome outcome)
@@ -144,7 +144,7 @@ static void wait_out_or_die(const struct service *service, struct task *task)
         task->outcome = OUTCOME_WAIT;
 }
 
-void outcome_failed(const struct service *service, struct task *task)
+static void decide_failed(const struct service *service, struct task *task)
 {
     if (task->in_outage && task->error.class != ERROR_CANCELLED) {
         wait_out_or_die(service, task);
@@ -170,6 +170,15 @@ void outcome_failed(const struct service *service, struct task *task)
         outcome_dead(task);
         break;
     }
+}
+
+void outcome_failed(const struct service *service, struct task *task)
+{
+    decide_failed(service, task);
+    if (task->outcome == OUTCOME_DEAD)
+        return;
+    free(task->said); /* what waits holds no more than it must */
+    task->said = NULL;
 }
 
 /* Not even a passed deadline ends a job without its claim: another worker may be answering it. */

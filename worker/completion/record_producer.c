@@ -203,6 +203,7 @@ enum status record_producer_dead_letter(struct record_producer *producer, struct
     int64_t now = clock_wall_ms();
     struct dead_letter_cause cause = {.group = producer->settings->kafka.group_id,
                                       .error = &task->error,
+                                      .provider_message = task->said,
                                       .attempts = task_attempts(task),
                                       .first_failed_at_ms = task->begin.first_failed_ms ? task->begin.first_failed_ms : now,
                                       .last_failed_at_ms = now};

@@ -27,7 +27,7 @@ void task_weigh_input(struct task *task)
 
 void task_weigh_end(struct task *task)
 {
-    charge(task, task->input_bytes, text_bytes(task->reply) + text_bytes(task->turn) + task->published_bytes[0] + task->published_bytes[1]);
+    charge(task, task->input_bytes, text_bytes(task->reply) + text_bytes(task->turn) + text_bytes(task->said) + task->published_bytes[0] + task->published_bytes[1]);
 }
 
 struct task *task_create(struct record *record, struct partition *partition)
@@ -63,6 +63,7 @@ void task_unref(struct task *task)
     job_finish(&task->job);
     record_finish(&task->record);
     reservations_finish(&task->reservations);
+    free(task->said);
     free(task->reply);
     free(task->turn);
     free(task);

@@ -95,6 +95,7 @@ struct task {
     struct error error;   /* DEAD, RETRY, WAIT: why */
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
     struct llm_failure failure;
+    char *said; /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
     size_t history_left_out; /* turns that the answered request went without */
     bool history_refused;    /* all of them, since every provider refused the request with them */
     uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */

@@ -86,16 +86,12 @@ enum failure_kind call_failure_kind(const struct http_call *call)
 
 enum error_class call_failure_class(int http_status)
 {
-    if (http_status == 503 || http_status == 529 || http_status == 407) /* 407 is a proxy's: the server wasn't asked */
-        return ERROR_UNAVAILABLE;
-    if (http_status == 408 || http_status == 409 || http_status == 424 || http_status == 429 || http_status >= 500)
-        return ERROR_RETRIABLE;
-    return ERROR_PERMANENT;
+    return failure_class(failure_kind_of_status(http_status));
 }
 
 void call_failure_heed(const struct llm_failure *failure, struct error *err)
 {
-    bool hopeless = failure->context_overflow || failure->billing || failure->http_status < 400;
+    bool hopeless = failure->kind == FAILURE_TOO_LONG || failure->kind == FAILURE_BILLING || failure->http_status < 400;
     if (failure->should_retry == 1 && err->class == ERROR_PERMANENT && !hopeless)
         err->class = ERROR_RETRIABLE;
     else if (failure->should_retry == 0 && err->class == ERROR_UNAVAILABLE)

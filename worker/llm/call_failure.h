@@ -15,7 +15,7 @@ enum status call_failure_unanswered(const struct http_call *call, const char *si
  * off. FAILURE_NONE: this process had no means for it. */
 enum failure_kind call_failure_kind(const struct http_call *call);
 
-/* Of a status from 300: 503, 529 and a proxy's 407 unavailable; 408, 409, 424, 429 and other 5xx retriable; the rest permanent. */
+/* Of a status alone, from 300: for those whose words are nobody's business. */
 enum error_class call_failure_class(int http_status);
 
 /* What a refusal's status and headers tell the retry rule. */

@@ -1,7 +1,7 @@
 /* How many calls of one provider may be in flight. Pure: the owner (provider_health.c) locks, counts the calls and brings the
  * time.
  *
- * Only the provider's own word moves it: an overload answer (429 that isn't billing, 503, 529) lowers it, good answers raise it.
+ * Only the provider's own word moves it: an overload answer (a rate, 503, 529) lowers it, good answers raise it.
  * How long answers take says nothing here: they are as long as what they say.
  *
  *   lower   by a tenth, or by half the share of overload answers among the last two hundred where that is more; once for all

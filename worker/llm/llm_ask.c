@@ -7,7 +7,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
+#include "llm/finish_reason.h"
 #include "llm/question.h"
+#include "llm/refusal_words.h"
 #include "llm/stream_fold.h"
 #include "ops/metrics.h"
 
@@ -116,16 +118,16 @@ static void tell_health(struct asking *a, size_t provider, enum health_end end, 
 
 bool llm_failure_is_fatal(const struct llm_failure *failure, const struct error *err)
 {
-    if (err->class == ERROR_CANCELLED || failure->context_overflow)
+    if (err->class == ERROR_CANCELLED || failure->kind == FAILURE_TOO_LONG)
         return true;
-    return err->class == ERROR_PERMANENT && failure_is_the_questions(failure->kind);
+    return err->class == ERROR_PERMANENT && failure_is_the_questions(failure->kind) && !failure->unexplained;
 }
 
 static enum question_verdict verdict_of(const struct llm_failure *failure, const struct error *err)
 {
-    if (strcmp(err->code, "content_filter") == 0)
+    if (failure->kind == FAILURE_CONTENT)
         return QUESTION_CONTENT_REFUSED;
-    if (failure->context_overflow)
+    if (failure->kind == FAILURE_TOO_LONG)
         return QUESTION_TOO_LONG;
     if (failure->unexplained && err->class == ERROR_PERMANENT) /* else the provider says that it may pass */
         return QUESTION_UNEXPLAINED;
@@ -137,20 +139,20 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     const struct llm_question *question = a->question;
     struct question_end end = {.verdict = verdict_of(&tried->failure, why), .class = why->class};
     METRIC_INC(llm_call_failures_total);
+    if (tried->failure.may_be_quoted && tried->failure.evidence != NULL) /* what it doesn't say it can't have brought about */
+        tried->failure.may_be_quoted = refusal_words_are_in(a->calls[provider].body, tried->failure.evidence);
     if (end.verdict == QUESTION_TOO_LONG)
         end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
     note_failure(tried, why);
+    tried->said = steal_ptr(&a->talk.said);
     (void)question_ended(a->steps, provider, &end);
-}
-
-static bool is_filtered(const struct llm_answer *answer)
-{
-    return answer->finish_reason != NULL && strcmp(answer->finish_reason, "content_filter") == 0;
 }
 
 static void take_answer(struct asking *a, size_t provider, struct llm_tried *tried, struct llm_answer *answer)
 {
-    struct question_end end = {.verdict = is_filtered(answer) ? QUESTION_FILTERED : QUESTION_GOOD, .class = ERROR_PERMANENT};
+    enum finish finish = finish_reason_look(answer->finish_reason);
+    struct question_end end = {.verdict = finish == FINISH_CONTENT ? QUESTION_FILTERED : QUESTION_GOOD, .class = ERROR_PERMANENT};
+    METRIC_ADD(llm_finish_unknown_total, finish == FINISH_UNKNOWN);
     tried->usage = answer->usage;
     if (question_ended(a->steps, provider, &end)) {
         tried->end = TRIED_GOOD;
@@ -368,8 +370,10 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
 
 void llm_outcome_finish(struct llm_outcome *outcome)
 {
-    for (size_t i = 0; i < outcome->tried_count; i++)
+    for (size_t i = 0; i < outcome->tried_count; i++) {
         free(outcome->tried[i].error);
+        free(outcome->tried[i].said);
+    }
     free(outcome->tried);
     *outcome = (struct llm_outcome){0};
 }

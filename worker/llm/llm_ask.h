@@ -51,6 +51,7 @@ struct llm_tried {
     size_t provider;
     enum { TRIED_GOOD, TRIED_FAILED, TRIED_DROPPED /* cut short: another was faster, or all was cancelled */ } end;
     struct error *error; /* FAILED: owned; else NULL */
+    char *said; /* FAILED: the provider's own words, owned; NULL: it said nothing */
     struct llm_failure failure;
     struct usage usage; /* of an answer, also one that a filter emptied (FAILED then); -1: unknown */
     int64_t took_us; /* -1: it never began */

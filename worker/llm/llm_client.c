@@ -1,18 +1,34 @@
 #include "llm/llm_client.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "llm/call_failure.h"
 #include "llm/llm_codec.h"
+#include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"
+#include "wire/json_text.h"
 
 struct llm_client {
     const struct settings *settings;
     struct http_pool *pool;
 };
+
+#define SECRETS_MAX 3
+
+/* What a provider may echo, and nobody is to read. */
+static void gather_secrets(const struct provider_settings *provider, const char *ret[SECRETS_MAX])
+{
+    size_t n = 0;
+    if (provider->api_key != NULL)
+        ret[n++] = provider->api_key;
+    if (provider->proxy != NULL && strstr(provider->proxy, "://") != NULL)
+        ret[n++] = provider->proxy;
+    ret[n] = NULL;
+}
 
 /* ---- what a call has come to ---- */
 
@@ -47,6 +63,8 @@ struct llm_stream {
     size_t provider;
     struct sse_parser parser;
     struct stream_fold fold;
+    const char *secrets[SECRETS_MAX];
+    struct llm_said said;
 };
 
 static bool on_bytes(struct http_call *call, const char *bytes, size_t size, void *arg)
@@ -76,6 +94,9 @@ static struct llm_stream *stream_create(struct llm_talk *talk, size_t provider)
     stream->provider = provider;
     sse_parser_init(&stream->parser, bytes_max);
     stream_fold_init(&stream->fold, bytes_max);
+    gather_secrets(&talk->client->settings->providers[provider], stream->secrets);
+    stream->said.secrets = stream->secrets;
+    stream->fold.failure.said = &stream->said;
     return stream;
 }
 
@@ -85,13 +106,27 @@ static void stream_destroy(struct llm_stream *stream)
         return;
     sse_parser_finish(&stream->parser);
     stream_fold_finish(&stream->fold);
+    free(stream->said.message);
     free(stream);
+}
+
+/* An error is one also where the stream ends behind it at once, without a blank line. */
+static void take_last_error(struct llm_stream *stream)
+{
+    struct sse_event event;
+    if (!sse_parser_pending(&stream->parser, &event))
+        return;
+    AUTO_JSON json_t *root = json_text_load(event.data, event.size);
+    if (strcmp(event.name, "error") == 0 || llm_is_error_in_200(root))
+        (void)stream_fold_event(&stream->fold, &event);
 }
 
 /* What ended the call is its failure, unless the stream had come to its own end by then. */
 static enum status read_stream(const struct http_call *call, struct llm_stream *stream, struct llm_answer *ret_answer, struct llm_failure *failure,
                                struct error *err)
 {
+    if (!stream->fold.done && !stream->fold.failed)
+        take_last_error(stream);
     bool decided = stream->fold.done || stream->fold.failed;
     failure->http_status = http_call_status(call);
     if (!decided && (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK))
@@ -140,6 +175,7 @@ void llm_talk_end(struct llm_talk *talk)
         stream_destroy(talk->streams[i]);
     free(talk->streams);
     free(talk->requests);
+    free(talk->said);
 }
 
 static enum status name_provider(const struct llm_talk *talk, size_t provider, const struct error *why, struct error *err)
@@ -171,13 +207,28 @@ enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *r
     return http_seat_wait(talk->seat, until_ms, talk->cancel, ret_provider);
 }
 
+/* Of a stream its fold has told it, as it came. */
+static void take_said(struct llm_talk *talk, size_t provider, struct llm_said *said)
+{
+    struct llm_stream *stream = talk->streams[provider];
+    free(talk->said);
+    talk->said = said->message != NULL || stream == NULL ? said->message : steal_ptr(&stream->said.message);
+}
+
 enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure, struct error *err)
 {
     struct error why = {0};
-    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    const char *secrets[SECRETS_MAX];
+    struct llm_said said = {.secrets = secrets};
+    gather_secrets(&talk->client->settings->providers[provider], secrets);
+    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1, .said = &said};
     const struct http_call *call = http_seat_call(talk->seat, provider);
     enum status status = call->is_event_stream && http_call_status(call) < 300 ? read_stream(call, talk->streams[provider], ret_answer, ret_failure, &why)
                                                                                : read_outcome(call, ret_answer, ret_failure, &why);
+    take_said(talk, provider, &said);
+    ret_failure->said = NULL;
+    if (ret_failure->retry_after_ms < 0 && ret_failure->reset > 0)
+        ret_failure->retry_after_ms = refusal_reset_wait_ms(ret_failure->reset, clock_wall_ms());
     http_call_end(talk->seat, provider);
     return status == STATUS_OK ? status : name_provider(talk, provider, &why, err);
 }

@@ -28,6 +28,12 @@ struct llm_answer {
     struct usage usage;
 };
 
+/* The provider's own words about a failure, for whoever wants them. */
+struct llm_said {
+    const char *const *secrets; /* what they must not hold; NULL-terminated, borrowed; NULL: none */
+    char *message; /* owned; NULL: nothing was said. As refusal.h's: never for a log */
+};
+
 /* What an error leaves for the retry rule: how long the provider asked to wait (-1: it didn't say), and
  * whether it said "x-should-retry: false|true" (0, 1; -1: didn't say). The provider's word counts over the
  * status: after `true` a refusal is classed retriable (never a billing one nor a context overflow), after
@@ -35,14 +41,14 @@ struct llm_answer {
 struct llm_failure {
     enum failure_kind kind;
     int http_status; /* 0: no answer */
-    int64_t retry_after_ms;
+    int64_t retry_after_ms; /* a header's, else the body's */
+    int64_t reset; /* of the body, as refusal_wait.h has it, until llm_talk_read makes it retry_after_ms; 0, -1: none */
     int should_retry;
-    bool context_overflow;
-    int64_t n_ctx, n_prompt; /* with context_overflow: the server's limit and what was sent, in tokens; 0: it didn't say */
-    bool billing; /* the account can't pay: no other job fares better */
-    /* A refusal of the request that isn't plainly about one of its members or about the provider: something in the messages may
-     * have caused it, perhaps an older turn. */
-    bool unexplained;
+    int64_t n_ctx, n_prompt; /* FAILURE_TOO_LONG: the server's limit and what was sent, in tokens; 0: it didn't say */
+    bool unexplained; /* FAILURE_REQUEST: as refusal.h has it, as the next */
+    bool may_be_quoted; /* by the request, which llm_ask.c looks at */
+    const char *evidence;
+    struct llm_said *said; /* where the provider's words go; NULL: nowhere */
 };
 
 /* Once in the process, before threads; settings and pool (http_targets.h) outlive the client. */
@@ -65,6 +71,7 @@ struct llm_talk {
     void *on_text_arg;
     struct http_request *requests; /* one for each provider; owned: on the stacks of waiting threads, room for all there might be costs a page */
     struct llm_stream **streams;   /* the same; NULL: not streamed */
+    char *said; /* owned: the provider's own words, of the call that was read last and failed; NULL: none */
 };
 
 /* FAILED: unavailable `no_resources`. */
@@ -80,10 +87,11 @@ enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *bod
 enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider);
 /* What the call that ended has come to. *ret_answer is set on OK only, for llm_answer_finish; *ret_failure always. On
  * FAILED *err names the provider, and is classed by what happened:
- *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources; 503, 529
- *   retriable    timeout, connection_lost, invalid_response, stream_broken; 408, 409, 424, 429, 5xx
- *   permanent    response_too_large, bad_url; billing, other 4xx, 3xx (code: the provider's, or http_STATUS)
- * The provider may be asked again then. */
+ *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources
+ *   retriable    timeout, connection_lost, invalid_response, stream_broken, generation_failed
+ *   permanent    response_too_large, bad_url
+ *   a refusal    by its kind (failure_kind.h), unless the server says whether to retry
+ * and the provider may be asked again then; talk->said is what it said itself, if anything. */
 enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                           struct error *err) MUST_CHECK;
 /* Of a streamed answer: what of its text wasn't handed out yet (stream_fold.h), lent until the call goes on. */

@@ -7,7 +7,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "chat/history.h"
-#include "llm/call_failure.h"
+#include "llm/finish_reason.h"
+#include "llm/refusal.h"
 #include "wire/job_scan.h"
 #include "wire/json_check.h"
 #include "wire/json_member.h"
@@ -169,234 +170,140 @@ char *llm_request_encode(const struct llm_request_parts *parts)
 
 /* ---- errors ---- */
 
-#define WORDS_BYTES_MAX 4096 /* of a body whose shape nobody knows: how much of it is looked through for a reason */
-
-/* What an error body says of itself, in any of its shapes. Borrowed from the body's JSON; NULL: not said. */
-struct provider_error {
-    const char *code;
-    const char *type;
-    const char *message;
-    const char *param; /* the request's member that it is about */
-    const char *body; /* as it came, its beginning; NULL: none */
-    int status; /* an integer code between 400 and 599, else 0 */
-    int64_t n_ctx, n_prompt; /* llama.cpp's, of a context overflow; 0: not said */
-};
-
 static const char *text_at(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
     return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
-static void read_error_object(const json_t *object, struct provider_error *ret)
+static void tell(int http_status, struct refusal *refusal, struct llm_failure *failure, struct error *err)
 {
-    const json_t *code = json_object_get(object, "code");
-    ret->code = text_at(object, "code");
-    if (json_is_integer(code) && json_integer_value(code) >= 400 && json_integer_value(code) <= 599)
-        ret->status = (int)json_integer_value(code);
-    ret->type = text_at(object, "type");
-    if (ret->type == NULL)
-        ret->type = text_at(object, "status"); /* Gemini: "RESOURCE_EXHAUSTED" */
-    ret->message = text_at(object, "message");
-    ret->param = text_at(object, "param");
-    ret->n_ctx = json_integer_value(json_object_get(object, "n_ctx"));
-    ret->n_prompt = json_integer_value(json_object_get(object, "n_prompt_tokens"));
-}
-
-static void read_error(const json_t *root, struct provider_error *ret)
-{
-    *ret = (struct provider_error){0};
-    if (json_is_array(root)) /* Gemini wraps its error in an array */
-        root = json_array_get(root, 0);
-    const json_t *error = json_object_get(root, "error");
-    if (json_is_object(error)) {
-        read_error_object(error, ret);
-    } else if (json_is_string(error)) { /* TGI */
-        read_error_object(root, ret);
-        ret->message = json_string_value(error);
-    } else { /* vLLM before 0.10: members at the top */
-        read_error_object(root, ret);
-    }
-    if (ret->type == NULL)
-        ret->type = text_at(root, "error_type");
-    /* FastAPI's: {"detail":[{"loc":["body","temperature"],…}]} */
-    const json_t *place = json_object_get(json_array_get(json_object_get(root, "detail"), 0), "loc");
-    for (size_t i = 0; ret->param == NULL && i < 2; i++) {
-        const char *name = json_string_value(json_array_get(place, i));
-        ret->param = name != NULL && strcmp(name, "body") != 0 ? name : NULL;
-    }
-}
-
-static bool is_one_of(const char *word, const char *const *words)
-{
-    for (; word != NULL && *words != NULL; words++)
-        if (strcmp(word, *words) == 0)
-            return true;
-    return false;
-}
-
-/* The account, not the rate: waiting doesn't help, someone must pay. */
-static bool is_billing(const struct provider_error *said)
-{
-    static const char *const words[] = {
-        "insufficient_quota",  "billing_hard_limit_reached",   "billing_not_active", "insufficient_balance",
-        "access_terminated",   "insufficient_user_quota",      "account_deactivated", "insufficient_credits",
-        "payment_required",    "exceeded_current_quota_error", "billing_error",      "access_terminated_error",
-        "insufficient_funds",  "credit_balance_too_low",       NULL};
-    return is_one_of(said->code, words) || is_one_of(said->type, words);
-}
-
-static bool is_context_overflow(int status, const struct provider_error *said)
-{
-    static const char *const words[] = {"context_length_exceeded", "exceed_context_size_error",
-                                        "context_window_exceeded", "model_context_window_exceeded", NULL};
-    static const char *const phrases[] = {"maximum context length",     "exceeds the available context size",
-                                          "exceeds the context window", "context window exceeded",
-                                          "prompt is too long",         "`inputs` must have less than",
-                                          "`max_new_tokens` must be <=", /* TGI */
-                                          NULL};
-    if (is_one_of(said->code, words) || is_one_of(said->type, words))
-        return true;
-    /* Only a refusal of the request: a message of any other failure may mention the context in passing. */
-    if (said->message == NULL || (status != 400 && status != 413 && status != 422))
-        return false;
-    for (const char *const *phrase = phrases; *phrase != NULL; phrase++)
-        if (strcasestr(said->message, *phrase) != NULL)
-            return true;
-    return false;
-}
-
-/* "messages", "messages.[2].content", "body.messages[1]", "$.contents[0].parts", "input" */
-static bool names_conversation(const char *path)
-{
-    static const char *const names[] = {"messages", "message", "contents", "content", "input", "inputs", "prompt", "conversation", "history", NULL};
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    while (*path != '\0') {
-        size_t length = strspn(path, letters);
-        for (const char *const *name = names; *name != NULL; name++)
-            if (strlen(*name) == length && strncmp(path, *name, length) == 0)
-                return true;
-        path += length;
-        path += strcspn(path, letters);
-    }
-    return false;
-}
-
-/* Of a refusal of the request: does it name neither another member than its messages, nor a reason? Messages of the history may be
- * at fault, or anything else. */
-static bool is_unexplained(int status, const struct provider_error *said)
-{
-    static const char *const words[] = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "missing_required_parameter", NULL};
-    if (status != 400 && status != 422)
-        return false;
-    if (said->param != NULL)
-        return names_conversation(said->param);
-    bool explained = is_one_of(said->code, words) || is_one_of(said->type, words);
-    return !explained || (said->message != NULL && strstr(said->message, "messages") != NULL); /* of a member of theirs */
-}
-
-static const char *remedy(int status)
-{
-    switch (status) {
-    case 401:
-    case 403: return ": check api_key and auth";
-    case 404:
-    case 405: return ": check url and model";
-    default: return status >= 300 && status < 400 ? ": redirects are not followed, check url" : "";
-    }
-}
-
-/* Only what looks like an identifier is passed on: a code goes into logs and metrics, and a sentence might
- * quote the request. */
-static bool is_identifier(const char *word)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-    size_t length = word != NULL ? strlen(word) : 0;
-    return length > 0 && length < sizeof((struct error *)0)->code && strspn(word, letters) == length;
-}
-
-static enum failure_kind kind_of(int status, const struct provider_error *said)
-{
-    struct refusal_words words = {.code = said->code, .type = said->type, .message = said->message != NULL ? said->message : said->body, .body = said->body};
-    return failure_kind_of_refusal(status, &words);
-}
-
-static void classify(int status, const struct provider_error *said, struct llm_failure *failure, struct error *err)
-{
-    char fallback[16];
-    snprintf(fallback, sizeof fallback, "http_%d", status);
-    const char *code = is_identifier(said->code) ? said->code : is_identifier(said->type) ? said->type : fallback;
-    bool overflow = is_context_overflow(status, said);
-    bool billing = !overflow && is_billing(said);
-    enum failure_kind kind = overflow ? FAILURE_TOO_LONG : billing ? FAILURE_BILLING : kind_of(status, said);
-    if (failure != NULL) {
-        failure->kind = kind;
-        failure->context_overflow = overflow;
-        failure->n_ctx = overflow && said->n_ctx > 0 ? said->n_ctx : 0;
-        failure->n_prompt = overflow && said->n_prompt > 0 ? said->n_prompt : 0;
-        failure->billing = billing;
-        failure->unexplained = kind == FAILURE_REQUEST && is_unexplained(status, said);
-    }
-    if (overflow)
-        error_set(err, ERROR_PERMANENT, "context_length_exceeded", "HTTP %d, %s: the conversation is longer than the "
-                  "model's context", status, code);
-    else if (kind == FAILURE_CONTENT)
-        error_set(err, ERROR_PERMANENT, "content_filter", "HTTP %d, %s: the provider refuses what the conversation says", status, code);
-    else if (billing)
-        error_set(err, ERROR_PERMANENT, code, "HTTP %d, %s: the account can't pay, see the provider's billing page",
-                  status, code);
+    const char *kind = failure_kind_name(refusal->kind), *hint = refusal_hint(refusal, http_status);
+    if (http_status != 0)
+        error_set(err, failure_class(refusal->kind), refusal->code, "HTTP %d, %s (%s): %s", http_status, refusal->code, kind, hint);
     else
-        error_set(err, call_failure_class(status), code, "HTTP %d, %s%s", status, code, remedy(status));
+        error_set(err, failure_class(refusal->kind), refusal->code, "an error inside an HTTP 200, %s (%s): %s", refusal->code, kind, hint);
+    if (failure == NULL)
+        return;
+    failure->kind = refusal->kind;
+    failure->n_ctx = refusal->n_ctx;
+    failure->n_prompt = refusal->n_prompt;
+    failure->unexplained = refusal->unexplained;
+    failure->may_be_quoted = refusal->may_be_quoted;
+    failure->evidence = refusal->evidence;
+    failure->reset = refusal->reset;
+    if (failure->retry_after_ms < 0)
+        failure->retry_after_ms = refusal->wait_ms;
+    if (failure->said != NULL) {
+        free(failure->said->message);
+        failure->said->message = steal_ptr(&refusal->message);
+    }
+}
+
+static struct refusal_facts facts_of(int http_status, const struct llm_failure *failure)
+{
+    return (struct refusal_facts){.http_status = http_status, .header_wait_ms = failure != NULL ? failure->retry_after_ms : -1};
+}
+
+static const char *const *secrets_of(const struct llm_failure *failure)
+{
+    return failure != NULL && failure->said != NULL ? failure->said->secrets : NULL;
 }
 
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err)
 {
-    AUTO_JSON json_t *root = json_text_load(body, size);
-    AUTO_FREE char *text = NULL;
-    struct provider_error said;
-    read_error(root, &said);
-    if (size > 0)
-        said.body = text = xmemdup0(body, size < WORDS_BYTES_MAX ? size : WORDS_BYTES_MAX);
-    classify(http_status, &said, failure, err);
+    struct refusal refusal;
+    struct refusal_facts facts = facts_of(http_status, failure);
+    refusal_read(&facts, body, size, secrets_of(failure), &refusal);
+    tell(http_status, &refusal, failure, err);
+    refusal_finish(&refusal);
 }
 
-/* An error that came with a 200: which status it would have had. */
-static int status_of(const struct provider_error *said)
+static bool is_filled(const json_t *value)
 {
-    static const struct {
-        const char *word;
-        int status;
-    } words[] = {{"rate_limit_exceeded", 429},    {"rate_limit_error", 429}, {"RESOURCE_EXHAUSTED", 429},
-                 {"overloaded_error", 529},       {"overloaded", 529},       {"unavailable_error", 503},
-                 {"invalid_request_error", 400},  {"BadRequestError", 400},  {"authentication_error", 401},
-                 {"permission_error", 403},       {"not_found_error", 404},  {"invalid_api_key", 401},
-                 {"model_not_found", 404},        {"context_length_exceeded", 400}};
-    if (said->status != 0)
-        return said->status;
-    const char *const tries[] = {said->code, said->type};
-    for (size_t t = 0; t < 2; t++)
-        for (size_t i = 0; tries[t] != NULL && i < sizeof words / sizeof words[0]; i++)
-            if (strcmp(tries[t], words[i].word) == 0)
-                return words[i].status;
-    return 500;
+    const char *name;
+    json_t *member;
+    if (json_is_object(value))
+        json_object_foreach((json_t *)value, name, member)
+            if (!json_is_null(member))
+                return true;
+    return json_is_true(value) || json_array_size(value) > 0 || json_string_length(value) > 0;
+}
+
+/* A code or status of a body without an answer, that doesn't say that all is well, or under way. */
+static bool is_bad(const json_t *code)
+{
+    static const char *const good[] = {"", "0", "200", "ok", "success", "succeeded", "pending", "processing", "queued", "running", "in_progress", "completed", NULL};
+    for (const char *const *g = good; json_is_string(code) && *g != NULL; g++)
+        if (strcasecmp(json_string_value(code), *g) == 0)
+            return false;
+    return json_is_string(code) || (json_is_integer(code) && json_integer_value(code) != 0 && json_integer_value(code) != 200);
 }
 
 bool llm_is_error_in_200(const json_t *root)
 {
     if (json_is_array(root))
         root = json_array_get(root, 0);
-    const json_t *error = json_object_get(root, "error");
-    const char *object = text_at(root, "object");
-    return json_is_object(error) || json_is_string(error) || (object != NULL && strcmp(object, "error") == 0);
+    const char *object = text_at(root, "object"), *type = text_at(root, "type");
+    const json_t *minimax = json_object_get(json_object_get(root, "base_resp"), "status_code");
+    if (is_filled(json_object_get(root, "error")) || (object != NULL && strcmp(object, "error") == 0) || (type != NULL && strcmp(type, "error") == 0))
+        return true;
+    if (json_is_integer(minimax) && json_integer_value(minimax) != 0)
+        return true;
+    if (json_array_size(json_object_get(root, "choices")) > 0)
+        return false;
+    bool coded = is_bad(json_object_get(root, "code")) || is_bad(json_object_get(root, "status"));
+    bool worded = text_at(root, "message") != NULL || text_at(root, "msg") != NULL;
+    bool blocked = is_filled(json_object_get(root, "promptFeedback")) || is_filled(json_object_get(root, "prompt_feedback")); /* Google's */
+    return blocked || json_is_false(json_object_get(root, "success")) || is_filled(json_object_get(root, "errors")) || is_filled(json_object_get(root, "detail")) ||
+           json_object_get(root, "error_code") != NULL || text_at(root, "error_msg") != NULL || (coded && worded);
 }
 
 enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err)
 {
-    struct provider_error said;
-    struct error why = {0};
-    read_error(root, &said);
-    classify(status_of(&said), &said, failure, &why);
-    return error_set(err, why.class, why.code, "an error inside an HTTP 200, as of %s", why.message);
+    struct refusal refusal;
+    struct refusal_facts facts = facts_of(0, failure);
+    refusal_read_json(&facts, root, secrets_of(failure), &refusal);
+    tell(0, &refusal, failure, err);
+    refusal_finish(&refusal);
+    return STATUS_FAILED;
+}
+
+static void set_kind(struct llm_failure *failure, enum failure_kind kind)
+{
+    if (failure != NULL)
+        failure->kind = kind;
+}
+
+static bool says_nothing(const json_t *message)
+{
+    return json_string_length(json_object_get(message, "content")) == 0 && json_array_size(json_object_get(message, "content")) == 0 &&
+           json_array_size(json_object_get(message, "tool_calls")) == 0;
+}
+
+enum status llm_finish_check(const struct llm_finish *finish, struct llm_failure *failure, struct error *err)
+{
+    const json_t *message = finish->message;
+    enum finish end = finish_reason_look(finish->reason);
+    if (is_filled(finish->error)) {
+        AUTO_JSON json_t *root = json_pack("{s:O}", "error", finish->error);
+        return llm_error_in_200(root, failure, err);
+    }
+    if (finish->native != NULL && (finish->reason == NULL || finish->reason[0] == '\0' || (end == FINISH_GOOD && says_nothing(message))))
+        end = finish_reason_look(finish->native);
+    if (end == FINISH_BROKEN) {
+        set_kind(failure, FAILURE_SERVER);
+        return error_set(err, ERROR_RETRIABLE, "generation_failed", "the provider broke its answer off: finish_reason says so");
+    }
+    if (end == FINISH_CONTENT && message == NULL) {
+        set_kind(failure, FAILURE_CONTENT);
+        return error_set(err, ERROR_PERMANENT, "content_filter", "the provider's content filter refused the answer, and sent no message");
+    }
+    if (end == FINISH_TOO_LONG && says_nothing(message)) {
+        set_kind(failure, FAILURE_TOO_LONG);
+        return error_set(err, ERROR_PERMANENT, "context_length_exceeded", "the conversation is longer than the model's context, says finish_reason");
+    }
+    return STATUS_OK;
 }
 
 /* ---- the answer ---- */
@@ -414,39 +321,51 @@ struct usage llm_usage_read(const json_t *usage)
                           .total_tokens = tokens_at(usage, "total_tokens")};
 }
 
+/* A choice's own error, as a tree; the caller's, or NULL. */
+static json_t *error_of(struct json_view choice)
+{
+    struct json_view error = json_view_member(choice, "error");
+    return error.size > 0 && json_view_type(error) != JSON_NULL ? json_text_load(error.text, error.size) : NULL;
+}
+
 /* The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
-    if (failure != NULL)
-        failure->kind = FAILURE_ANSWER; /* unless it can be read, or says what it is */
+    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or says what it is */
     if (size == 0 || utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
     struct json_view root = json_view_of(body, body + size);
     struct json_view choice = {0};
     (void)json_view_next(json_view_member(root, "choices"), &choice);
     struct json_view message = json_view_member(choice, "message");
+    bool has_message = json_view_type(message) == JSON_OBJECT;
     bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
-    if (json_view_type(message) != JSON_OBJECT || is_error) {
+    if (!has_message || is_error) {
         AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
         if (llm_is_error_in_200(said))
             return llm_error_in_200(said, failure, err);
     }
-    if (json_view_type(message) != JSON_OBJECT)
+    struct json_view usage = json_view_member(root, "usage");
+    AUTO_FREE char *reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL);
+    AUTO_FREE char *native = json_view_decode(json_view_member(choice, "native_finish_reason"), NULL);
+    AUTO_JSON json_t *error = error_of(choice);
+    AUTO_JSON json_t *message_tree = has_message ? json_text_load(message.text, message.size) : NULL;
+    if (has_message && message_tree == NULL)
+        return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
+    struct llm_finish finish = {.reason = reason, .native = native, .error = error, .message = message_tree};
+    if (llm_finish_check(&finish, failure, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (!has_message)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
                          choice.size == 0 ? "choices" : "message");
-    struct json_view usage = json_view_member(root, "usage");
-    AUTO_JSON json_t *message_tree = json_text_load(message.text, message.size);
     AUTO_JSON json_t *usage_tree = json_text_load(usage.text, usage.size);
-    if (message_tree == NULL)
-        return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
     *ret = (struct llm_answer){
         .message = steal_ptr(&message_tree),
-        .finish_reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL),
+        .finish_reason = steal_ptr(&reason),
         .model = json_view_decode(json_view_member(root, "model"), NULL),
         .usage = llm_usage_read(usage_tree),
     };
-    if (failure != NULL)
-        failure->kind = FAILURE_NONE;
+    set_kind(failure, FAILURE_NONE);
     return STATUS_OK;
 }

@@ -27,25 +27,33 @@ struct llm_request_parts {
  * new messages answer it; damaged elements are skipped. Owned by the caller. */
 char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
 
-/* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), or what an
- * `error` object in a 200 says, classed as below; failure (may be NULL) then tells its kind, and of a context overflow. */
+/* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), what llm_finish_check says, or what an
+ * error in a 200 says, classed as below; failure (may be NULL) then tells its kind. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err) MUST_CHECK;
 
-/* Classes a non-2xx answer: status and body (OpenAI, llama.cpp, vLLM, TGI, Gemini shapes). A billing 429
- * (insufficient_quota and kin) is permanent; 408, 409, 424, 429, 5xx retriable; 503 and 529 unavailable; other
- * 4xx permanent. Sets failure->kind, billing, unexplained and context_overflow (then the code is always
- * context_length_exceeded); of a content that is refused, permanent, the code is always content_filter. err's code
- * is the provider's where that looks like an identifier, else `http_STATUS`; its message names status and
- * code, no content. failure may be NULL. */
+/* Classes a non-2xx answer by what it means (refusal.h), and that by failure_class. Sets of failure (may be NULL) the kind and all that
+ * belongs to it, the wait that the body tells unless a header's stands there, and where failure->said is set, the provider's own words.
+ * err's code is refusal.h's; its message names status, code, kind and what to do, no content. */
 void llm_error_classify(int http_status, const char *body, size_t size, struct llm_failure *failure, struct error *err);
 
-/* Whether JSON that came with a 200, a body or an event of a stream, is an error: an `error` object or text (also in
- * Gemini's array), or vLLM's "object":"error". root may be NULL. */
+/* Whether JSON that came with a 200, a body or an event of a stream, is an error: an `error` that says something (also in
+ * Google's array), "object":"error", MiniMax's `base_resp`, and without choices a code with a message, `errors`, `detail`. root may be
+ * NULL. */
 bool llm_is_error_in_200(const json_t *root) MUST_CHECK;
-/* Classes such an error by the status that its code or type would have had (500 where they say nothing); root may be
- * NULL, for one that is no JSON. Otherwise as llm_error_classify. Returns FAILED. */
+/* Classes such an error as the same body would be with a status of its own; root may be NULL, for one that is no JSON. Otherwise as
+ * llm_error_classify. Returns FAILED. */
 enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err);
+
+/* How an answer ended, whole or streamed; all but the message as the choice says it, NULL where it doesn't. */
+struct llm_finish {
+    const char *reason, *native; /* `finish_reason`, OpenRouter's `native_finish_reason` */
+    const json_t *error;
+    const json_t *message; /* NULL: there is none */
+};
+/* FAILED where generation broke (retriable), a filter left no message (permanent, content_filter), or the prompt filled the context (permanent,
+ * context_length_exceeded). failure may be NULL. */
+enum status llm_finish_check(const struct llm_finish *finish, struct llm_failure *failure, struct error *err) MUST_CHECK;
 
 /* Reads the `usage` of an answer or a chunk; what isn't said is -1. */
 struct usage llm_usage_read(const json_t *usage);

@@ -126,8 +126,7 @@ uint32_t provider_health_started(struct provider_health *health, size_t index, b
 
 enum health_end health_end_of(const struct llm_failure *failure)
 {
-    int status = failure->http_status;
-    return !failure->billing && (status == 429 || status == 503 || status == 529) ? HEALTH_OVERLOADED : HEALTH_FAILED;
+    return failure->kind == FAILURE_RATE || failure->kind == FAILURE_OVERLOAD ? HEALTH_OVERLOADED : HEALTH_FAILED;
 }
 
 bool provider_health_ended(struct provider_health *health, size_t index, uint32_t began_under, enum health_end end, int64_t first_ms,

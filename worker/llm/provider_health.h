@@ -40,7 +40,7 @@ uint32_t provider_health_started(struct provider_health *health, size_t provider
 
 enum health_end {
     HEALTH_GOOD,
-    HEALTH_OVERLOADED, /* 429 (not billing), 503, 529 */
+    HEALTH_OVERLOADED, /* by its own word: its rate, or its load */
     HEALTH_FAILED,
     HEALTH_DROPPED     /* by us: says nothing */
 };

@@ -21,6 +21,14 @@ bool sse_parser_is_pending(const struct sse_parser *parser)
     return parser->has_data;
 }
 
+bool sse_parser_pending(const struct sse_parser *parser, struct sse_event *ret)
+{
+    *ret = (struct sse_event){.name = parser->name.size > 0 ? parser->name.bytes : "message",
+                              .data = text_buffer_text(&parser->data),
+                              .size = parser->data.size};
+    return parser->has_data && parser->end == SSE_OPEN;
+}
+
 static void append(struct sse_parser *parser, struct text_buffer *to, const char *bytes, size_t size)
 {
     /* Never larger than the limit, so this can't wrap. */
@@ -30,18 +38,27 @@ static void append(struct sse_parser *parser, struct text_buffer *to, const char
         text_buffer_append(to, bytes, size);
 }
 
+static void begin_data(struct sse_parser *parser)
+{
+    parser->in_data = true;
+    if (parser->has_data)
+        append(parser, &parser->data, "\n", 1);
+    parser->has_data = true;
+}
+
 /* The name is whole: is it a field that is used? A comment's name is empty. */
 static void begin_value(struct sse_parser *parser)
 {
     parser->at = SSE_SPACE;
     if (parser->field_size == 4 && memcmp(parser->field, "data", 4) == 0) {
-        parser->in_data = true;
-        if (parser->has_data)
-            append(parser, &parser->data, "\n", 1);
-        parser->has_data = true;
+        begin_data(parser);
     } else if (parser->field_size == 5 && memcmp(parser->field, "event", 5) == 0) {
         parser->in_data = false;
         text_buffer_clear(&parser->name); /* the last one counts */
+    } else if (parser->field_size == 5 && memcmp(parser->field, "error", 5) == 0) { /* some servers' own: an event of that name */
+        text_buffer_clear(&parser->name);
+        append(parser, &parser->name, "error", 5);
+        begin_data(parser);
     } else {
         parser->at = SSE_SKIP;
     }
@@ -59,7 +76,7 @@ static void dispatch(struct sse_parser *parser, sse_on_event on_event, void *arg
     }
     text_buffer_clear(&parser->name);
     text_buffer_clear(&parser->data);
-    parser->has_data = false;
+    parser->has_data = parser->is_bare = false;
 }
 
 static void end_line(struct sse_parser *parser, sse_on_event on_event, void *arg)
@@ -72,8 +89,22 @@ static void end_line(struct sse_parser *parser, sse_on_event on_event, void *arg
     parser->field_size = 0;
 }
 
+/* JSON without a field before it, as gateways send errors of their own into a stream: that line and those up to the blank one are data. */
+static bool read_bare(struct sse_parser *parser, char c)
+{
+    if (parser->field_size > 0 || !(parser->is_bare || ((c == '{' || c == '[') && !parser->has_data)))
+        return false;
+    parser->is_bare = true;
+    begin_data(parser);
+    append(parser, &parser->data, &c, 1);
+    parser->at = SSE_VALUE;
+    return true;
+}
+
 static void read_name(struct sse_parser *parser, char c)
 {
+    if (read_bare(parser, c))
+        return;
     if (c == ':')
         begin_value(parser);
     else if (parser->field_size < sizeof parser->field)

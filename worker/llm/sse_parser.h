@@ -1,8 +1,8 @@
 /* Server-sent events out of bytes as they come: the WHATWG's text/event-stream, cut anywhere.
  *
  * The first stage of a streamed answer: HTTP body -> sse_parser -> stream_fold. Lines end in LF, CRLF or CR; a
- * byte order mark in front is skipped; `data` lines are joined by LF; comments and unknown fields are dropped
- * unread, so that endless ones take no memory. `id` and `retry` are dropped as well: they serve a reconnect, and
+ * byte order mark in front is skipped; `data` lines are joined by LF; a field `error`, which some servers send, is the data of an event
+ * of that name; lines of JSON without any field are data; comments and unknown fields are dropped unread, so that endless ones take no memory. `id` and `retry` are dropped as well: they serve a reconnect, and
  * the answer to a POST is never resumed. Unlike a browser's, this parser leaves bytes that aren't UTF-8 as they
  * are: the JSON inside is checked later.
  *
@@ -43,6 +43,7 @@ struct sse_parser {
     size_t field_size;
     bool in_data;  /* a value read now is data's, else the event's name */
     bool has_data; /* a data field has begun, be it empty */
+    bool is_bare;  /* it is JSON without a field */
     struct text_buffer name;
     struct text_buffer data;
 };
@@ -59,5 +60,7 @@ enum status sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t
 
 /* Whether data has come that no blank line has dispatched: where the stream ends now, it is cut off. */
 bool sse_parser_is_pending(const struct sse_parser *parser);
+/* The same, and what it is so far: lent until the parser goes on. */
+bool sse_parser_pending(const struct sse_parser *parser, struct sse_event *ret);
 
 #endif

@@ -19,13 +19,14 @@ static const char *const text_names[STREAM_TEXTS] = {
 
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
-    *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL)};
+    *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL), .failure = {.retry_after_ms = -1, .should_retry = -1}};
 }
 
 void stream_fold_finish(struct stream_fold *fold)
 {
     free(fold->role);
     free(fold->finish_reason);
+    free(fold->native_finish_reason);
     free(fold->model);
     for (size_t i = 0; i < STREAM_TEXTS; i++)
         text_buffer_finish(&fold->texts[i]);
@@ -145,6 +146,7 @@ static void join_delta(struct stream_fold *fold, json_t *delta)
     const char *name;
     json_t *value;
     fold->answered = true;
+    fold->has_message = fold->has_message || json_object_size(delta) > 0;
     join_reasonings(fold, delta);
     json_object_foreach(delta, name, value) {
         join_member(fold, name, value);
@@ -178,11 +180,15 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
     fold->chunk_count++;
     keep_latest_text(&fold->model, json_object_get(root, "model"));
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
+    keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
     fold->answered = fold->answered || fold->finish_reason != NULL;
     if (json_is_object(json_object_get(root, "usage")))
         fold->usage = llm_usage_read(json_object_get(root, "usage"));
     if (json_is_object(delta))
         join_delta(fold, delta);
+    struct llm_finish broken = {.error = json_object_get(choice, "error")};
+    if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
+        fold->failed = true;
 }
 
 static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
@@ -253,12 +259,11 @@ static json_t *message_json(const struct stream_fold *fold)
 static enum status fail_again(const struct stream_fold *fold, struct llm_failure *failure, struct error *err)
 {
     if (failure != NULL) {
-        failure->kind = fold->failure.kind;
-        failure->context_overflow = fold->failure.context_overflow;
-        failure->n_ctx = fold->failure.n_ctx;
-        failure->n_prompt = fold->failure.n_prompt;
-        failure->billing = fold->failure.billing;
-        failure->unexplained = fold->failure.unexplained;
+        int http_status = failure->http_status;
+        struct llm_said *said = failure->said;
+        *failure = fold->failure;
+        failure->http_status = http_status;
+        failure->said = said;
     }
     return error_set(err, fold->why.class, fold->why.code, "%s", fold->why.message);
 }
@@ -276,8 +281,12 @@ enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_a
                          orderly ? "ended" : "was cut off", (unsigned long long)fold->chunk_count);
     if (!fold->answered)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the stream has no choices");
+    AUTO_JSON json_t *message = message_json(fold);
+    struct llm_finish finish = {.reason = fold->finish_reason, .native = fold->native_finish_reason, .message = fold->has_message ? message : NULL};
+    if (llm_finish_check(&finish, failure, err) != STATUS_OK)
+        return STATUS_FAILED;
     *ret = (struct llm_answer){
-        .message = message_json(fold),
+        .message = steal_ptr(&message),
         .finish_reason = steal_ptr(&fold->finish_reason),
         .model = steal_ptr(&fold->model),
         .usage = fold->usage,

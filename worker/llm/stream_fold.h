@@ -6,7 +6,7 @@
  *
  * What counts as an answer: a stream that says `[DONE]`, or one that gives a finish_reason and then ends in
  * order. One that just ends was cut off, however much text it brought. An error may come at any place, also
- * behind text.
+ * behind text, and means what the same error as a whole body would; so does a finish_reason that says that generation broke.
  *
  * How a message is joined: choice 0 only; content, refusal, reasoning_content and reasoning are concatenated;
  * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and reasoning that is no text, as member_fold.h
@@ -54,10 +54,11 @@ struct stream_fold {
     bool done;     /* `[DONE]` */
     bool failed;
     struct error why;           /* valid when failed, as failure */
-    struct llm_failure failure; /* what an error in the stream says of itself */
+    struct llm_failure failure; /* what an error in the stream says of itself; its `said` is the owner's to set */
+    bool has_message; /* a delta was there */
 
     char *role; /* owned, as all that follows; NULL: not said */
-    char *finish_reason;
+    char *finish_reason, *native_finish_reason;
     char *model;
     struct usage usage;
     struct text_buffer texts[STREAM_TEXTS];
@@ -88,7 +89,7 @@ void stream_fold_news(struct stream_fold *fold, struct stream_news *ret);
  *   retriable  stream_broken (it ended early); invalid_response (a chunk is no JSON object, or it was `[DONE]`
  *              without an answer)
  *   permanent  response_too_large
- *   what an error in the stream says, as llm_error_in_200 classes it
+ *   what an error in the stream says, as llm_error_in_200 classes it, or what llm_finish_check says of its end
  * Sets what failure says of the kind (failure may be NULL) where the stream itself had failed. */
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err) MUST_CHECK;

@@ -28,6 +28,7 @@
     M(dns_failures_total,            "counter", "Such look-ups that brought no address.")                 \
     M(llm_calls_total,               "counter", "Questions sent to a provider.")                          \
     M(llm_call_failures_total,       "counter", "Questions that ended in an error.")                      \
+    M(llm_finish_unknown_total,      "counter", "Answers with a finish_reason that nobody knows.")        \
     M(llm_hedges_total,              "counter", "Extra questions sent because the first was slow or failed (hedge).") \
     M(llm_hedges_denied_total,       "counter", "Extra questions that the budget didn't allow.")          \
     M(llm_fallbacks_total,           "counter", "Questions sent to overflow_provider or filter_provider.") \

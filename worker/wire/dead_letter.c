@@ -13,6 +13,7 @@
 #define PARTITION_NAME "__dlq.errors.partition"
 #define OFFSET_NAME "__dlq.errors.offset"
 #define OMITTED_NAME "chat.value.omitted"
+#define PROVIDER_MESSAGE_NAME "chat.error.provider.message"
 
 static void set_number(struct headers *headers, const char *name, int64_t number)
 {
@@ -54,6 +55,9 @@ void dead_letter_headers(const struct record *record, const struct dead_letter_c
     headers_set_text(&headers, "__dlq.errors.message", cause->error->message);
     headers_set_text(&headers, "chat.error.class", error_class_name(cause->error->class));
     headers_set_text(&headers, "chat.error.code", cause->error->code);
+    headers_remove(&headers, PROVIDER_MESSAGE_NAME);
+    if (cause->provider_message != NULL)
+        headers_set_text(&headers, PROVIDER_MESSAGE_NAME, cause->provider_message);
     set_number(&headers, "chat.attempts", cause->attempts);
     set_time(&headers, "chat.first.failed.at", cause->first_failed_at_ms);
     set_time(&headers, "chat.last.failed.at", cause->last_failed_at_ms);
@@ -72,6 +76,7 @@ void dead_letter_strip(struct headers *headers)
         OMITTED_NAME,      "__dlq.errors.group",    "__dlq.errors.delivery.count",
         "chat.attempts",   "__dlq.errors.message",  "chat.error.class",
         "chat.error.code", "chat.first.failed.at",  "chat.last.failed.at",
+        PROVIDER_MESSAGE_NAME,
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         headers_remove(headers, names[i]);

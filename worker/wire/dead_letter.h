@@ -9,6 +9,7 @@
 struct dead_letter_cause {
     const char *group;
     const struct error *error;
+    const char *provider_message; /* the provider's own words, valid UTF-8; NULL: none */
     int attempts;               /* classified failures of this job, this one included */
     int64_t first_failed_at_ms; /* Unix time */
     int64_t last_failed_at_ms;

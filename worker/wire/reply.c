@@ -54,7 +54,7 @@ char *reply_encode_ok(const struct job *job, const struct reply_ok *ok)
     return reply.text;
 }
 
-char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, int attempts,
+char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, const char *provider_message, int attempts,
                          const struct reply_timing *timing)
 {
     /* Retriable speaks to the sender: the same job, sent again under a new id, may work. */
@@ -66,6 +66,8 @@ char *reply_encode_error(const struct job *job, const struct error *why, const c
     json_write_text(&reply, "code", why->code);
     json_write_text(&reply, "message", why->message);
     json_write_text(&reply, "provider", provider);
+    if (provider_message != NULL)
+        json_write_text(&reply, "provider_message", provider_message);
     json_write_bool(&reply, "retriable", retriable);
     json_write_close(&reply);
     write_tail(&reply, job, attempts, timing);
@@ -88,6 +90,7 @@ enum status reply_decode(const void *value, size_t size, struct reply_view *ret_
         .finish_reason = json_string_value(json_object_get(root, "finish_reason")),
         .error_code = json_string_value(json_object_get(error, "code")),
         .error_message = json_string_value(json_object_get(error, "message")),
+        .provider_message = json_string_value(json_object_get(error, "provider_message")),
     };
     if (view.job == NULL || view.status == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_member", "the reply's %s is missing or not a string",

@@ -35,9 +35,9 @@ struct reply_ok {
 
 /* Both return JSON text (no newline), owned by the caller. metadata goes back as it came. */
 char *reply_encode_ok(const struct job *job, const struct reply_ok *reply) MUST_CHECK;
-/* provider may be NULL. The class decides: cancelled has the status "cancelled", all else "error"; retriable and
+/* provider may be NULL; so may provider_message, its own words, which isn't mentioned then. The class decides: cancelled has the status "cancelled", all else "error"; retriable and
  * unavailable are "retriable": true. Text that isn't UTF-8 goes out with '?' in the place of the bad bytes. */
-char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, int attempts,
+char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, const char *provider_message, int attempts,
                          const struct reply_timing *timing) MUST_CHECK;
 
 /* For readers (chat-producer ask). All strings borrowed from `root`. */
@@ -49,6 +49,7 @@ struct reply_view {
     const char *finish_reason;
     const char *error_code;
     const char *error_message;
+    const char *provider_message; /* NULL: it said nothing */
 };
 enum status reply_decode(const void *value, size_t size, struct reply_view *ret_view, struct error *err) MUST_CHECK;
 

@@ -1,0 +1,76 @@
+#include "llm/refusal_message.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+/* "sk-…", "gsk_…", "Bearer …" */
+static size_t secret_length(const char *text)
+{
+    static const char *const beginnings[] = {"sk-", "gsk_", "xai-", "AIza", "Bearer ", "key-", "pk-", "hf_", NULL};
+    for (const char *const *b = beginnings; *b != NULL; b++) {
+        size_t length = strlen(*b);
+        if (strncmp(text, *b, length) != 0)
+            continue;
+        while (isalnum((unsigned char)text[length]) || text[length] == '_' || text[length] == '-' || text[length] == '.')
+            length++;
+        if (length >= strlen(*b) + 12)
+            return length;
+    }
+    return 0;
+}
+
+static size_t known_length(const char *text, const char *const *secrets)
+{
+    for (; secrets != NULL && *secrets != NULL; secrets++)
+        if (strlen(*secrets) >= 4 && strncmp(text, *secrets, strlen(*secrets)) == 0)
+            return strlen(*secrets);
+    return 0;
+}
+
+/* How many bytes the character at text has; 0: it is none. */
+static size_t character_length(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >= 0xe0 && text[0] < 0xf0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool wrong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
+    return wrong ? 0 : length;
+}
+
+char *refusal_message(const char *text, size_t size, const char *const *secrets)
+{
+    AUTO_FREE char *copy = xmemdup0(text, size);
+    char message[REFUSAL_MESSAGE_BYTES_MAX + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < size;) {
+        const char *put = copy + i;
+        size_t known = known_length(copy + i, secrets), length = known > 0 ? known : secret_length(copy + i), put_size;
+        if (length > 0) {
+            put = "***";
+            put_size = 3;
+        } else if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f || ((unsigned char)copy[i] == 0xc2 && (unsigned char)copy[i + 1] < 0xa0)) {
+            put = " "; /* C1 controls, too */
+            length = (unsigned char)copy[i] == 0xc2 ? 2 : 1;
+            put_size = n > 0 && message[n - 1] != ' ';
+        } else if ((length = character_length((const unsigned char *)copy + i)) == 0) {
+            put = "\xef\xbf\xbd";
+            length = 1;
+            put_size = 3;
+        } else {
+            put_size = length;
+        }
+        if (n + put_size > REFUSAL_MESSAGE_BYTES_MAX)
+            break;
+        memcpy(message + n, put, put_size);
+        n += put_size;
+        i += length;
+    }
+    while (n > 0 && message[n - 1] == ' ')
+        n--;
+    return n > 0 ? xmemdup0(message, n) : NULL;
+}
