@@ -347,7 +347,7 @@ Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .t
                                                  LATE_MS);
     committer_look(desk.committer);
     partition_mark_done(desk.grants.partitions[0], 1);
-    committer_now(desk.committer, NULL);
+    committer_now(desk.committer);
     cr_expect_eq(metric_get(METRIC_commits_total), 2, "%lld of them answered", (long long)metric_get(METRIC_commits_total));
     cr_expect_eq(committed(&desk.world, 0), 2);
     end_desk(&desk);

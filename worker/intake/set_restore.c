@@ -1,110 +1,378 @@
 #include "intake/set_restore.h"
 
-#include <time.h>
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mutex.h"
+#include "intake/kafka_conf.h"
 #include "intake/offset_codec.h"
-#include "ops/watchdog.h"
 
-#define RESTORE_MS 5000
 #define STEP_MS 1000
 #define PAUSE_MS 100
+#define WAIT_LOG_MS 5000
+#define HINT_AFTER_MS 60000 /* a transaction's time-out has passed, unless somebody chose a long one */
 
-struct restore {
-    rd_kafka_t *consumer;
-    const struct grants *grants;
-    bool in_transactions;
-    const atomic_bool *stopping;
-    int64_t next_wait_log_ms;
+enum wants { WANTS_COMMITTED, WANTS_END, WANTS_BEGINNING, WANTS_NOTHING };
+
+struct search {
+    struct partition *partition; /* a reference */
+    enum wants wants;
+    bool of_log;
+    int64_t since_ms;
+    int64_t offset;
+    char *metadata; /* WANTS_END: of the commit, to be read once it is known where the log ends */
+    size_t metadata_size;
+    rd_kafka_resp_err_t err; /* why it isn't known yet */
 };
 
-/* Exactly-once can't go on without what was committed, so its grant waits; above all for a transaction that another
- * worker left open, which ends by its time-out. At-least-once tries for a while. */
-static bool restore_again(struct restore *restore, int64_t until, const char *why)
+struct searches {
+    struct search *items;
+    size_t count, capacity;
+};
+
+struct set_restore {
+    rd_kafka_t *consumer;
+    int64_t reset; /* RD_KAFKA_OFFSET_BEGINNING, _END or _INVALID: nowhere */
+    pthread_t thread;
+
+    struct mutex lock; /* guards the next four */
+    struct cond wake;
+    bool stopping;
+    struct searches asked, found;
+
+    /* The thread's. */
+    struct searches open;
+    int64_t next_log_ms;
+};
+
+static void add(struct searches *list, struct search search)
 {
-    int64_t now = clock_mono_ms();
-    watchdog_feed(WATCHED_INTAKE); /* each try has a bound, and how many it takes is the coordinator's affair */
-    if (now >= restore->next_wait_log_ms) {
-        log_info("completed_sets_wait", F_STR("reason", why));
-        restore->next_wait_log_ms = now + RESTORE_MS;
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 16;
+        list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
     }
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
-    return (restore->in_transactions || now + PAUSE_MS < until) && !atomic_load(restore->stopping) && !rd_kafka_assignment_lost(restore->consumer);
+    list->items[list->count++] = search;
 }
 
-/* Where the log ends now; 0 when the broker doesn't say: then a set counts for nothing. */
-static int64_t log_end(struct restore *restore, const char *topic, int32_t id)
+static void search_finish(struct search *search)
 {
-    int64_t first = 0, end = 0;
-    int64_t until = clock_mono_ms() + RESTORE_MS;
-    rd_kafka_resp_err_t err;
-    do
-        err = rd_kafka_query_watermark_offsets(restore->consumer, topic, id, &first, &end, STEP_MS);
-    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(restore, until, rd_kafka_err2str(err)));
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR ? end : 0;
+    partition_unref(search->partition);
+    free(search->metadata);
 }
 
-static void restore_set(struct restore *restore, const rd_kafka_topic_partition_t *item)
+static void searches_finish(struct searches *list)
 {
-    struct partition *partition = grants_find(restore->grants, item->topic, item->partition);
+    for (size_t i = 0; i < list->count; i++)
+        search_finish(&list->items[i]);
+    free(list->items);
+    *list = (struct searches){0};
+}
+
+static bool is_stopping(struct set_restore *restore)
+{
+    mutex_lock(&restore->lock);
+    bool stopping = restore->stopping;
+    mutex_unlock(&restore->lock);
+    return stopping;
+}
+
+/* ---- what was committed ---- */
+
+static void restore_set(struct search *search, int64_t log_end)
+{
+    struct partition *partition = search->partition;
     struct offset_runs runs;
     struct error why;
     int32_t epoch;
-    if (partition == NULL || item->metadata_size == 0)
-        return;
-    if (offset_decode(item->metadata, item->metadata_size, item->offset, log_end(restore, item->topic, item->partition), &runs, &epoch, &why) !=
-        STATUS_OK) {
-        log_warn("completed_set_ignored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+    if (offset_decode(search->metadata, search->metadata_size, search->offset, log_end, &runs, &epoch, &why) != STATUS_OK) {
+        log_warn("completed_set_ignored", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("offset", search->offset),
                  F_STR("code", why.code), F_STR("error", why.message));
         return;
     }
-    log_info("completed_set_restored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
+    log_info("completed_set_restored", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("offset", search->offset),
              F_INT("done", offset_runs_total(&runs)));
     partition_restore(partition, &runs, epoch);
     offset_runs_finish(&runs);
 }
 
-/* Of each of them: one that is in an open transaction says UNSTABLE. */
-static rd_kafka_resp_err_t committed_once(struct restore *restore, rd_kafka_topic_partition_list_t *list)
+/* Set and offset are of one commit. */
+static void take_committed(const struct set_restore *restore, struct search *search, rd_kafka_topic_partition_t *item)
 {
-    rd_kafka_resp_err_t err = rd_kafka_committed(restore->consumer, list, STEP_MS);
-    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        err = list->elems[i].err;
-    return err;
+    search->err = item->err;
+    if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    search->offset = item->offset;
+    if (item->offset < 0) {
+        search->offset = restore->reset;
+        search->wants = restore->reset == RD_KAFKA_OFFSET_BEGINNING ? WANTS_BEGINNING : WANTS_NOTHING;
+    } else if (item->metadata_size > 0) {
+        search->metadata = xmemdup0(item->metadata, item->metadata_size);
+        search->metadata_size = item->metadata_size;
+        search->wants = WANTS_END;
+    } else {
+        search->wants = WANTS_NOTHING;
+    }
 }
 
-/* librdkafka gives up on what looks permanent: NOT_COORDINATOR too, while the coordinator moves. */
-static rd_kafka_resp_err_t committed(struct restore *restore, rd_kafka_topic_partition_list_t *list)
+static rd_kafka_topic_partition_list_t *list_of(const struct set_restore *restore, bool (*is)(const struct search *search))
 {
-    int64_t until = clock_mono_ms() + RESTORE_MS;
-    rd_kafka_resp_err_t err;
-    do
-        err = committed_once(restore, list);
-    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(restore, until, rd_kafka_err2str(err)));
-    return err;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)restore->open.count + 1);
+    for (size_t i = 0; i < restore->open.count; i++)
+        if (is(&restore->open.items[i]))
+            rd_kafka_topic_partition_list_add(list, restore->open.items[i].partition->topic, restore->open.items[i].partition->id);
+    return list;
 }
 
-bool set_restore(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, rd_kafka_topic_partition_list_t *granted,
-                 const atomic_bool *stopping)
+static bool wants_committed(const struct search *search)
 {
-    struct restore restore = {.consumer = consumer,
-                              .grants = grants,
-                              .in_transactions = service->settings->worker.delivery == DELIVERY_EXACTLY_ONCE,
-                              .stopping = stopping};
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(granted);
-    rd_kafka_resp_err_t err = committed(&restore, list);
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        log_warn("completed_sets_unknown", F_STR("error", rd_kafka_err2str(err)), F_STR("hint", "the committed offsets can't be read; joining the group anew"));
-    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *item = &list->elems[i];
-        rd_kafka_topic_partition_t *here = rd_kafka_topic_partition_list_find(granted, item->topic, item->partition);
-        if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR || item->offset < 0 || here == NULL)
+    return search->wants == WANTS_COMMITTED;
+}
+
+/* Those that are in an open transaction say UNSTABLE, each for itself. */
+static void ask_committed(struct set_restore *restore)
+{
+    rd_kafka_topic_partition_list_t *list = list_of(restore, wants_committed);
+    rd_kafka_resp_err_t err = list->cnt > 0 ? rd_kafka_committed(restore->consumer, list, STEP_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    int at = 0; /* the list is in the order of the searches */
+    for (size_t i = 0; i < restore->open.count; i++) {
+        struct search *search = &restore->open.items[i];
+        if (!wants_committed(search))
             continue;
-        here->offset = item->offset;
-        restore_set(&restore, item);
+        rd_kafka_topic_partition_t *item = &list->elems[at++];
+        assert(item->partition == search->partition->id);
+        if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            search->err = err;
+        else
+            take_committed(restore, search, item);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* ---- where logs begin and end ---- */
+
+static void take_of_log(struct search *search, const rd_kafka_topic_partition_t *item)
+{
+    search->err = item->err;
+    if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR || item->offset < 0)
+        return;
+    if (search->wants == WANTS_END)
+        restore_set(search, item->offset);
+    else
+        search->offset = item->offset;
+    search->wants = WANTS_NOTHING;
+}
+
+/* Of all that one broker leads. */
+static void ask_leader(struct set_restore *restore, const rd_kafka_metadata_topic_t *topic, int32_t leader)
+{
+    AUTO_FREE struct search **of_leader = xcalloc(restore->open.count + 1, sizeof *of_leader);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+    for (size_t i = 0; i < restore->open.count; i++) {
+        struct search *search = &restore->open.items[i];
+        int32_t id = search->partition->id;
+        if ((search->wants != WANTS_END && search->wants != WANTS_BEGINNING) || id >= topic->partition_cnt || topic->partitions[id].leader != leader)
+            continue;
+        of_leader[list->cnt] = search;
+        rd_kafka_topic_partition_list_add(list, search->partition->topic, id)->offset =
+            search->wants == WANTS_END ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING; /* as times, to the broker, too */
+    }
+    rd_kafka_resp_err_t err = list->cnt > 0 ? rd_kafka_offsets_for_times(restore->consumer, list, STEP_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int i = 0; i < list->cnt; i++)
+        if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            of_leader[i]->err = err;
+        else
+            take_of_log(of_leader[i], &list->elems[i]);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int32_t left = ((const rd_kafka_metadata_partition_t *)a)->id, right = ((const rd_kafka_metadata_partition_t *)b)->id;
+    return (left > right) - (left < right);
+}
+
+/* A broker after the other: librdkafka's call has one answer for all it is asked of, and waits for each that has no leader. */
+static void ask_logs_of(struct set_restore *restore, const rd_kafka_metadata_t *metadata)
+{
+    rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
+    qsort(topic->partitions, (size_t)topic->partition_cnt, sizeof *topic->partitions, by_id);
+    for (int i = 0; i < metadata->broker_cnt && !is_stopping(restore); i++)
+        ask_leader(restore, topic, metadata->brokers[i].id);
+}
+
+static void ask_logs(struct set_restore *restore)
+{
+    const char *name = NULL;
+    for (size_t i = 0; i < restore->open.count; i++)
+        if (restore->open.items[i].wants == WANTS_END || restore->open.items[i].wants == WANTS_BEGINNING) {
+            name = restore->open.items[i].partition->topic;
+            restore->open.items[i].err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* unless one is asked */
+        }
+    if (name == NULL)
+        return;
+    const rd_kafka_metadata_t *metadata = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(restore->consumer, name, NULL);
+    if (topic == NULL)
+        return;
+    if (rd_kafka_metadata(restore->consumer, 0, topic, &metadata, STEP_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (metadata->topic_cnt == 1)
+            ask_logs_of(restore, metadata);
+        rd_kafka_metadata_destroy(metadata);
+    }
+    rd_kafka_topic_destroy(topic);
+}
+
+/* ---- the thread ---- */
+
+static void log_waiting(struct set_restore *restore)
+{
+    int64_t now = clock_mono_ms();
+    if (restore->open.count == 0 || now < restore->next_log_ms)
+        return;
+    const struct search *oldest = &restore->open.items[0];
+    for (size_t i = 1; i < restore->open.count; i++)
+        if (restore->open.items[i].since_ms < oldest->since_ms)
+            oldest = &restore->open.items[i];
+    if (now - oldest->since_ms < PAUSE_MS)
+        return;
+    restore->next_log_ms = now + WAIT_LOG_MS;
+    bool hangs = oldest->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT && now - oldest->since_ms >= HINT_AFTER_MS;
+    log_at(hangs ? LOG_WARN : LOG_INFO, "grants_wait", F_INT("partitions", restore->open.count), F_STR("topic", oldest->partition->topic),
+           F_INT("partition", oldest->partition->id), F_INT("waited_ms", now - oldest->since_ms), F_STR("code", rd_kafka_err2name(oldest->err)),
+           F_STR("hint", hangs ? "its offset is in a transaction that doesn't end: if that is older than kafka.transaction.timeout.ms, it hangs in the broker; "
+                                 "kafka-transactions.sh find-hanging shows it, abort ends it"
+                               : "it isn't read before it is known where it begins; the others are"));
+}
+
+static void forget(struct set_restore *restore, bool (*is)(const struct search *search), struct searches *heir)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < restore->open.count; i++) {
+        struct search *search = &restore->open.items[i];
+        if (!is(search))
+            restore->open.items[left++] = *search;
+        else if (heir != NULL)
+            add(heir, *search);
+        else
+            search_finish(search);
+    }
+    restore->open.count = left;
+}
+
+static bool is_revoked(const struct search *search)
+{
+    return atomic_load(&search->partition->revoked);
+}
+
+static bool is_found(const struct search *search)
+{
+    return search->wants == WANTS_NOTHING;
+}
+
+/* Takes what came; with nothing to do sleeps until something does. False: the thread ends. */
+static bool look(struct set_restore *restore)
+{
+    mutex_lock(&restore->lock);
+    forget(restore, is_found, &restore->found);
+    int64_t again_ms = restore->open.count > 0 ? clock_mono_ms() + PAUSE_MS : INT64_MAX;
+    while (!restore->stopping && restore->asked.count == 0)
+        if (again_ms == INT64_MAX)
+            cond_wait(&restore->wake, &restore->lock);
+        else if (!cond_wait_until(&restore->wake, &restore->lock, again_ms))
+            break;
+    for (size_t i = 0; i < restore->asked.count; i++)
+        add(&restore->open, restore->asked.items[i]);
+    restore->asked.count = 0;
+    bool go_on = !restore->stopping;
+    mutex_unlock(&restore->lock);
+    return go_on;
+}
+
+static void *restore_main(void *arg)
+{
+    struct set_restore *restore = arg;
+    pthread_setname_np(pthread_self(), "chat-restore");
+    while (look(restore)) {
+        forget(restore, is_revoked, NULL);
+        ask_committed(restore);
+        ask_logs(restore);
+        log_waiting(restore);
+    }
+    return NULL;
+}
+
+/* ---- the intake ---- */
+
+static void ask(struct set_restore *restore, struct partition *partition, enum wants wants)
+{
+    mutex_lock(&restore->lock);
+    add(&restore->asked, (struct search){.partition = partition_ref(partition),
+                                         .wants = wants,
+                                         .of_log = wants != WANTS_COMMITTED,
+                                         .since_ms = clock_mono_ms()});
+    cond_signal(&restore->wake);
+    mutex_unlock(&restore->lock);
+}
+
+void set_restore_ask(struct set_restore *restore, struct partition *partition)
+{
+    ask(restore, partition, WANTS_COMMITTED);
+}
+
+void set_restore_ask_log(struct set_restore *restore, struct partition *partition)
+{
+    ask(restore, partition, WANTS_BEGINNING);
+}
+
+bool set_restore_take(struct set_restore *restore, struct grant_start *ret)
+{
+    mutex_lock(&restore->lock);
+    bool taken = restore->found.count > 0;
+    if (taken) {
+        struct search *search = &restore->found.items[--restore->found.count];
+        *ret = (struct grant_start){.partition = search->partition, .offset = search->offset, .of_log = search->of_log};
+        free(search->metadata);
+    }
+    mutex_unlock(&restore->lock);
+    return taken;
+}
+
+struct set_restore *set_restore_create(rd_kafka_t *consumer, const struct settings *settings)
+{
+    struct set_restore *restore = xcalloc(1, sizeof *restore);
+    restore->consumer = consumer;
+    restore->reset = kafka_conf_offset_reset(settings);
+    mutex_init(&restore->lock);
+    cond_init(&restore->wake);
+    if (pthread_create(&restore->thread, NULL, restore_main, restore) == 0)
+        return restore;
+    set_restore_destroy(restore);
+    return NULL;
+}
+
+void set_restore_stop(struct set_restore *restore)
+{
+    mutex_lock(&restore->lock);
+    restore->stopping = true;
+    cond_signal(&restore->wake);
+    mutex_unlock(&restore->lock);
+    pthread_join(restore->thread, NULL);
+}
+
+void set_restore_destroy(struct set_restore *restore)
+{
+    if (restore == NULL)
+        return;
+    searches_finish(&restore->asked);
+    searches_finish(&restore->found);
+    searches_finish(&restore->open);
+    cond_destroy(&restore->wake);
+    mutex_destroy(&restore->lock);
+    free(restore);
 }
