@@ -1,7 +1,7 @@
 #include "intake/set_restore.h"
 
-#include <assert.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -14,6 +14,7 @@
 #include "intake/offset_codec.h"
 
 #define STEP_MS 1000
+#define HOUR_MS 3600000
 #define PAUSE_MS 100
 #define WAIT_LOG_MS 5000
 #define HINT_AFTER_MS 60000 /* a transaction's time-out has passed, unless somebody chose a long one */
@@ -29,6 +30,7 @@ struct search {
     char *metadata; /* WANTS_END: of the commit, to be read once it is known where the log ends */
     size_t metadata_size;
     rd_kafka_resp_err_t err; /* why it isn't known yet */
+    bool in_request;         /* the one that the group hasn't answered yet asks for it */
 };
 
 struct searches {
@@ -38,6 +40,7 @@ struct searches {
 
 struct set_restore {
     rd_kafka_t *consumer;
+    const char *group_id;
     int64_t reset; /* RD_KAFKA_OFFSET_BEGINNING, _END or _INVALID: nowhere */
     pthread_t thread;
 
@@ -48,6 +51,8 @@ struct set_restore {
 
     /* The thread's. */
     struct searches open;
+    rd_kafka_queue_t *answers;
+    bool group_asked; /* and no answer came yet */
     int64_t next_log_ms;
 };
 
@@ -102,7 +107,7 @@ static void restore_set(struct search *search, int64_t log_end)
 }
 
 /* Set and offset are of one commit. */
-static void take_committed(const struct set_restore *restore, struct search *search, rd_kafka_topic_partition_t *item)
+static void take_committed(const struct set_restore *restore, struct search *search, const rd_kafka_topic_partition_t *item)
 {
     search->err = item->err;
     if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -120,37 +125,110 @@ static void take_committed(const struct set_restore *restore, struct search *sea
     }
 }
 
-static rd_kafka_topic_partition_list_t *list_of(const struct set_restore *restore, bool (*is)(const struct search *search))
+/* rd_kafka_committed says nothing of any as long as one of them is UNSTABLE. The administrators' request does; but with it librdkafka (2.0.2)
+ * aborts when the coordinator is found after the request has timed out. So it is made only when the coordinator has just answered,
+ * with a time-out that never comes, and one at a time. */
+static bool coordinator_answers(struct set_restore *restore, const char *topic)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)restore->open.count + 1);
-    for (size_t i = 0; i < restore->open.count; i++)
-        if (is(&restore->open.items[i]))
-            rd_kafka_topic_partition_list_add(list, restore->open.items[i].partition->topic, restore->open.items[i].partition->id);
-    return list;
+    rd_kafka_topic_partition_list_t *nobody_s = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(nobody_s, topic, INT32_MAX);
+    rd_kafka_resp_err_t err = rd_kafka_committed(restore->consumer, nobody_s, STEP_MS);
+    rd_kafka_topic_partition_list_destroy(nobody_s);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static bool wants_committed(const struct search *search)
+static void ask_group(struct set_restore *restore, const rd_kafka_topic_partition_list_t *list)
 {
-    return search->wants == WANTS_COMMITTED;
+    char why[256];
+    rd_kafka_ListConsumerGroupOffsets_t *of_group = rd_kafka_ListConsumerGroupOffsets_new(restore->group_id, list);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(restore->consumer, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, HOUR_MS, why, sizeof why);
+    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_require_stable_offsets(options, 1));
+    rd_kafka_ListConsumerGroupOffsets(restore->consumer, &of_group, 1, options, restore->answers);
+    restore->group_asked = true;
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ListConsumerGroupOffsets_destroy(of_group);
+}
+
+/* The caller's to destroy; NULL: none yet. */
+static rd_kafka_event_t *group_s_answer(struct set_restore *restore)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(restore->answers, STEP_MS);
+    if (event != NULL)
+        restore->group_asked = false;
+    return event;
+}
+
+static const rd_kafka_topic_partition_list_t *partitions_of(const rd_kafka_event_t *event)
+{
+    size_t count = 0;
+    const rd_kafka_group_result_t **groups =
+        rd_kafka_ListConsumerGroupOffsets_result_groups(rd_kafka_event_ListConsumerGroupOffsets_result((rd_kafka_event_t *)(uintptr_t)event), &count);
+    return count == 1 ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+}
+
+/* requested: an answer that took its time counts only for whom it was asked: another grant of the partition may begin elsewhere. */
+static void take_answer(struct set_restore *restore, const rd_kafka_topic_partition_list_t *answer, struct search *const *by_id, int32_t ids, bool requested)
+{
+    for (int i = 0; answer != NULL && i < answer->cnt; i++) {
+        const rd_kafka_topic_partition_t *item = &answer->elems[i];
+        struct search *search = item->partition >= 0 && item->partition < ids ? by_id[item->partition] : NULL;
+        if (search != NULL && (!requested || search->in_request))
+            take_committed(restore, search, item);
+    }
 }
 
 /* Those that are in an open transaction say UNSTABLE, each for itself. */
+static void ask_each(struct set_restore *restore, const rd_kafka_topic_partition_list_t *list, struct search *const *by_id, int32_t ids)
+{
+    if (!restore->group_asked && coordinator_answers(restore, list->elems[0].topic)) {
+        ask_group(restore, list);
+        for (int32_t id = 0; id < ids; id++)
+            if (by_id[id] != NULL)
+                by_id[id]->in_request = true;
+    }
+    rd_kafka_event_t *event = restore->group_asked ? group_s_answer(restore) : NULL;
+    if (event == NULL)
+        return;
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        take_answer(restore, partitions_of(event), by_id, ids, true);
+    rd_kafka_event_destroy(event);
+    for (size_t i = 0; i < restore->open.count; i++)
+        restore->open.items[i].in_request = false;
+}
+
+static void ask_for(struct set_restore *restore, rd_kafka_topic_partition_list_t *list, struct search *const *by_id, int32_t ids)
+{
+    bool unstable = restore->group_asked;
+    for (int32_t id = 0; id < ids; id++)
+        unstable = unstable || (by_id[id] != NULL && by_id[id]->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT);
+    rd_kafka_resp_err_t err = unstable ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_committed(restore->consumer, list, STEP_MS);
+    for (int32_t id = 0; id < ids && !unstable; id++)
+        if (by_id[id] != NULL)
+            by_id[id]->err = err;
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        take_answer(restore, list, by_id, ids, false);
+    else if (err == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        ask_each(restore, list, by_id, ids);
+}
+
 static void ask_committed(struct set_restore *restore)
 {
-    rd_kafka_topic_partition_list_t *list = list_of(restore, wants_committed);
-    rd_kafka_resp_err_t err = list->cnt > 0 ? rd_kafka_committed(restore->consumer, list, STEP_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    int at = 0; /* the list is in the order of the searches */
+    int32_t ids = 0;
+    for (size_t i = 0; i < restore->open.count; i++)
+        if (restore->open.items[i].partition->id >= ids)
+            ids = restore->open.items[i].partition->id + 1;
+    AUTO_FREE struct search **by_id = xcalloc((size_t)ids + 1, sizeof *by_id);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)restore->open.count + 1);
     for (size_t i = 0; i < restore->open.count; i++) {
         struct search *search = &restore->open.items[i];
-        if (!wants_committed(search))
+        if (search->wants != WANTS_COMMITTED || by_id[search->partition->id] != NULL)
             continue;
-        rd_kafka_topic_partition_t *item = &list->elems[at++];
-        assert(item->partition == search->partition->id);
-        if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            search->err = err;
-        else
-            take_committed(restore, search, item);
+        by_id[search->partition->id] = search;
+        rd_kafka_topic_partition_list_add(list, search->partition->topic, search->partition->id);
     }
+    if (list->cnt > 0)
+        ask_for(restore, list, by_id, ids);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -347,7 +425,9 @@ struct set_restore *set_restore_create(rd_kafka_t *consumer, const struct settin
 {
     struct set_restore *restore = xcalloc(1, sizeof *restore);
     restore->consumer = consumer;
+    restore->group_id = settings->kafka.group_id;
     restore->reset = kafka_conf_offset_reset(settings);
+    restore->answers = rd_kafka_queue_new(consumer);
     mutex_init(&restore->lock);
     cond_init(&restore->wake);
     if (pthread_create(&restore->thread, NULL, restore_main, restore) == 0)
@@ -372,6 +452,7 @@ void set_restore_destroy(struct set_restore *restore)
     searches_finish(&restore->asked);
     searches_finish(&restore->found);
     searches_finish(&restore->open);
+    rd_kafka_queue_destroy(restore->answers);
     cond_destroy(&restore->wake);
     mutex_destroy(&restore->lock);
     free(restore);

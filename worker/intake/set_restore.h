@@ -21,9 +21,9 @@
 
 struct set_restore;
 
-/* NULL: its thread can't be started. Keeps the consumer. */
+/* NULL: its thread can't be started. Keeps both. */
 struct set_restore *set_restore_create(rd_kafka_t *consumer, const struct settings *settings);
-/* Waits for a call under way: a second at most. */
+/* Waits for a call under way: two seconds at most. */
 void set_restore_stop(struct set_restore *restore);
 void set_restore_destroy(struct set_restore *restore); /* stopped, before the consumer; NULL is fine */
 
