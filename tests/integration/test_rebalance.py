@@ -126,7 +126,7 @@ def test_while_what_leaves_ends_what_stays_goes_on_and_is_committed(stage, place
 def test_a_topic_made_anew_while_its_grant_lives_is_read_from_its_beginning(stage, kafka, place, delivery):
     """Nothing of it is dropped as seen before, or committed over; the old one's jobs are answered, too."""
     sim = stage.simulator()
-    worker = stage.worker(stage.redis(), sim, **settings_of(place, delivery, **{"kafka.topic.metadata.refresh.interval.ms": "600000"}))
+    worker = stage.worker(stage.redis(), sim, **settings_of(place, delivery, **{"kafka.topic.metadata.refresh.interval.ms": "600000", "kafka.session.timeout.ms": "180000"}))
     for n in range(20):
         send(place, 0, f"old{n}")
     send(place, 0, "held", " [[fault:hold times=1]]")

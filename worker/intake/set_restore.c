@@ -11,6 +11,7 @@
 #include "intake/start_search.h"
 
 #define PAUSE_MS 100
+#define SOON_MS 1000 /* what is answered by then is no wait to speak of */
 #define WAIT_LOG_MS 5000
 #define HINT_AFTER_MS 60000 /* a transaction's time-out has passed, unless somebody chose a long one */
 
@@ -47,7 +48,7 @@ static void log_waiting(struct set_restore *restore)
     for (size_t i = 1; i < restore->search.open.count; i++)
         if (restore->search.open.items[i].since_ms < oldest->since_ms)
             oldest = &restore->search.open.items[i];
-    if (now - oldest->since_ms < PAUSE_MS)
+    if (now - oldest->since_ms < SOON_MS)
         return;
     restore->next_log_ms = now + WAIT_LOG_MS;
     bool hangs = oldest->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT && now - oldest->since_ms >= HINT_AFTER_MS;

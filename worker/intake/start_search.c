@@ -129,7 +129,7 @@ static void take_answer(struct start_search *s, const rd_kafka_topic_partition_l
 /* Those that are in an open transaction say UNSTABLE, each for itself. */
 static void ask_each(struct start_search *s, const rd_kafka_topic_partition_list_t *list, struct search *const *by_id, int32_t ids)
 {
-    if (!s->group_asked && coordinator_answers(s, list->elems[0].topic)) {
+    if (!s->group_asked && coordinator_answers(s, list->elems[0].topic) && !s->give_up(s->arg)) {
         ask_group(s, list);
         for (int32_t id = 0; id < ids; id++)
             if (by_id[id] != NULL)
@@ -156,7 +156,7 @@ static void ask_for(struct start_search *s, rd_kafka_topic_partition_list_t *lis
             by_id[id]->err = err;
     if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
         take_answer(s, list, by_id, ids, false);
-    else if (err == RD_KAFKA_RESP_ERR__TIMED_OUT)
+    else if (err == RD_KAFKA_RESP_ERR__TIMED_OUT && !s->give_up(s->arg))
         ask_each(s, list, by_id, ids);
 }
 
@@ -240,7 +240,7 @@ void start_search_logs(struct start_search *s)
             name = s->open.items[i].partition->topic;
             s->open.items[i].err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* unless one is asked */
         }
-    if (name == NULL)
+    if (name == NULL || s->give_up(s->arg))
         return;
     const rd_kafka_metadata_t *metadata = NULL;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(s->consumer, name, NULL);
