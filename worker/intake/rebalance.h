@@ -43,7 +43,8 @@ void rebalance_look(struct rebalance *rebalance);
 bool rebalance_is_leaving(const struct rebalance *rebalance);
 /* An error of a partition's that says its position isn't in the log. False: it is another. */
 bool rebalance_take_error(struct rebalance *rebalance, const rd_kafka_message_t *message);
-/* No partition begins any more, and what runs of those that leave is waited for until until_ms (clock_mono_ms). Waits for a call under way, two seconds at most. */
+/* No partition begins any more, and what runs of those that leave has until until_ms (clock_mono_ms). Waits for a call under way, two
+ * seconds at most. */
 void rebalance_close(struct rebalance *rebalance, int64_t until_ms);
 /* The client has failed: all that is ours is another's. */
 void rebalance_give_up(struct rebalance *rebalance);
