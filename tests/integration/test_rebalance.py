@@ -145,6 +145,7 @@ def test_a_topic_made_anew_while_its_grant_lives_is_read_from_its_beginning(stag
     wait_until(lambda: committed(place, 0) == 5, "the new one's are committed")
     sim.release()
     assert "held" in place.topics.replies(26)
+    assert committed(place, 0) == 5, "in exactly-once an offset would have come with the reply"
     send(place, 0, "last")
     assert "last" in place.topics.replies(27)
     wait_until(lambda: committed(place, 0) == 6, "the old one's end says nothing of it")
