@@ -19,10 +19,12 @@
 #include "intake/fetch_rest.h"
 #include "intake/intake.h"
 #include "intake/kafka_conf.h"
+#include "intake/pausing.h"
 #include "intake/prefetch.h"
 #include "ops/metrics.h"
 
 #define PRODUCE 0
+#define FETCH 1
 #define OFFSET_COMMIT 8 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define REFUSED RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
 #define LIMIT_MS 30000
@@ -67,9 +69,34 @@ static void lead(struct world *world, const char *topic, int partitions, int bro
 struct plan {
     int partitions;
     int brokers;                /* 0: one */
+    void (*before)(struct world *world); /* the intake is there; NULL: nothing is done */
     const char *batch_records;  /* of what the test produces; NULL: librdkafka's choice */
     const char *more[MORE_MAX]; /* settings */
 };
+
+static rd_kafka_t *consumer_of(struct world *world, const char *group)
+{
+    char why[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "group.id", group, why, sizeof why);
+    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
+    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    cr_assert_not_null(consumer, "%s", why);
+    return consumer;
+}
+
+static void commit_for(struct world *world, int64_t offset)
+{
+    rd_kafka_t *consumer = consumer_of(world, world->group);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, "chat.jobs", 0)->offset = offset;
+    rd_kafka_resp_err_t err;
+    for (int64_t until = clock_mono_ms() + LIMIT_MS; (err = rd_kafka_commit(consumer, list, 0)) != 0 && clock_mono_ms() < until;)
+        poll(NULL, 0, 10); /* it looks for its coordinator */
+    cr_assert_eq(err, 0, "%s", rd_kafka_err2str(err));
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(consumer);
+}
 
 static void begin_planned(struct world *world, const struct plan *plan)
 {
@@ -109,6 +136,8 @@ static void begin_planned(struct world *world, const struct plan *plan)
     }
     cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->service.publisher, &err), STATUS_OK, "%s", err.message);
     cr_assert_eq(completion_start(world->service.completion, &err), STATUS_OK);
+    if (plan->before != NULL)
+        plan->before(world);
     cr_assert_eq(intake_start(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), &world->intake, &err), STATUS_OK, "%s", err.message);
 }
 
@@ -153,11 +182,7 @@ static void finish(struct world *world, struct task *task)
 /* What the broker holds for the group; -1001: nothing. */
 static int64_t committed(struct world *world, int partition)
 {
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", world->group, why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
-    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_t *reader = consumer_of(world, world->group);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, "chat.jobs", partition);
     cr_assert_eq(rd_kafka_committed(reader, list, LIMIT_MS), 0);
@@ -254,6 +279,31 @@ Test(intake, a_hot_session_pauses_its_own_partition_alone, .timeout = 120)
     cr_expect_geq(metric_get(METRIC_commits_total), 2);
 }
 
+/* 4,096 jobs are buffered; half of that is what may be behind. */
+Test(intake, a_partition_is_paused_when_it_has_more_than_its_share_and_threads_want_for_others)
+{
+    static const struct {
+        const char *what;
+        struct pausing_view view;
+        bool paused;
+    } cases[] = {{"one alone may have a quarter of the buffer", {.behind = 1024, .behind_all = 1024, .to_ask = 1}, false},
+                 {"and no more", {.behind = 1025, .behind_all = 1025, .to_ask = 1}, true},
+                 {"but for nobody's sake", {.behind = 4000, .behind_all = 4000, .to_ask = 129}, false},
+                 {"twice the threads are enough", {.behind = 4000, .behind_all = 4000, .to_ask = 128}, true},
+                 {"of a thousand each has its few", {.behind = 8, .behind_all = 8000, .to_ask = 1}, false},
+                 {"and no more", {.behind = 9, .behind_all = 8000, .to_ask = 1}, true},
+                 {"paused until half is gone", {.behind = 5, .behind_all = 8000, .to_ask = 1, .paused = true}, true},
+                 {"whoever wants", {.behind = 5, .behind_all = 8000, .to_ask = 1000, .paused = true}, true},
+                 {"and resumed then", {.behind = 4, .behind_all = 8000, .to_ask = 1, .paused = true}, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pausing_view view = cases[i].view;
+        view.threads = 64;
+        view.buffered_max = 4096;
+        cr_expect_eq(pausing_wants(&view), cases[i].paused, "%s", cases[i].what);
+    }
+    cr_expect(pausing_wants(&(struct pausing_view){.behind = 9, .behind_all = 9, .to_ask = 9, .threads = 8, .buffered_max = 2}), "a buffer that is smaller than the threads");
+}
+
 /* A pause throws away what was read ahead, and a resume goes back for it: to just there. Each partition has one session, whose jobs
  * wait for themselves: it is paused and resumed again and again. */
 Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .timeout = 120)
@@ -279,6 +329,66 @@ Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .time
     end_world(&world);
 }
 
+/* ---- a place that isn't in the log ---- */
+
+static bool three_are_committed(struct world *world) { return committed(world, 0) == 3; }
+static bool four_are_committed(struct world *world) { return committed(world, 0) == 4; }
+
+static void take_and_finish(struct world *world, int64_t from, int64_t to)
+{
+    for (int64_t offset = from; offset < to; offset++) {
+        struct task *task = take(world);
+        cr_assert_eq(task->record.offset, offset);
+        finish(world, task);
+    }
+}
+
+/* The topic was made anew: whatever stands at these offsets now was never read, and the old log's end is no progress of it. */
+Test(intake, a_log_that_is_shorter_than_what_was_read_of_it_is_another_one, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world, 1);
+    produce(&world, 0, "", 10);
+    take_and_finish(&world, 0, 9);
+    struct task *of_the_old_one = take(&world);
+    cr_assert_eq(of_the_old_one->record.offset, 9);
+    rd_kafka_mock_push_request_errors(world.cluster, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    take_and_finish(&world, 0, 3);
+    cr_expect(comes_true(three_are_committed, &world), "%lld", (long long)committed(&world, 0));
+    cr_expect_eq(metric_get(METRIC_jobs_duplicate_offset_total), 0);
+    cr_expect_not(atomic_load(&of_the_old_one->partition->revoked), "nobody can read it again: it is answered here");
+    finish(&world, of_the_old_one);
+    take_and_finish(&world, 3, 4);
+    cr_expect(comes_true(four_are_committed, &world), "%lld", (long long)committed(&world, 0));
+    end_world(&world);
+}
+
+/* The cluster keeps 5 MiB a partition: of the first records nothing is left. */
+static void let_records_expire(struct world *world)
+{
+    enum { RECORDS = 10, BYTES = 900000 };
+    AUTO_FREE char *text = xcalloc(1, BYTES + 1);
+    memset(text, 'x', BYTES);
+    AUTO_FREE char *value = xasprintf("{\"id\":\"p\",\"session\":\"s\",\"message\":\"%s\"}", text);
+    for (int i = 0; i < RECORDS; i++)
+        produce_value(world, 0, value);
+    cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
+    commit_for(world, 1);
+}
+
+Test(intake, where_records_expired_before_they_were_read_it_goes_on_with_the_first_that_is_left, .timeout = 120)
+{
+    struct world world;
+    int64_t low = 0, high = 0;
+    begin_planned(&world, &(struct plan){.partitions = 1, .batch_records = "1", .before = let_records_expire});
+    cr_assert_eq(rd_kafka_query_watermark_offsets(world.client, "chat.jobs", 0, &low, &high, LIMIT_MS), 0);
+    cr_assert_gt(low, 1);
+    take_and_finish(&world, low, high);
+    cr_expect_eq(metric_get(METRIC_records_expired_total), low - 1);
+    cr_expect_eq(metric_get(METRIC_logs_replaced_total), 0);
+    end_world(&world);
+}
+
 /* ---- the committer alone ---- */
 
 struct desk {
@@ -292,14 +402,9 @@ struct desk {
 /* Offset 0 of its one partition is done. The world's intake has no part in it: another group. */
 static void begin_desk(struct desk *desk)
 {
-    char why[256];
     begin_world(&desk->world, 1);
     desk->world.group = "desk";
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", desk->world.group, why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(desk->world.cluster), why, sizeof why);
-    desk->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    cr_assert_not_null(desk->consumer, "%s", why);
+    desk->consumer = consumer_of(&desk->world, desk->world.group);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, "chat.jobs", 0);
     cr_assert_eq(rd_kafka_committed(desk->consumer, list, LIMIT_MS), 0, "its coordinator answers");
@@ -347,7 +452,7 @@ Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .t
                                                  LATE_MS);
     committer_look(desk.committer);
     partition_mark_done(desk.grants.partitions[0], 1);
-    committer_now(desk.committer, NULL);
+    committer_now(desk.committer);
     cr_expect_eq(metric_get(METRIC_commits_total), 2, "%lld of them answered", (long long)metric_get(METRIC_commits_total));
     cr_expect_eq(committed(&desk.world, 0), 2);
     end_desk(&desk);

@@ -64,6 +64,17 @@ void publisher_offer(struct publisher *publisher, struct partition *partition)
         publisher->operations->offer(publisher, partition);
 }
 
+uint64_t publisher_ask_commit(struct publisher *publisher)
+{
+    return publisher->operations->ask_commit == NULL ? 0 : publisher->operations->ask_commit(publisher);
+}
+
+bool publisher_commit_is_over(struct publisher *publisher, uint64_t number, bool *ret_made)
+{
+    *ret_made = true;
+    return publisher->operations->commit_is_over == NULL || publisher->operations->commit_is_over(publisher, number, ret_made);
+}
+
 bool publisher_commit_now(struct publisher *publisher, int64_t until_ms)
 {
     return publisher->operations->commit_now == NULL || publisher->operations->commit_now(publisher, until_ms);

@@ -57,7 +57,11 @@ bool publisher_failed(struct publisher *publisher, struct error *ret);
 void publisher_follow(struct publisher *publisher, rd_kafka_t *consumer);
 /* The partition has something to commit; goes with the next transaction. Takes a reference of its own. */
 void publisher_offer(struct publisher *publisher, struct partition *partition);
-/* Commits all that was put and offered, before partitions are unassigned. False: not by until_ms. */
+/* Asks for a commit of all that was put and offered, before partitions are unassigned. Its number, to ask whether it is over: made, or
+ * not to be made any more. Blocks never. */
+uint64_t publisher_ask_commit(struct publisher *publisher);
+bool publisher_commit_is_over(struct publisher *publisher, uint64_t number, bool *ret_made);
+/* The same, waiting. False: not made by until_ms. */
 bool publisher_commit_now(struct publisher *publisher, int64_t until_ms);
 /* Partitions were revoked: what they still have here is dropped. */
 void publisher_revoked(struct publisher *publisher);
@@ -81,6 +85,8 @@ struct publisher_operations {
     bool (*failed)(struct publisher *publisher, struct error *ret);
     void (*follow)(struct publisher *publisher, rd_kafka_t *consumer);
     void (*offer)(struct publisher *publisher, struct partition *partition);
+    uint64_t (*ask_commit)(struct publisher *publisher);
+    bool (*commit_is_over)(struct publisher *publisher, uint64_t number, bool *ret_made);
     bool (*commit_now)(struct publisher *publisher, int64_t until_ms);
     void (*revoked)(struct publisher *publisher);
 };

@@ -257,15 +257,39 @@ static void txn_offer(struct publisher *publisher, struct partition *partition)
     mutex_unlock(&p->lock);
 }
 
-static bool txn_commit_now(struct publisher *publisher, int64_t until_ms)
+static uint64_t txn_ask_commit(struct publisher *publisher)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
     mutex_lock(&p->lock);
-    uint64_t wanted = ++p->commits_wanted;
+    uint64_t number = ++p->commits_wanted;
     cond_signal(&p->wake);
-    while (p->commits_made < wanted && p->failure.class == ERROR_NONE && cond_wait_until(&p->settled, &p->lock, until_ms))
+    mutex_unlock(&p->lock);
+    return number;
+}
+
+static bool is_over_locked(const struct publisher_txn *p, uint64_t number)
+{
+    return p->commits_made >= number || p->failure.class != ERROR_NONE;
+}
+
+static bool txn_commit_is_over(struct publisher *publisher, uint64_t number, bool *ret_made)
+{
+    struct publisher_txn *p = (struct publisher_txn *)publisher;
+    mutex_lock(&p->lock);
+    bool over = is_over_locked(p, number);
+    *ret_made = p->commits_made >= number;
+    mutex_unlock(&p->lock);
+    return over;
+}
+
+static bool txn_commit_now(struct publisher *publisher, int64_t until_ms)
+{
+    struct publisher_txn *p = (struct publisher_txn *)publisher;
+    uint64_t number = txn_ask_commit(publisher);
+    mutex_lock(&p->lock);
+    while (!is_over_locked(p, number) && cond_wait_until(&p->settled, &p->lock, until_ms))
         ;
-    bool made = p->commits_made >= wanted;
+    bool made = p->commits_made >= number;
     mutex_unlock(&p->lock);
     return made;
 }
@@ -293,7 +317,8 @@ static void txn_destroy(struct publisher *publisher)
 
 static const struct publisher_operations operations = {
     .destroy = txn_destroy, .put = txn_put, .poll = txn_poll, .hurry = txn_hurry, .pending = txn_pending, .wants_poll = txn_wants_poll,
-    .close = txn_close, .end_soon = txn_end_soon, .failed = txn_failed, .follow = txn_follow, .offer = txn_offer, .commit_now = txn_commit_now,
+    .close = txn_close, .end_soon = txn_end_soon, .failed = txn_failed, .follow = txn_follow, .offer = txn_offer, .ask_commit = txn_ask_commit,
+    .commit_is_over = txn_commit_is_over, .commit_now = txn_commit_now,
     .revoked = txn_revoked};
 
 /* ---- the start ---- */

@@ -10,8 +10,7 @@
 #include "intake/liveness.h"
 #include "ops/metrics.h"
 
-#define ANSWER_MS 100
-#define REVOKE_COMMIT_MS 5000
+#define ANSWER_MS 20
 #define JOIN_MS 30000
 
 struct committer {
@@ -26,6 +25,12 @@ struct committer {
     int64_t next_ms;
     int64_t bound_ms;      /* no wait goes beyond it */
     int64_t join_until_ms; /* longer than this, joining isn't believed */
+
+    /* The last word. */
+    bool (*last_of)(const struct partition *partition);
+    bool last_sent;
+    int64_t last_until_ms;
+    uint64_t last_commit; /* exactly-once: the publisher's number */
 };
 
 struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, atomic_bool *joining)
@@ -85,12 +90,18 @@ static void note_full(struct committer *committer, struct partition *partition)
              F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
 }
 
-static rd_kafka_topic_partition_list_t *committable(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
+static bool is_any(const struct partition *partition)
+{
+    (void)partition;
+    return true;
+}
+
+static rd_kafka_topic_partition_list_t *committable(struct committer *committer, bool (*of)(const struct partition *partition))
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)committer->grants->count + 1);
     for (size_t i = 0; i < committer->grants->count; i++) {
         struct partition *partition = committer->grants->partitions[i];
-        if (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL)
+        if (!of(partition))
             continue;
         char *metadata = NULL;
         int64_t offset = partition_committable(partition, &metadata);
@@ -138,28 +149,21 @@ static void serve_commit_answers(struct committer *committer, int timeout_ms)
     rd_kafka_event_destroy(event);
 }
 
-static void commit(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
+static void commit(struct committer *committer, bool (*of)(const struct partition *partition))
 {
-    rd_kafka_topic_partition_list_t *list = committable(committer, only);
+    rd_kafka_topic_partition_list_t *list = committable(committer, of);
     if (list->cnt > 0)
         committer->under_way =
             rd_kafka_commit_queue(committer->consumer, list, committer->answers, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* librdkafka's own waiting commit has no bound but the request's, a minute. */
-static void wait_for_answer(struct committer *committer, int64_t until_ms)
-{
-    while (committer->under_way && clock_mono_ms() < until_ms)
-        serve_commit_answers(committer, ANSWER_MS);
-}
-
 /* With exactly-once the publisher commits: it is told of what has something new to say. */
-static void offer(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
+static void offer(struct committer *committer, bool (*of)(const struct partition *partition))
 {
     for (size_t i = 0; i < committer->grants->count; i++) {
         struct partition *partition = committer->grants->partitions[i];
-        if (only != NULL && rd_kafka_topic_partition_list_find(only, partition->topic, partition->id) == NULL)
+        if (!of(partition))
             continue;
         note_full(committer, partition);
         if (partition_has_news(partition))
@@ -178,24 +182,55 @@ void committer_look(struct committer *committer)
         return;
     committer->next_ms = now + committer->service->settings->worker.commit_interval_ms;
     if (committer->in_transactions) {
-        offer(committer, NULL);
+        offer(committer, is_any);
         return;
     }
-    commit(committer, NULL);
+    commit(committer, is_any);
 }
 
-void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only)
+/* librdkafka's own waiting commit has no bound but the request's, a minute. */
+void committer_last_word(struct committer *committer, bool (*of)(const struct partition *partition))
 {
-    int64_t until = clock_mono_ms() + REVOKE_COMMIT_MS;
-    if (until > committer->bound_ms)
-        until = committer->bound_ms;
-    if (committer->in_transactions) {
-        offer(committer, only);
-        if (!publisher_commit_now(committer->service->publisher, until))
-            log_warn("transaction_left_open", F_STR("hint", "what it holds of the partitions that go is aborted, and answered from the store by their new owner"));
+    committer->last_of = of;
+    committer->last_sent = false;
+    committer->last_until_ms = clock_mono_ms() + REVOKE_COMMIT_MS;
+    if (!committer->in_transactions)
         return;
+    offer(committer, of);
+    committer->last_commit = publisher_ask_commit(committer->service->publisher);
+}
+
+static int64_t last_until(const struct committer *committer)
+{
+    return committer->last_until_ms < committer->bound_ms ? committer->last_until_ms : committer->bound_ms;
+}
+
+static bool transaction_is_over(struct committer *committer)
+{
+    bool made;
+    bool over = publisher_commit_is_over(committer->service->publisher, committer->last_commit, &made);
+    if (!over && clock_mono_ms() < last_until(committer))
+        return false;
+    if (!made)
+        log_warn("transaction_left_open", F_STR("hint", "what it holds of the partitions that go is aborted, and answered from the store by their new owner"));
+    return true;
+}
+
+bool committer_last_word_is_said(struct committer *committer)
+{
+    if (committer->in_transactions)
+        return transaction_is_over(committer);
+    serve_commit_answers(committer, 0);
+    if (!committer->under_way && !committer->last_sent) {
+        commit(committer, committer->last_of);
+        committer->last_sent = true;
     }
-    wait_for_answer(committer, until);
-    commit(committer, only);
-    wait_for_answer(committer, until);
+    return !committer->under_way || clock_mono_ms() >= last_until(committer);
+}
+
+void committer_now(struct committer *committer)
+{
+    committer_last_word(committer, is_any);
+    while (!committer_last_word_is_said(committer))
+        serve_commit_answers(committer, ANSWER_MS);
 }

@@ -15,15 +15,20 @@
 
 struct committer;
 
+#define REVOKE_COMMIT_MS 5000
+
 /* joining: set while commits rest for a JoinGroup (join_watch.h). Keeps all it is given. */
 struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, atomic_bool *joining);
 void committer_destroy(struct committer *committer); /* before the consumer; NULL is fine */
 
 /* Blocks never. */
 void committer_look(struct committer *committer);
-/* Before partitions go (NULL: all): waits for the commit under way, then says the last word for them. Blocks some seconds
- * at most, and no longer than committer_bound says. */
-void committer_now(struct committer *committer, const rd_kafka_topic_partition_list_t *only);
+/* Before partitions go: the commit under way is waited for, then the last word said for those of which it is true, and its
+ * answer waited for, REVOKE_COMMIT_MS at most, and no longer than committer_bound says. Blocks never: ask whether it is said, again and again. */
+void committer_last_word(struct committer *committer, bool (*of)(const struct partition *partition));
+bool committer_last_word_is_said(struct committer *committer);
+/* The same for all, waiting. */
+void committer_now(struct committer *committer);
 /* Nothing is waited for beyond until_ms (clock_mono_ms) from now on: the worker ends. */
 void committer_bound(struct committer *committer, int64_t until_ms);
 /* From a revoke to the next assign nothing is committed: librdkafka stamps the generation when a commit is sent. */

@@ -1,5 +1,6 @@
 #include "intake/grants.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,31 +9,48 @@
 
 struct partition *grants_find(const struct grants *grants, const char *topic, int32_t id)
 {
-    for (size_t i = 0; i < grants->count; i++)
-        if (grants->partitions[i]->id == id && strcmp(grants->partitions[i]->topic, topic) == 0)
-            return grants->partitions[i];
-    return NULL;
+    struct partition *partition = id >= 0 && (size_t)id < grants->ids ? grants->by_id[id] : NULL;
+    return partition != NULL && strcmp(partition->topic, topic) == 0 ? partition : NULL;
 }
 
-void grants_add(struct grants *grants, const char *topic, int32_t id)
+static void make_room(struct grants *grants, size_t id)
 {
-    if (grants_find(grants, topic, id) != NULL)
+    if (grants->count == grants->capacity) {
+        grants->capacity = grants->capacity ? grants->capacity * 2 : 16;
+        grants->partitions = xrealloc(grants->partitions, grants->capacity * sizeof(struct partition *));
+    }
+    if (id < grants->ids)
         return;
-    grants->partitions = xrealloc(grants->partitions, (grants->count + 1) * sizeof *grants->partitions);
-    grants->partitions[grants->count++] = partition_create(topic, id, ++grants->generation);
+    size_t ids = id * 2 + 16;
+    grants->by_id = xrealloc(grants->by_id, ids * sizeof(struct partition *));
+    memset(grants->by_id + grants->ids, 0, (ids - grants->ids) * sizeof(struct partition *));
+    grants->ids = ids;
+}
+
+struct partition *grants_add(struct grants *grants, const char *topic, int32_t id)
+{
+    struct partition *partition = grants_find(grants, topic, id);
+    if (partition != NULL)
+        return partition;
+    assert(id >= 0);
+    make_room(grants, (size_t)id);
+    assert(grants->by_id[id] == NULL);
+    partition = partition_create(topic, id, ++grants->generation);
+    partition->index = grants->count;
+    grants->partitions[grants->count++] = grants->by_id[id] = partition;
+    return partition;
 }
 
 void grants_forget(struct grants *grants, struct partition *partition)
 {
-    for (size_t i = 0; i < grants->count; i++) {
-        if (grants->partitions[i] != partition)
-            continue;
-        if (partition->full_told)
-            METRIC_ADD(partitions_set_full, -1);
-        grants->partitions[i] = grants->partitions[--grants->count];
-        partition_unref(partition);
-        return;
-    }
+    assert(grants->partitions[partition->index] == partition);
+    if (partition->full_told)
+        METRIC_ADD(partitions_set_full, -1);
+    struct partition *last = grants->partitions[--grants->count];
+    grants->partitions[partition->index] = last;
+    last->index = partition->index;
+    grants->by_id[partition->id] = NULL;
+    partition_unref(partition);
 }
 
 void grants_finish(struct grants *grants)
@@ -40,5 +58,6 @@ void grants_finish(struct grants *grants)
     for (size_t i = 0; i < grants->count; i++)
         partition_unref(grants->partitions[i]);
     free(grants->partitions);
+    free(grants->by_id);
     *grants = (struct grants){0};
 }

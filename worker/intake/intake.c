@@ -22,7 +22,7 @@
 #include "intake/liveness.h"
 #include "intake/pausing.h"
 #include "intake/prefetch.h"
-#include "intake/set_restore.h"
+#include "intake/rebalance.h"
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
 #include "ops/watchdog.h"
@@ -30,7 +30,7 @@
 #define POLL_MS 100
 #define LOOK_EVERY_MS 20
 #define LOOK_EVERY_RECORDS 64
-#define REVOKE_LOOK_MS 5
+#define LEAVING_LOOK_MS 5
 #define LEAVE_MS_MIN 1000 /* for the coordinator's word, should the last commit have taken all the time there was */
 
 struct intake {
@@ -38,6 +38,7 @@ struct intake {
     rd_kafka_t *consumer;
     struct prefetch *prefetch;
     struct committer *committer;
+    struct rebalance *rebalance;
     struct liveness *liveness;
     pthread_t thread;
     atomic_bool held;
@@ -51,130 +52,19 @@ struct intake {
 
     /* Intake thread only. */
     struct grants grants;
-    bool must_rejoin; /* the last grant's offsets are unknown */
-    bool left;        /* the group, in order; read once the thread has ended */
+    bool left; /* the group, in order; read once the thread has ended */
 };
 
-/* ---- rebalances ---- */
-
-static void let_go(struct intake *intake, struct partition *partition)
+/* From within a poll. */
+static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
-    pausing_resume(intake->consumer, partition);
-    partition_revoke(partition);
-    completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
-    grants_forget(&intake->grants, partition);
-}
-
-/* What waits is given back, again and again, since what runs may want to wait too. True: nothing is left. */
-static bool give_back_waiting(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
-{
-    bool none_left = true;
-    for (int i = 0; i < list->cnt; i++) {
-        struct partition *partition = grants_find(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        if (partition == NULL)
-            continue;
-        completion_drop(intake->service->completion, dispatcher_remove_waiting(intake->service->dispatcher, partition));
-        none_left = none_left && atomic_load(&partition->references) == 1; /* ours: each job has one */
-    }
-    return none_left;
-}
-
-/* What can end within the bound does, so that its reply is ours to publish. The others end in Redis alone, and the new
- * owner answers from there. */
-static void let_running_end(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
-{
-    int64_t until = clock_mono_ms() + intake->service->settings->worker.revoke_drain_ms;
-    if (until > atomic_load(&intake->stop_by_ms))
-        until = atomic_load(&intake->stop_by_ms);
-    while (!give_back_waiting(intake, list) && clock_mono_ms() < until) {
-        watchdog_feed(WATCHED_INTAKE);
-        nanosleep(&(struct timespec){.tv_nsec = REVOKE_LOOK_MS * 1000000L}, NULL);
-    }
-}
-
-static void revoke(struct intake *intake, rd_kafka_topic_partition_list_t *list, bool lost)
-{
-    if (!lost) {
-        let_running_end(intake, list);
-        committer_now(intake->committer, list); /* first what is done and acknowledged, then no more */
-    }
-    for (int i = 0; i < list->cnt; i++) {
-        struct partition *partition = grants_find(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        if (partition != NULL)
-            let_go(intake, partition);
-    }
-    publisher_revoked(intake->service->publisher);
-}
-
-static void log_rebalance(const char *event, const rd_kafka_topic_partition_list_t *list, bool lost, const struct intake *intake)
-{
-    log_info(event, F_INT("partitions", list->cnt), F_INT("owned", intake->grants.count), F_INT("generation", intake->grants.generation),
-             F_INT("lost", lost));
-}
-
-/* Where a new group begins. */
-static bool begins_at_the_beginning(const rd_kafka_t *consumer)
-{
-    char reset[16] = "";
-    size_t size = sizeof reset;
-    return rd_kafka_conf_get(rd_kafka_conf((rd_kafka_t *)(uintptr_t)consumer), "auto.offset.reset", reset, &size) == RD_KAFKA_CONF_OK &&
-           (strcmp(reset, "smallest") == 0 || strcmp(reset, "earliest") == 0 || strcmp(reset, "beginning") == 0);
-}
-
-/* With another auto.offset.reset what is read first may be elsewhere, and is known with the first record. */
-static void note_positions(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
-{
-    if (!begins_at_the_beginning(intake->consumer))
-        return;
-    for (int i = 0; i < list->cnt; i++) {
-        struct partition *partition = grants_find(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        if (partition->next == RD_KAFKA_OFFSET_INVALID) /* else ours before */
-            partition->next = list->elems[i].offset >= 0 ? list->elems[i].offset : RD_KAFKA_OFFSET_BEGINNING;
-    }
-}
-
-static void rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
-{
+    (void)rk;
     struct intake *intake = opaque;
-    bool cooperative = strcmp(rd_kafka_rebalance_protocol(rk), "COOPERATIVE") == 0;
-    rd_kafka_error_t *error = NULL;
-    METRIC_INC(rebalances_total);
-    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        for (int i = 0; i < list->cnt; i++)
-            grants_add(&intake->grants, list->elems[i].topic, list->elems[i].partition);
-        if (set_restore(intake->service, intake->consumer, &intake->grants, list, &intake->stopping))
-            note_positions(intake, list);
-        else
-            intake->must_rejoin = true;
-        prefetch_follow(intake->prefetch, list);
-        if (cooperative)
-            error = rd_kafka_incremental_assign(rk, list);
-        else
-            rd_kafka_assign(rk, list);
-        committer_rest(intake->committer, false);
-        atomic_store(&intake->joined, true);
-        atomic_store(&intake->in_group, true);
-        log_rebalance("kafka_assigned", list, false, intake);
-    } else {
-        bool lost = rd_kafka_assignment_lost(rk);
-        committer_rest(intake->committer, true);
-        revoke(intake, list, lost);
-        if (cooperative && !lost) /* a member that gives up partitions joins again */
-            committer_expect_join(intake->committer);
-        if (cooperative)
-            error = rd_kafka_incremental_unassign(rk, list);
-        else
-            rd_kafka_assign(rk, NULL);
-        if (cooperative && intake->grants.count > 0)
-            committer_rest(intake->committer, false); /* no assign need follow for those that stay */
-        log_rebalance("kafka_revoked", list, lost, intake);
-    }
-    prefetch_note_purged(intake->prefetch);
-    METRIC_SET(partitions_assigned, (int64_t)intake->grants.count);
-    if (error != NULL) {
-        log_warn("rebalance_refused", F_STR("error", rd_kafka_error_string(error)));
-        rd_kafka_error_destroy(error);
-    }
+    rebalance_serve(intake->rebalance, err, list);
+    if (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        return;
+    atomic_store(&intake->joined, true);
+    atomic_store(&intake->in_group, true);
 }
 
 /* ---- records ---- */
@@ -225,7 +115,7 @@ static enum status decode(const struct service *service, struct task *task, cons
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
     struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
-    if (partition == NULL)
+    if (partition == NULL || !partition->begun || partition->leaving)
         return; /* fetched before a revoke */
     partition->next = message->offset + 1;
     partition->next_epoch = leader_epoch(message);
@@ -268,10 +158,7 @@ static void fail(struct intake *intake)
     mutex_unlock(&intake->lock);
     atomic_store(&intake->in_group, false);
     log_error("intake_failed", F_STR("code", intake->failure.code), F_STR("error", intake->failure.message));
-    while (intake->grants.count > 0)
-        let_go(intake, intake->grants.partitions[0]);
-    publisher_revoked(intake->service->publisher);
-    METRIC_SET(partitions_assigned, 0);
+    rebalance_give_up(intake->rebalance);
 }
 
 static void take_error(struct intake *intake, const rd_kafka_message_t *message)
@@ -280,7 +167,7 @@ static void take_error(struct intake *intake, const rd_kafka_message_t *message)
         atomic_store(&intake->in_group, false);
     if (message->err == RD_KAFKA_RESP_ERR__FATAL)
         fail(intake);
-    else
+    else if (!rebalance_take_error(intake->rebalance, message))
         log_warn("kafka_poll_error", F_STR("code", rd_kafka_err2name(message->err)), F_STR("error", rd_kafka_message_errstr(message)));
 }
 
@@ -293,35 +180,25 @@ static rd_kafka_resp_err_t subscribe(struct intake *intake)
     return rc;
 }
 
-static void rejoin(struct intake *intake)
-{
-    intake->must_rejoin = false;
-    rd_kafka_resp_err_t rc = rd_kafka_unsubscribe(intake->consumer);
-    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
-        rc = subscribe(intake);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        log_warn("rejoin_refused", F_STR("error", rd_kafka_err2str(rc)));
-        intake->must_rejoin = true;
-    }
-}
-
 /* librdkafka's own close has no bound, and now and then, told in the middle of a rebalance, no end. Without an answer the
  * group gives our partitions to others when the session has run out. */
 static void leave(struct intake *intake)
 {
     int64_t until = atomic_load(&intake->stop_by_ms);
     committer_bound(intake->committer, until);
-    committer_now(intake->committer, NULL);
+    rebalance_close(intake->rebalance, until);
+    committer_now(intake->committer);
     atomic_store(&intake->in_group, false);
     if (until < clock_mono_ms() + LEAVE_MS_MIN)
         until = clock_mono_ms() + LEAVE_MS_MIN;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(intake->consumer);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->consumer, queue);
     while (error == NULL && !rd_kafka_consumer_closed(intake->consumer) && clock_mono_ms() < until) {
-        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, POLL_MS);
+        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, rebalance_is_leaving(intake->rebalance) ? LEAVING_LOOK_MS : POLL_MS);
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) /* of what is left */
-            rebalance(intake->consumer, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), intake);
+            rebalance_serve(intake->rebalance, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event));
         rd_kafka_event_destroy(event);
+        rebalance_look(intake->rebalance);
     }
     intake->left = rd_kafka_consumer_closed(intake->consumer);
     if (!intake->left)
@@ -347,19 +224,26 @@ static void take(struct intake *intake, rd_kafka_message_t *message)
  * group, however much is read. */
 static void serve_events(struct intake *intake, int timeout_ms)
 {
-    for (rd_kafka_message_t *message; (message = rd_kafka_consumer_poll(intake->consumer, timeout_ms)) != NULL; timeout_ms = 0)
+    for (rd_kafka_message_t *message; (message = rd_kafka_consumer_poll(intake->consumer, timeout_ms)) != NULL; timeout_ms = 0) {
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            prefetch_follow_stray(intake->prefetch, message);
         take(intake, message);
+    }
 }
 
 static void look(struct intake *intake, bool held_back)
 {
     serve_events(intake, 0);
-    if (intake->must_rejoin)
-        rejoin(intake);
+    rebalance_look(intake->rebalance);
     pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->grants, held_back);
     committer_look(intake->committer);
     liveness_look(intake->liveness, &intake->grants);
     watchdog_feed(WATCHED_INTAKE); /* here alone: what never comes to look doesn't go on */
+}
+
+static int look_every_ms(const struct intake *intake)
+{
+    return rebalance_is_leaving(intake->rebalance) ? LEAVING_LOOK_MS : LOOK_EVERY_MS;
 }
 
 static void *intake_main(void *arg)
@@ -373,17 +257,30 @@ static void *intake_main(void *arg)
         if (hold_ms > 0)
             serve_events(intake, hold_ms);
         else
-            take(intake, prefetch_take(intake->prefetch, &intake->grants, LOOK_EVERY_MS));
+            take(intake, prefetch_take(intake->prefetch, &intake->grants, look_every_ms(intake)));
         /* Records come in bursts: this is looked at now and then, not after each. */
         int64_t now = clock_mono_ms();
         if (++records % LOOK_EVERY_RECORDS == 0 || now >= next_look_ms) {
             look(intake, hold_ms > 0);
-            next_look_ms = now + LOOK_EVERY_MS;
+            next_look_ms = now + look_every_ms(intake);
         }
     }
     watchdog_rest(WATCHED_INTAKE);
     leave(intake);
     return NULL;
+}
+
+static void destroy(struct intake *intake)
+{
+    grants_finish(&intake->grants);
+    rebalance_destroy(intake->rebalance);
+    liveness_destroy(intake->liveness);
+    committer_destroy(intake->committer);
+    prefetch_end(intake->prefetch);
+    rd_kafka_destroy(intake->consumer);
+    prefetch_destroy(intake->prefetch);
+    mutex_destroy(&intake->lock);
+    free(intake);
 }
 
 enum status intake_start(const struct service *service, const char *bootstrap, struct intake **ret, struct error *err)
@@ -397,7 +294,8 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     intake->stop_by_ms = INT64_MAX;
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
-    rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+    rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
+    (void)rd_kafka_conf_set(conf, "auto.offset.reset", "error", why, sizeof why); /* rebalance.h: it says so, and doesn't go elsewhere */
     join_watch_install(conf, &intake->joining);
     intake->prefetch = prefetch_create(conf);
     intake->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
@@ -412,16 +310,14 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     intake->committer = committer_create(service, intake->consumer, &intake->grants, &intake->joining);
     intake->liveness = liveness_create(service, intake->consumer);
     publisher_follow(service->publisher, intake->consumer);
-    rd_kafka_resp_err_t rc = subscribe(intake);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&intake->thread, NULL, intake_main, intake) != 0) {
+    intake->rebalance = rebalance_create(service, intake->consumer, &intake->grants, intake->prefetch, intake->committer);
+    rd_kafka_resp_err_t rc = intake->rebalance != NULL ? subscribe(intake) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (intake->rebalance == NULL || rc != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&intake->thread, NULL, intake_main, intake) != 0) {
         publisher_follow(service->publisher, NULL);
-        liveness_destroy(intake->liveness);
-        committer_destroy(intake->committer);
-        prefetch_end(intake->prefetch);
-        rd_kafka_destroy(intake->consumer);
-        prefetch_destroy(intake->prefetch);
-        free(intake);
-        return error_set(err, ERROR_FATAL, "intake_start", "intake: %s", rc ? rd_kafka_err2str(rc) : "its thread can't be started");
+        if (intake->rebalance != NULL)
+            rebalance_close(intake->rebalance, 0);
+        destroy(intake);
+        return error_set(err, ERROR_FATAL, "intake_start", "intake: %s", rc ? rd_kafka_err2str(rc) : "a thread can't be started; check the limit on processes");
     }
     *ret = intake;
     return STATUS_OK;
@@ -476,13 +372,6 @@ bool intake_destroy(struct intake *intake)
         return true;
     if (must_not_be_destroyed(intake))
         return false;
-    grants_finish(&intake->grants);
-    liveness_destroy(intake->liveness);
-    committer_destroy(intake->committer);
-    prefetch_end(intake->prefetch);
-    rd_kafka_destroy(intake->consumer);
-    prefetch_destroy(intake->prefetch);
-    mutex_destroy(&intake->lock);
-    free(intake);
+    destroy(intake);
     return true;
 }

@@ -23,9 +23,11 @@ static const struct pair producer_defaults[] = {
     {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
     {NULL, NULL}};
 
+#define OFFSET_RESET "earliest"
+
 static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
                                                 {"enable.auto.offset.store", "false"},
-                                                {"auto.offset.reset", "earliest"},
+                                                {"auto.offset.reset", OFFSET_RESET},
                                                 {"partition.assignment.strategy", "cooperative-sticky"},
                                                 {"fetch.wait.max.ms", "100"},
                                                 {"fetch.error.backoff.ms", "100"},
@@ -35,6 +37,21 @@ static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
 /* How soon after the prefetch was at its bounds librdkafka looks again. Before 2.2 it doesn't know the property; see prefetch.h. */
 #define QUEUE_BACKOFF "fetch.queue.backoff.ms"
 #define QUEUE_BACKOFF_MS "20"
+
+/* librdkafka's synonyms. */
+static bool is_one_of(const char *value, const char *const names[3])
+{
+    return strcmp(value, names[0]) == 0 || strcmp(value, names[1]) == 0 || strcmp(value, names[2]) == 0;
+}
+
+int64_t kafka_conf_offset_reset(const struct settings *settings)
+{
+    static const char *const beginning[] = {"earliest", "smallest", "beginning"}, *const end[] = {"latest", "largest", "end"};
+    const char *value = settings_kafka_property(settings, "auto.offset.reset");
+    if (value == NULL)
+        value = OFFSET_RESET;
+    return is_one_of(value, beginning) ? RD_KAFKA_OFFSET_BEGINNING : is_one_of(value, end) ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_INVALID;
+}
 
 /* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
  * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */

@@ -170,8 +170,15 @@ void liveness_destroy(struct liveness *liveness)
 
 /* ---- ownership ---- */
 
+/* It isn't read on purpose: it isn't known where it begins, or it is about to go. */
+static bool is_in_a_step(const struct grants *grants, const rd_kafka_topic_partition_t *item)
+{
+    const struct partition *partition = grants_find(grants, item->topic, item->partition);
+    return partition != NULL && (!partition->begun || partition->leaving);
+}
+
 /* What the broker says is ours and the client doesn't fetch. A rebalance makes such a difference for a moment. */
-static void compare_ownership(struct liveness *liveness, int64_t now_ms)
+static void compare_ownership(struct liveness *liveness, const struct grants *grants, int64_t now_ms)
 {
     uint64_t number;
     rd_kafka_topic_partition_list_t *owned = group_watch_owned(liveness->watch, &number);
@@ -190,7 +197,8 @@ static void compare_ownership(struct liveness *liveness, int64_t now_ms)
     liveness->answer = number;
     const rd_kafka_topic_partition_t *missing = NULL;
     for (int i = 0; i < owned->cnt && missing == NULL; i++)
-        if (rd_kafka_topic_partition_list_find(assigned, owned->elems[i].topic, owned->elems[i].partition) == NULL)
+        if (rd_kafka_topic_partition_list_find(assigned, owned->elems[i].topic, owned->elems[i].partition) == NULL &&
+            !is_in_a_step(grants, &owned->elems[i]))
             missing = &owned->elems[i];
     if (missing == NULL)
         liveness->unassigned_since_ms = 0;
@@ -299,7 +307,7 @@ void liveness_look(struct liveness *liveness, const struct grants *grants)
     if (now_ms < liveness->next_ms)
         return;
     liveness->next_ms = now_ms + liveness->look_every_ms;
-    compare_ownership(liveness, now_ms);
+    compare_ownership(liveness, grants, now_ms);
     char why[320] = "";
     if (liveness->unassigned_since_ms != 0 && now_ms - liveness->unassigned_since_ms >= liveness->bound_ms)
         snprintf(why, sizeof why, "not consumed: the group counts on us for %s, and the client doesn't fetch it, for %lld s", liveness->unassigned,

@@ -80,7 +80,7 @@ static void note_size(struct partition *partition, const struct offset_text *tex
 /* The first one may be where the assignment began: said too, it outlives a change of auto.offset.reset. */
 static bool is_news_locked(const struct partition *partition, int64_t offset)
 {
-    return offset >= 0 && (offset > partition->committed || partition->version != partition->committed_version);
+    return offset >= 0 && !atomic_load(&partition->orphaned) && (offset > partition->committed || partition->version != partition->committed_version);
 }
 
 static struct offset_text encode(struct partition *partition, const int64_t *with, size_t n, int64_t *ret_offset, uint64_t *ret_version, bool *ret_news)
@@ -90,7 +90,7 @@ static struct offset_text encode(struct partition *partition, const int64_t *wit
     int64_t offset = offset_tracker_committable_with(&partition->tracker, with, n);
     int32_t epoch = partition->tracker.epoch;
     *ret_version = partition->version;
-    *ret_news = offset >= 0 && (n > 0 || is_news_locked(partition, offset));
+    *ret_news = offset >= 0 && !atomic_load(&partition->orphaned) && (n > 0 || is_news_locked(partition, offset));
     if (*ret_news)
         offset_tracker_completed_with(&partition->tracker, with, n, &runs);
     mutex_unlock(&partition->lock);
@@ -176,5 +176,12 @@ void partition_revoke(struct partition *partition)
 {
     mutex_lock(&partition->lock);
     atomic_store(&partition->revoked, true);
+    mutex_unlock(&partition->lock);
+}
+
+void partition_orphan(struct partition *partition)
+{
+    mutex_lock(&partition->lock);
+    atomic_store(&partition->orphaned, true);
     mutex_unlock(&partition->lock);
 }

@@ -26,6 +26,7 @@ struct partition {
     uint64_t generation;
     atomic_int references;
     atomic_bool revoked;      /* set once, before its jobs are dropped */
+    atomic_bool orphaned;     /* set once: its log is gone, so its jobs go on and nothing of it is committed */
     atomic_int_fast64_t behind; /* its jobs that wait behind another of their lane; the dispatcher's */
     struct waiting_in_grant waiting; /* the dispatcher's, under its lock */
     struct mutex lock;
@@ -42,8 +43,11 @@ struct partition {
     atomic_bool set_is_full; /* the completed set is near metadata_max: no more is read until it has shrunk */
 
     /* Intake thread only. */
+    size_t index; /* grants.c's */
+    bool begun;   /* it is known where the grant begins, and librdkafka reads it; not yet, or not now: rebalance.h */
+    bool leaving; /* revoked, but for what still runs and its commit: rebalance.h */
     bool paused;
-    int64_t next; /* where reading goes on: behind the record that came last; before the first the grant's, also librdkafka's BEGINNING or INVALID */
+    int64_t next; /* where reading goes on: behind the record that came last; before the first the grant's, also librdkafka's END or INVALID */
     int32_t next_epoch; /* the leader epoch of the record that came last; -1: unknown */
     bool full_told; /* set_is_full, as log and metrics know it */
     /* The same, liveness.c's: the first offset that isn't done and since when, how its job is and since when (enum head_state; -1:
@@ -79,5 +83,6 @@ void partition_committed(struct partition *partition, int64_t offset);
 void partition_committed_with(struct partition *partition, int64_t offset, const int64_t *with, size_t n);
 void partition_metadata_refused(struct partition *partition); /* too large: less of it next time, then none */
 void partition_revoke(struct partition *partition);
+void partition_orphan(struct partition *partition);
 
 #endif

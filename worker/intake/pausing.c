@@ -11,41 +11,75 @@
 #define FULL_MS 5  /* the buffer has room again with the next job that ends */
 #define CLOSED_MS 20
 
+/* A change of many partitions is one call: each call waits for librdkafka's thread. */
+struct changes {
+    rd_kafka_topic_partition_list_t *pause, *resume, *seek; /* NULL: none */
+};
+
+static rd_kafka_topic_partition_t *add(rd_kafka_topic_partition_list_t **list, const struct partition *partition)
+{
+    if (*list == NULL)
+        *list = rd_kafka_topic_partition_list_new(16);
+    return rd_kafka_topic_partition_list_add(*list, partition->topic, partition->id);
+}
+
 /* To where it would go on anyway: a resume alone doesn't wake librdkafka's thread, which while all of a broker's partitions are paused
  * sleeps for up to a second; a seek does. From 2.1 on one does that has the record's leader epoch, which the broker is
  * asked about then; without it, the position would lose its own. */
-static void seek_on(rd_kafka_t *consumer, const struct partition *partition)
+static void seek_on(struct changes *changes, const struct partition *partition)
 {
-    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(one, partition->topic, partition->id);
     bool wakes = partition->next >= 0;
-    item->offset = partition->next;
 #ifdef CHAT_LEADER_EPOCHS
     wakes = wakes && partition->next_epoch >= 0;
+#endif
+    if (!wakes)
+        return;
+    rd_kafka_topic_partition_t *item = add(&changes->seek, partition);
+    item->offset = partition->next;
+#ifdef CHAT_LEADER_EPOCHS
     rd_kafka_topic_partition_set_leader_epoch(item, partition->next_epoch);
 #endif
-    if (wakes)
-        rd_kafka_error_destroy(rd_kafka_seek_partitions(consumer, one, 0));
-    rd_kafka_topic_partition_list_destroy(one);
 }
 
-static bool set_paused(rd_kafka_t *consumer, struct partition *partition, bool paused)
+static void change(struct changes *changes, struct partition *partition, bool paused)
 {
     if (paused == partition->paused)
-        return false;
-    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(one, partition->topic, partition->id);
-    /* Only what we paused is resumed: resuming another may rewind it (librdkafka before 2.4.0). */
-    rd_kafka_resp_err_t rc = paused ? rd_kafka_pause_partitions(consumer, one) : rd_kafka_resume_partitions(consumer, one);
-    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
-        partition->paused = paused;
-    rd_kafka_topic_partition_list_destroy(one);
-    return rc == RD_KAFKA_RESP_ERR_NO_ERROR;
+        return;
+    partition->paused = paused;
+    (void)add(paused ? &changes->pause : &changes->resume, partition);
+    if (!paused)
+        seek_on(changes, partition);
 }
 
-void pausing_resume(rd_kafka_t *consumer, struct partition *partition)
+/* What librdkafka doesn't know isn't paused: it is about to go. Only what we paused is resumed: resuming another may rewind it
+ * (librdkafka before 2.4.0). */
+static void make(rd_kafka_t *consumer, struct changes *changes)
 {
-    (void)set_paused(consumer, partition, false);
+    if (changes->pause != NULL) {
+        (void)rd_kafka_pause_partitions(consumer, changes->pause);
+        rd_kafka_topic_partition_list_destroy(changes->pause);
+    }
+    if (changes->resume != NULL) {
+        (void)rd_kafka_resume_partitions(consumer, changes->resume);
+        rd_kafka_topic_partition_list_destroy(changes->resume);
+    }
+    if (changes->seek != NULL) {
+        rd_kafka_error_destroy(rd_kafka_seek_partitions(consumer, changes->seek, 0));
+        rd_kafka_topic_partition_list_destroy(changes->seek);
+    }
+}
+
+void pausing_resume(rd_kafka_t *consumer, const struct grants *grants, bool (*of)(const struct partition *partition))
+{
+    struct changes changes = {0};
+    for (size_t i = 0; i < grants->count; i++) {
+        struct partition *partition = grants->partitions[i];
+        if (!partition->paused || !of(partition))
+            continue;
+        partition->paused = false;
+        (void)add(&changes.resume, partition);
+    }
+    make(consumer, &changes);
 }
 
 static bool is_full(const struct service *service, int64_t alive)
@@ -65,14 +99,21 @@ int pausing_hold_ms(const struct service *service, bool held)
     return is_full(service, alive) ? FULL_MS : 0;
 }
 
-/* Jobs that wait behind another of their session have a share of the buffer for each partition: a hot key pauses its own
- * partition alone, however many jobs stand in line. It is resumed at half of that, since a pause throws the prefetch away. */
-static bool wants_pause(const struct service *service, const struct grants *grants, const struct partition *partition)
+/* Twice the threads, so that none waits while more is fetched; less where the buffer doesn't hold as many. */
+static bool threads_want(const struct pausing_view *view)
 {
-    int64_t behind_max = service->settings->worker.buffered_jobs_max / 2 / (int64_t)grants->count + 1;
-    if (partition->paused)
-        behind_max -= behind_max / 2;
-    return partition->set_is_full || atomic_load(&partition->behind) > behind_max;
+    int64_t enough = 2 * view->threads, most = view->threads + view->buffered_max / 2;
+    return view->to_ask <= (enough < most ? enough : most);
+}
+
+bool pausing_wants(const struct pausing_view *view)
+{
+    int64_t share = view->buffered_max / 2 - view->behind_all;
+    if (share < PAUSING_SHARE_LEAST)
+        share = PAUSING_SHARE_LEAST;
+    if (view->paused)
+        return view->behind > share / 2;
+    return threads_want(view) && view->behind > share;
 }
 
 /* How many partitions give nothing for want of room: all of them, or those whose share is used up. */
@@ -86,19 +127,39 @@ static int64_t count_without_room(const struct service *service, const struct gr
     return count;
 }
 
+static bool wants_pause(struct pausing_view *view, const struct partition *partition)
+{
+    view->behind = atomic_load(&partition->behind);
+    view->paused = partition->paused;
+    return partition->set_is_full || pausing_wants(view);
+}
+
+static int64_t count_behind(const struct grants *grants)
+{
+    int64_t behind = 0;
+    for (size_t i = 0; i < grants->count; i++)
+        behind += atomic_load(&grants->partitions[i]->behind);
+    return behind;
+}
+
 void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct grants *grants, bool held_back)
 {
     int64_t paused = 0, sets_full = 0;
+    struct changes changes = {0};
+    struct pausing_view view = {.behind_all = count_behind(grants),
+                                .to_ask = dispatcher_load(service->dispatcher).to_ask,
+                                .threads = service->settings->worker.threads,
+                                .buffered_max = service->settings->worker.buffered_jobs_max};
     for (size_t i = 0; i < grants->count; i++) {
         struct partition *partition = grants->partitions[i];
-        bool changed = set_paused(consumer, partition, wants_pause(service, grants, partition));
-        if (changed && partition->paused)
-            prefetch_note_purged(prefetch);
-        else if (changed)
-            seek_on(consumer, partition);
+        if (partition->begun)
+            change(&changes, partition, wants_pause(&view, partition));
         paused += partition->paused;
         sets_full += partition->set_is_full;
     }
+    if (changes.pause != NULL)
+        prefetch_note_purged(prefetch);
+    make(consumer, &changes);
     METRIC_SET(partitions_paused, held_back ? (int64_t)grants->count : paused);
     held_back_set(HELD_BACK_COMPLETED_SET, HELD_BACK_NO_PROVIDER, sets_full);
     held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, count_without_room(service, grants));

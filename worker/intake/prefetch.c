@@ -82,16 +82,25 @@ void prefetch_destroy(struct prefetch *prefetch)
     free(prefetch);
 }
 
+static void follow(struct prefetch *prefetch, const char *topic, int32_t partition)
+{
+    rd_kafka_queue_t *of_one = rd_kafka_queue_get_partition(prefetch->consumer, topic, partition);
+    if (of_one == NULL)
+        return; /* its records come with the events then */
+    rd_kafka_queue_forward(of_one, prefetch->queue);
+    rd_kafka_queue_destroy(of_one);
+}
+
 /* librdkafka forgets it with the grant. Said before the assignment, it goes before its own forwarding, to the consumer's queue. */
 void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *granted)
 {
-    for (int i = 0; i < granted->cnt; i++) {
-        rd_kafka_queue_t *of_one = rd_kafka_queue_get_partition(prefetch->consumer, granted->elems[i].topic, granted->elems[i].partition);
-        if (of_one == NULL)
-            continue; /* its records come with the events then */
-        rd_kafka_queue_forward(of_one, prefetch->queue);
-        rd_kafka_queue_destroy(of_one);
-    }
+    for (int i = 0; i < granted->cnt; i++)
+        follow(prefetch, granted->elems[i].topic, granted->elems[i].partition);
+}
+
+void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message)
+{
+    follow(prefetch, rd_kafka_topic_name(message->rkt), message->partition);
 }
 
 void prefetch_note_purged(struct prefetch *prefetch)

@@ -1,110 +1,192 @@
 #include "intake/set_restore.h"
 
-#include <time.h>
+#include <pthread.h>
+#include <stdlib.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
-#include "intake/offset_codec.h"
-#include "ops/watchdog.h"
+#include "base/mutex.h"
+#include "intake/kafka_conf.h"
+#include "intake/start_search.h"
 
-#define RESTORE_MS 5000
-#define STEP_MS 1000
 #define PAUSE_MS 100
+#define SOON_MS 1000 /* what is answered by then is no wait to speak of */
+#define WAIT_LOG_MS 5000
+#define HINT_AFTER_MS 60000 /* a transaction's time-out has passed, unless somebody chose a long one */
 
-struct restore {
-    rd_kafka_t *consumer;
-    const struct grants *grants;
-    bool in_transactions;
-    const atomic_bool *stopping;
-    int64_t next_wait_log_ms;
+struct set_restore {
+    pthread_t thread;
+
+    struct mutex lock; /* guards the next four */
+    struct cond wake;
+    bool stopping;
+    struct searches asked, found;
+
+    /* The thread's. */
+    struct start_search search;
+    int64_t next_log_ms;
 };
 
-/* Exactly-once can't go on without what was committed, so its grant waits; above all for a transaction that another
- * worker left open, which ends by its time-out. At-least-once tries for a while. */
-static bool restore_again(struct restore *restore, int64_t until, const char *why)
+static bool is_stopping(void *arg)
+{
+    struct set_restore *restore = arg;
+    mutex_lock(&restore->lock);
+    bool stopping = restore->stopping;
+    mutex_unlock(&restore->lock);
+    return stopping;
+}
+
+/* ---- the thread ---- */
+
+static void log_waiting(struct set_restore *restore)
 {
     int64_t now = clock_mono_ms();
-    watchdog_feed(WATCHED_INTAKE); /* each try has a bound, and how many it takes is the coordinator's affair */
-    if (now >= restore->next_wait_log_ms) {
-        log_info("completed_sets_wait", F_STR("reason", why));
-        restore->next_wait_log_ms = now + RESTORE_MS;
-    }
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
-    return (restore->in_transactions || now + PAUSE_MS < until) && !atomic_load(restore->stopping) && !rd_kafka_assignment_lost(restore->consumer);
-}
-
-/* Where the log ends now; 0 when the broker doesn't say: then a set counts for nothing. */
-static int64_t log_end(struct restore *restore, const char *topic, int32_t id)
-{
-    int64_t first = 0, end = 0;
-    int64_t until = clock_mono_ms() + RESTORE_MS;
-    rd_kafka_resp_err_t err;
-    do
-        err = rd_kafka_query_watermark_offsets(restore->consumer, topic, id, &first, &end, STEP_MS);
-    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(restore, until, rd_kafka_err2str(err)));
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR ? end : 0;
-}
-
-static void restore_set(struct restore *restore, const rd_kafka_topic_partition_t *item)
-{
-    struct partition *partition = grants_find(restore->grants, item->topic, item->partition);
-    struct offset_runs runs;
-    struct error why;
-    int32_t epoch;
-    if (partition == NULL || item->metadata_size == 0)
+    if (restore->search.open.count == 0 || now < restore->next_log_ms)
         return;
-    if (offset_decode(item->metadata, item->metadata_size, item->offset, log_end(restore, item->topic, item->partition), &runs, &epoch, &why) !=
-        STATUS_OK) {
-        log_warn("completed_set_ignored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
-                 F_STR("code", why.code), F_STR("error", why.message));
+    const struct search *oldest = &restore->search.open.items[0];
+    for (size_t i = 1; i < restore->search.open.count; i++)
+        if (restore->search.open.items[i].since_ms < oldest->since_ms)
+            oldest = &restore->search.open.items[i];
+    if (now - oldest->since_ms < SOON_MS)
         return;
+    restore->next_log_ms = now + WAIT_LOG_MS;
+    bool hangs = oldest->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT && now - oldest->since_ms >= HINT_AFTER_MS;
+    log_at(hangs ? LOG_WARN : LOG_INFO, "grants_wait", F_INT("partitions", restore->search.open.count), F_STR("topic", oldest->partition->topic),
+           F_INT("partition", oldest->partition->id), F_INT("waited_ms", now - oldest->since_ms), F_STR("code", rd_kafka_err2name(oldest->err)),
+           F_STR("hint", hangs ? "its offset is in a transaction that doesn't end: if that is older than kafka.transaction.timeout.ms, it hangs in the broker; "
+                                 "kafka-transactions.sh find-hanging shows it, abort ends it"
+                               : "it isn't read before it is known where it begins; the others are"));
+}
+
+static void forget(struct set_restore *restore, bool (*is)(const struct search *search), struct searches *heir)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < restore->search.open.count; i++) {
+        struct search *search = &restore->search.open.items[i];
+        if (!is(search))
+            restore->search.open.items[left++] = *search;
+        else if (heir != NULL)
+            searches_add(heir, *search);
+        else
+            search_finish(search);
     }
-    log_info("completed_set_restored", F_STR("topic", item->topic), F_INT("partition", item->partition), F_INT("offset", item->offset),
-             F_INT("done", offset_runs_total(&runs)));
-    partition_restore(partition, &runs, epoch);
-    offset_runs_finish(&runs);
+    restore->search.open.count = left;
 }
 
-/* Of each of them: one that is in an open transaction says UNSTABLE. */
-static rd_kafka_resp_err_t committed_once(struct restore *restore, rd_kafka_topic_partition_list_t *list)
+static bool is_revoked(const struct search *search)
 {
-    rd_kafka_resp_err_t err = rd_kafka_committed(restore->consumer, list, STEP_MS);
-    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        err = list->elems[i].err;
-    return err;
+    return atomic_load(&search->partition->revoked);
 }
 
-/* librdkafka gives up on what looks permanent: NOT_COORDINATOR too, while the coordinator moves. */
-static rd_kafka_resp_err_t committed(struct restore *restore, rd_kafka_topic_partition_list_t *list)
+static bool is_found(const struct search *search)
 {
-    int64_t until = clock_mono_ms() + RESTORE_MS;
-    rd_kafka_resp_err_t err;
-    do
-        err = committed_once(restore, list);
-    while (err != RD_KAFKA_RESP_ERR_NO_ERROR && restore_again(restore, until, rd_kafka_err2str(err)));
-    return err;
+    return search->wants == WANTS_NOTHING;
 }
 
-bool set_restore(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, rd_kafka_topic_partition_list_t *granted,
-                 const atomic_bool *stopping)
+/* Takes what came; with nothing to do sleeps until something does. False: the thread ends. */
+static bool look(struct set_restore *restore)
 {
-    struct restore restore = {.consumer = consumer,
-                              .grants = grants,
-                              .in_transactions = service->settings->worker.delivery == DELIVERY_EXACTLY_ONCE,
-                              .stopping = stopping};
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(granted);
-    rd_kafka_resp_err_t err = committed(&restore, list);
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        log_warn("completed_sets_unknown", F_STR("error", rd_kafka_err2str(err)), F_STR("hint", "the committed offsets can't be read; joining the group anew"));
-    for (int i = 0; err == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *item = &list->elems[i];
-        rd_kafka_topic_partition_t *here = rd_kafka_topic_partition_list_find(granted, item->topic, item->partition);
-        if (item->err != RD_KAFKA_RESP_ERR_NO_ERROR || item->offset < 0 || here == NULL)
-            continue;
-        here->offset = item->offset;
-        restore_set(&restore, item);
+    mutex_lock(&restore->lock);
+    forget(restore, is_found, &restore->found);
+    int64_t again_ms = restore->search.open.count > 0 ? clock_mono_ms() + PAUSE_MS : INT64_MAX;
+    while (!restore->stopping && restore->asked.count == 0)
+        if (again_ms == INT64_MAX)
+            cond_wait(&restore->wake, &restore->lock);
+        else if (!cond_wait_until(&restore->wake, &restore->lock, again_ms))
+            break;
+    for (size_t i = 0; i < restore->asked.count; i++)
+        searches_add(&restore->search.open, restore->asked.items[i]);
+    restore->asked.count = 0;
+    bool go_on = !restore->stopping;
+    mutex_unlock(&restore->lock);
+    return go_on;
+}
+
+static void *restore_main(void *arg)
+{
+    struct set_restore *restore = arg;
+    pthread_setname_np(pthread_self(), "chat-restore");
+    while (look(restore)) {
+        forget(restore, is_revoked, NULL);
+        start_search_committed(&restore->search);
+        start_search_logs(&restore->search);
+        log_waiting(restore);
     }
-    rd_kafka_topic_partition_list_destroy(list);
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    return NULL;
+}
+
+/* ---- the intake ---- */
+
+static void ask(struct set_restore *restore, struct partition *partition, enum wants wants)
+{
+    mutex_lock(&restore->lock);
+    searches_add(&restore->asked, (struct search){.partition = partition_ref(partition),
+                                         .wants = wants,
+                                         .of_log = wants != WANTS_COMMITTED,
+                                         .since_ms = clock_mono_ms()});
+    cond_signal(&restore->wake);
+    mutex_unlock(&restore->lock);
+}
+
+void set_restore_ask(struct set_restore *restore, struct partition *partition)
+{
+    ask(restore, partition, WANTS_COMMITTED);
+}
+
+void set_restore_ask_log(struct set_restore *restore, struct partition *partition)
+{
+    ask(restore, partition, WANTS_BEGINNING);
+}
+
+bool set_restore_take(struct set_restore *restore, struct grant_start *ret)
+{
+    mutex_lock(&restore->lock);
+    bool taken = restore->found.count > 0;
+    if (taken) {
+        struct search *search = &restore->found.items[--restore->found.count];
+        *ret = (struct grant_start){.partition = search->partition, .offset = search->offset, .of_log = search->of_log};
+        free(search->metadata);
+    }
+    mutex_unlock(&restore->lock);
+    return taken;
+}
+
+struct set_restore *set_restore_create(rd_kafka_t *consumer, const struct settings *settings)
+{
+    struct set_restore *restore = xcalloc(1, sizeof *restore);
+    restore->search = (struct start_search){.consumer = consumer,
+                                            .group_id = settings->kafka.group_id,
+                                            .reset = kafka_conf_offset_reset(settings),
+                                            .give_up = is_stopping,
+                                            .arg = restore,
+                                            .answers = rd_kafka_queue_new(consumer)};
+    mutex_init(&restore->lock);
+    cond_init(&restore->wake);
+    if (pthread_create(&restore->thread, NULL, restore_main, restore) == 0)
+        return restore;
+    set_restore_destroy(restore);
+    return NULL;
+}
+
+void set_restore_stop(struct set_restore *restore)
+{
+    mutex_lock(&restore->lock);
+    restore->stopping = true;
+    cond_signal(&restore->wake);
+    mutex_unlock(&restore->lock);
+    pthread_join(restore->thread, NULL);
+}
+
+void set_restore_destroy(struct set_restore *restore)
+{
+    if (restore == NULL)
+        return;
+    searches_finish(&restore->asked);
+    searches_finish(&restore->found);
+    searches_finish(&restore->search.open);
+    rd_kafka_queue_destroy(restore->search.answers);
+    cond_destroy(&restore->wake);
+    mutex_destroy(&restore->lock);
+    free(restore);
 }

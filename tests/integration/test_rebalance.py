@@ -1,0 +1,153 @@
+"""Partitions come and go: what one of them waits for stops no other, in either delivery."""
+import json
+import signal
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from parts import job_of, wait_until
+
+BOTH = pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+PARTITIONS = 4
+
+
+def settings_of(place, delivery, **more) -> dict:
+    return {**place.settings, "worker.delivery": delivery, "kafka.session.timeout.ms": "6000", "redis.lease_ms": "3000", "worker.commit_interval_ms": "100",
+            "provider.main.attempt_timeout_ms": "120000", "llm.deadline_ms": "120000", **more}
+
+
+def send(place, partition: int, job: str, fault: str = "") -> None:
+    place.topics.producer.produce(place.topics.jobs, json.dumps({"id": job, "message": job + fault}), key=f"s-{job}", partition=partition)
+    place.topics.flush()
+
+
+def send_all(place, name: str) -> None:
+    for partition in range(PARTITIONS):
+        send(place, partition, f"{name}{partition}")
+
+
+def committed(place, partition: int) -> int:
+    consumer = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": place.prefix, "enable.auto.commit": False, "log_level": 0,
+                         "isolation.level": "read_uncommitted"})
+    try:
+        return consumer.committed([TopicPartition(place.topics.jobs, partition)], 10)[0].offset
+    finally:
+        consumer.close()
+
+
+def owned(place) -> list[set[int]]:
+    """The partitions of each member, as the group has them."""
+    return [{p.partition for p in member.assignment.topic_partitions} for member in place.group().members]
+
+
+class Neighbour:
+    """Has offsets of the group in a transaction that it doesn't end, as one that dies between the two."""
+
+    def __init__(self, place, *partitions: int):
+        self.producer = Producer({"bootstrap.servers": place.kafka.bootstrap, "transactional.id": f"{place.prefix}-neighbour", "transaction.timeout.ms": 600000, "log_level": 0})
+        self.producer.init_transactions(30)
+        self.producer.begin_transaction()
+        nobody = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": place.prefix, "log_level": 0})
+        self.producer.send_offsets_to_transaction([TopicPartition(place.topics.jobs, p, 0) for p in partitions], nobody.consumer_group_metadata(), 30)
+        nobody.close()
+
+    def end(self) -> None:
+        self.producer.abort_transaction(30)
+
+
+@BOTH
+def test_offsets_in_a_neighbour_s_transaction_keep_their_own_partitions_alone(stage, place, delivery):
+    """The neighbour dies in a transaction. The survivor's partitions go on, and those that it inherits are read when the transaction has ended."""
+    redis, sim = stage.redis(), stage.simulator()
+    settings = settings_of(place, delivery)
+    survivor = stage.worker(redis, sim, name="survivor", **settings)
+    victim = stage.worker(redis, sim, name="victim", **settings)
+    wait_until(lambda: sorted(len(ours) for ours in owned(place)) == [2, 2], "two each")
+    survivor.wait_event("kafka_revoked")
+    send_all(place, "early")
+    place.topics.replies(PARTITIONS)
+    wait_until(lambda: place.lag() == 0, "nobody is in a transaction")
+    neighbour = Neighbour(place, *range(PARTITIONS))
+    victim.signal(signal.SIGKILL)
+    victim.wait()
+    wait_until(lambda: owned(place) == [set(range(PARTITIONS))], "all of them are the survivor's")
+    survivor.wait_event("kafka_assigned", owned=PARTITIONS)
+    send_all(place, "late")
+    its_own = {int(job[-1]) for job in place.topics.replies(PARTITIONS + 2) if job.startswith("late")}
+    send_all(place, "later")
+    jobs = [f"{when}{p}" for when in ("late", "later") for p in its_own]
+    assert set(place.topics.replies(PARTITIONS + 4)) == {f"early{p}" for p in range(PARTITIONS)} | set(jobs), "of the others it isn't known where they begin"
+    neighbour.end()
+    assert set(place.topics.replies(3 * PARTITIONS)) == {f"{when}{p}" for when in ("early", "late", "later") for p in range(PARTITIONS)}
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert sim.stats()["requests"] == 3 * PARTITIONS
+
+
+@BOTH
+def test_at_the_start_what_is_stable_is_taken_at_once(stage, place, delivery):
+    neighbour = Neighbour(place, 2)
+    worker = stage.worker(stage.redis(), stage.simulator(), **settings_of(place, delivery))
+    for partition in range(PARTITIONS):
+        send(place, partition, f"j{partition}")
+    assert len(place.topics.replies(PARTITIONS - 1)) == 3
+    for partition in (0, 1, 3):
+        send(place, partition, f"k{partition}")
+    stable = {f"{name}{p}" for name in "jk" for p in (0, 1, 3)}
+    assert set(place.topics.replies(len(stable))) == stable, "the other isn't read before it is known where it begins"
+    assert worker.metric("partitions_assigned") == PARTITIONS
+    neighbour.end()
+    assert set(place.topics.replies(len(stable) + 1)) == stable | {"j2"}
+    wait_until(lambda: place.lag() == 0, "everything committed")
+
+
+@BOTH
+def test_while_what_leaves_ends_what_stays_goes_on_and_is_committed(stage, place, delivery):
+    """The group waits for a call on a partition that is to go; an end on one that stays is committed meanwhile."""
+    redis, sim = stage.redis(), stage.simulator()
+    settings = settings_of(place, delivery, **{"worker.revoke_drain_ms": "60000"})
+    first = stage.worker(redis, sim, name="first", **settings)
+    for partition in range(PARTITIONS):
+        send(place, partition, f"j{partition}", " [[fault:hold times=1]]")
+    sim.wait_held(PARTITIONS)
+    second = stage.worker(redis, sim, name="second", ready=False, **settings)
+    (stays,) = wait_until(lambda: [ours for ours in owned(place) if len(ours) == 2] if len(owned(place)) == 2 else None, "the group's word on what stays")
+    one = min(stays)
+    sim.release(f"j{one}")
+    wait_until(lambda: committed(place, one) == 1, "committed while the others leave")
+    assert not first.events("kafka_revoked")
+    sim.release()
+    (revoked,) = first.wait_event("kafka_revoked")
+    assert (revoked["partitions"], revoked["owned"]) == ("2", "2")
+    assert set(place.topics.replies(PARTITIONS)) == {f"j{p}" for p in range(PARTITIONS)}
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert second.wait_event("kafka_assigned") and sim.stats()["requests"] == PARTITIONS
+
+
+@BOTH
+def test_a_topic_made_anew_while_its_grant_lives_is_read_from_its_beginning(stage, kafka, place, delivery):
+    """Nothing of it is dropped as seen before, or committed over; the old one's jobs are answered, too."""
+    sim = stage.simulator()
+    worker = stage.worker(stage.redis(), sim, **settings_of(place, delivery, **{"kafka.topic.metadata.refresh.interval.ms": "600000", "kafka.session.timeout.ms": "180000"}))
+    for n in range(20):
+        send(place, 0, f"old{n}")
+    send(place, 0, "held", " [[fault:hold times=1]]")
+    sim.wait_held()
+    place.topics.replies(20)
+    wait_until(lambda: committed(place, 0) == 20, "the old one's are committed")
+    worker.signal(signal.SIGSTOP)  # it can't look at the metadata between the two
+    kafka.admin.delete_topics([place.topics.jobs])[place.topics.jobs].result(30)
+    wait_until(lambda: place.topics.jobs not in kafka.admin.list_topics(timeout=10).topics, "deleted")
+    kafka.create_topics(place.topics.jobs, partitions=PARTITIONS)
+    wait_until(lambda: place.topics.jobs in kafka.admin.list_topics(timeout=10).topics, "made anew")
+    for n in range(5):
+        send(place, 0, f"new{n}")
+    worker.signal(signal.SIGCONT)
+    assert set(place.topics.replies(25)) == {f"old{n}" for n in range(20)} | {f"new{n}" for n in range(5)}
+    wait_until(lambda: committed(place, 0) == 5, "the new one's are committed")
+    sim.release()
+    assert "held" in place.topics.replies(26)
+    assert committed(place, 0) == 5, "in exactly-once an offset would have come with the reply"
+    send(place, 0, "last")
+    assert "last" in place.topics.replies(27)
+    wait_until(lambda: committed(place, 0) == 6, "the old one's end says nothing of it")
+    assert sim.stats()["requests"] == 27
+    assert len({job_of(r) for r in place.topics.read(place.topics.replies_topic, 27)}) == 27, "each once"

@@ -1,0 +1,362 @@
+#include "intake/rebalance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "completion/completion.h"
+#include "completion/publisher.h"
+#include "dispatch/dispatcher.h"
+#include "intake/kafka_conf.h"
+#include "intake/pausing.h"
+#include "intake/set_restore.h"
+#include "ops/metrics.h"
+
+enum leaving { LEAVING_NOTHING, LEAVING_DRAINS, LEAVING_COMMITS };
+
+struct rebalance {
+    const struct service *service;
+    rd_kafka_t *consumer;
+    struct grants *grants;
+    struct prefetch *prefetch;
+    struct committer *committer;
+    struct set_restore *restore;
+    int64_t reset; /* as kafka_conf_offset_reset has it */
+    bool closed;
+    bool cooperative; /* as the last rebalance was */
+
+    enum leaving leaving; /* the step that the partitions which are `leaving` are in */
+    int64_t drain_until_ms;
+    int64_t bound_ms; /* no drain goes beyond it */
+};
+
+static rd_kafka_topic_partition_list_t *new_list(const struct rebalance *r)
+{
+    return rd_kafka_topic_partition_list_new((int)r->grants->count + 1);
+}
+
+static void add(rd_kafka_topic_partition_list_t *list, const struct partition *partition)
+{
+    rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = partition->next;
+}
+
+static bool is_done(rd_kafka_error_t *error)
+{
+    if (error == NULL)
+        return true;
+    log_warn("rebalance_refused", F_STR("error", rd_kafka_error_string(error)));
+    rd_kafka_error_destroy(error);
+    return false;
+}
+
+/* ---- partitions begin ---- */
+
+/* Eager assignments are made as a whole: what is read already goes on where it is. */
+static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_list_t *fresh)
+{
+    if (r->cooperative)
+        return rd_kafka_incremental_assign(r->consumer, fresh);
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(fresh);
+    for (size_t i = 0; i < r->grants->count; i++)
+        if (r->grants->partitions[i]->begun)
+            add(all, r->grants->partitions[i]);
+    rd_kafka_resp_err_t err = rd_kafka_assign(r->consumer, all);
+    rd_kafka_topic_partition_list_destroy(all);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL : rd_kafka_error_new(err, "assign: %s", rd_kafka_err2str(err));
+}
+
+static rd_kafka_error_t *unassign(struct rebalance *r, rd_kafka_topic_partition_list_t *gone)
+{
+    if (r->cooperative)
+        return rd_kafka_incremental_unassign(r->consumer, gone);
+    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_error_t *error = assign(r, none);
+    rd_kafka_topic_partition_list_destroy(none);
+    return error;
+}
+
+/* Accepted without any of them: the group has its answer, and what is read already goes on. */
+static void grant(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        uint64_t before = r->grants->generation;
+        struct partition *partition = grants_add(r->grants, list->elems[i].topic, list->elems[i].partition);
+        if (r->grants->generation != before)
+            set_restore_ask(r->restore, partition);
+    }
+    rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
+    (void)is_done(assign(r, none));
+    rd_kafka_topic_partition_list_destroy(none);
+}
+
+static struct partition *begin_anew(struct rebalance *r, struct partition *old);
+
+/* Its place was not in the log, which begins here: has it expired, or is the log another? */
+static struct partition *go_on(struct rebalance *r, struct partition *partition, int64_t first)
+{
+    if (partition->next >= first) {
+        partition = begin_anew(r, partition);
+    } else {
+        log_warn("records_expired", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("offset", partition->next),
+                 F_INT("first", first), F_STR("hint", "the topic's retention is shorter than its lag: the records between were never read"));
+        METRIC_ADD(records_expired_total, first - partition->next);
+    }
+    partition->next = r->reset == RD_KAFKA_OFFSET_BEGINNING ? first : r->reset;
+    return partition;
+}
+
+static void begin_found(struct rebalance *r)
+{
+    struct grant_start found;
+    rd_kafka_topic_partition_list_t *list = NULL;
+    while (set_restore_take(r->restore, &found)) {
+        struct partition *partition = found.partition;
+        if (!atomic_load(&partition->revoked) && !partition->leaving && !partition->begun) {
+            if (found.of_log)
+                partition = go_on(r, partition, found.offset);
+            else
+                partition->next = found.offset;
+            if (list == NULL)
+                list = new_list(r);
+            add(list, partition);
+        }
+        partition_unref(found.partition);
+    }
+    if (list == NULL)
+        return;
+    prefetch_follow(r->prefetch, list);
+    bool assigned = is_done(assign(r, list));
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *partition = grants_find(r->grants, list->elems[i].topic, list->elems[i].partition);
+        partition->begun = assigned;
+        if (!assigned)
+            set_restore_ask(r->restore, partition);
+    }
+    prefetch_note_purged(r->prefetch);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- partitions leave ---- */
+
+static void give_back_waiting(struct rebalance *r, struct partition *partition)
+{
+    completion_drop(r->service->completion, dispatcher_remove_waiting(r->service->dispatcher, partition));
+}
+
+static void let_go(struct rebalance *r, struct partition *partition)
+{
+    partition_revoke(partition);
+    give_back_waiting(r, partition);
+    grants_forget(r->grants, partition);
+}
+
+/* Nobody else has its jobs: each holds a reference. */
+static bool is_idle(const struct partition *partition)
+{
+    return atomic_load(&partition->references) == 1;
+}
+
+/* What waits is given back, again and again, since what runs may want to wait too. True: nothing is left. */
+static bool drained(struct rebalance *r)
+{
+    bool none_left = true;
+    for (size_t i = 0; i < r->grants->count; i++) {
+        struct partition *partition = r->grants->partitions[i];
+        if (!partition->leaving || is_idle(partition))
+            continue;
+        give_back_waiting(r, partition);
+        none_left = none_left && is_idle(partition);
+    }
+    return none_left;
+}
+
+static void mark_leaving(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *partition = grants_find(r->grants, list->elems[i].topic, list->elems[i].partition);
+        if (partition != NULL)
+            partition->leaving = true;
+    }
+}
+
+static bool is_leaving(const struct partition *partition)
+{
+    return partition->leaving;
+}
+
+/* All of `leaving` go. A pause is taken back before: librdkafka keeps it over revoke and grant, and the partition would never be
+ * read again. */
+static void finish_leaving(struct rebalance *r, bool lost)
+{
+    rd_kafka_topic_partition_list_t *list = new_list(r);
+    int count = 0;
+    pausing_resume(r->consumer, r->grants, is_leaving);
+    for (size_t i = r->grants->count; i-- > 0;) {
+        struct partition *partition = r->grants->partitions[i];
+        if (!partition->leaving)
+            continue;
+        count++;
+        if (partition->begun)
+            add(list, partition);
+        let_go(r, partition);
+    }
+    publisher_revoked(r->service->publisher);
+    r->leaving = LEAVING_NOTHING;
+    committer_rest(r->committer, true); /* until the next grant */
+    if (r->cooperative && !lost)        /* a member that gives up partitions joins again */
+        committer_expect_join(r->committer);
+    if (r->cooperative) {
+        (void)is_done(rd_kafka_incremental_unassign(r->consumer, list));
+        if (r->grants->count > 0)
+            committer_rest(r->committer, false); /* no assign need follow for those that stay */
+    } else {
+        rd_kafka_assign(r->consumer, NULL);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    prefetch_note_purged(r->prefetch);
+    METRIC_SET(partitions_assigned, (int64_t)r->grants->count);
+    log_info("kafka_revoked", F_INT("partitions", count), F_INT("owned", r->grants->count), F_INT("generation", r->grants->generation), F_INT("lost", lost));
+}
+
+/* What can end within the bound does, so that its reply is ours to publish. The others end in Redis alone, and the new
+ * owner answers from there. First what is done and acknowledged is committed, then no more. */
+static void leave_on(struct rebalance *r)
+{
+    if (r->leaving == LEAVING_DRAINS && (drained(r) || clock_mono_ms() >= r->drain_until_ms || clock_mono_ms() >= r->bound_ms)) {
+        committer_last_word(r->committer, is_leaving);
+        r->leaving = LEAVING_COMMITS;
+    }
+    if (r->leaving == LEAVING_COMMITS && committer_last_word_is_said(r->committer))
+        finish_leaving(r, false);
+}
+
+static void revoke(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
+{
+    bool lost = rd_kafka_assignment_lost(r->consumer);
+    mark_leaving(r, list);
+    if (lost) {
+        finish_leaving(r, true);
+        return;
+    }
+    r->leaving = LEAVING_DRAINS;
+    r->drain_until_ms = clock_mono_ms() + r->service->settings->worker.revoke_drain_ms;
+    leave_on(r);
+}
+
+/* ---- the log is another ---- */
+
+/* The jobs of the old log go on, since nobody can read them again; their offsets are nobody's any more. Sessions keep their order:
+ * lanes are a partition's, not a grant's. */
+static struct partition *begin_anew(struct rebalance *r, struct partition *old)
+{
+    log_warn("log_replaced", F_STR("topic", old->topic), F_INT("partition", old->id), F_INT("offset", old->next),
+             F_STR("hint", "the log is shorter than what was read of it: the topic was deleted and made anew, or an unclean election cut it; it is read as a new one"));
+    METRIC_INC(logs_replaced_total);
+    partition_orphan(old);
+    grants_forget(r->grants, old); /* the caller holds it */
+    return grants_add(r->grants, old->topic, old->id);
+}
+
+bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message)
+{
+    if (message->err != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return false;
+    if (r->reset == RD_KAFKA_OFFSET_INVALID || message->rkt == NULL)
+        return false;
+    struct partition *partition = grants_find(r->grants, rd_kafka_topic_name(message->rkt), message->partition);
+    if (partition == NULL || !partition->begun || partition->leaving)
+        return true;
+    if (partition->next < 0) /* read from the end on, and nothing came yet */
+        partition->next = message->offset;
+    partition->begun = false;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    add(list, partition);
+    (void)is_done(unassign(r, list));
+    rd_kafka_topic_partition_list_destroy(list);
+    set_restore_ask_log(r->restore, partition);
+    return true;
+}
+
+/* ---- the interface ---- */
+
+void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafka_topic_partition_list_t *list)
+{
+    METRIC_INC(rebalances_total);
+    if (r->leaving != LEAVING_NOTHING) /* librdkafka has waited for it no longer */
+        finish_leaving(r, false);
+    r->cooperative = strcmp(rd_kafka_rebalance_protocol(r->consumer), "COOPERATIVE") == 0;
+    if (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        revoke(r, list);
+        return;
+    }
+    grant(r, list);
+    committer_rest(r->committer, false);
+    prefetch_note_purged(r->prefetch);
+    METRIC_SET(partitions_assigned, (int64_t)r->grants->count);
+    log_info("kafka_assigned", F_INT("partitions", list->cnt), F_INT("owned", r->grants->count), F_INT("generation", r->grants->generation), F_INT("lost", 0));
+}
+
+/* Nothing begins while an assignment is lost: librdkafka would take that for the end of the loss, of which it is about to tell. */
+void rebalance_look(struct rebalance *r)
+{
+    if (r->leaving != LEAVING_NOTHING)
+        leave_on(r);
+    else if (!r->closed && !rd_kafka_assignment_lost(r->consumer))
+        begin_found(r);
+}
+
+bool rebalance_is_leaving(const struct rebalance *r)
+{
+    return r->leaving != LEAVING_NOTHING;
+}
+
+void rebalance_close(struct rebalance *r, int64_t until_ms)
+{
+    r->closed = true;
+    r->bound_ms = until_ms;
+    set_restore_stop(r->restore);
+}
+
+static bool is_any(const struct partition *partition)
+{
+    (void)partition;
+    return true;
+}
+
+void rebalance_give_up(struct rebalance *r)
+{
+    r->leaving = LEAVING_NOTHING;
+    pausing_resume(r->consumer, r->grants, is_any);
+    while (r->grants->count > 0)
+        let_go(r, r->grants->partitions[r->grants->count - 1]);
+    publisher_revoked(r->service->publisher);
+    METRIC_SET(partitions_assigned, 0);
+}
+
+struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *consumer, struct grants *grants, struct prefetch *prefetch,
+                                   struct committer *committer)
+{
+    struct set_restore *restore = set_restore_create(consumer, service->settings);
+    if (restore == NULL)
+        return NULL;
+    struct rebalance *r = xcalloc(1, sizeof *r);
+    *r = (struct rebalance){.service = service,
+                            .consumer = consumer,
+                            .grants = grants,
+                            .prefetch = prefetch,
+                            .committer = committer,
+                            .restore = restore,
+                            .bound_ms = INT64_MAX,
+                            .reset = kafka_conf_offset_reset(service->settings)};
+    return r;
+}
+
+void rebalance_destroy(struct rebalance *r)
+{
+    if (r == NULL)
+        return;
+    set_restore_destroy(r->restore);
+    free(r);
+}
