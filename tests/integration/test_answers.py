@@ -6,9 +6,12 @@ import pytest
 from parts import wait_until
 from pieces import Reader, text
 
+# However slow the machine is at writing: what is asked is answered at the first try.
+PATIENT = {f"{name}_ms": "3600000" for name in ("llm.deadline", "provider.main.attempt_timeout", "provider.main.first_token_timeout", "provider.main.idle_timeout")}
+
 
 def test_a_question_is_answered_and_the_next_one_carries_the_history(stage, model, place, redis_io):
-    worker = stage.worker(stage.redis(), model, **place.settings, **{"worker.redis_io": redis_io, "llm.system_prompt": "You are a helpful assistant. Answer briefly.",
+    worker = stage.worker(stage.redis(), model, **place.settings, **PATIENT, **{"worker.redis_io": redis_io, "llm.system_prompt": "You are a helpful assistant. Answer briefly.",
                                                                    "provider.main.params": '{"temperature":0,"seed":1}'})
     ask = ["ask", "--json", "--session", "s", "--topic", place.topics.jobs, "--replies-topic", place.topics.replies_topic]
     first = json.loads(stage.producer(worker, *ask, "What is the capital of France?", check=0).stdout)
@@ -27,7 +30,7 @@ def test_a_question_is_answered_and_the_next_one_carries_the_history(stage, mode
 
 
 def test_params_reach_the_model(stage, model, place):
-    worker = stage.worker(stage.redis(), model, **place.settings)
+    worker = stage.worker(stage.redis(), model, **place.settings, **PATIENT)
     place.topics.send({"id": "short", "message": "Count from one to one hundred.", "params": {"max_tokens": 3}}, key="s")
     reply = place.topics.replies(1)["short"]
     assert reply["finish_reason"] == "length" and reply["usage"]["completion_tokens"] == 3
@@ -36,7 +39,7 @@ def test_params_reach_the_model(stage, model, place):
 
 def test_a_question_longer_than_the_context_has_a_clear_end_and_the_session_goes_on(stage, model, place):
     """A slot holds 2,048 tokens, and there is no history to leave out: no other attempt could help."""
-    stage.worker(stage.redis(), model, **place.settings)
+    stage.worker(stage.redis(), model, **place.settings, **PATIENT)
     place.topics.send({"id": "long", "message": "word " * 4000}, key="s")
     place.topics.send({"id": "short", "message": "hi", "params": {"max_tokens": 3}}, key="s")
     replies = place.topics.replies(2)
@@ -48,7 +51,7 @@ def test_a_question_longer_than_the_context_has_a_clear_end_and_the_session_goes
 
 
 def test_an_answer_comes_in_pieces_that_are_the_whole(stage, model, place, redis_io):
-    worker = stage.worker(stage.redis(), model, **place.settings, **{"worker.redis_io": redis_io, "provider.main.params": '{"temperature":0,"seed":1}'})
+    worker = stage.worker(stage.redis(), model, **place.settings, **PATIENT, **{"worker.redis_io": redis_io, "provider.main.params": '{"temperature":0,"seed":1}'})
     place.topics.send({"id": "whole", "message": "Name three colours.", "params": {"max_tokens": 24}}, key="a")
     place.topics.send({"id": "pieces", "message": "Name three colours.", "params": {"max_tokens": 24}, "stream": True}, key="b")
     replies = place.topics.replies(2)
@@ -67,8 +70,7 @@ WRITTEN = 8000  # tokens that are asked for: no machine writes so many in the se
 def test_a_cancelled_job_stops_the_model_too(stage, place, stream):
     """The server sees the connection go and frees its slot, before the tokens it was asked for are written: they are counted, not the time."""
     model = stage.model(context=8192, slots=1)
-    stage.worker(stage.redis(), model, **place.settings, **{"llm.deadline_ms": "3600000", "provider.main.attempt_timeout_ms": "3600000",
-                                                            "provider.main.first_token_timeout_ms": "3600000", "provider.main.idle_timeout_ms": "3600000"})
+    stage.worker(stage.redis(), model, **place.settings, **PATIENT)
     place.topics.send({"id": "long", "message": "Tell me a very long story.", "params": {"max_tokens": WRITTEN, "ignore_eos": True}, "stream": stream}, key="s")
     wait_until(lambda: model.counter("n_decode_total") > 0, "the model at work")
     place.topics.cancel("long")
@@ -80,7 +82,7 @@ def test_a_cancelled_job_stops_the_model_too(stage, place, stream):
 
 def test_a_history_that_outgrew_the_context_is_cut_by_what_the_server_says(stage, model, place):
     """Its slots hold 2,048 tokens. The turns fit one by one, and not together."""
-    worker = stage.worker(stage.redis(), model, **place.settings, **{"provider.main.params": '{"max_tokens":8,"ignore_eos":true}'})
+    worker = stage.worker(stage.redis(), model, **place.settings, **PATIENT, **{"provider.main.params": '{"max_tokens":8,"ignore_eos":true}'})
     for n in range(4):
         place.topics.send({"id": f"j{n}", "message": f"{n}: " + "one two three four " * 150}, key="s")
     replies = place.topics.replies(4)

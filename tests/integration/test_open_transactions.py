@@ -1,7 +1,7 @@
 """Transactions that nobody ends, as a broker with KAFKA-20734 or a producer with a long time-out leaves them: the worker says where, and
 what its hint names is the cure."""
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 from parts import LIMIT_S, Kafka, Topics, kafkas, wait_until
 from stage import Stage
@@ -81,6 +81,20 @@ class Two:
         transactional(self.first, "the-producer")  # makes the transactions' log, here
         self.second = world._add(Kafka(world.folder, jars=jars, node=2, controller=self.first.controller, **short))
 
+    def make(self, name, node) -> None:
+        """Of a broker that is fenced, since it was late with a heartbeat, none can be made."""
+        def is_made():
+            try:
+                self.first.make(NewTopic(name, 1, replica_assignment=[[node]]))
+            except KafkaException as refused:
+                if refused.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return True
+                assert refused.args[0].code() == KafkaError.INVALID_REPLICA_ASSIGNMENT, refused
+                return False
+            return True
+
+        wait_until(is_made, f"the topic {name}", pause_s=0.2)
+
     def leader(self, topic) -> int:
         return self.first.admin.list_topics(topic, timeout=10).topics[topic].partitions[0].leader
 
@@ -92,7 +106,7 @@ def test_of_a_coordinator_that_leaves_a_partition_out(twin, version):
     two = Two(twin, kafkas()[version])
     jobs = "split.jobs"
     for name, node in ((jobs, 2), ("split.replies", 1), ("split.dead", 1), ("split.control", 1), ("split.deltas", 1)):
-        two.first.make(NewTopic(name, 1, replica_assignment=[[node]]))
+        two.make(name, node)
     wait_until(lambda: two.leader(jobs) == 2, "the second broker's lead")
     producer = transactional(two.first, "the-producer")
     producer.begin_transaction()
