@@ -2,6 +2,7 @@
 import re
 import uuid
 
+import completed_set
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from parts import Topics
@@ -48,6 +49,15 @@ class Place:
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "look", "log_level": 0, "isolation.level": "read_uncommitted"})
         try:
             return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions)
+        finally:
+            consumer.close()
+
+    def done(self, partition: int) -> set[int]:
+        """What the group's commit says is done beyond its offset."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "log_level": 0})
+        try:
+            (found,) = consumer.committed([TopicPartition(self.topics.jobs, partition)], 10)
+            return completed_set.done(found.offset, found.metadata) if found.offset >= 0 else set()
         finally:
             consumer.close()
 
