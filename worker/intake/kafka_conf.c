@@ -112,7 +112,7 @@ static enum status check_file(const char *name, const char *value, struct error 
     if (length < sizeof kind || strcmp(name + length - (sizeof kind - 1), kind) != 0 || stat(value, &found) != 0 ||
         (S_ISREG(found.st_mode) && found.st_size <= FILE_BYTES_MAX) || (S_ISDIR(found.st_mode) && strcmp(name, "ssl.ca.location") == 0))
         return STATUS_OK;
-    return error_set(err, ERROR_FATAL, "kafka_property", "kafka.%s: %s is no regular file of at most %d bytes", name, value, FILE_BYTES_MAX);
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s is no regular file of at most %d bytes", name, value, FILE_BYTES_MAX);
 }
 
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
