@@ -183,10 +183,10 @@ Test(resolver, addresses_are_renewed_beside_the_calls_and_waited_for_once_they_a
     cr_expect_eq(ask(&asker, RESOLVER_RENEW_MS + 5000), RESOLVER_KNOWN);
     addresses_now[0] = "192.0.2.2";
     cr_assert_eq(ask(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_WAITING, "too old: the look-up under way is waited for");
+    cr_expect_eq(get(&asked), 2); /* here: the answer is as old as the look-up, which by the time that is told below is worth another */
     set(&allowed, 2);
     cr_assert_eq(await(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_KNOWN);
     cr_expect_str_eq(asker.answer.addresses, "192.0.2.2");
-    cr_expect_eq(get(&asked), 2);
     finish(&asker);
 }
 
