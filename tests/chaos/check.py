@@ -110,6 +110,7 @@ class Evidence:
     harness: list = field(default_factory=list)    # what the run itself found wrong: [kind, subject, words]
     left_open: list = field(default_factory=list)  # transactions that nobody ended: [topic, partition, first offset, words]
     skipped: list = field(default_factory=list)    # whose markers the broker left out: [topic, partition, its line]
+    rolled_back: list = field(default_factory=list)  # by the broker, for their time was up: [transactional id, ms of the day]
     places: dict = field(default_factory=dict)     # job id: [[topic, partition], ...]: of all its ends, also those that no reader sees
 
 
@@ -189,6 +190,12 @@ def blame_the_broker(evidence: Evidence, report: Report) -> None:
             line = (own if kind in OF_AN_END else None) or (offsets if kind in OF_AN_OFFSET else None)
         if line is not None:
             report.of_the_broker.append((kind, subject, line))
+
+
+def rolled_back_in(log: str) -> list:
+    """The transactions whose time was up, by the coordinator's own word."""
+    found = re.findall(r"^(\d\d):(\d\d):(\d\d)\.(\d\d\d) .*Completed rollback of ongoing transaction for transactionalId (\S+) due to timeout", log, re.M)
+    return [[name, ((int(h) * 60 + int(m)) * 60 + int(s)) * 1000 + int(ms)] for h, m, s, ms, name in found]
 
 
 def skipped_in(log: str) -> list:
@@ -502,10 +509,20 @@ class LogLines:
 
 # ---- the workers ----
 
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+def was_rolled_back(evidence: Evidence, life: Life, text: str) -> bool:
+    own = set(re.findall(r"event=transactions_ready transactional_id=(\S+)", text))
+    return life.ended_ms is not None and any(name in own and (life.ended_ms - at) % DAY_MS <= FENCED_AFTER_MS for name, at in evidence.rolled_back)
+
+
 def check_lives(evidence: Evidence, report: Report) -> None:
     """A worker ends only as it was told to, or with 69 before it had started. A static member may be fenced by its own join
     or commit, under the membership it had before: that is its client's, and fatal. With exactly-once one that was stopped or
-    cut off for longer than its transaction may last is fenced, and says that it is to be started again."""
+    cut off for longer than its transaction may last is fenced, and says that it is to be started again; so is one on a machine
+    too slow for that, if the coordinator says that it rolled the transaction back. At least once, librdkafka's idempotent producer may
+    lose count of its records while a broker goes and comes."""
     for life in evidence.lives:
         text = evidence.logs.get(life.name, "")
         terms = len(life.sent("TERM"))
@@ -513,8 +530,9 @@ def check_lives(evidence: Evidence, report: Report) -> None:
             fault.do.startswith(("kafka_", "broker_")) and fault.meets(life.ended_ms - FENCED_AFTER_MS, life.ended_ms) for fault in evidence.faults)
         stopped = any(stop <= life.ended_ms and go >= life.ended_ms - FENCED_AFTER_MS for stop, go in stalls(life)) if life.ended_ms is not None else False
         fenced = "event=intake_failed code=FENCED_INSTANCE_ID" in text and of_kafka
-        timed_out = "event=transactions_failed" in text and (of_kafka or stopped)
-        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: terms > 1 or timed_out, START_FAILED: "event=worker_started" not in text}
+        timed_out = "event=transactions_failed" in text and (of_kafka or stopped or was_rolled_back(evidence, life, text))
+        lost_count = "the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER" in text and of_kafka
+        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: terms > 1 or timed_out or lost_count, START_FAILED: "event=worker_started" not in text}
         if life.status is None:
             report.add("worker_lives_on", life.name, "it didn't end")
         elif not allowed.get(life.status, False):
@@ -610,6 +628,7 @@ def collect(folder: Path, config: dict) -> None:
     write(folder / "commits.ndjson", read(OFFSETS, lambda record: commit_of(record.key(), record.value(), config["group"], config["jobs_topic"])))
 
     skipped = [found for log in sorted(folder.glob("kafka*.log")) for found in skipped_in(log.read_text(errors="replace"))]
+    rolled_back = [found for log in sorted(folder.glob("kafka*.log")) for found in rolled_back_in(log.read_text(errors="replace"))]
     ends_of = defaultdict(list)
     for name in ("replies", "dead") if skipped or left_open else ():
         for row in read(config[f"{name}_topic"], as_row, "read_uncommitted"):
@@ -632,7 +651,7 @@ def collect(folder: Path, config: dict) -> None:
         elif match:
             states[match.group(3)] = client.hgetall(key)
     (folder / "stores.json").write_text(json.dumps({"committed": {p.partition: p.offset for p in places}, "ends": ends, "histories": histories, "states": states,
-                                                    "left_open": left_open, "skipped": skipped, "places": ends_of}))
+                                                    "left_open": left_open, "skipped": skipped, "rolled_back": rolled_back, "places": ends_of}))
 
 
 def commit_of(key: bytes | None, value: bytes | None, group: str, topic: str) -> dict | None:
@@ -683,7 +702,7 @@ def load(folder: Path) -> Evidence:
     stores = json.loads((folder / "stores.json").read_text())
     records = {name: [Record(**row) for row in rows(folder / f"{name}.ndjson")] for name in ("jobs", "replies", "dead")}
     lives = [Life(**row) for row in rows(folder / "lives.ndjson")]
-    return Evidence(left_open=stores.get("left_open", []), skipped=stores.get("skipped", []), places=stores.get("places", {}), delivery=config["delivery"], lease_ms=config["lease_ms"], secrets=config["secrets"], expected=config["expected"], **records,
+    return Evidence(left_open=stores.get("left_open", []), skipped=stores.get("skipped", []), rolled_back=stores.get("rolled_back", []), places=stores.get("places", {}), delivery=config["delivery"], lease_ms=config["lease_ms"], secrets=config["secrets"], expected=config["expected"], **records,
                     histories=stores["histories"], states=stores["states"], committed={int(p): o for p, o in stores["committed"].items()},
                     ends={int(p): o for p, o in stores["ends"].items()}, commits=[(row["partition"], row["offset"], row["at_ms"]) for row in rows(folder / "commits.ndjson")], calls=[call_of(row) for row in rows(folder / "llm.ndjson")], lives=lives,
                     faults=[Fault(**row) for row in rows(folder / "faults.ndjson")], harness=config["harness"],

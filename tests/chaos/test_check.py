@@ -341,6 +341,19 @@ def transactions_that_failed_though_nothing_happened(run):
     run.logs["w0-1"] += line(START, "transactions_failed", level="error", code="_FENCED")
 
 
+@case("worker_ended")
+def transactions_that_failed_though_another_s_was_rolled_back(run):
+    transactions_that_failed_though_nothing_happened(run)
+    run.logs["w0-1"] += line(START, "transactions_ready", transactional_id="own")
+    run.rolled_back = [["another", (run.lives[0].ended_ms - 5000) % check.DAY_MS], ["own", (run.lives[0].ended_ms - 60000) % check.DAY_MS]]
+
+
+@case("worker_ended")
+def a_producer_that_lost_count_though_nothing_happened_to_kafka(run):
+    run.lives[0].status, run.lives[0].signals = 75, []
+    run.logs["w0-1"] += "chat-worker: the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER: …)\n"
+
+
 @case("worker_lives_on")
 def a_worker_that_doesn_t_end(run):
     run.lives[0].status = run.lives[0].ended_ms = None
@@ -440,6 +453,25 @@ def test_a_violation_of_the_broker_s_fails_and_is_named(run, capsys):
     assert check.say(check.judge(run)) is False
     said = capsys.readouterr().out
     assert "OF THE BROKER (KAFKA-20734) transaction_left_open: chaos.replies 1: " in said and said.splitlines()[-1].startswith("FAIL 1 violations, 0 of them not by KAFKA-20734")
+
+
+def test_one_whose_transaction_the_coordinator_rolled_back_may_fail(run):
+    transactions_that_failed_though_another_s_was_rolled_back(run)
+    run.rolled_back.append(["own", (run.lives[0].ended_ms - 5000) % check.DAY_MS])
+    assert kinds(run) == set()
+
+
+def test_a_producer_may_lose_count_while_its_broker_goes_and_comes(run):
+    a_producer_that_lost_count_though_nothing_happened_to_kafka(run)
+    run.faults.append(Fault("broker_kill", run.lives[0].ended_ms - 9000, run.lives[0].ended_ms - 5000, None))
+    assert kinds(run) == set()
+
+
+def test_of_the_coordinator_s_log_the_time_outs_are_read():
+    log = """12:00:00.001 [x] INFO kafka.coordinator.transaction.TransactionCoordinator - [TransactionCoordinator id=1] Completed rollback of ongoing transaction for transactionalId chaos.w due to timeout
+12:00:00.002 [x] INFO kafka.coordinator.transaction.TransactionCoordinator - [TransactionCoordinator id=1] Initialized transactionalId chaos.w
+"""
+    assert check.rolled_back_in(log) == [["chaos.w", 12 * 3600 * 1000 + 1]]
 
 
 def test_a_static_member_may_be_fenced_by_what_it_had_sent_before(run):
