@@ -30,7 +30,7 @@ def test_every_lease_is_renewed_in_time_and_nobody_is_paid_twice(stage, redis_io
     kafka = stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4)
     topics = Topics(kafka.bootstrap)
     settings = {"worker.redis_io": redis_io, "worker.threads": str(THREADS), "redis.lease_ms": str(LEASE_MS), "llm.deadline_ms": "600000", "provider.main.attempt_timeout_ms": "600000",
-                "worker.buffered_jobs_max": str(THREADS), "log.level": "info"}
+                "worker.buffered_jobs_max": str(THREADS), "kafka.session.timeout.ms": "15000", "log.level": "info"}
     first = stage.worker(redis, sim, name="first", bootstrap=kafka.bootstrap, **settings)
     for n in range(THREADS):
         topics.producer.produce(topics.jobs, value=json.dumps({"id": f"j{n}", "message": f"number-{n}"}), key=f"s{n}")
