@@ -56,8 +56,8 @@ run_criterion() {
     if [[ $line =~ Tested:\ *([0-9]+).*Passing:\ *([0-9]+).*Failing:\ *([0-9]+) ]]; then
       good=$((good + BASH_REMATCH[2]))
       bad=$((bad + BASH_REMATCH[3])) # those that crashed among them
-      if [ "$status" -ne 0 ]; then
-        [ "${BASH_REMATCH[3]}" -gt 0 ] || bad=$((bad + 1)) # a sanitizer at exit, say
+      [ "$status" -eq 0 ] || [ "${BASH_REMATCH[3]}" -gt 0 ] || bad=$((bad + 1)) # a sanitizer at exit, say
+      if [ "$status" -ne 0 ] || [ "${BASH_REMATCH[3]}" -gt 0 ]; then
         printf '%s: exit %d\n%s\n' "$program" "$status" "$(tail -n 30 <<<"$out")"
       fi
       if grep -q 'ERROR: .*Sanitizer' <<<"$out"; then # in a test's own process, whose exit Criterion doesn't judge

@@ -171,7 +171,7 @@ def test_a_second_term_ends_a_start(stage, peer, action):
     url = {"dns": f"redis://redis.test:{free_port()}"}.get(peer, redis.url)
     {"redis": redis, "broker": kafka}.get(peer, SignalNobody).signal(signal.SIGSTOP)
     process = subprocess.Popen([BIN / "chat-worker", *(() if action == "run" else ("--check-config", "--connect")),
-                                *(part for key, value in {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": url, "redis.timeout_ms": "60000", "redis.lease_ms": "180000", "provider.main.url": sim.url,
+                                *(part for key, value in {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": url, "redis.timeout_ms": "60000", "redis.lease_ms": "180000", "admin.listen": "127.0.0.1:0", "provider.main.url": sim.url,
                                                           "provider.main.model": sim.model, "worker.startup_wait_ms": HOUR, "worker.close_timeout_ms": HOUR}.items()
                                   for part in ("-X", f"{key}={value}"))],
                                env={**os.environ, **names.env, "XDG_RUNTIME_DIR": str(stage.folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
