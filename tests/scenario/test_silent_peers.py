@@ -260,7 +260,7 @@ def test_a_log_that_nobody_reads_does_not_keep_it(stage, again):
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     bounds = NEVER if again else {"worker.drain_timeout_ms": "0", "worker.close_timeout_ms": "1000"}
-    settings = {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": redis.url, "provider.main.url": sim.url, "provider.main.model": sim.model, **bounds}
+    settings = {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": redis.url, "provider.main.url": sim.url, "provider.main.model": sim.model, "admin.listen": "127.0.0.1:0", **bounds}
     process = subprocess.Popen([BIN / "chat-worker", *(part for key, value in settings.items() for part in ("-X", f"{key}={value}"))], stdout=subprocess.DEVNULL, stderr=writing)
     try:
         seen = b""
