@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from parts import wait_until
+from parts import LIMIT_S, wait_until
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 RUNNING = Path(__file__).with_name("running.sh")
@@ -44,7 +44,12 @@ def start(folder, command, *arguments):
 
 def ran(folder, command, *arguments):
     process = start(folder, command, *arguments)
-    out, _ = process.communicate(timeout=60)
+    try:
+        out, _ = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # it ends what it runs
+        out, _ = process.communicate(timeout=LIMIT_S)
+        raise AssertionError(f"not over after {LIMIT_S:.0f} s: {out}") from None
     assert process.returncode == 0, out
     return out
 
@@ -103,7 +108,7 @@ def test_whoever_is_stopped_leaves_nothing_running(folder, number):
     wait_until(lambda: len(list(folder.glob("*.child"))) == 3, "all run")
     children = [int(path.read_text()) for path in folder.glob("*.child")]
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130 and "counted" not in out
     for child in children:
         wait_until(lambda: is_gone(child), f"{child} ended")

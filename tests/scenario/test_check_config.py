@@ -1,10 +1,14 @@
 """--check-config refuses what the start would refuse, by the same words, and leaves nothing behind."""
+import fcntl
 import os
 import subprocess
+import sys
+import termios
+import threading
 from pathlib import Path
 
 import pytest
-from parts import BIN, SANITIZED, Topics, free_port
+from parts import BIN, LIMIT_S, SANITIZED, Topics, free_port, wait_until
 
 GOOD = {"kafka.bootstrap.servers": "embedded", "provider.main.url": "http://127.0.0.1:9/v1", "provider.main.model": "m", "admin.listen": "127.0.0.1:0"}
 
@@ -105,14 +109,24 @@ def test_a_file_without_an_end_is_refused(stage, what, kind):
         assert done.returncode == 78 and path in done.stderr and len(complaint(done)) == 1, (done.returncode, done.stderr)
 
 
+def write_in_two(path, first, second):
+    """The second piece goes in when the first has been read."""
+    with open(path, "w") as pipe:
+        print(first, end="", file=pipe, flush=True)
+        wait_until(lambda: int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) == 0, "the first piece read")
+        print(second, end="", file=pipe)
+
+
 def test_what_comes_by_a_pipe_is_read(stage):
     """As by a shell's <(command), a piece at a time."""
     path = stage.folder / "pipe"
     os.mkfifo(path)
     for settings, arguments, text in (({}, ("--config", str(path)), ("[worker]\nthr", "eads = 3\n")), ({"provider.main.api_key_file": str(path)}, (), ("ke", "y\n"))):
-        writer = subprocess.Popen(["bash", "-c", 'exec >"$0"; printf %s "$1"; sleep 0.2; printf %s "$2"', str(path), *text])
+        writer = threading.Thread(target=write_in_two, args=(path, *text))
+        writer.start()
         done = run(stage, settings, *arguments, "--check-config")
-        assert writer.wait(60) == 0 and done.returncode == 0, done.stderr
+        writer.join(LIMIT_S)
+        assert not writer.is_alive() and done.returncode == 0, done.stderr
 
 
 def test_too_few_descriptors_are_refused(stage):
