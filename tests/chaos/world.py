@@ -15,7 +15,7 @@ from pathlib import Path
 import check
 import schedule
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewTopic, OffsetSpec
 from parts import BIN, Kafka, Process, Simulator, Worker, free_port, wait_until
 
 SESSION_TIMEOUT_MS, LEASE_MS = 6000, 3000
@@ -374,11 +374,12 @@ class World:
         self.wanted = set(schedule.AT_START)
 
     def lag(self) -> int:
-        """Records the group hasn't committed; -1: the broker doesn't say."""
-        topic = TOPICS["jobs_topic"]
+        """Records the group hasn't committed; -1: the broker doesn't say. Two requests, however many partitions."""
+        partitions = [TopicPartition(TOPICS["jobs_topic"], p) for p in range(self.shape["partitions"])]
         try:
-            places = self.watcher.committed([TopicPartition(topic, p) for p in range(self.shape["partitions"])], 5)
-            return sum(self.watcher.get_watermark_offsets(place, 5)[1] - max(place.offset, 0) for place in places)
+            ends = self.kafka.admin.list_offsets({partition: OffsetSpec.latest() for partition in partitions}, request_timeout=5)
+            committed = {place.partition: max(place.offset, 0) for place in self.watcher.committed(partitions, 5)}
+            return sum(end.result().offset - committed[partition.partition] for partition, end in ends.items())
         except Exception:  # noqa: BLE001  KafkaException: not back yet
             return -1
 
