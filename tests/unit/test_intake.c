@@ -344,6 +344,20 @@ static void take_and_finish(struct world *world, int64_t from, int64_t to)
 }
 
 /* The topic was made anew: whatever stands at these offsets now was never read, and the old log's end is no progress of it. */
+static bool log_is_replaced(struct world *world) { (void)world; return metric_get(METRIC_logs_replaced_total) > 0; }
+
+/* A broker says so to each fetch: what it says to one alone is lost where a seek comes between. */
+static void say_until(struct world *world, rd_kafka_resp_err_t to_fetches, bool (*check)(struct world *))
+{
+    enum { MANY = 10000 };
+    AUTO_FREE rd_kafka_resp_err_t *errors = xcalloc(MANY, sizeof *errors);
+    for (size_t i = 0; i < MANY; i++)
+        errors[i] = to_fetches;
+    rd_kafka_mock_push_request_errors_array(world->cluster, FETCH, MANY, errors);
+    cr_assert(comes_true(check, world));
+    rd_kafka_mock_clear_request_errors(world->cluster, FETCH);
+}
+
 Test(intake, a_log_that_is_shorter_than_what_was_read_of_it_is_another_one, .timeout = 120)
 {
     struct world world;
@@ -352,7 +366,7 @@ Test(intake, a_log_that_is_shorter_than_what_was_read_of_it_is_another_one, .tim
     take_and_finish(&world, 0, 9);
     struct task *of_the_old_one = take(&world);
     cr_assert_eq(of_the_old_one->record.offset, 9);
-    rd_kafka_mock_push_request_errors(world.cluster, FETCH, 1, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    say_until(&world, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, log_is_replaced);
     take_and_finish(&world, 0, 3);
     cr_expect(comes_true(three_are_committed, &world), "%lld", (long long)committed(&world, 0));
     cr_expect_eq(metric_get(METRIC_jobs_duplicate_offset_total), 0);
@@ -613,6 +627,36 @@ Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
         if (sizes[i] >= 1 << 20)
             cr_expect_leq(2 * bounds.kbytes * 1024 + bounds.records * 512, sizes[i] / 2);
     }
+}
+
+static void assert_fetches(int partitions, const char *extra, const char *wait_ms, const char *bytes)
+{
+    const char *overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1", "provider.main.model=m", extra, NULL};
+    struct settings_sources sources = {.overrides = overrides};
+    struct settings *settings;
+    struct error err;
+    rd_kafka_conf_t *conf;
+    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK);
+    cr_assert_eq(kafka_conf_make(settings, "localhost:1", RD_KAFKA_CONSUMER, &conf, &err), STATUS_OK);
+    cr_assert_eq(kafka_conf_fetch_in_rounds(conf, settings, partitions, &err), STATUS_OK);
+    const char *const expected[][2] = {{"fetch.wait.max.ms", wait_ms}, {"fetch.min.bytes", bytes}};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        char value[32] = "";
+        size_t size = sizeof value;
+        cr_assert_eq(rd_kafka_conf_get(conf, expected[i][0], value, &size), RD_KAFKA_CONF_OK);
+        cr_expect_str_eq(value, expected[i][1], "%s is %s with %d partitions and %s", expected[i][0], value, partitions, extra ? extra : "no setting");
+    }
+    rd_kafka_conf_destroy(conf);
+    settings_destroy(settings);
+}
+
+Test(intake, many_partitions_are_fetched_in_rounds_unless_the_settings_say_how)
+{
+    assert_fetches(1, NULL, "100", "1");
+    assert_fetches(100, NULL, "100", "1");
+    assert_fetches(1000, NULL, "10", "65536");
+    assert_fetches(1000, "kafka.fetch.wait.max.ms=250", "250", "1");
+    assert_fetches(1000, "kafka.fetch.min.bytes=7", "100", "7");
 }
 
 Test(intake, properties_of_the_settings_win)
