@@ -281,7 +281,7 @@ static enum status start(struct process *process, struct error *err)
     const struct settings *settings = service->settings;
     struct admin_probes probes = {.ready = is_ready, .healthy = is_healthy, .look = look, .arg = process};
     if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
-        startup_check(settings, bootstrap_of(process), service->redis, &service->store, signals_told_to_end, err) != STATUS_OK ||
+        startup_check(settings, bootstrap_of(process), service->redis, &service->store, signals_told_to_end, &service->jobs_partitions, err) != STATUS_OK ||
         publisher_create(service, bootstrap_of(process), signals_told_to_end, &service->publisher, err) != STATUS_OK || unless_told(err) != STATUS_OK)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, bootstrap_of(process));
@@ -418,7 +418,7 @@ static int check(const struct settings *settings, bool connect)
     if (connect && is_embedded(settings)) {
         status = redis_check(redis, settings->redis.key_prefix, &err);
     } else if (connect) {
-        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, signals_told_to_end, &err);
+        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, signals_told_to_end, NULL, &err);
     }
     redis_pool_destroy(redis);
     if (status != STATUS_OK)

@@ -32,6 +32,7 @@ struct service {
     struct delta_publisher *deltas;
     struct completion *completion;
     struct engine *engine;
+    int jobs_partitions; /* of the jobs' topic, when the worker started */
     struct crash_notes *notes; /* NULL: none are taken */
 };
 

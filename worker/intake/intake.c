@@ -289,6 +289,10 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     char why[256];
     if (kafka_conf_make(service->settings, bootstrap, RD_KAFKA_CONSUMER, &conf, err) != STATUS_OK)
         return STATUS_FAILED;
+    if (kafka_conf_fetch_in_rounds(conf, service->settings, service->jobs_partitions, err) != STATUS_OK) {
+        rd_kafka_conf_destroy(conf);
+        return STATUS_FAILED;
+    }
     struct intake *intake = xcalloc(1, sizeof *intake);
     intake->service = service;
     intake->stop_by_ms = INT64_MAX;

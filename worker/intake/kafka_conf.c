@@ -153,6 +153,23 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
     return set_number(conf, "fetch.message.max.bytes", bounds.partition_bytes, err);
 }
 
+/* A fetch names each of a broker's partitions, in the request and in its answer, and librdkafka's thread looks at each of them before
+ * and after: with 1,000 partitions a third of the worker's CPU, when a record comes at a time and is answered at once. The broker waits for more
+ * then, MANY_WAIT_MS at most. With few partitions a round saves little, and a record is worth its own fetch. */
+#define MANY_PARTITIONS 100 /* more than these */
+#define MANY_WAIT_MS 10
+#define MANY_BYTES (64 * 1024) /* so many don't wait */
+
+enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
+{
+    static const char wait[] = "fetch.wait.max.ms", bytes[] = "fetch.min.bytes";
+    if (partitions <= MANY_PARTITIONS || settings_kafka_property(settings, wait) != NULL || settings_kafka_property(settings, bytes) != NULL)
+        return STATUS_OK;
+    if (set_number(conf, wait, MANY_WAIT_MS, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return set_number(conf, bytes, MANY_BYTES, err);
+}
+
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err)
 {

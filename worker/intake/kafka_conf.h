@@ -13,6 +13,10 @@
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
 
+/* For the consumer of the jobs, whose topic has so many partitions: with many, records are fetched in rounds (kafka_conf.c says why), unless the
+ * user has set fetch.min.bytes or fetch.wait.max.ms. */
+enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err) MUST_CHECK;
+
 /* Where a partition is read from of which nothing is committed, or whose place isn't in its log any more, as kafka.auto.offset.reset
  * says: RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END; RD_KAFKA_OFFSET_INVALID: nowhere. */
 int64_t kafka_conf_offset_reset(const struct settings *settings);

@@ -13,7 +13,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         seen_error = code;
 }
 
-static enum status topic_there(rd_kafka_t *rk, const char *name, const char *bootstrap, int timeout_ms, struct error *err)
+static enum status topic_there(rd_kafka_t *rk, const char *name, const char *bootstrap, int timeout_ms, int *ret_partitions, struct error *err)
 {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, name, NULL);
@@ -29,6 +29,7 @@ static enum status topic_there(rd_kafka_t *rk, const char *name, const char *boo
                          bootstrap, rd_kafka_err2str(rc));
     }
     rc = metadata->topic_cnt > 0 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    *ret_partitions = rc == RD_KAFKA_RESP_ERR_NO_ERROR ? metadata->topics[0].partition_cnt : 0;
     rd_kafka_metadata_destroy(metadata);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
@@ -37,7 +38,7 @@ static enum status topic_there(rd_kafka_t *rk, const char *name, const char *boo
                      name, rd_kafka_err2str(rc));
 }
 
-enum status kafka_probe(const struct settings *settings, const char *bootstrap, int timeout_ms, struct error *err)
+enum status kafka_probe(const struct settings *settings, const char *bootstrap, int timeout_ms, int *ret_partitions, struct error *err)
 {
     rd_kafka_conf_t *conf = NULL;
     char why[256];
@@ -52,9 +53,12 @@ enum status kafka_probe(const struct settings *settings, const char *bootstrap, 
         return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka: %s", why);
     }
     const char *topics[] = {settings->worker.jobs_topic, settings->worker.replies_topic, settings->worker.dead_topic};
+    int partitions[3];
     enum status status = STATUS_OK;
     for (size_t i = 0; i < 3 && status == STATUS_OK; i++)
-        status = topic_there(rk, topics[i], bootstrap, timeout_ms, err);
+        status = topic_there(rk, topics[i], bootstrap, timeout_ms, &partitions[i], err);
+    if (status == STATUS_OK && ret_partitions != NULL)
+        *ret_partitions = partitions[0];
     rd_kafka_destroy(rk);
     return status;
 }

@@ -27,11 +27,11 @@ static enum status first_heartbeat(struct redis_pool *redis, const struct sessio
 }
 
 static enum status check_once(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
-                              const struct session_store_conf *self, struct error *err)
+                              const struct session_store_conf *self, int *ret_partitions, struct error *err)
 {
     if (redis_check(redis, settings->redis.key_prefix, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, err) != STATUS_OK)
+    if (kafka_probe(settings, bootstrap, KAFKA_PROBE_MS, ret_partitions, err) != STATUS_OK)
         return STATUS_FAILED;
     return self != NULL ? first_heartbeat(redis, self, err) : STATUS_OK;
 }
@@ -56,11 +56,11 @@ static bool wait_unless(bool (*give_up)(void), int64_t wait_ms)
 }
 
 enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
-                          const struct session_store_conf *self, bool (*give_up)(void), struct error *err)
+                          const struct session_store_conf *self, bool (*give_up)(void), int *ret_partitions, struct error *err)
 {
     int64_t until = clock_mono_ms() + settings->worker.startup_wait_ms;
     for (int64_t backoff = BACKOFF_MS_MIN;; backoff = backoff * 2 < BACKOFF_MS_MAX ? backoff * 2 : BACKOFF_MS_MAX) {
-        if (check_once(settings, bootstrap, redis, self, err) == STATUS_OK)
+        if (check_once(settings, bootstrap, redis, self, ret_partitions, err) == STATUS_OK)
             return STATUS_OK;
         int64_t left = until - clock_mono_ms();
         if (err->class != ERROR_UNAVAILABLE || left <= 0)
