@@ -353,6 +353,8 @@ class Worker(Process):
         pairs = {"kafka.bootstrap.servers": bootstrap, "redis.url": redis_url, "provider.main.url": llm.url, "provider.main.model": llm.model,
                  "admin.listen": "127.0.0.1:0", "admin.port_file": str(self.port_file), "log.level": "debug", "worker.commit_interval_ms": "100",
                  "retry.backoff_ms": "20", **settings}
+        if ready:  # Redis or Kafka may answer late on a slow machine: that is no failure to start
+            pairs.setdefault("worker.startup_wait_ms", "60000")
         options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
         super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.bootstrap = bootstrap

@@ -175,3 +175,39 @@ def test_whoever_drains_or_has_failed_is_not_ready(place):
     wait_until(lambda: failed.get("/readyz")[0] == 503, "not ready once its producer has failed for good")
     place.sim.release()
     assert failed.wait() == 75
+
+
+# Threads of ours that main waits for when it ends, and the step that it is in then; some stand still with a lock that an earlier step may need.
+JOINED = {"chat-intake": "group", "chat-control": "control", "chat-completion": "completion", "chat-time": None, "chat-renew": None, "chat-begin": "threads"}
+
+
+def stand_still(place, thread, **bounds):
+    worker = place.worker(**BOUNDS, **bounds)
+    place.stop(thread)
+    place.topics.send({"id": "j", "message": "hi"}, key="s")  # for those that wait for something to do
+    wait_until(lambda: thread in (unhealthy(worker) or ""), "it stands still")
+    return worker
+
+
+@pytest.mark.parametrize("thread", JOINED)
+def test_a_thread_that_stands_still_does_not_keep_the_process(place, thread):
+    worker = stand_still(place, thread, **{"worker.drain_timeout_ms": "0", "worker.close_timeout_ms": "1000"})
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() in (0, 75)
+    (overdue,) = worker.events("end_overdue")
+    assert overdue["step"] == (JOINED[thread] or overdue["step"])
+    place.go_on()
+    place.worker("next")
+    assert place.topics.replies(1)["j"]["status"] == "ok", "nothing is lost"
+
+
+@pytest.mark.parametrize("thread", JOINED)
+def test_a_second_term_ends_it_while_main_waits_for_the_thread(place, thread):
+    """No job is there, so that no step before waits for it: the thread stands still when it is told to end."""
+    worker = place.worker(**{"worker.close_timeout_ms": str(3600 * 1000)})
+    place.stop(thread)
+    worker.signal(signal.SIGTERM)
+    worker.wait_event("closing", step=JOINED[thread] or "drain")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 75
+    assert len(worker.events("ended_at_once")) == 1

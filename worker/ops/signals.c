@@ -197,6 +197,8 @@ void signals_step(enum end_step step)
     end_watch_step(&watch, step, clock_mono_ms());
     mutex_unlock(&lock);
     wake();
+    if (step >= END_DRAIN)
+        log_debug("closing", F_STR("step", end_step_name(step)));
 }
 
 void signals_status(int new_status)
