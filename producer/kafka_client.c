@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/kafka_names.h"
+#include "base/quotes.h"
 #include "wire/embedded_address.h"
 
 #define REACH_TIMEOUT_MS 5000
@@ -51,9 +53,14 @@ static void error_seen(rd_kafka_t *rk, int rc, const char *reason, void *opaque)
 
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
-    char why[256];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+    char why[256], nearest[64];
+    rd_kafka_conf_res_t res = rd_kafka_conf_set(conf, name, value, why, sizeof why);
+    if (res == RD_KAFKA_CONF_OK)
         return STATUS_OK;
+    if (res == RD_KAFKA_CONF_UNKNOWN && kafka_names_nearest(rd_kafka_conf_properties_show, name, nearest))
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s is unknown; do you mean %s?", name, nearest);
+    if (res == RD_KAFKA_CONF_UNKNOWN)
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s is unknown to librdkafka; its properties: " KAFKA_NAMES_PAGE, name);
     bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem") || strstr(name, "sasl.jaas");
     return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s: %s", name, secret ? "librdkafka refuses the value" : why);
 }
@@ -71,6 +78,8 @@ static enum status set_given(rd_kafka_conf_t *conf, const struct common *common,
     for (size_t i = 0; i < common->property_count; i++) {
         const char *equals = strchr(common->properties[i], '=');
         AUTO_FREE char *name = xmemdup0(common->properties[i], (size_t)(equals - common->properties[i]));
+        if (is_quoted(equals + 1))
+            return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s: the quotes are a part of the value; write it without quotes", name);
         if (set(conf, name, equals + 1, err) != STATUS_OK)
             return STATUS_FAILED;
     }
@@ -79,13 +88,15 @@ static enum status set_given(rd_kafka_conf_t *conf, const struct common *common,
 
 static enum status find_bootstrap(const struct common *common, char **ret, struct error *err)
 {
-    static const char name[] = "bootstrap.servers=";
-    const char *found = common->bootstrap;
+    static const char name[] = "bootstrap.servers=", variable[] = "CHATW__KAFKA__BOOTSTRAP_SERVERS";
+    const char *found = common->bootstrap, *where = "-b";
     for (size_t i = 0; found == NULL && i < common->property_count; i++)
         if (strncmp(common->properties[i], name, sizeof name - 1) == 0)
-            found = common->properties[i] + sizeof name - 1;
+            found = common->properties[i] + sizeof name - 1, where = "-X bootstrap.servers";
     if (found == NULL)
-        found = getenv("CHATW__KAFKA__BOOTSTRAP_SERVERS");
+        found = getenv(variable), where = variable;
+    if (found != NULL && begins_quoted(found))
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: the quotes are a part of the value; write it without quotes", where);
     if (found == NULL || found[0] == '\0' || strcmp(found, "embedded") == 0)
         return embedded_address_read(ret, err);
     *ret = xstrdup(found);
