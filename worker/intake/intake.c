@@ -17,6 +17,7 @@
 #include "dispatch/weather.h"
 #include "intake/committer.h"
 #include "intake/grants.h"
+#include "intake/job_reading.h"
 #include "intake/join_watch.h"
 #include "intake/kafka_conf.h"
 #include "intake/liveness.h"
@@ -52,6 +53,7 @@ struct intake {
 
     /* Intake thread only. */
     struct grants grants;
+    struct job_reading reading;
     bool left; /* the group, in order; read once the thread has ended */
 };
 
@@ -127,12 +129,8 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     weather_let_in(intake->service->weather);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
-    const struct settings *settings = intake->service->settings;
-    struct job_limits limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
-                                .depth_max = JOB_DEPTH_MAX,
-                                .models_allowed = (const char *const *)settings->llm.models_allowed,
-                                .max_tokens_max = settings->llm.max_tokens_max};
-    if (decode(intake->service, task, &limits) == STATUS_OK) {
+    if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {
+        job_reading_count_unknown(&task->record, &task->job);
         if (!dispatcher_add(intake->service->dispatcher, task))
             completion_cancel(intake->service->completion, task);
         return;
@@ -292,6 +290,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     struct intake *intake = xcalloc(1, sizeof *intake);
     intake->service = service;
     intake->stop_by_ms = INT64_MAX;
+    job_reading_init(&intake->reading, service->settings);
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "wire/job_members.h"
 #include "wire/job_scan.h"
+#include "wire/job_unknown.h"
 #include "wire/json_check.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
@@ -20,12 +21,22 @@
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
+/* The members that mean something. */
+enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
+static const char *const known_names[KNOWN + 1] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream", NULL};
+
+static enum known known_of(const struct json_member *member)
+{
+    enum known which = 0;
+    while (which < KNOWN && !json_member_is(member, known_names[which]))
+        which++;
+    return which;
+}
+
 /* Prefix for a fault at a byte of a value that can't be parsed: the top-level member it lies in, if that is one
  * of ours (a name we don't know may be anything, also invalid itself). */
 static const char *member_at(const struct record *record, size_t offset)
 {
-    static const char *const known[] = {"id",     "session",     "message", "messages",
-                                        "params", "deadline_ms", "metadata"};
     const char *json = record->value;
     struct json_member member = {.at = json, .end = json + record->value_size};
     while (json_member_next(&member)) {
@@ -33,9 +44,9 @@ static const char *member_at(const struct record *record, size_t offset)
         size_t to = (size_t)(member.value - json) + member.value_size;
         if (offset < from)
             break;
-        for (size_t i = 0; offset <= to && i < sizeof known / sizeof *known; i++)
-            if (json_member_is(&member, known[i]))
-                return known[i];
+        enum known which = offset <= to ? known_of(&member) : KNOWN;
+        if (which < KNOWN)
+            return known_names[which];
     }
     return "the value";
 }
@@ -133,22 +144,23 @@ static enum status check_json(const struct record *record, const struct job_limi
     return STATUS_OK;
 }
 
-/* The members that mean something, where they stand in the record's value. */
-enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
-static const char *const known_names[KNOWN] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream"};
-
+/* Where they stand in the record's value. */
 struct members {
     struct json_view of[KNOWN];
+    size_t unknown_count;
 };
 
 static struct members find_members(const struct record *record)
 {
     struct members found = {0};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (json_member_next(&member))
-        for (int i = 0; i < KNOWN; i++)
-            if (json_member_is(&member, known_names[i]))
-                found.of[i] = (struct json_view){member.value, member.value_size};
+    while (json_member_next(&member)) {
+        enum known which = known_of(&member);
+        if (which == KNOWN)
+            found.unknown_count++;
+        else
+            found.of[which] = (struct json_view){member.value, member.value_size};
+    }
     return found;
 }
 
@@ -226,6 +238,14 @@ static enum status take_stream(const struct members *members, struct job *job, s
     return STATUS_OK;
 }
 
+static enum status check_names(const struct record *record, const struct members *members, const struct job_limits *limits, struct error *err)
+{
+    struct json_view root = json_view_of(record->value, (const char *)record->value + record->value_size);
+    if (members->unknown_count > 0 && members_misspelt(root, "", known_names, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return limits->metadata_members != NULL ? members_misspelt(members->of[METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
+}
+
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
  * reported (error_set leaves a NULL alone). */
 static enum status take_members(const struct record *record, const struct job_limits *limits, struct job *job,
@@ -239,7 +259,8 @@ static enum status take_members(const struct record *record, const struct job_li
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
-    if (take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
+    job->unknown_count = members.unknown_count;
+    if (check_names(record, &members, limits, err) != STATUS_OK || take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
         job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK ||
         max_tokens_check(members.of[PARAMS], limits->max_tokens_max, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -331,6 +352,18 @@ enum status job_decode(const struct record *marked, const struct job_limits *lim
     }
     fill_fingerprint(record, ret_job);
     return status;
+}
+
+void job_unknown_members(const struct record *marked, void (*tell)(const char *name, void *arg), void *arg)
+{
+    struct record record = without_mark(marked);
+    struct json_member member = {.at = record.value, .end = (const char *)record.value + record.value_size};
+    while (json_member_next(&member)) {
+        if (known_of(&member) < KNOWN)
+            continue;
+        AUTO_FREE char *name = json_view_decode((struct json_view){member.name - 1, member.name_size + 2}, NULL);
+        tell(name != NULL ? name : "", arg);
+    }
 }
 
 void job_finish(struct job *job)

@@ -1,4 +1,4 @@
-/* A chat job: the value of a record on the jobs topic, decoded. Pure; any thread. docs: design "A job". */
+/* A chat job: the value of a record on the jobs topic, decoded. Pure; any thread. For who writes one: docs/jobs.md, "A job". */
 #ifndef CHAT_WIRE_JOB_H
 #define CHAT_WIRE_JOB_H
 
@@ -19,6 +19,7 @@ struct job {
     char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
     bool stream;          /* the answer is wanted in pieces as it comes, too */
     int64_t deadline_ms;  /* from the record's timestamp; 0: none */
+    size_t unknown_count; /* top-level members that mean nothing here (job_unknown_members) */
     char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
 };
 
@@ -27,6 +28,7 @@ struct job_limits {
     size_t depth_max; /* nesting levels of arrays and objects; JOB_DEPTH_MAX unless a test says otherwise */
     const char *const *models_allowed; /* NULL-terminated; NULL or empty: `model` in params is refused */
     int64_t max_tokens_max; /* what params may name as max_tokens or its kin; 0: any number */
+    const char *const *metadata_members; /* of metadata, what the worker reads itself, NULL-terminated: misspelt, they are refused. NULL: none */
 };
 
 #define JOB_DEPTH_MAX 64
@@ -39,6 +41,8 @@ struct job_limits {
 enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
                        struct error *err) MUST_CHECK;
 void job_finish(struct job *job);
+/* Tells the names of the record's unknown top-level members, in their order, escapes undone; the record is one that decoded. */
+void job_unknown_members(const struct record *record, void (*tell)(const char *name, void *arg), void *arg);
 /* What it holds beside itself. */
 size_t job_bytes(const struct job *job);
 
