@@ -151,6 +151,25 @@ Test(refused_end, a_reply_is_replaced_for_a_fault_of_its_own_alone)
     }
 }
 
+/* What comes back may be as large as a job: an error reply that had it, too, would never be taken. */
+Test(refused_end, what_replaces_a_reply_brings_nothing_of_the_job_back)
+{
+    for (int bad = 0; bad < 2; bad++) {
+        struct task *task = ended(NULL);
+        task->job.session = xstrdup("the-session");
+        task->job.metadata = xstrdup("\"the metadata\"");
+        task->outcome = bad ? OUTCOME_DEAD : OUTCOME_OK;
+        if (bad)
+            error_set(&task->error, ERROR_PERMANENT, "value_too_large", "its own");
+        cr_expect_eq(refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), REFUSED_AGAIN);
+        cr_expect(strstr(task->reply, "\"job\":\"j\"") && strstr(task->reply, bad ? "value_too_large" : "reply_refused"), "%s", task->reply);
+        cr_expect(!strstr(task->reply, "the-session") && !strstr(task->reply, "metadata"), "%s", task->reply);
+        cr_expect_eq(task->dead_letter_owed, !bad, "that of a bad end is owed already, or there");
+        cr_expect_str_eq(task->job.session, "the-session");
+        task_unref(task);
+    }
+}
+
 Test(refused_end, a_reply_that_was_replaced_has_no_other_form)
 {
     struct task *task = ended(NULL);

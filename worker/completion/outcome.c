@@ -53,12 +53,24 @@ void outcome_answered(const struct service *service, struct task *task, const st
         METRIC_ADD(llm_completion_tokens_total, answer->usage.completion_tokens);
 }
 
-void outcome_dead(struct task *task)
+static void die(struct task *task, const struct job *job)
 {
     struct reply_timing spent = timing(task);
     task->outcome = OUTCOME_DEAD;
     free(task->reply);
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task->said, task_attempts(task), &spent);
+    task->reply = reply_encode_error(job, &task->error, task->provider, task->said, task_attempts(task), &spent);
+}
+
+void outcome_dead(struct task *task)
+{
+    die(task, &task->job);
+}
+
+void outcome_dead_small(struct task *task)
+{
+    struct job bare = task->job;
+    bare.session = bare.metadata = NULL;
+    die(task, &bare);
 }
 
 void outcome_cancelled(struct task *task)

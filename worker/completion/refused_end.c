@@ -30,9 +30,11 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (why->kind == REFUSAL_TOPIC || task->reply_replaced)
         return false;
     task->reply_replaced = true;
-    error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
-    outcome_dead(task);
-    task->dead_letter_owed = true;
+    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its letter is owed or there */
+        error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
+        task->dead_letter_owed = true;
+    }
+    outcome_dead_small(task);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* A record on the control topic: what is to be done with a job that is under way. Pure; any thread.
+/* A record on the control topic: what is to be done with a job that is under way. Pure; any thread. For who writes one: docs/jobs.md, "Cancelling".
  *
  *   {"cancel":"JOB"}   the job of this id is to end, wherever it is
  *

@@ -1,4 +1,4 @@
-/* Where a job's reply goes and which headers travel with it. Pure; any thread.
+/* Where a job's reply goes and which headers travel with it. Pure; any thread. For who sends them: docs/jobs.md, "Headers".
  *
  * traceparent, tracestate and kafka_correlationId are copied; kafka_replyTopic is honoured only when it is
  * on the allow-list (else the reply goes to the default topic and *ret_refused is true); where the job had
