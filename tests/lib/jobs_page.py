@@ -33,7 +33,7 @@ SECTIONS = _sections()
 
 def examples() -> list[Example]:
     found, section, at = [], "", 0
-    for match in re.finditer(r"^(#+ .*)$|^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.M | re.S):
+    for match in re.finditer(r"^(#+ [^\n]*)$|^```(\w+)(?: (\w+))?\n(.*?)^```$", PAGE, re.M | re.S):
         assert match.start() >= at
         at = match.end()
         if match[1]:
