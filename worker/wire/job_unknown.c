@@ -1,5 +1,6 @@
 #include "wire/job_unknown.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -30,10 +31,20 @@ static enum status refuse(const struct json_member *member, const char *before, 
     return error_set(err, ERROR_PERMANENT, "invalid_member", "%s%s: unknown; do you mean %s%s? If not, give it another name", before, name, before, ours);
 }
 
+/* Told by its length alone, as most are: it costs no copy. */
+static bool is_far(const struct json_member *member, const char *const *names)
+{
+    size_t size = member->name_size;
+    bool far = memchr(member->name, '\\', size) == NULL;
+    for (; far && *names != NULL; names++)
+        far = size + 1 < strlen(*names) || size > strlen(*names) + 1;
+    return far;
+}
+
 /* The absent one that is nearest; of two as near, the one of the same length: "messagse" is messages. NULL: none is near. */
 static const char *meant_by(const struct json_member *member, struct json_view object, const char *const *names)
 {
-    if (member->name_size >= ESCAPED * (size_t)EDIT_WORD_MAX)
+    if (member->name_size >= ESCAPED * (size_t)EDIT_WORD_MAX || is_far(member, names))
         return NULL;
     AUTO_FREE char *name = name_of(member);
     const char *meant = NULL;
