@@ -199,9 +199,9 @@ static bool passes(rd_kafka_resp_err_t rc)
     return rc == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || rc == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-enum status kafka_partitions(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t **ret, struct error *err)
+enum status kafka_partitions(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t **ret, struct error *err)
 {
-    int64_t until = clock_mono_ms() + REACH_TIMEOUT_MS;
+    int64_t until = clock_mono_ms() + wait_ms;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
     rd_kafka_resp_err_t rc = rd_kafka_last_error();
     while (handle != NULL) {
@@ -237,6 +237,30 @@ enum status kafka_watermarks(rd_kafka_t *rk, const char *topic, int32_t partitio
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
     return error_set(err, ERROR_UNAVAILABLE, "kafka_offsets", "offsets of %s, partition %d: %s", topic, (int)partition, rd_kafka_err2str(rc));
+}
+
+enum status kafka_add_ends(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t *list, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *found = NULL;
+    if (kafka_partitions(rk, topic, wait_ms, &found, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < found->cnt && status == STATUS_OK; i++) {
+        int64_t first, end;
+        status = kafka_watermarks(rk, topic, found->elems[i].partition, &first, &end, err);
+        if (status == STATUS_OK)
+            rd_kafka_topic_partition_list_add(list, topic, found->elems[i].partition)->offset = end;
+    }
+    rd_kafka_topic_partition_list_destroy(found);
+    return status;
+}
+
+enum status kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct error *err)
+{
+    rd_kafka_resp_err_t rc = rd_kafka_assign(rk, list);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    return error_set(err, ERROR_UNAVAILABLE, "kafka_assign", "%s: %s", list->cnt > 0 ? list->elems[0].topic : "no topic", rd_kafka_err2str(rc));
 }
 
 static rd_kafka_headers_t *to_kafka(const struct headers *headers)

@@ -546,19 +546,24 @@ Test(job, metadata_is_kept_to_the_letter)
 
 Test(job, encoded_jobs_decode)
 {
-    AUTO_JSON json_t *metadata = json_pack("{s:s}", "tenant", "a");
-    AUTO_FREE char *full = job_encode("j", "s", "Hi \xE2\x82\xAC \"\n", metadata, true);
+    struct job_parts parts = {.id = "j", .session = "s", .message = "\xEF\xBB\xBFHi \xE2\x82\xAC \"\n", .params = "{\"temperature\":0.10}",
+                              .metadata = "{\"price\": 19.99, \"b\":1e2, \"a\":-0.0}", .stream = true};
+    AUTO_FREE char *full = job_encode(&parts);
     struct decoded got = decode_text(full);
     cr_assert_eq(got.status, STATUS_OK);
     cr_assert_str_eq(got.job.id, "j");
     cr_assert_str_eq(got.job.session, "s");
     assert_text(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hi \xE2\x82\xAC \\\"\\n\"}]", "messages");
-    assert_text(got.job.metadata, "{\"tenant\":\"a\"}", "metadata");
+    assert_text(got.job.metadata, parts.metadata, "metadata, as it came");
+    assert_text(got.job.params, parts.params, "params, as they came");
+    cr_assert(got.job.stream);
     job_finish(&got.job);
 
-    AUTO_FREE char *bare = job_encode("j", NULL, "x", NULL, false);
+    AUTO_FREE char *bare = job_encode(&(struct job_parts){.id = "j", .message = "x"});
     cr_assert_str_eq(bare, "{\"id\":\"j\",\"message\":\"x\"}");
-    cr_assert_null(job_encode("j", NULL, "\xFF", NULL, false), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "j", .message = "\xFF"}), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "\xFF", .message = "x"}), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "j", .session = "\xC0", .message = "x"}), "not UTF-8");
 }
 
 Test(job, new_ids_are_ulids_in_the_order_of_time)

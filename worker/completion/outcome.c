@@ -107,7 +107,7 @@ static bool deadline_passed_after(const struct service *service, const struct ta
     int64_t now = clock_mono_ms();
     (void)service;
     /* Waits are bounded by the job's own deadline only: without one an outage is waited out. */
-    return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4, now, clock_wall_ms());
+    return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4);
 }
 
 static void retry_or_die(const struct service *service, struct task *task)

@@ -3,6 +3,7 @@
  *
  *   not now                           later, as it is
  *   in company, for a batch's sake    by itself: only who is refused alone gets another form
+ *   a reply, its own partition        by its key, on the same topic
  *   a reply, its own topic refused    to replies_topic
  *   a reply, replies_topic refused    later, as it is: another would meet the same topic
  *   any other reply                   a small error reply without session and metadata, and a dead letter; in Redis the job stays ok, since it was paid

@@ -27,11 +27,13 @@
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
 #include "ops/watchdog.h"
+#include "wire/record_time.h"
 
 #define POLL_MS 100
 #define LOOK_EVERY_MS 20
 #define LOOK_EVERY_RECORDS 64
 #define LEAVING_LOOK_MS 5
+#define ODD_TIME_MS 60000
 #define LEAVE_MS_MIN 1000 /* for the coordinator's word, should the last commit have taken all the time there was */
 
 struct intake {
@@ -54,6 +56,7 @@ struct intake {
     /* Intake thread only. */
     struct grants grants;
     struct job_reading reading;
+    int64_t odd_time_ms; /* clock_mono_ms: when one was told last; 0: none was */
     bool left; /* the group, in order; read once the thread has ended */
 };
 
@@ -114,6 +117,20 @@ static enum status decode(const struct service *service, struct task *task, cons
     return status;
 }
 
+/* Producers write all their records so: one line a minute is enough. */
+static void tell_odd_time(struct intake *intake, const struct task *task)
+{
+    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
+    if (task->job.deadline_ms == 0 || !record_time_is_absurd(time.fault))
+        return;
+    METRIC_INC(odd_timestamps_total);
+    if (intake->odd_time_ms != 0 && task->received_ms - intake->odd_time_ms < ODD_TIME_MS)
+        return;
+    intake->odd_time_ms = task->received_ms;
+    log_warn("odd_timestamp", F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
+             F_INT("timestamp", task->record.timestamp_ms), F_STR("hint", record_time_hint(time.fault)));
+}
+
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
     struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
@@ -131,6 +148,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     struct task *task = task_create(&record, partition);
     if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {
         job_reading_count_unknown(&task->record, &task->job);
+        tell_odd_time(intake, task);
         if (!dispatcher_add(intake->service->dispatcher, task))
             completion_cancel(intake->service->completion, task);
         return;

@@ -17,10 +17,11 @@ struct pair {
 #define TEXT(number) TEXT_OF(number)
 
 /* Replies gather for a moment when many jobs are alive (with few, completion sends them at once); nothing waits
- * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor. */
+ * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor.
+ * murmur2_random puts a key where Java's clients do, so that a key's jobs and replies stay together. */
 static const struct pair producer_defaults[] = {
     {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
-    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
+    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"partitioner", "murmur2_random"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
     {NULL, NULL}};
 
 #define OFFSET_RESET "earliest"

@@ -13,11 +13,10 @@
 #include "wire/job_scan.h"
 #include "wire/job_unknown.h"
 #include "wire/json_check.h"
+#include "wire/json_fault.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
 #include "wire/max_tokens.h"
-
-#define ID_BYTES_MAX 256
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
@@ -51,48 +50,10 @@ static const char *member_at(const struct record *record, size_t offset)
     return "the value";
 }
 
-/* The name that ends, with its quote, before byte `at`; what isn't plain is shown as '?'. */
-static void name_before(const struct record *record, size_t at, char *out, size_t out_size)
-{
-    const char *json = record->value;
-    size_t to = at <= record->value_size ? at : record->value_size;
-    while (to > 0 && json[to - 1] != '"')
-        to--;
-    to -= to > 0;
-    size_t from = to;
-    while (from > 0 && (json[from - 1] != '"' || (from > 1 && json[from - 2] == '\\')))
-        from--;
-    snprintf(out, out_size, "%.*s", to - from > 40 ? 40 : (int)(to - from), json + from);
-    for (; *out != '\0'; out++)
-        if (*out < ' ' || *out > '~')
-            *out = '?';
-}
-
 static enum status refuse_json(const struct record *record, const struct json_fault *fault, struct error *err)
 {
-    size_t at = fault->at;
-    const char *where = member_at(record, at);
-    char name[48];
-    switch (fault->kind) {
-    case JSON_TWICE:
-        name_before(record, at, name, sizeof name);
-        return REFUSE(err, "duplicate_member", "%s: the member \"%s\" is there twice, again at byte %zu; keep one", where,
-                      name, at);
-    case JSON_OUT_OF_RANGE:
-        return REFUSE(err, "integer_out_of_range", "%s: the number at byte %zu is out of range; send it as a string",
-                      where, at);
-    case JSON_TOO_DEEP:
-        return REFUSE(err, "nested_too_deep", "%s: nested too deep at byte %zu", where, at);
-    case JSON_NUL_IN_NAME:
-        return REFUSE(err, "invalid_json", "%s: a member's name holds a NUL character (\\u0000)", where);
-    case JSON_ENDS_EARLY:
-        return REFUSE(err, "invalid_json", "the value: the JSON text ends too early, at byte %zu", at);
-    case JSON_GOES_ON:
-        return REFUSE(err, "invalid_json", "the value: more text after the JSON, at byte %zu", at);
-    case JSON_MALFORMED:
-    case JSON_FINE: break;
-    }
-    return REFUSE(err, "invalid_json", "%s: not JSON at byte %zu", where, at);
+    bool whole = fault->kind == JSON_ENDS_EARLY || fault->kind == JSON_GOES_ON;
+    return json_fault_set(err, whole ? "the value" : member_at(record, fault->at), record->value, record->value_size, fault);
 }
 
 /* What can be known without parsing. */
@@ -180,8 +141,8 @@ static enum status take_id(const struct members *members, struct job *job, struc
         return REFUSE(err, "invalid_member", "id: must be a string, not %s", json_view_kind(value));
     if (size == 0)
         return REFUSE(err, "invalid_member", "id: must not be empty; without one, leave it out");
-    if (size > ID_BYTES_MAX)
-        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", size, ID_BYTES_MAX);
+    if (size > JOB_ID_BYTES_MAX)
+        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", size, JOB_ID_BYTES_MAX);
     job->id = steal_ptr(&id);
     return STATUS_OK;
 }
