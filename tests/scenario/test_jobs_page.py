@@ -1,5 +1,5 @@
 """docs/jobs.md says all there is to say, and nothing that isn't so: its tables against the sources and against what a worker sends and
-takes. That its examples run: tests/integration/test_jobs_page.py."""
+takes. That its examples run: tests/integration/test_jobs_examples.py."""
 import json
 import re
 
