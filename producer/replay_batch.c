@@ -13,6 +13,7 @@
 #define MS_MAX 5000 /* a slow --rate must not hold a transaction open until the broker ends it */
 #define TRANSACTION_TIMEOUT_MS 60000
 #define TARGET_WAIT_MS 5000
+#define REPORT_WAIT_MS 5000
 #define FENCED "fenced"
 
 struct replay_target {
@@ -47,6 +48,14 @@ static bool any_own_fault(const struct replay_batch *batch)
         if (is_own_fault(batch->letters[i].refused))
             return true;
     return false;
+}
+
+/* A call fails as soon as the client knows of a refusal, which is reported at the next poll. */
+static bool has_own_fault(struct replay_batch *batch)
+{
+    for (int64_t until = clock_mono_ms() + REPORT_WAIT_MS; !any_own_fault(batch) && rd_kafka_outq_len(batch->producer) > 0 && clock_mono_ms() < until;)
+        rd_kafka_poll(batch->producer, 50);
+    return any_own_fault(batch);
 }
 
 static bool means_fenced(rd_kafka_resp_err_t code)
@@ -196,7 +205,6 @@ static enum status stop(const struct replay_batch *batch, const char *target, rd
 static enum status send_apart(struct replay_batch *batch, struct replay_letter *letter, struct error *err)
 {
     rd_kafka_topic_partition_list_t *offset = NULL;
-    letter->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (begin(batch, err) != STATUS_OK)
         return STATUS_FAILED;
     rd_kafka_resp_err_t rc = send_letter(batch, letter);
@@ -215,10 +223,11 @@ static enum status send_apart(struct replay_batch *batch, struct replay_letter *
         rd_kafka_topic_partition_list_destroy(offset);
     if (status == STATUS_OK) {
         batch->sent++;
-    } else if (is_own_fault(letter->refused)) {
+    } else if (has_own_fault(batch)) {
         status = begin_anew(batch, err);
         if (status == STATUS_OK)
             pass_over(batch, letter, letter->refused, false);
+        letter->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     return status;
 }
@@ -227,6 +236,8 @@ static enum status send_all_apart(struct replay_batch *batch, struct error *err)
 {
     if (begin_anew(batch, err) != STATUS_OK)
         return STATUS_FAILED;
+    for (size_t i = 0; i < batch->count; i++)
+        batch->letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* in company */
     for (size_t i = 0; i < batch->count; i++) {
         if (interrupts() > 1)
             return error_set(err, ERROR_PERMANENT, "interrupted", "interrupted");
@@ -246,7 +257,7 @@ enum status replay_batch_commit(struct replay_batch *batch, struct error *err)
     if (offsets != NULL)
         rd_kafka_topic_partition_list_destroy(offsets);
     if (status != STATUS_OK)
-        return any_own_fault(batch) ? send_all_apart(batch, err) : STATUS_FAILED;
+        return has_own_fault(batch) ? send_all_apart(batch, err) : STATUS_FAILED;
     batch->sent += (int64_t)batch->count;
     forget_letters(batch);
     if (batch->source != NULL)
@@ -327,7 +338,7 @@ enum status replay_batch_add(struct replay_batch *batch, struct record *letter, 
         return STATUS_FAILED;
     }
     rd_kafka_resp_err_t rc = send_letter(batch, added);
-    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && any_own_fault(batch); /* one before it has cost the transaction */
+    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && has_own_fault(batch); /* one before it has cost the transaction */
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || goes_apart) {
         batch->count++;
         batch->bytes += added->record.value_size;

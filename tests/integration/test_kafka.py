@@ -334,7 +334,7 @@ def test_a_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, pl
     replay = ["replay", "--topic", place.topics.dead, "--execute"]
     done = stage.producer(worker, *replay, check=1)
     where = f"{place.topics.dead}-{large.partition()}-{large.offset()}"
-    assert f"not sent {where}: {small} takes it not" in done.stdout and "3 letters sent back, 1 not sent" in done.stdout and "max.message.bytes" in done.stdout
+    assert f"not sent {where}: {small} takes it not" in done.stdout and "3 letters sent back, 1 not sent" in done.stdout and "max.message.bytes" in done.stdout, done.stdout + done.stderr
     assert [json.loads(r.value())["id"] for r in committed(place, small)] == ["j0", "j1", "j3"]
     assert "0 letters sent back, 0 not sent" in stage.producer(worker, *replay, check=0).stdout
     assert "1 letters sent back" in stage.producer(worker, *replay, "--letter", where, "--to", place.topics.jobs, check=0).stdout
@@ -345,6 +345,7 @@ def test_a_topic_with_the_brokers_time_needs_none_of_the_producers(stage, place)
     """LogAppendTime: whatever the producer wrote, the record's timestamp is when the broker took it. CreateTime is the producer's word."""
     own = f"{place.prefix}.appended"
     place.kafka.create_topics(own, **{"message.timestamp.type": "LogAppendTime"})
+    wait_until(lambda: own in place.kafka.admin.list_topics(timeout=10).topics, "the topic known")
     seconds = int(time.time())
     for n, topic in enumerate([own, place.topics.jobs]):
         worker = stage.worker(stage.redis(), stage.simulator(), name=f"worker-{n}", **{**place.settings, "worker.jobs_topic": topic, "kafka.group.id": f"{place.prefix}-{n}"})
