@@ -257,9 +257,12 @@ static enum status open_all(struct replay *replay, struct error *err)
     replay->batch.dead_topic = replay->dead_topic;
     replay->batch.not_sent = list_not_sent;
     replay->batch.arg = replay;
-    if (replay->execute && (replay_batch_open(&replay->batch, replay->common, replay->group, err) != STATUS_OK ||
-                            (replay->to != NULL && replay_batch_target(&replay->batch, replay->to, err) != STATUS_OK)))
+    if (replay->execute && replay_batch_open(&replay->batch, replay->common, replay->group, err) != STATUS_OK)
         return STATUS_FAILED;
+    if (replay->execute && replay->to != NULL && replay_batch_target(&replay->batch, replay->to, err) != STATUS_OK) {
+        err->class = ERROR_UNAVAILABLE;
+        return STATUS_FAILED;
+    }
     if (replay->place_count == 0)
         replay->batch.source = &replay->source;
     return replay_source_open(&replay->source, replay->common, replay->group, replay->dead_topic, replay->place_count == 0, err);

@@ -13,6 +13,8 @@
 #define MS_MAX 5000 /* a slow --rate must not hold a transaction open until the broker ends it */
 #define TRANSACTION_TIMEOUT_MS 60000
 #define TARGET_WAIT_MS 5000
+#define REPORT_WAIT_MS 5000
+#define FENCED "fenced"
 
 struct replay_target {
     char *name;
@@ -48,6 +50,14 @@ static bool any_own_fault(const struct replay_batch *batch)
     return false;
 }
 
+/* A call fails as soon as the client knows of a refusal, which is reported at the next poll. */
+static bool has_own_fault(struct replay_batch *batch)
+{
+    for (int64_t until = clock_mono_ms() + REPORT_WAIT_MS; !any_own_fault(batch) && rd_kafka_outq_len(batch->producer) > 0 && clock_mono_ms() < until;)
+        rd_kafka_poll(batch->producer, 50);
+    return any_own_fault(batch);
+}
+
 static bool means_fenced(rd_kafka_resp_err_t code)
 {
     return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
@@ -62,7 +72,7 @@ static enum status refuse(const struct replay_batch *batch, const char *doing, r
     char why[160] = "";
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(batch->producer, why, sizeof why);
     if (means_fenced(code) || means_fenced(fatal) || means_fenced(batch->refused_code))
-        error_set(err, ERROR_PERMANENT, "fenced", "another replay of %s has started and took over; this one ends", batch->dead_topic);
+        error_set(err, ERROR_PERMANENT, FENCED, "another replay of %s has started and took over; this one ends", batch->dead_topic);
     else
         error_set(err, ERROR_PERMANENT, rd_kafka_err2name(fatal != RD_KAFKA_RESP_ERR_NO_ERROR ? fatal : code), "%s: %s%s%s", doing,
                   why[0] != '\0' ? why : rd_kafka_error_string(error), batch->refused[0] != '\0' ? "; " : "", batch->refused);
@@ -144,25 +154,33 @@ static enum status commit(struct replay_batch *batch, const rd_kafka_topic_parti
     return STATUS_OK;
 }
 
-/* False: the broker ends it when its time is up. */
-static bool give_up(struct replay_batch *batch)
+/* The broker ends what can't be ended here when its time is up. */
+static void give_up(struct replay_batch *batch)
 {
     char why[8];
-    if (!batch->in_transaction)
-        return true;
-    if (rd_kafka_fatal_error(batch->producer, why, sizeof why) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
-    int64_t until = clock_mono_ms() + TRANSACTION_TIMEOUT_MS;
-    rd_kafka_error_t *error;
+    if (!batch->in_transaction || rd_kafka_fatal_error(batch->producer, why, sizeof why) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
     batch->ends = true;
-    do
-        error = rd_kafka_abort_transaction(batch->producer, TRANSACTION_TIMEOUT_MS);
-    while (try_again(error, until));
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(batch->producer, TRANSACTION_TIMEOUT_MS);
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
     batch->ends = batch->in_transaction = false;
-    if (error == NULL)
-        return true;
-    rd_kafka_error_destroy(error);
-    return false;
+}
+
+/* A client of which a record was refused may have lost count of its records (librdkafka: "skipped sequence numbers"); a new one with the
+ * same id ends the transaction that is open. */
+static enum status begin_anew(struct replay_batch *batch, struct error *err)
+{
+    if (strcmp(err->code, FENCED) == 0)
+        return STATUS_FAILED;
+    batch->ends = true;
+    kafka_producer_close(batch->producer);
+    batch->producer = NULL;
+    batch->ends = batch->in_transaction = false;
+    batch->refused_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    batch->refused[0] = '\0';
+    *err = (struct error){0};
+    return replay_batch_open(batch, batch->common, batch->group, err);
 }
 
 /* ---- letters ---- */
@@ -187,8 +205,6 @@ static enum status stop(const struct replay_batch *batch, const char *target, rd
 static enum status send_apart(struct replay_batch *batch, struct replay_letter *letter, struct error *err)
 {
     rd_kafka_topic_partition_list_t *offset = NULL;
-    letter->refused = batch->refused_code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    batch->refused[0] = '\0';
     if (begin(batch, err) != STATUS_OK)
         return STATUS_FAILED;
     rd_kafka_resp_err_t rc = send_letter(batch, letter);
@@ -207,18 +223,21 @@ static enum status send_apart(struct replay_batch *batch, struct replay_letter *
         rd_kafka_topic_partition_list_destroy(offset);
     if (status == STATUS_OK) {
         batch->sent++;
-    } else if (is_own_fault(letter->refused) && give_up(batch)) {
-        pass_over(batch, letter, letter->refused, false);
-        status = STATUS_OK;
+    } else if (has_own_fault(batch)) {
+        status = begin_anew(batch, err);
+        if (status == STATUS_OK)
+            pass_over(batch, letter, letter->refused, false);
+        letter->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     return status;
 }
 
 static enum status send_all_apart(struct replay_batch *batch, struct error *err)
 {
-    if (!give_up(batch))
+    if (begin_anew(batch, err) != STATUS_OK)
         return STATUS_FAILED;
-    *err = (struct error){0};
+    for (size_t i = 0; i < batch->count; i++)
+        batch->letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* in company */
     for (size_t i = 0; i < batch->count; i++) {
         if (interrupts() > 1)
             return error_set(err, ERROR_PERMANENT, "interrupted", "interrupted");
@@ -238,7 +257,7 @@ enum status replay_batch_commit(struct replay_batch *batch, struct error *err)
     if (offsets != NULL)
         rd_kafka_topic_partition_list_destroy(offsets);
     if (status != STATUS_OK)
-        return any_own_fault(batch) ? send_all_apart(batch, err) : STATUS_FAILED;
+        return has_own_fault(batch) ? send_all_apart(batch, err) : STATUS_FAILED;
     batch->sent += (int64_t)batch->count;
     forget_letters(batch);
     if (batch->source != NULL)
@@ -252,6 +271,8 @@ enum status replay_batch_open(struct replay_batch *batch, const struct common *c
 {
     const struct kafka_property_pair must[] = {{"transactional.id", group}, {NULL, NULL}};
     static const struct kafka_property_pair timeouts[] = {{"transaction.timeout.ms", "60000"}, {"linger.ms", "5"}, {NULL, NULL}};
+    batch->common = common;
+    batch->group = group;
     if (kafka_producer_open(common, timeouts, must, delivered, batch, &batch->producer, err) != STATUS_OK)
         return STATUS_FAILED;
     int64_t until = clock_mono_ms() + TRANSACTION_TIMEOUT_MS;
@@ -317,7 +338,7 @@ enum status replay_batch_add(struct replay_batch *batch, struct record *letter, 
         return STATUS_FAILED;
     }
     rd_kafka_resp_err_t rc = send_letter(batch, added);
-    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && any_own_fault(batch); /* one before it has cost the transaction */
+    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && has_own_fault(batch); /* one before it has cost the transaction */
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || goes_apart) {
         batch->count++;
         batch->bytes += added->record.value_size;
@@ -340,12 +361,14 @@ bool replay_batch_is_due(const struct replay_batch *batch)
 void replay_batch_close(struct replay_batch *batch)
 {
     if (batch->producer != NULL)
-        (void)give_up(batch);
+        give_up(batch);
     batch->ends = true;
     kafka_producer_close(batch->producer);
     forget_letters(batch);
     for (size_t i = 0; i < batch->target_count; i++)
         free(batch->targets[i].name);
     free(batch->targets);
+    batch->targets = NULL;
+    batch->target_count = 0;
     batch->producer = NULL;
 }

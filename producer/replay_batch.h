@@ -2,8 +2,8 @@
  * replay runs or dies; the transactional id is the group's, so that of two replays at once the later one ends the earlier.
  *
  * A letter that Kafka refuses for a fault of its own (too large, say, or a topic that isn't there) is passed over, and told: where the
- * client says so, at once; where a broker does, it refuses all that came with it, so the transaction is given up and its letters go one by
- * one, each in a transaction of its own. Progress then goes past the letter. Any other refusal ends the replay. One thread. */
+ * client says so, at once; where a broker does, it refuses all that came with it, so the transaction is given up, with the client, and its letters go
+ * one by one, each in a transaction of its own. Progress then goes past the letter. Any other refusal ends the replay. One thread. */
 #ifndef CHAT_PRODUCER_REPLAY_BATCH_H
 #define CHAT_PRODUCER_REPLAY_BATCH_H
 
@@ -31,6 +31,8 @@ struct replay_batch {
     rd_kafka_t *producer; /* NULL: not open */
     struct replay_source *source;  /* borrowed; NULL: no offsets are committed */
     const char *dead_topic;        /* borrowed */
+    const struct common *common;   /* borrowed, as the next */
+    const char *group;
     replay_not_sent *not_sent;
     void *arg;
     struct replay_letter letters[REPLAY_BATCH_LETTERS_MAX];
