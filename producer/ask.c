@@ -1,4 +1,5 @@
-/* ask: one question, one answer; without a question, on a terminal, a chat. The end of every replies partition is
+/* ask: one question, one answer; without a question, on a terminal, a chat, in which Ctrl-C ends the answer that is waited for and, at the
+ * prompt, the chat. The end of every replies partition is
  * looked up before the job is sent, so that the reply is always after it: no group, nothing committed. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,26 +8,27 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "answer_print.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cancel.h"
 #include "delta_view.h"
+#include "job_check.h"
+#include "json_argument.h"
 #include "kafka_client.h"
 #include "line_reader.h"
-#include "wire/job.h"
 #include "wire/reply.h"
 
 #define POLL_MS 50
-#define LOOK_MS 2000
 #define CANCEL_WAIT_MS 2000
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS, KEY_CONTROL };
+enum { KEY_ID = 256, KEY_METADATA, KEY_PARAMS, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS, KEY_CONTROL };
 
 struct ask {
     struct common *common;
     const char *topic, *replies_topic, *deltas_topic, *control_topic, *session, *id, *question;
-    json_t *metadata;
+    const char *params, *metadata; /* JSON, as it was given; NULL: none */
     int64_t timeout_ms;
     bool whole; /* --json */
     bool stream; /* the answer is shown as it comes */
@@ -39,6 +41,7 @@ struct ask {
 static const struct argp_option options[] = {
     {"session", 's', "SESSION", 0, "the session: earlier turns in it are remembered", 0},
     {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
+    {"params", KEY_PARAMS, "JSON", 0, "an object that goes to the model: '{\"temperature\":0.2}'", 0},
     {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
     {"timeout", 'T', "SECONDS", 0, "how long to wait for the reply (60)", 0},
     {"json", KEY_JSON, NULL, 0, "print the whole reply", 0},
@@ -54,7 +57,6 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct ask *ask = state->input;
-    json_error_t where;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = ask->common;
@@ -70,10 +72,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         ask->id = value;
         return 0;
     case KEY_METADATA:
-        json_decref(ask->metadata);
-        ask->metadata = json_loads(value, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
-        if (ask->metadata == NULL)
-            argp_error(state, "--metadata isn't JSON: %s", where.text);
+        ask->metadata = json_argument(state, "--metadata", value);
+        return 0;
+    case KEY_PARAMS:
+        ask->params = json_argument(state, "--params", value);
         return 0;
     case 'T':
         ask->timeout_ms = 1000 * (int64_t)number_argument(state, "--timeout", value, 1);
@@ -116,8 +118,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
 static const struct argp argp = {
     options, parse_option, "[QUESTION]", "Asks a question, waits for its reply and prints the answer."
-    "\vWithout QUESTION: on a terminal a chat that keeps one session (Ctrl-D ends it), else standard input is the question. "
-    "Ctrl-C cancels the job that is waited for; a second one doesn't wait for the word.",
+    "\vWithout QUESTION: on a terminal a chat that keeps one session, else standard input is the question. "
+    "Ctrl-C cancels the job that is waited for; in a chat the next question may follow. A second one leaves without waiting for the "
+    "word. At a chat's prompt Ctrl-D and Ctrl-C leave.",
     children, NULL, NULL};
 
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -130,86 +133,17 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     ask->refused = message->err;
 }
 
-/* False: there is no such topic, so the answer comes whole. */
-static bool add_deltas(struct ask *ask, rd_kafka_topic_partition_list_t *list)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(ask->consumer, ask->deltas_topic, NULL);
-    bool good = topic != NULL && rd_kafka_metadata(ask->consumer, 0, topic, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-                metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0;
-    for (int i = 0; good && i < metadata->topics[0].partition_cnt; i++) {
-        int64_t first;
-        rd_kafka_topic_partition_t *end = rd_kafka_topic_partition_list_add(list, ask->deltas_topic, metadata->topics[0].partitions[i].id);
-        good = kafka_watermarks(ask->consumer, ask->deltas_topic, end->partition, &first, &end->offset, NULL) == STATUS_OK;
-    }
-    if (metadata != NULL)
-        rd_kafka_metadata_destroy(metadata);
-    if (topic != NULL)
-        rd_kafka_topic_destroy(topic);
-    return good;
-}
-
 static enum status assign_ends(struct ask *ask, struct error *err)
 {
-    rd_kafka_topic_partition_list_t *list = NULL;
-    if (kafka_partitions(ask->consumer, ask->replies_topic, &list, err) != STATUS_OK)
-        return STATUS_FAILED;
-    enum status status = STATUS_OK;
-    for (int i = 0; i < list->cnt && status == STATUS_OK; i++) {
-        int64_t first;
-        status = kafka_watermarks(ask->consumer, ask->replies_topic, list->elems[i].partition, &first, &list->elems[i].offset, err);
-    }
-    if (status == STATUS_OK && ask->stream)
-        ask->stream = add_deltas(ask, list);
-    rd_kafka_resp_err_t rc = status == STATUS_OK ? rd_kafka_assign(ask->consumer, list) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    struct error why = {0};
+    enum status status = kafka_add_ends(ask->consumer, ask->replies_topic, KAFKA_TOPIC_WAIT_MS, list, err);
+    if (status == STATUS_OK && ask->stream) /* where there is no such topic the answer comes whole */
+        ask->stream = kafka_add_ends(ask->consumer, ask->deltas_topic, 0, list, &why) == STATUS_OK;
+    if (status == STATUS_OK)
+        status = kafka_assign(ask->consumer, list, err);
     rd_kafka_topic_partition_list_destroy(list);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, ERROR_UNAVAILABLE, "kafka_assign", "%s: %s", ask->replies_topic, rd_kafka_err2str(rc));
     return status;
-}
-
-/* On a terminal a model's text must not move the cursor or worse: control characters become '?'. */
-static void print_piece(const char *text, size_t size)
-{
-    bool plain = !isatty(STDOUT_FILENO);
-    const unsigned char *end = (const unsigned char *)text + size;
-    for (const unsigned char *at = (const unsigned char *)text; at < end; at++) {
-        bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0;
-        bool control = (at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7f || c1;
-        putchar(plain || !control ? at[0] : '?');
-        if (!plain && c1)
-            at++;
-    }
-}
-
-static void print_text(const char *text)
-{
-    print_piece(text, strlen(text));
-    putchar('\n');
-}
-
-/* Where pieces were shown, what is left of it. */
-static void print_answer(const struct ask *ask, const char *content)
-{
-    const char *rest;
-    if (delta_view_rest(&ask->view, content, &rest))
-        putchar('\n');
-    print_text(rest);
-}
-
-static void show_piece(struct ask *ask, const rd_kafka_message_t *message, const char *id)
-{
-    struct delta delta;
-    AUTO_JSON json_t *root = NULL;
-    const char *text;
-    size_t size;
-    if (delta_decode(message->payload, message->len, &delta, &root) != STATUS_OK || strcmp(delta.job, id) != 0)
-        return;
-    if (delta_view_take(&ask->view, &delta, &text, &size))
-        fputs("\n[it is answered anew]\n", stdout);
-    if (size > 0)
-        print_piece(text, size);
-    fflush(stdout);
 }
 
 static void print_timing(const struct ask *ask, const struct reply_view *reply)
@@ -222,31 +156,6 @@ static void print_timing(const struct ask *ask, const struct reply_view *reply)
             json_integer_value(json_object_get(timing, "total")));
 }
 
-/* The exit status. */
-static int show(const struct ask *ask, const rd_kafka_message_t *message, const struct reply_view *reply)
-{
-    bool ok = strcmp(reply->status, "ok") == 0;
-    if (ask->whole) {
-        fwrite(message->payload, 1, message->len, stdout);
-        putchar('\n');
-    } else if (ok && reply->content != NULL) {
-        print_answer(ask, reply->content);
-    } else if (ok) { /* tool calls, parts: no text to show */
-        AUTO_FREE char *text = json_dumps(json_object_get(reply->root, "message"), JSON_COMPACT | JSON_ENCODE_ANY);
-        print_text(text == NULL ? "" : text);
-    }
-    fflush(stdout);
-    if (ask->common->verbose)
-        print_timing(ask, reply);
-    if (ok)
-        return EXIT_DONE;
-    complain("%s: %s", reply->error_code != NULL ? reply->error_code : reply->status,
-             reply->error_message != NULL ? reply->error_message : "no reason given");
-    if (reply->provider_message != NULL)
-        complain("the provider said: %s", reply->provider_message);
-    return EXIT_NOT_DONE;
-}
-
 /* True when it is the reply: *ret_status is then the exit status. */
 static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const char *id, int *ret_status)
 {
@@ -254,14 +163,16 @@ static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const ch
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL)
         return false;
     if (ask->stream && strcmp(rd_kafka_topic_name(message->rkt), ask->deltas_topic) == 0) {
-        show_piece(ask, message, id);
+        answer_print_piece(&ask->view, message->payload, message->len, id);
         return false;
     }
     if (reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
         return false; /* others may write there too */
     bool ours = strcmp(reply.job, id) == 0;
     if (ours)
-        *ret_status = show(ask, message, &reply);
+        *ret_status = answer_print_reply(&ask->view, message->payload, message->len, &reply, ask->whole);
+    if (ours && ask->common->verbose)
+        print_timing(ask, &reply);
     json_decref(reply.root);
     return ours;
 }
@@ -321,14 +232,27 @@ static int wait_reply(struct ask *ask, const char *id)
     return EXIT_NOT_DONE;
 }
 
+static enum status encode(const struct ask *ask, const char *id, const char *question, char **ret, struct error *err)
+{
+    struct job job = {0};
+    *ret = job_encode(&(struct job_parts){.id = id, .session = ask->session, .message = question, .params = ask->params,
+                                          .metadata = ask->metadata, .stream = ask->stream});
+    if (*ret == NULL)
+        return error_set(err, ERROR_PERMANENT, "invalid_utf8", "the question isn't UTF-8");
+    enum status status = job_check(ask->topic, ask->session, *ret, strlen(*ret), &job, err);
+    job_finish(&job);
+    return status;
+}
+
 static int ask_once(struct ask *ask, const char *question)
 {
     char made[27];
     job_id_new(made);
     const char *id = ask->id != NULL ? ask->id : made;
-    AUTO_FREE char *value = job_encode(id, ask->session, question, ask->metadata, ask->stream);
-    if (value == NULL) {
-        complain("the question isn't UTF-8");
+    AUTO_FREE char *value = NULL;
+    struct error err = {0};
+    if (encode(ask, id, question, &value, &err) != STATUS_OK) {
+        complain("%s", err.message);
         return EX_DATAERR;
     }
     delta_view_finish(&ask->view);
@@ -378,10 +302,15 @@ static int chat(struct ask *ask)
         ask->session = made;
     struct line_reader reader = line_reader_start(STDIN_FILENO, "<stdin>");
     char *line = NULL;
-    while (next_turn(ask, &reader, &line))
-        ask_once(ask, line); /* a bad end is told, and the chat goes on */
+    int exit_status = EXIT_DONE;
+    while (exit_status == EXIT_DONE && next_turn(ask, &reader, &line)) {
+        ask_once(ask, line); /* a bad end is told, and the chat goes on; so it does when Ctrl-C has cancelled the job */
+        if (interrupts() > 1)
+            exit_status = EXIT_NOT_DONE;
+        interrupts_forget();
+    }
     line_reader_finish(&reader);
-    return EXIT_DONE;
+    return exit_status;
 }
 
 /* The question on standard input, or NULL: nothing there, or too much. */
@@ -416,7 +345,6 @@ int ask_command(int argc, char **argv, struct common *common)
         ask.question = from_stdin = read_question();
         if (ask.question == NULL) {
             complain("no question: none given, and standard input holds no text of at most %zu bytes", MESSAGE_BYTES_MAX);
-            json_decref(ask.metadata);
             return EX_USAGE;
         }
     }
@@ -431,6 +359,5 @@ int ask_command(int argc, char **argv, struct common *common)
     kafka_consumer_close(ask.consumer);
     kafka_producer_close(ask.producer);
     delta_view_finish(&ask.view);
-    json_decref(ask.metadata);
     return exit_status;
 }

@@ -1,28 +1,54 @@
-/* cancel: jobs that are queued or running end as cancelled, those that have ended stay as they are. Who waits for their
- * replies hears of it; here it is done when the broker has acknowledged the records. */
+/* cancel: jobs that are queued or running end as cancelled, those that have ended stay as they are. Which of the two it was is told by their
+ * replies: they are waited for, since a worker that doesn't have a job says nothing of it. */
 #include "cancel.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "kafka_client.h"
 #include "wire/control.h"
+#include "wire/reply.h"
 
 #define TOPIC_WAIT_MS 1000
+#define POLL_MS 50
 
-enum { KEY_CONTROL = 256 };
+enum { KEY_CONTROL = 256, KEY_REPLIES, KEY_WAIT };
 
 struct cancel {
     struct common *common;
-    const char *topic;
+    const char *topic, *replies_topic;
+    int64_t wait_ms; /* for their replies; 0: not at all */
     char *const *jobs;
     int count, acknowledged;
+    bool *heard; /* one for each of jobs: its reply has come */
+    int told;    /* how many of them */
+    rd_kafka_t *producer, *consumer; /* consumer NULL: replies can't be read */
 };
 
 static const struct argp_option options[] = {
+    {"wait", KEY_WAIT, "SECONDS", 0, "how long to wait for the replies that say so (5; 0: not at all)", 0},
     {"control-topic", KEY_CONTROL, "TOPIC", 0, "the control topic (" CONTROL_TOPIC ")", 0},
+    {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
     {0}};
+
+/* All of them before the first is sent. */
+static bool are_ids(const struct cancel *cancel)
+{
+    for (int i = 0; i < cancel->count; i++) {
+        struct error err = {0};
+        AUTO_FREE char *value = NULL;
+        if (control_encode_cancel(cancel->jobs[i], &value, &err) != STATUS_OK) {
+            complain("job %d of %d: %s", i + 1, cancel->count, err.message);
+            return false;
+        }
+    }
+    return true;
+}
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
@@ -31,8 +57,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = cancel->common;
         return 0;
+    case KEY_WAIT:
+        cancel->wait_ms = 1000 * (int64_t)number_argument(state, "--wait", value, 0);
+        return 0;
     case KEY_CONTROL:
         cancel->topic = value;
+        return 0;
+    case KEY_REPLIES:
+        cancel->replies_topic = value;
         return 0;
     case ARGP_KEY_ARGS:
         cancel->jobs = state->argv + state->next;
@@ -49,7 +81,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
 static const struct argp argp = {
     options, parse_option, "JOB...", "Cancels jobs by their ids, wherever they are: each that has not ended yet ends with a reply of status cancelled."
-    "\vOne that is still on the topic is cancelled when a worker reads it, up to a day later.",
+    "\vOne that is still on the topic is cancelled when a worker reads it, up to a day later. Of a job whose reply doesn't come in "
+    "time it says so, and exits with 1: no worker has it, or its replies go to another topic.",
     children, NULL, NULL};
 
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -81,45 +114,106 @@ static enum status must_be_there(rd_kafka_t *producer, const char *name, struct 
 
 enum status cancel_send(rd_kafka_t *producer, const char *control_topic, const char *job, void *opaque, struct error *err)
 {
-    AUTO_FREE char *value = control_encode_cancel(job);
-    if (value == NULL)
-        return error_set(err, ERROR_PERMANENT, "invalid_id", "the id of a job is UTF-8, not empty, and shorter than %d bytes", CONTROL_BYTES_MAX);
-    if (must_be_there(producer, control_topic, err) != STATUS_OK)
+    AUTO_FREE char *value = NULL;
+    if (control_encode_cancel(job, &value, err) != STATUS_OK || must_be_there(producer, control_topic, err) != STATUS_OK)
         return STATUS_FAILED;
     rd_kafka_resp_err_t rc = kafka_send(producer, control_topic, RD_KAFKA_PARTITION_UA, job, strlen(job), value, strlen(value), NULL, opaque);
     return rc == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK : error_set(err, ERROR_UNAVAILABLE, "not_queued", "%s: %s", control_topic, rd_kafka_err2str(rc));
 }
 
 /* The exit status. */
-static int send_all(rd_kafka_t *producer, struct cancel *cancel)
+static int send_all(struct cancel *cancel)
 {
     struct error err = {0};
     for (int i = 0; i < cancel->count && interrupts() == 0; i++)
-        if (cancel_send(producer, cancel->topic, cancel->jobs[i], cancel->jobs[i], &err) != STATUS_OK) {
+        if (cancel_send(cancel->producer, cancel->topic, cancel->jobs[i], cancel->jobs[i], &err) != STATUS_OK) {
             complain("%s", err.message);
-            return err.class == ERROR_PERMANENT ? EX_DATAERR : EX_UNAVAILABLE;
+            return EX_UNAVAILABLE;
         }
     return EXIT_DONE;
+}
+
+/* ---- what becomes of them ---- */
+
+/* From their ends on, before anything is sent. That it isn't possible stops no cancel. */
+static void listen_to_replies(struct cancel *cancel)
+{
+    static const struct kafka_property_pair reading[] = {
+        {"group.id", "chat-cancel"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
+    struct error err = {0};
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    if (kafka_consumer_open(cancel->common, reading, &cancel->consumer, &err) != STATUS_OK ||
+        kafka_add_ends(cancel->consumer, cancel->replies_topic, 0, list, &err) != STATUS_OK || kafka_assign(cancel->consumer, list, &err) != STATUS_OK) {
+        complain("%s: what becomes of the jobs can't be told", err.message);
+        kafka_consumer_close(cancel->consumer);
+        cancel->consumer = NULL;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void take_reply(struct cancel *cancel, const rd_kafka_message_t *message)
+{
+    struct reply_view reply = {0};
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL || reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
+        return; /* others may write there too */
+    for (int i = 0; i < cancel->count; i++) {
+        if (cancel->heard[i] || strcmp(cancel->jobs[i], reply.job) != 0)
+            continue;
+        cancel->heard[i] = true;
+        cancel->told++;
+        if (strcmp(reply.status, "cancelled") != 0)
+            complain("job %s had ended before: its reply has the status %s", reply.job, reply.status);
+        else if (cancel->common->verbose)
+            complain("job %s is cancelled", reply.job);
+    }
+    json_decref(reply.root);
+}
+
+/* True: there is word of each. */
+static bool hear_of_all(struct cancel *cancel)
+{
+    for (int64_t until = clock_mono_ms() + cancel->wait_ms; cancel->told < cancel->count && interrupts() == 0 && clock_mono_ms() < until;) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(cancel->consumer, POLL_MS);
+        if (message == NULL)
+            continue;
+        take_reply(cancel, message);
+        rd_kafka_message_destroy(message);
+    }
+    for (int i = 0; i < cancel->count; i++)
+        if (!cancel->heard[i] && interrupts() == 0)
+            complain("job %s: no reply says that it is cancelled, within %" PRId64 " s. No worker seems to have it: it has ended, or there is no such job, or it "
+                     "is still on the topic, and is cancelled when a worker reads it", cancel->jobs[i], cancel->wait_ms / 1000);
+    return cancel->told == cancel->count;
 }
 
 int cancel_command(int argc, char **argv, struct common *common)
 {
     static const struct kafka_property_pair prompt[] = {{"linger.ms", "0"}, {NULL, NULL}};
-    struct cancel cancel = {.common = common, .topic = CONTROL_TOPIC};
+    struct cancel cancel = {.common = common, .topic = CONTROL_TOPIC, .replies_topic = "chat.replies", .wait_ms = 5000};
     struct error err = {0};
-    rd_kafka_t *producer = NULL;
     if (argp_parse(&argp, argc, argv, 0, NULL, &cancel) != 0)
         return EX_USAGE;
+    if (!are_ids(&cancel))
+        return EX_DATAERR;
     catch_interrupts();
-    if (kafka_producer_open(common, prompt, NULL, delivered, &cancel, &producer, &err) != STATUS_OK) {
+    if (kafka_producer_open(common, prompt, NULL, delivered, &cancel, &cancel.producer, &err) != STATUS_OK) {
         complain("%s", err.message);
         return kafka_exit_status(&err);
     }
-    int exit_status = send_all(producer, &cancel);
-    kafka_drain(producer, 0);
-    int acknowledged = cancel.acknowledged;
-    kafka_producer_close(producer);
+    cancel.heard = xcalloc((size_t)cancel.count, sizeof *cancel.heard);
+    if (cancel.wait_ms > 0)
+        listen_to_replies(&cancel);
+    int exit_status = send_all(&cancel);
+    kafka_drain(cancel.producer, 0);
+    int acknowledged = cancel.acknowledged; /* before the close, which reports the rest as given up */
+    if (exit_status == EXIT_DONE && acknowledged < cancel.count)
+        exit_status = EXIT_NOT_DONE;
     if (common->verbose)
         complain("%d of %d records acknowledged", acknowledged, cancel.count);
-    return exit_status == EXIT_DONE && acknowledged < cancel.count ? EXIT_NOT_DONE : exit_status;
+    if (exit_status == EXIT_DONE && cancel.consumer != NULL && !hear_of_all(&cancel))
+        exit_status = EXIT_NOT_DONE;
+    kafka_consumer_close(cancel.consumer);
+    kafka_producer_close(cancel.producer);
+    free(cancel.heard);
+    return exit_status;
 }

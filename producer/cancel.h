@@ -9,7 +9,7 @@
 #define CONTROL_TOPIC "chat.control" /* unless --control-topic says otherwise */
 
 /* Queues it; its report has opaque as _private. Waits a second at most for word of the topic. FAILED: there is none
- * (ERROR_UNAVAILABLE), or the id is none (ERROR_PERMANENT). */
+ * (ERROR_UNAVAILABLE), or a worker would refuse the id (ERROR_PERMANENT). */
 enum status cancel_send(rd_kafka_t *producer, const char *control_topic, const char *job, void *opaque, struct error *err) MUST_CHECK;
 
 #endif

@@ -35,6 +35,8 @@ int replay_command(int argc, char **argv, struct common *common);
 #define END_NOW_S 2
 void catch_interrupts(void);
 int interrupts(void);
+/* What they were for is done: the next counts as the first. Not after TERM, which means the program. */
+void interrupts_forget(void);
 
 /* "chat-producer: ..." on stderr, on a line of its own. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/kafka_names.h"
+#include "base/quotes.h"
 #include "wire/embedded_address.h"
 
 #define REACH_TIMEOUT_MS 5000
@@ -51,9 +53,14 @@ static void error_seen(rd_kafka_t *rk, int rc, const char *reason, void *opaque)
 
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
-    char why[256];
-    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+    char why[256], nearest[64];
+    rd_kafka_conf_res_t res = rd_kafka_conf_set(conf, name, value, why, sizeof why);
+    if (res == RD_KAFKA_CONF_OK)
         return STATUS_OK;
+    if (res == RD_KAFKA_CONF_UNKNOWN && kafka_names_nearest(rd_kafka_conf_properties_show, name, nearest))
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s is unknown; do you mean %s?", name, nearest);
+    if (res == RD_KAFKA_CONF_UNKNOWN)
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s is unknown to librdkafka; its properties: " KAFKA_NAMES_PAGE, name);
     bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem") || strstr(name, "sasl.jaas");
     return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s: %s", name, secret ? "librdkafka refuses the value" : why);
 }
@@ -71,6 +78,8 @@ static enum status set_given(rd_kafka_conf_t *conf, const struct common *common,
     for (size_t i = 0; i < common->property_count; i++) {
         const char *equals = strchr(common->properties[i], '=');
         AUTO_FREE char *name = xmemdup0(common->properties[i], (size_t)(equals - common->properties[i]));
+        if (is_quoted(equals + 1))
+            return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s: the quotes are a part of the value; write it without quotes", name);
         if (set(conf, name, equals + 1, err) != STATUS_OK)
             return STATUS_FAILED;
     }
@@ -79,13 +88,15 @@ static enum status set_given(rd_kafka_conf_t *conf, const struct common *common,
 
 static enum status find_bootstrap(const struct common *common, char **ret, struct error *err)
 {
-    static const char name[] = "bootstrap.servers=";
-    const char *found = common->bootstrap;
+    static const char name[] = "bootstrap.servers=", variable[] = "CHATW__KAFKA__BOOTSTRAP_SERVERS";
+    const char *found = common->bootstrap, *where = "-b";
     for (size_t i = 0; found == NULL && i < common->property_count; i++)
         if (strncmp(common->properties[i], name, sizeof name - 1) == 0)
-            found = common->properties[i] + sizeof name - 1;
+            found = common->properties[i] + sizeof name - 1, where = "-X bootstrap.servers";
     if (found == NULL)
-        found = getenv("CHATW__KAFKA__BOOTSTRAP_SERVERS");
+        found = getenv(variable), where = variable;
+    if (found != NULL && begins_quoted(found))
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: the quotes are a part of the value; write it without quotes", where);
     if (found == NULL || found[0] == '\0' || strcmp(found, "embedded") == 0)
         return embedded_address_read(ret, err);
     *ret = xstrdup(found);
@@ -188,9 +199,9 @@ static bool passes(rd_kafka_resp_err_t rc)
     return rc == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || rc == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-enum status kafka_partitions(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t **ret, struct error *err)
+enum status kafka_partitions(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t **ret, struct error *err)
 {
-    int64_t until = clock_mono_ms() + REACH_TIMEOUT_MS;
+    int64_t until = clock_mono_ms() + wait_ms;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
     rd_kafka_resp_err_t rc = rd_kafka_last_error();
     while (handle != NULL) {
@@ -226,6 +237,30 @@ enum status kafka_watermarks(rd_kafka_t *rk, const char *topic, int32_t partitio
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
     return error_set(err, ERROR_UNAVAILABLE, "kafka_offsets", "offsets of %s, partition %d: %s", topic, (int)partition, rd_kafka_err2str(rc));
+}
+
+enum status kafka_add_ends(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t *list, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *found = NULL;
+    if (kafka_partitions(rk, topic, wait_ms, &found, err) != STATUS_OK)
+        return STATUS_FAILED;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < found->cnt && status == STATUS_OK; i++) {
+        int64_t first, end;
+        status = kafka_watermarks(rk, topic, found->elems[i].partition, &first, &end, err);
+        if (status == STATUS_OK)
+            rd_kafka_topic_partition_list_add(list, topic, found->elems[i].partition)->offset = end;
+    }
+    rd_kafka_topic_partition_list_destroy(found);
+    return status;
+}
+
+enum status kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct error *err)
+{
+    rd_kafka_resp_err_t rc = rd_kafka_assign(rk, list);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    return error_set(err, ERROR_UNAVAILABLE, "kafka_assign", "%s: %s", list->cnt > 0 ? list->elems[0].topic : "no topic", rd_kafka_err2str(rc));
 }
 
 static rd_kafka_headers_t *to_kafka(const struct headers *headers)

@@ -32,9 +32,14 @@ void kafka_consumer_close(rd_kafka_t *rk);
 /* The exit status for a failed open or lookup. */
 int kafka_exit_status(const struct error *err);
 
-/* The topic's partitions, offsets invalid; the caller destroys the list. Waits up to 5 s for a topic in the making. */
-enum status kafka_partitions(rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t **ret,
+#define KAFKA_TOPIC_WAIT_MS 5000 /* for a topic in the making */
+
+/* The topic's partitions, offsets invalid; the caller destroys the list. wait_ms: for a topic that isn't there; 0: one look. */
+enum status kafka_partitions(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t **ret,
                              struct error *err) MUST_CHECK;
+/* Adds them to list, each at its end: what is written from now on is behind it. */
+enum status kafka_add_ends(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t *list, struct error *err) MUST_CHECK;
+enum status kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct error *err) MUST_CHECK;
 /* First and end offset of one partition, from the broker. */
 enum status kafka_watermarks(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end,
                              struct error *err) MUST_CHECK;

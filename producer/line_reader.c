@@ -56,10 +56,17 @@ static enum status refill(struct line_reader *reader, int wait_ms, struct error 
     return STATUS_OK;
 }
 
+/* What some systems call Unicode; the other byte order mark. */
+static bool is_utf16(const struct line_reader *reader)
+{
+    const char *text = reader->buffer + reader->start;
+    return reader->line == 0 && reader->size - reader->start >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+}
+
 /* The line from start to end; `next` is where the one after it begins. */
 static enum status give(struct line_reader *reader, size_t end, size_t next, char **ret_line, size_t *ret_size)
 {
-    if (reader->line == 0)
+    if (end > reader->start)
         reader->start += byte_order_mark_size(reader->buffer + reader->start, end - reader->start);
     *ret_line = reader->buffer + reader->start;
     *ret_size = end - reader->start;
@@ -75,6 +82,8 @@ enum status line_reader_next(struct line_reader *reader, int wait_ms, char **ret
 {
     for (;;) {
         char *newline = NULL;
+        if (is_utf16(reader))
+            return error_set(err, ERROR_PERMANENT, "utf16", "%s is UTF-16; save it as UTF-8", reader->name);
         if (reader->searched < reader->size)
             newline = memchr(reader->buffer + reader->searched, '\n', reader->size - reader->searched);
         size_t end = newline != NULL ? (size_t)(newline - reader->buffer) : reader->size;

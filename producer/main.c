@@ -46,12 +46,13 @@ static error_t parse_common(int key, char *value, struct argp_state *state)
 
 const struct argp common_argp = {.options = common_options, .parser = parse_common};
 
-static volatile sig_atomic_t interrupt_count;
+static volatile sig_atomic_t interrupt_count, was_terminated;
 
 /* Some calls of librdkafka have no bound, and none of them hears of a signal: whoever wants an end has one. */
 static void count_interrupt(int number)
 {
-    (void)number;
+    if (number == SIGTERM)
+        was_terminated = 1;
     if (interrupt_count < 100)
         interrupt_count++;
     alarm(interrupt_count > 1 ? END_NOW_S : END_WELL_S);
@@ -80,6 +81,14 @@ void catch_interrupts(void)
 int interrupts(void)
 {
     return interrupt_count;
+}
+
+void interrupts_forget(void)
+{
+    if (was_terminated)
+        return;
+    interrupt_count = 0;
+    alarm(0);
 }
 
 void complain(const char *fmt, ...)

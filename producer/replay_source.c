@@ -1,10 +1,12 @@
 #include "replay_source.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "kafka_client.h"
 
 #define COMMITTED_TIMEOUT_MS 30000
@@ -38,11 +40,9 @@ static enum status assign(struct replay_source *source, struct error *err)
     for (int i = 0; i < source->places->cnt; i++)
         if (!source->spans[i].read)
             rd_kafka_topic_partition_list_add(wanted, source->topic, source->places->elems[i].partition)->offset = source->spans[i].next;
-    rd_kafka_resp_err_t rc = rd_kafka_assign(source->consumer, wanted);
+    enum status status = kafka_assign(source->consumer, wanted, err);
     rd_kafka_topic_partition_list_destroy(wanted);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, ERROR_UNAVAILABLE, "kafka_assign", "%s: %s", source->topic, rd_kafka_err2str(rc));
-    return STATUS_OK;
+    return status;
 }
 
 /* librdkafka's in-process cluster (a worker's embedded one) takes a transaction's offsets and forgets them. */
@@ -54,7 +54,19 @@ static bool is_mock(rd_kafka_t *consumer)
     return mock;
 }
 
-enum status replay_source_open(struct replay_source *source, const struct common *common, const char *group, const char *topic,
+static enum status find_waiting(struct replay_source *source, const char *group, struct error *err)
+{
+    if (kafka_partitions(source->consumer, source->topic, KAFKA_TOPIC_WAIT_MS, &source->places, err) != STATUS_OK)
+        return STATUS_FAILED;
+    source->spans = xcalloc((size_t)source->places->cnt, sizeof *source->spans);
+    rd_kafka_resp_err_t rc = rd_kafka_committed(source->consumer, source->places, COMMITTED_TIMEOUT_MS);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, ERROR_UNAVAILABLE, "kafka_committed", "committed offsets of group %s: %s", group, rd_kafka_err2str(rc));
+    source->forgets = is_mock(source->consumer);
+    return measure(source, err) == STATUS_OK ? assign(source, err) : STATUS_FAILED;
+}
+
+enum status replay_source_open(struct replay_source *source, const struct common *common, const char *group, const char *topic, bool waiting,
                                struct error *err)
 {
     const struct kafka_property_pair must[] = {{"group.id", group},
@@ -67,18 +79,8 @@ enum status replay_source_open(struct replay_source *source, const struct common
     *source = (struct replay_source){.topic = topic};
     if (kafka_consumer_open(common, must, &source->consumer, err) != STATUS_OK)
         return STATUS_FAILED;
-    if (kafka_partitions(source->consumer, topic, &source->places, err) != STATUS_OK)
-        goto failed;
-    source->spans = xcalloc((size_t)source->places->cnt, sizeof *source->spans);
-    rd_kafka_resp_err_t rc = rd_kafka_committed(source->consumer, source->places, COMMITTED_TIMEOUT_MS);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        error_set(err, ERROR_UNAVAILABLE, "kafka_committed", "committed offsets of group %s: %s", group, rd_kafka_err2str(rc));
-        goto failed;
-    }
-    source->forgets = is_mock(source->consumer);
-    if (measure(source, err) == STATUS_OK && assign(source, err) == STATUS_OK)
+    if (!waiting || find_waiting(source, group, err) == STATUS_OK)
         return STATUS_OK;
-failed:
     replay_source_close(source);
     return STATUS_FAILED;
 }
@@ -160,6 +162,58 @@ enum status replay_source_next(struct replay_source *source, int wait_ms, struct
     enum status status = take(source, message, ret_letter, err);
     rd_kafka_message_destroy(message);
     return status;
+}
+
+/* ---- one of them ---- */
+
+bool replay_place_read(const char *text, const char *topic, struct replay_place *ret)
+{
+    size_t size = strlen(topic);
+    int end = 0;
+    if (strncmp(text, topic, size) != 0 || text[size] != '-' || text[size + 1] < '0' || text[size + 1] > '9')
+        return false;
+    return sscanf(text + size + 1, "%9" SCNd32 "-%18" SCNd64 "%n", &ret->partition, &ret->offset, &end) == 2 && ret->offset >= 0 &&
+           text[size + 1 + (size_t)end] == '\0';
+}
+
+/* OK: it is the letter; CLOSED: it isn't there; AGAIN: something else came. */
+static enum status take_one(const struct replay_source *source, const rd_kafka_message_t *message, const struct replay_place *place, struct record *ret, struct error *err)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return message->partition == place->partition ? STATUS_CLOSED : STATUS_AGAIN;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, ERROR_UNAVAILABLE, rd_kafka_err2name(message->err), "reading %s: %s", source->topic, rd_kafka_message_errstr(message));
+    if (message->partition != place->partition || message->offset < place->offset)
+        return STATUS_AGAIN;
+    if (message->offset > place->offset)
+        return STATUS_CLOSED;
+    copy_letter(message, ret);
+    return STATUS_OK;
+}
+
+enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_letter, struct error *err)
+{
+    int64_t until = clock_mono_ms() + wait_ms, first, end;
+    if (kafka_watermarks(source->consumer, source->topic, place->partition, &first, &end, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (place->offset < first || place->offset >= end)
+        return STATUS_CLOSED;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, source->topic, place->partition)->offset = place->offset;
+    enum status status = kafka_assign(source->consumer, list, err);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (status != STATUS_OK)
+        return STATUS_FAILED;
+    for (status = STATUS_AGAIN; status == STATUS_AGAIN && clock_mono_ms() < until && interrupts() == 0;) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, 100);
+        if (message == NULL)
+            continue;
+        status = take_one(source, message, place, ret_letter, err);
+        rd_kafka_message_destroy(message);
+    }
+    if (status != STATUS_AGAIN)
+        return status;
+    return error_set(err, ERROR_UNAVAILABLE, "stalled", "%s-%d-%lld doesn't come", source->topic, (int)place->partition, (long long)place->offset);
 }
 
 rd_kafka_topic_partition_list_t *replay_source_offsets(const struct replay_source *source)

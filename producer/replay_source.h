@@ -26,10 +26,21 @@ struct replay_source {
     bool forgets; /* a mock cluster: a transaction's offsets aren't kept, replay_source_settled commits them */
 };
 
+/* Where one letter is, as replay's lists name it: TOPIC-PARTITION-OFFSET. */
+struct replay_place {
+    int32_t partition;
+    int64_t offset;
+};
+/* False: it isn't one of that topic. */
+bool replay_place_read(const char *text, const char *topic, struct replay_place *ret);
+
 /* Blocks up to a minute. With execute, open the source after init_transactions: an earlier replay is then out of the
- * way and its offsets are settled. FAILED: nothing to close. */
-enum status replay_source_open(struct replay_source *source, const struct common *common, const char *group, const char *topic,
+ * way and its offsets are settled. waiting: those that the group hasn't had are read, with replay_source_next; else any one, with
+ * replay_source_one. FAILED: nothing to close. */
+enum status replay_source_open(struct replay_source *source, const struct common *common, const char *group, const char *topic, bool waiting,
                                struct error *err) MUST_CHECK;
+/* OK: *ret_letter, the caller ends it with record_finish. CLOSED: nothing is there. Blocks up to wait_ms, or until Ctrl-C. */
+enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_letter, struct error *err) MUST_CHECK;
 /* OK: *ret_letter, the caller ends it with record_finish. AGAIN: nothing within wait_ms. CLOSED: all read. */
 enum status replay_source_next(struct replay_source *source, int wait_ms, struct record *ret_letter, struct error *err) MUST_CHECK;
 /* The offsets that moved since the last replay_source_settled; NULL: none. The caller destroys the list. */

@@ -1,5 +1,5 @@
-/* submit: jobs onto the topic. A job is checked as the worker would check it, so that a typing error is told here
- * and not by a dead letter; its id is printed once the broker has acknowledged it. */
+/* submit: jobs onto the topic, checked as the worker would check them; the id of each is printed once the broker has
+ * acknowledged it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +12,8 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "job_check.h"
+#include "json_argument.h"
 #include "kafka_client.h"
 #include "line_reader.h"
 #include "progress.h"
@@ -19,12 +21,12 @@
 
 #define IDLE_WAIT_MS 50
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_TEXT, KEY_STREAM };
+enum { KEY_ID = 256, KEY_METADATA, KEY_PARAMS, KEY_TEXT, KEY_STREAM };
 
 struct submit {
     struct common *common;
     const char *topic, *file, *session, *id, *message;
-    json_t *metadata;
+    const char *params, *metadata; /* JSON, as it was given; NULL: none */
     bool stream;
     bool text;
     rd_kafka_t *producer;
@@ -35,6 +37,7 @@ struct submit {
 static const struct argp_option options[] = {
     {"session", 's', "SESSION", 0, "the session, also the record's key; with --file, for jobs that name none", 0},
     {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
+    {"params", KEY_PARAMS, "JSON", 0, "an object that goes to the model: '{\"temperature\":0.2}'", 0},
     {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
     {"file", 'f', "FILE", 0, "a job object a line (NDJSON); - is standard input", 0},
     {"stream", KEY_STREAM, NULL, 0, "the answers are wanted in pieces as they come, too (chat.deltas)", 0},
@@ -46,7 +49,6 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct submit *submit = state->input;
-    json_error_t where;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = submit->common;
@@ -60,10 +62,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         submit->id = value;
         return 0;
     case KEY_METADATA:
-        json_decref(submit->metadata);
-        submit->metadata = json_loads(value, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
-        if (submit->metadata == NULL)
-            argp_error(state, "--metadata isn't JSON: %s", where.text);
+        submit->metadata = json_argument(state, "--metadata", value);
+        return 0;
+    case KEY_PARAMS:
+        submit->params = json_argument(state, "--params", value);
         return 0;
     case 'f':
         submit->file = value;
@@ -87,8 +89,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
             argp_error(state, "a message, or lines from a file: not both");
         if (submit->message == NULL && submit->id != NULL)
             argp_error(state, "--id goes with one message; in a file each job has its own");
-        if (submit->message == NULL && submit->metadata != NULL && !submit->text)
-            argp_error(state, "--metadata goes with a message or --text; a job object has its own");
+        if (submit->message == NULL && (submit->metadata != NULL || submit->params != NULL) && !submit->text)
+            argp_error(state, "--metadata and --params go with a message or --text; a job object has its own");
         if (submit->message == NULL && submit->stream && !submit->text)
             argp_error(state, "--stream goes with a message or --text; a job object has its own");
         if (submit->message == NULL && submit->file == NULL && isatty(STDIN_FILENO))
@@ -135,16 +137,8 @@ static char *with_id(const char *value, size_t size, const char *id, size_t *ret
  * be queued (ERROR_UNAVAILABLE). */
 static enum status send_job(struct submit *submit, const char *value, size_t size, struct error *err)
 {
-    AUTO_JSON json_t *root = json_loadb(value, size, 0, NULL);
-    const char *model = json_string_value(json_object_get(json_object_get(root, "params"), "model"));
-    const char *const models[] = {model, NULL}; /* which models are allowed is for the worker to say */
-    struct job_limits limits = {.bytes_max = MESSAGE_BYTES_MAX, .depth_max = JOB_DEPTH_MAX, .models_allowed = models};
-    struct record record = {.topic = (char *)(uintptr_t)submit->topic, .timestamp_ms = -1,
-                            .key = (char *)(uintptr_t)submit->session,
-                            .key_size = submit->session == NULL ? 0 : strlen(submit->session),
-                            .value = (char *)(uintptr_t)value, .value_size = size};
     struct job job = {0};
-    if (job_decode(&record, &limits, &job, err) != STATUS_OK) {
+    if (job_check(submit->topic, submit->session, value, size, &job, err) != STATUS_OK) {
         job_finish(&job);
         return STATUS_FAILED;
     }
@@ -174,7 +168,8 @@ static enum status send_message(struct submit *submit, const char *message, stru
     char id[27];
     if (submit->id == NULL)
         job_id_new(id);
-    AUTO_FREE char *value = job_encode(submit->id != NULL ? submit->id : id, submit->session, message, submit->metadata, submit->stream);
+    AUTO_FREE char *value = job_encode(&(struct job_parts){.id = submit->id != NULL ? submit->id : id, .session = submit->session, .message = message,
+                                                           .params = submit->params, .metadata = submit->metadata, .stream = submit->stream});
     if (value == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_utf8", "the text isn't UTF-8");
     return send_job(submit, value, strlen(value), err);
@@ -257,7 +252,6 @@ int submit_command(int argc, char **argv, struct common *common)
     catch_interrupts();
     if (kafka_producer_open(common, NULL, NULL, delivered, &submit, &submit.producer, &err) != STATUS_OK) {
         complain("%s", err.message);
-        json_decref(submit.metadata);
         return kafka_exit_status(&err);
     }
     int exit_status = send_all(&submit);
@@ -277,6 +271,5 @@ int submit_command(int argc, char **argv, struct common *common)
         exit_status = EXIT_NOT_DONE;
     submit.refused += 1; /* the close's reports are told already */
     kafka_producer_close(submit.producer);
-    json_decref(submit.metadata);
     return exit_status;
 }

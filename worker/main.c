@@ -26,6 +26,7 @@
 #include "engine/engine.h"
 #include "intake/control_reader.h"
 #include "intake/intake.h"
+#include "intake/kafka_conf.h"
 #include "intake/kafka_embedded.h"
 #include "intake/kafka_probe.h"
 #include "llm/http_targets.h"
@@ -441,7 +442,7 @@ int main(int argc, char **argv)
     startup_tune_malloc();
     if (signals_start(&err) != STATUS_OK)
         return complain(&err);
-    struct settings_sources sources = {.file = arguments.file, .environment = environ, .overrides = arguments.overrides};
+    struct settings_sources sources = {.file = arguments.file, .environment = environ, .overrides = arguments.overrides, .kafka_names = &kafka_conf_names};
     if (settings_load(&sources, &settings, &err) != STATUS_OK) {
         fprintf(stderr, "chat-worker: %s\n", err.message);
         return EX_CONFIG;

@@ -8,6 +8,11 @@
 #include "wire/job.h"
 #include "wire/reply.h"
 
+static void hear(const char *name, void *arg)
+{
+    *(size_t *)arg += strlen(name) < 65536;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void must_be_json(const char *text)
@@ -25,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char topic[] = "jobs", key[] = "k";
     struct record record = {.topic = topic, .key = key, .key_size = 1, .value = value, .value_size = size, .timestamp_ms = 1};
     static const char *const models[] = {"large", NULL};
-    struct job_limits limits = {.bytes_max = 65536, .depth_max = JOB_DEPTH_MAX, .models_allowed = models};
+    static const char *const read[] = {"tenant", NULL};
+    struct job_limits limits = {.bytes_max = 65536, .depth_max = JOB_DEPTH_MAX, .models_allowed = models, .metadata_members = read};
     struct job job;
     struct error err = {0};
     enum status status = job_decode(&record, &limits, &job, &err);
@@ -40,6 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (metadata == NULL)
             abort();
     }
+    size_t heard = 0;
+    if (status == STATUS_OK)
+        job_unknown_members(&record, hear, &heard);
+    if (status == STATUS_OK && heard != job.unknown_count)
+        abort();
     job_finish(&job);
     return 0;
 }

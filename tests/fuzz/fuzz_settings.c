@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     static const char *const needed[] = {"kafka.bootstrap.servers=b:9092", "provider.main.url=http://h/v1", "provider.main.model=m", NULL};
-    struct settings_sources sources = {path, NULL, size % 2 ? needed : NULL};
+    struct settings_sources sources = {.file = path, .overrides = size % 2 ? needed : NULL};
     struct settings *settings = NULL;
     struct error err = {0};
     if (settings_load(&sources, &settings, &err) == STATUS_OK)

@@ -3,6 +3,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -322,6 +323,40 @@ def test_a_dead_letter_is_replayed_once_however_often_replay_runs(stage, place):
     wait_until(lambda: worker.metric("jobs_alive") == 0, "acknowledged")
     assert Counter(r.key() for r in committed(place, place.topics.jobs)) == {b"s": 2}
     assert sim.stats()["requests"] == 2
+
+
+def test_a_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, place):
+    """Of a batch of which one is beyond the topic's limit; then that one alone, to where it fits."""
+    small = f"{place.prefix}.small"
+    place.kafka.create_topics(small, partitions=1, **{"max.message.bytes": "3000"})
+    worker = stage.worker(stage.redis(), stage.simulator(), **place.settings)
+    headers = [("__dlq.errors.topic", small.encode()), ("__dlq.errors.partition", b"0"), ("__dlq.errors.offset", b"1")]
+    for n, size in enumerate([10, 10, 10_000, 10]):
+        place.topics.send(json.dumps({"id": f"j{n}", "message": "x" * size}), key="s", topic=place.topics.dead, headers=headers)
+    (large,) = [r for r in place.topics.read(place.topics.dead, 4) if len(r.value()) > 5000]
+    replay = ["replay", "--topic", place.topics.dead, "--execute"]
+    done = stage.producer(worker, *replay, check=1)
+    where = f"{place.topics.dead}-{large.partition()}-{large.offset()}"
+    assert f"not sent {where}: {small} takes it not" in done.stdout and "3 letters sent back, 1 not sent" in done.stdout and "max.message.bytes" in done.stdout, done.stdout + done.stderr
+    assert [json.loads(r.value())["id"] for r in committed(place, small)] == ["j0", "j1", "j3"]
+    assert "0 letters sent back, 0 not sent" in stage.producer(worker, *replay, check=0).stdout
+    assert "1 letters sent back" in stage.producer(worker, *replay, "--letter", where, "--to", place.topics.jobs, check=0).stdout
+    assert place.topics.reply_of("j2")["status"] == "ok"
+
+
+def test_a_topic_with_the_brokers_time_needs_none_of_the_producers(stage, place):
+    """LogAppendTime: whatever the producer wrote, the record's timestamp is when the broker took it. CreateTime is the producer's word."""
+    own = f"{place.prefix}.appended"
+    place.kafka.create_topics(own, **{"message.timestamp.type": "LogAppendTime"})
+    wait_until(lambda: own in place.kafka.admin.list_topics(timeout=10).topics, "the topic known")
+    seconds = int(time.time())
+    for n, topic in enumerate([own, place.topics.jobs]):
+        worker = stage.worker(stage.redis(), stage.simulator(), name=f"worker-{n}", **{**place.settings, "worker.jobs_topic": topic, "kafka.group.id": f"{place.prefix}-{n}"})
+        place.topics.producer.produce(topic, value=json.dumps({"id": f"j{n}", "message": "hi", "deadline_ms": 600_000}), key="s", timestamp=seconds)
+        place.topics.flush()
+        reply = place.topics.reply_of(f"j{n}")
+        assert (reply["status"], worker.metric("odd_timestamps_total")) == (("ok", 0) if topic == own else ("error", 1))
+    assert "looks like seconds" in reply["error"]["message"]
 
 
 def committed(place, topic):

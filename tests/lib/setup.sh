@@ -8,6 +8,7 @@
 #   need model   a venv with the real small model
 #   need kafka   Maven, Java, Apache Kafka's jars: CHAT_KAFKA_JARS, of the version that the tests run on
 #   need kafkas  those of the other versions, too: CHAT_KAFKAS
+#   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
 #   need gnuplot draws charts
 #   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections
@@ -174,14 +175,26 @@ fetch_kafkas() { # fetch_kafkas NAME:VERSION...
   done
 }
 
-fetch_kafka() { # fetch_kafka VERSION FOLDER
-  [ ! -e "$2/done" ] || return 0
-  rm -rf "$2"
-  mkdir -p "$2"
-  say "fetching Apache Kafka $1"
-  cp "$root/tests/integration/kafka/pom.xml" "$2/pom.xml" # Maven writes beside its pom
-  mvn -q -B -Dstyle.color=never -f "$2/pom.xml" -Dkafka.version="$1" dependency:copy-dependencies -DoutputDirectory="$2" >&2 || { say "mvn failed"; return 1; }
-  touch "$2/done"
+fetch_kafka() { fetch_jars "Apache Kafka $1" "$root/tests/integration/kafka/pom.xml" "$2" -Dkafka.version="$1"; } # fetch_kafka VERSION FOLDER
+
+fetch_jars() { # fetch_jars WHAT POM FOLDER [mvn options]: all that the pom names
+  local what=$1 pom=$2 folder=$3
+  shift 3
+  [ ! -e "$folder/done" ] || return 0
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  say "fetching $what"
+  cp "$pom" "$folder/pom.xml" # Maven writes beside its pom
+  mvn -q -B -Dstyle.color=never -f "$folder/pom.xml" "$@" dependency:copy-dependencies -DoutputDirectory="$folder" >&2 || { say "mvn failed"; return 1; }
+  touch "$folder/done"
+}
+
+need_spring() {
+  local pom=$root/tests/integration/spring/pom.xml
+  need_packages "${kafka_packages[@]}" || return 1
+  CHAT_SPRING_JARS=$cache/spring-$(sha256sum "$pom" | cut -c1-12)
+  export CHAT_SPRING_JARS
+  [ -e "$CHAT_SPRING_JARS/done" ] || alone "${CHAT_SPRING_JARS##*/}" fetch_jars "Spring's Kafka client" "$pom" "$CHAT_SPRING_JARS"
 }
 
 go_minor() { "$1" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p'; }
@@ -243,6 +256,7 @@ need() {
       model) need_model ;;
       kafka) need_kafka ;;
       kafkas) need_kafkas ;;
+      spring) need_spring ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;

@@ -1,5 +1,6 @@
 """Each bad record ends as one dead letter and one error reply that say why; its neighbours are answered."""
 import json
+import re
 import signal
 
 import pytest
@@ -23,6 +24,10 @@ CASES = [
     ("a thousand deep", b'{"message":"a","metadata":' + b"[" * 1000 + b"]" * 1000 + b"}", "nested_too_deep", ""),
     ("duplicate member", b'{"message":"a","message":"b"}', "duplicate_member", "message"),
     ("integer beyond 2^53", b'{"message":"a","metadata":9007199254740993}', "integer_out_of_range", "metadata"),
+    ("a member misspelt", b'{"mesage":"a"}', "invalid_member", "mesage: unknown; do you mean message?"),
+    ("a member in other case", b'{"message":"a","Deadline_ms":5}', "invalid_member", "do you mean deadline_ms?"),
+    ("a member misspelt by an escape", b'{"message":"a","strea\\u006e":true}', "invalid_member", "do you mean stream?"),
+    ("the tenant misspelt", b'{"message":"a","metadata":{"tenat":"a"}}', "invalid_member", "metadata.tenat: unknown; do you mean metadata.tenant?"),
     ("n in params", b'{"message":"a","params":{"n":2}}', "invalid_member", "params.n"),
 ]
 
@@ -47,6 +52,17 @@ def test_one_bad_record_between_two_good_ones(shared_worker, name, value, code, 
     headers = dict(letter.headers())
     assert headers["chat.error.code"].decode() == code and headers["__dlq.errors.topic"] == b"chat.jobs"
     assert letter.value() == value or "chat.value.omitted" in headers
+
+
+@pytest.mark.xdist_group("bad input")
+def test_members_that_mean_nothing_pass_and_are_counted_by_name(shared_worker):
+    worker, topics = shared_worker
+    for n, job in enumerate([{"priority": 1}, {"priority": 2, "user": "u"}, {"never in a metric": 1}, {"mesage": "a"}]):
+        topics.send({"id": f"unknown-{n}", "message": "hi", **job}, key="unknown")
+    assert {json.loads(r.value())["status"] for r in topics.read("chat.replies", 4, key="unknown")} == {"ok"}
+    metrics = worker.get("/metrics")[1]
+    counted = dict(re.findall(r'^chat_job_unknown_members_total{member="([^"]*)"} (\d+)$', metrics, re.M))
+    assert counted == {"priority": "2", "user": "1", "mesage": "1", "other": "1"}, counted
 
 
 @pytest.mark.xdist_group("bad input")

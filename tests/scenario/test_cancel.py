@@ -1,5 +1,6 @@
 """A job that is cancelled ends wherever it is: at a thread, behind another, in a wait, in Kafka; with one reply that says so."""
 import json
+import os
 import signal
 import subprocess
 import time
@@ -359,4 +360,54 @@ def test_jobs_are_cancelled_by_name(place):
     place.topics.cancel("j1")
     place.is_cancelled("j1", "s1")
     assert place.stage.producer(worker, "cancel").returncode == 64
-    assert place.stage.producer(worker, "cancel", "").returncode == 65
+
+
+def test_an_id_that_nobody_has_is_said(place):
+    """As is one that has ended before: no worker says a word of either. What is heard of is not waited for."""
+    worker = place.worker()
+    place.topics.send({"id": "ended", "message": "hi"}, key="t")
+    assert place.topics.reply_of("ended")["status"] == "ok"
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    done = place.stage.producer(worker, "cancel", "--wait", "2", "nobody's", "j", "ended", check=1)
+    said = done.stderr.splitlines()
+    assert done.stdout == "" and [line.split(":")[1].split()[1] for line in said] == ["nobody's", "ended"] and all("No worker seems to have it" in line for line in said)
+    place.is_cancelled("j")
+    assert place.stage.producer(worker, "cancel", "--wait", "0", "nobody's", check=0).stderr == "", "who doesn't wait isn't told"
+
+
+def test_a_job_that_is_not_read_yet_is_no_unknown_one_for_long(place):
+    """No worker is there; the one that comes has the job end as cancelled."""
+    place.topics.send({"id": "j", "message": "hi"}, key="s")
+    done = subprocess.run([BIN / "chat-producer", "cancel", "--wait", "1", "j", "-b", place.kafka.bootstrap], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 1 and "still on the topic" in done.stderr
+    place.worker()
+    place.is_cancelled("j")
+
+
+@pytest.mark.parametrize("job", ["", "x" * 281, b"a\xff", b"\xc3", b"\xed\xa0\x80"])
+def test_what_cannot_be_an_id_is_refused_before_anything_is_sent(place, job):
+    job = os.fsdecode(job)
+    done = subprocess.run([BIN / "chat-producer", "cancel", "good", job, "-b", place.kafka.bootstrap], capture_output=True, text=True, errors="surrogateescape", timeout=LIMIT_S)
+    assert done.returncode == 65 and "job 2 of 2" in done.stderr
+    assert place.topics.all("chat.control") == []
+
+
+@pytest.mark.parametrize("job", ["{{{{{{{{{x", "[[[[[[[[[[", 'a "quoted" \\ one', "two\nlines", "ü", "x" * 256])
+def test_whatever_can_be_an_id_can_be_cancelled(place, job):
+    worker = place.worker()
+    place.topics.send({"id": job, "message": SLOW, "session": "s"}, key="s")
+    place.running()
+    assert place.stage.producer(worker, "cancel", job, check=0).stderr == ""
+    assert place.topics.reply_of(job)["status"] == "cancelled"
+    assert worker.metric("control_undecodable_total") == 0
+
+
+def test_a_cancel_whose_timestamp_is_in_seconds_is_no_old_one(place):
+    worker = place.worker()
+    place.topics.send({"id": "j", "message": SLOW}, key="s")
+    place.running()
+    place.topics.producer.produce("chat.control", value='{"canc\\u0065l":"j"}', timestamp=int(time.time()))
+    place.topics.flush()
+    place.is_cancelled("j")
+    assert worker.metric("control_undecodable_total") == 0

@@ -48,8 +48,35 @@ BAD = {
     "a host that begins with a sign": ({"provider.main.url": "http://-h/v1"}, "provider main: url"),
     "a proxy of another kind": ({"provider.main.proxy": "socks4://p:1"}, "provider main: proxy"),
     "a context's port": ({"llm.contexts": "c", "context.c.url": "http://h:x/"}, "context c: url"),
+    "the brokers' property misspelt": ({"kafka.bootstrap.servers": None, "kafka.bootstrap.server": "b:1"}, "-X kafka.bootstrap.server: kafka.bootstrap.server is unknown; do you mean bootstrap.servers?"),
+    "a property with underscores": ({"kafka.security_protocol": "ssl"}, "do you mean security.protocol?"),
+    "a Java client's property": ({"kafka.max.poll.records": "5"}, "kafka.max.poll.records is unknown to librdkafka"),
+    "a property out of range": ({"kafka.linger.ms": "soon"}, "-X kafka.linger.ms: kafka.linger.ms"),
+    "a provider's key misspelt": ({"provider.main.api_ky": "k"}, "-X provider.main.api_ky: provider.main.api_ky is unknown; do you mean api_key?"),
+    "a provider in quotes": ({"provider.main.url": '"http://h/v1"'}, "-X provider.main.url: provider.main.url: the quotes are a part of the value; write it without quotes"),
+    "brokers in quotes": ({"kafka.bootstrap.servers": "'b:1'"}, "kafka.bootstrap.servers: the quotes"),
     "a context's proxy": ({"llm.contexts": "c", "context.c.url": "http://h/", "context.c.proxy": "nonsense://"}, "context c: proxy"),
 }
+
+
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_a_misspelt_property_is_named_with_its_place(stage, where):
+    file, env = stage.folder / "worker.ini", {}
+    file.write_text("[kafka]\n\nbootstrap.server = b:1\n" if where == "file" else "")
+    if where == "environment":
+        env["CHATW__KAFKA__BOOTSTRAP_SERVER"] = "b:1"
+    done = run(stage, {"kafka.bootstrap.servers": None}, "--check-config", "-c", file, **env)
+    place = f"{file}:3" if where == "file" else "CHATW__KAFKA__BOOTSTRAP_SERVER"
+    assert done.returncode == 78 and f"{place}: kafka.bootstrap.server is unknown; do you mean bootstrap.servers?" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, named", [(["-X", "bootstrap.server=b:1"], "-X bootstrap.server is unknown; do you mean bootstrap.servers?"),
+                                              (["-X", "max.poll.records=5"], "-X max.poll.records is unknown to librdkafka"),
+                                              (["-b", '"b:1"'], "-b: the quotes are a part of the value"),
+                                              (["-X", 'linger.ms="5"'], "-X linger.ms: the quotes are a part of the value")])
+def test_the_producer_says_so_too(arguments, named):
+    done = subprocess.run([BIN / "chat-producer", "submit", "hi", *arguments], text=True, capture_output=True, timeout=60)
+    assert done.returncode == 64 and named in done.stderr, (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("what", BAD)

@@ -1,13 +1,16 @@
 """worker/quickstart with a provider of one's own, here the simulator, which wants a key."""
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from parts import ROOT, wait_until
+from parts import LIMIT_S, ROOT, wait_until
 
 KEY = "sk-quickstart"
 
@@ -15,11 +18,13 @@ KEY = "sk-quickstart"
 class Quickstart:
     """It, with the simulator for a provider and everything temporary below `temp`."""
 
-    def __init__(self, stage, temp="temp", without=(), **env):
+    def __init__(self, stage, temp="temp", without=(), terminal=None, **env):
         self.sim, self.temp = stage.simulator("--api-key", KEY), stage.folder / temp
         self.temp.mkdir()
         own = {"TMPDIR": str(self.temp), "OPENAI_BASE_URL": self.sim.url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "mine", **env}
-        self.process = subprocess.Popen(["env", "--default-signal=INT", ROOT / "worker/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE} if terminal is None else {"stdin": terminal, "stdout": terminal}
+        on_terminal = [] if terminal is None else ["setsid", "--ctty", "--wait"]
+        self.process = subprocess.Popen(["env", "--default-signal=INT", *on_terminal, ROOT / "worker/quickstart"], **streams, stderr=subprocess.STDOUT,
                                         text=True, start_new_session=True, env={**{name: value for name, value in os.environ.items() if name not in without}, **own})
 
     def out(self) -> str:
@@ -80,6 +85,41 @@ def test_interrupted_it_ends_what_it_started(quickstart):
     assert started.process.wait(timeout=60) == 130
     wait_until(lambda: processes_in(started.temp) == [], "an end of all that was started")
     assert list(started.temp.iterdir()) == []
+
+
+def test_on_a_terminal_ctrl_c_cancels_a_question_and_the_chat_goes_on(stage, quickstart):
+    """Ctrl-C reaches the script, too, and all that it started: at the prompt the next one ends everything in order."""
+    master, slave = pty.openpty()
+    started = quickstart(terminal=slave)
+    os.close(slave)
+    text = ""
+
+    def read_until(pattern):
+        nonlocal text
+        until = time.monotonic() + LIMIT_S
+        while not (found := re.search(pattern, text)):
+            assert time.monotonic() < until, f"waited in vain for {pattern}: {text!r}"
+            try:
+                text += os.read(master, 65536).decode()
+            except OSError:
+                raise AssertionError(f"ended before {pattern}: {text!r}") from None
+        text = text[found.end():]
+
+    read_until("you> ")
+    for n in range(1, 3):
+        os.write(master, f"[[fault:stall times=1]] question {n}\n".encode())
+        wait_until(lambda: started.sim.stats()["in_flight"] == 1, "the question at the model")
+        os.write(master, b"\x03")
+        read_until("cancelled: the job was cancelled")
+        read_until("you> ")
+        wait_until(lambda: started.sim.stats()["aborted_by_client"] == n, "the model is let go")
+    os.write(master, b"hello\n")
+    read_until("echo: hello")
+    read_until("you> ")
+    os.write(master, b"\x03")
+    assert started.process.wait(timeout=LIMIT_S) == 0
+    os.close(master)
+    assert list(started.temp.iterdir()) == [] and processes_in(started.temp) == []
 
 
 @pytest.mark.parametrize("temp", ["t" * 120, "with spaces and %41"])

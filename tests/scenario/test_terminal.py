@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from parts import BIN, LIMIT_S, wait_until
+from parts import BIN, LIMIT_S, Topics, wait_until
 
 
 class Terminal:
@@ -44,6 +44,20 @@ class Terminal:
         return self.process.wait(LIMIT_S)
 
 
+def name_of(pid) -> str:
+    try:
+        return open(f"/proc/{pid}/comm").read().strip()
+    except OSError:
+        return ""
+
+
+def parent_of(pid) -> int:
+    try:
+        return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
 @pytest.fixture
 def worker(stage):
     worker = stage.worker(stage.redis(), stage.simulator(), **{"worker.drain_timeout_ms": "100"})
@@ -74,15 +88,63 @@ def test_ctrl_c_ends_a_chat(worker):
     assert terminal.end() == 0, "at the prompt nothing is left undone"
 
 
-def test_ctrl_c_ends_a_chat_that_waits_for_an_answer(worker):
+def test_ctrl_c_cancels_the_answer_and_the_chat_goes_on(worker):
+    """As often as one likes: each is the first of its question. The session goes on without what was cancelled."""
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    for n in range(1, 4):
+        terminal.type(f"[[fault:stall times=1]] question {n}\n")
+        wait_until(lambda: worker.sim.stats()["in_flight"] == 1, "the question at the model")
+        terminal.type("\x03")
+        terminal.read_until("cancelled: the job was cancelled")
+        terminal.read_until("you> ")
+        wait_until(lambda: worker.sim.stats()["aborted_by_client"] == n, "the model is let go")
+    terminal.type("hello\n")
+    terminal.read_until(r"echo: hello \[messages=1\]")
+    terminal.read_until("you> ")
+    terminal.type("\x03")
+    assert terminal.end() == 0, "at the prompt it leaves"
+
+
+def test_ctrl_c_in_the_middle_of_what_is_shown_begins_a_line(worker):
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    terminal.type("[[fault:hold n=2]] some words to show\n")
+    terminal.read_until(r"\necho: some")
+    terminal.type("\x03")
+    seen = terminal.read_until("cancelled: the job was cancelled")
+    assert re.search(r"\n(chat-producer: )?cancelled", seen), seen
+    terminal.read_until("you> ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_a_second_ctrl_c_leaves_a_chat_whose_cancel_has_no_answer(stage):
+    """Nobody reads the control topic."""
+    worker = stage.worker(stage.redis(), sim := stage.simulator(), **{"worker.control_topic": "", "worker.drain_timeout_ms": "100"})
+    terminal = Terminal(worker, "ask")
+    terminal.read_until("you> ")
+    terminal.type("[[fault:stall]] hello\n")
+    wait_until(lambda: sim.stats()["in_flight"] == 1, "the question at the model")
+    topics = Topics(worker.bootstrap)
+    for _ in range(2):
+        terminal.type("\x03")
+        wait_until(lambda: topics.all("chat.control"), "the cancel sent")
+    assert "may still be answered on chat.replies" in terminal.read_until(None)
+    assert terminal.end() == 1
+
+
+def test_term_ends_a_chat_with_its_question(worker):
+    """It means the program, not the answer."""
     terminal = Terminal(worker, "ask")
     terminal.read_until("you> ")
     terminal.type("[[fault:stall]] hello\n")
     wait_until(lambda: worker.sim.stats()["in_flight"] == 1, "the question at the model")
-    terminal.type("\x03")
+    (chat,) = [int(p) for p in os.listdir("/proc") if p.isdigit() and parent_of(p) == terminal.process.pid or p == str(terminal.process.pid) and name_of(p) == "chat-producer"]
+    os.kill(chat, signal.SIGTERM)
     terminal.read_until("cancelled: the job was cancelled")
+    assert "you>" not in terminal.read_until(None).replace("you> \r\n", "")
     assert terminal.end() == 0
-    wait_until(lambda: worker.sim.stats()["aborted_by_client"] == 1, "the model is let go")
 
 
 def test_ctrl_c_ends_a_submit_and_says_what_was_sent(worker):

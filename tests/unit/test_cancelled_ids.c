@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "dispatch/cancelled_ids.h"
 #include "wire/control.h"
+#include "wire/job.h"
 
 Test(cancelled_ids, are_known_for_a_day)
 {
@@ -72,23 +73,43 @@ Test(cancelled_ids, beyond_so_many_bytes_too)
     cr_assert(ids.count == 0 && ids.bytes == 0);
 }
 
+static void expect_cancel(const char *value, size_t size, const char *id)
+{
+    struct control control = {0};
+    struct error err = {0};
+    cr_assert(control_decode(value, size, &control, &err) == STATUS_OK, "%s: %s", value, err.message);
+    cr_expect_str_eq(control.cancel, id);
+    control_finish(&control);
+}
+
 Test(control, a_cancel_names_a_job)
 {
-    char *text = control_encode_cancel("j\"\xc3\xbc");
-    struct control control;
-    struct error err;
-    cr_assert(control_decode(text, strlen(text), &control, &err) == STATUS_OK, "%s", err.message);
-    cr_expect_str_eq(control.cancel, "j\"\xc3\xbc");
-    json_decref(control.root);
+    static const char marked[] = "\xef\xbb\xbf{\"cancel\":\"j\"}", later[] = " {\"cancel\":\"j\",\"by\":{\"who\":[1]}}\n",
+                      decoded[] = "{\"canc\\u0065l\":\"\\u006a\"}";
+    expect_cancel(marked, sizeof marked - 1, "j");
+    expect_cancel(later, sizeof later - 1, "j");
+    expect_cancel(decoded, sizeof decoded - 1, "j");
+}
+
+Test(control, what_cancel_sends_is_what_a_worker_takes)
+{
+    static const char *const ids[] = {"j", "j\"\xc3\xbc", "{{{{{{{{{x", "[[[[[[[[[[", "a b\tc\n", "\\u0000", "\x7f"};
+    struct error err = {0};
+    char *text = NULL;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        cr_assert(control_encode_cancel(ids[i], &text, &err) == STATUS_OK, "%s: %s", ids[i], err.message);
+        expect_cancel(text, strlen(text), ids[i]);
+        free(text);
+    }
+    char long_id[JOB_ID_MADE_BYTES_MAX + 2] = "";
+    memset(long_id, 'x', JOB_ID_MADE_BYTES_MAX);
+    cr_assert(control_encode_cancel(long_id, &text, &err) == STATUS_OK, "as long as the longest topic makes it");
     free(text);
-    static const char marked[] = "\xef\xbb\xbf{\"cancel\":\"j\"}";
-    cr_assert(control_decode(marked, sizeof marked - 1, &control, &err) == STATUS_OK);
-    cr_expect_str_eq(control.cancel, "j");
-    json_decref(control.root);
-    static const char later[] = " {\"cancel\":\"j\",\"by\":{\"who\":[1]}}\n";
-    cr_assert(control_decode(later, sizeof later - 1, &control, &err) == STATUS_OK);
-    cr_expect_str_eq(control.cancel, "j");
-    json_decref(control.root);
+    long_id[JOB_ID_MADE_BYTES_MAX] = 'x';
+    static const char *const none[] = {"", "\xff", "a\xc3", "\xed\xa0\x80"};
+    cr_expect(control_encode_cancel(long_id, &text, &err) == STATUS_FAILED, "one more");
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        cr_expect(control_encode_cancel(none[i], &text, &err) == STATUS_FAILED && err.class == ERROR_PERMANENT, "%zu", i);
 }
 
 Test(control, what_says_nothing_is_refused_with_why)
@@ -96,10 +117,11 @@ Test(control, what_says_nothing_is_refused_with_why)
     static const struct {
         const char *value, *code;
     } cases[] = {{"", "empty_value"},           {"\xef\xbb\xbf", "empty_value"}, {"nonsense", "invalid_json"},
-                 {"[]", "invalid_member"},      {"{}", "invalid_member"},
-                 {"{\"cancel\":\"\"}", "invalid_member"}, {"{\"cancel\":7}", "invalid_member"},
-                 {"{\"cancel\":\"a\",\"cancel\":\"b\"}", "invalid_json"}, {"{\"cancel\":\"a\\u0000b\"}", "invalid_json"},
-                 {"[[[[[[[[[[[[[[[[[[[[", "too_large"}};
+                 {"[]", "invalid_member"},      {"{}", "invalid_member"}, {"7", "invalid_member"},
+                 {"{\"cancel\":\"\"}", "invalid_member"}, {"{\"cancel\":7}", "invalid_member"}, {"{\"cancel\":[\"j\"]}", "invalid_member"},
+                 {"{\"cancel\":\"a\",\"cancel\":\"b\"}", "duplicate_member"}, {"{\"cancel\":\"a\",\"canc\\u0065l\":\"b\"}", "duplicate_member"},
+                 {"{\"cancel\":\"a\\u0000b\"}", "invalid_member"}, {"{\"cancel\":\"\\ud800\"}", "invalid_json"},
+                 {"{\"cancel\":\"\xff\"}", "invalid_utf8"}, {"{\"cancel\":\"a\"} x", "invalid_json"}, {"[[[[[[[[[[[[[[[[[[[[", "invalid_json"}};
     struct control control;
     struct error err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -107,13 +129,10 @@ Test(control, what_says_nothing_is_refused_with_why)
         cr_expect_str_eq(err.code, cases[i].code, "%s: %s", cases[i].value, err.code);
     }
     cr_expect(control_decode(NULL, 0, &control, &err) == STATUS_FAILED);
-    char large[CONTROL_BYTES_MAX + 2];
-    memset(large, ' ', sizeof large);
+    char large[CONTROL_BYTES_MAX + 1];
+    memset(large, '[', sizeof large);
+    cr_expect(control_decode(large, sizeof large - 1, &control, &err) == STATUS_FAILED);
+    cr_expect_str_eq(err.code, "nested_too_deep");
     cr_expect(control_decode(large, sizeof large, &control, &err) == STATUS_FAILED);
     cr_expect_str_eq(err.code, "too_large");
-    memset(large, 'x', sizeof large);
-    large[sizeof large - 1] = '\0';
-    cr_expect_null(control_encode_cancel(large), "an id that is too long");
-    cr_expect_null(control_encode_cancel(""));
-    cr_expect_null(control_encode_cancel("\xff"), "not UTF-8");
 }

@@ -72,6 +72,118 @@ Test(job, every_member_is_read)
     job_finish(&got.job);
 }
 
+static void assert_meant(const char *json, const char *meant)
+{
+    struct decoded got = decode_text(json);
+    if (meant == NULL) {
+        cr_expect_eq(got.status, STATUS_OK, "%s: %s", json, got.err.message);
+    } else {
+        AUTO_FREE char *question = xasprintf("do you mean %s?", meant);
+        cr_expect_eq(got.status, STATUS_FAILED, "%s", json);
+        cr_expect(strcmp(got.err.code, "invalid_member") == 0 && strstr(got.err.message, question), "%s: %s %s", json, got.err.code, got.err.message);
+    }
+    job_finish(&got.job);
+}
+
+/* Each of ours, absent, with a letter too many, too few, another, two swapped, and in other case. */
+Test(job, a_member_a_letter_away_from_an_absent_one_of_ours_is_refused)
+{
+    static const char *const ours[] = {"id", "session", "messages", "message", "params", "deadline_ms", "metadata", "stream"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        const char *rest = strcmp(ours[i], "messages") == 0 || strcmp(ours[i], "message") == 0 ? "" : ",\"message\":\"m\"";
+        size_t size = strlen(ours[i]);
+        for (size_t at = 0; at < size; at++) {
+            AUTO_FREE char *more = xasprintf("{\"%.*sz%s\":1%s}", (int)at, ours[i], ours[i] + at, rest);
+            AUTO_FREE char *fewer = xasprintf("{\"%.*s%s\":1%s}", (int)at, ours[i], ours[i] + at + 1, rest);
+            AUTO_FREE char *other = xasprintf("{\"%.*sz%s\":1%s}", (int)at, ours[i], at < size ? ours[i] + at + 1 : "", rest);
+            assert_meant(more, ours[i]);
+            if (at + 1 < size || strcmp(ours[i], "messages") != 0) /* another of ours */
+                assert_meant(fewer, strcmp(ours[i], "messages") == 0 && at == 6 ? "message" : ours[i]);
+            assert_meant(other, ours[i]);
+        }
+        for (size_t at = 0; at + 1 < size; at++) {
+            AUTO_FREE char *swapped = xasprintf("{\"%.*s%c%c%s\":1%s}", (int)at, ours[i], ours[i][at + 1], ours[i][at], ours[i] + at + 2, rest);
+            if (ours[i][at] != ours[i][at + 1])
+                assert_meant(swapped, ours[i]);
+        }
+        AUTO_FREE char *shouted = xasprintf("{\"%c%s\":1%s}", ours[i][0] - 'a' + 'A', ours[i] + 1, rest);
+        assert_meant(shouted, ours[i]);
+    }
+}
+
+Test(job, what_is_no_slip_passes_and_is_counted)
+{
+    static const struct {
+        const char *json, *meant;
+        size_t unknown;
+    } rows[] = {{"{\"message\":\"m\",\"mesage\":1}", NULL, 1}, /* ours is there */
+                {"{\"message\":\"m\",\"massages\":1}", "messages", 1},
+                {"{\"messages\":[{\"role\":\"user\",\"content\":\"m\"}],\"mesage\":\"m\"}", "message", 1},
+                {"{\"message\":\"m\",\"priority\":1,\"user\":2,\"\":3}", NULL, 3},
+                {"{\"message\":\"m\",\"msg\":1,\"text\":1,\"context\":1,\"model\":1}", NULL, 4},
+                {"{\"message\":\"m\",\"deadlin\\u005fms\":1}", "deadline_ms", 1}, /* decoded names decide */
+                {"{\"message\":\"m\",\"deadline\\u005fms\":1}", NULL, 0},
+                {"{\"message\":\"m\",\"deadlineMs\":1}", "deadline_ms", 1},
+                {"{\"message\":\"m\",\"STREAM\":true}", "stream", 1},
+                {"{\"message\":\"m\",\"dead_line_ms\":1}", "deadline_ms", 1},
+                {"{\"message\":\"m\",\"dedlin_ms\":1}", NULL, 1}, /* two letters */
+                {"{\"message\":\"m\",\"params\":{\"temprature\":1,\"strem\":1}}", NULL, 0}, /* the provider's */
+                {"{\"message\":\"m\",\"metadata\":{\"sesion\":1}}", NULL, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_meant(rows[i].json, rows[i].meant);
+        struct decoded got = decode_text(rows[i].json);
+        cr_expect_eq(got.job.unknown_count, rows[i].unknown, "%s: %zu", rows[i].json, got.job.unknown_count);
+        job_finish(&got.job);
+    }
+}
+
+Test(job, a_refusal_of_a_slip_keeps_what_a_reply_needs)
+{
+    struct decoded got = decode_text("{\"id\":\"j\",\"session\":\"s\",\"mesage\":\"never quoted\",\"metadata\":[1]}");
+    cr_assert_eq(got.status, STATUS_FAILED);
+    cr_assert_null(strstr(got.err.message, "never"), "%s", got.err.message);
+    assert_text(got.job.id, "j", "id");
+    assert_text(got.job.session, "s", "session");
+    assert_text(got.job.metadata, "[1]", "metadata");
+    job_finish(&got.job);
+}
+
+Test(job, of_metadata_what_the_worker_reads_may_not_be_misspelt)
+{
+    static const char *const read[] = {"tenant", "user", NULL};
+    static const struct {
+        const char *metadata, *meant;
+    } rows[] = {{"{\"tenat\":\"a\"}", "metadata.tenant"}, {"{\"Tenant\":\"a\"}", "metadata.tenant"}, {"{\"tenant\":\"a\",\"tenat\":1}", NULL}, {"{\"users\":1}", "metadata.user"},
+                {"{\"tier\":1}", NULL},            {"[\"tenat\"]", NULL},                 {"\"tenat\"", NULL},                       {"{\"a\":{\"tenat\":1}}", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *json = xasprintf("{\"message\":\"m\",\"metadata\":%s}", rows[i].metadata);
+        struct record record = {.topic = (char *)(uintptr_t)"t", .value = json, .value_size = strlen(json)};
+        struct job_limits reading = limits;
+        reading.metadata_members = read;
+        struct job job;
+        struct error err = {0};
+        enum status status = job_decode(&record, &reading, &job, &err);
+        cr_expect_eq(status == STATUS_FAILED, rows[i].meant != NULL, "%s: %s", json, err.message);
+        cr_expect(rows[i].meant == NULL || strstr(err.message, rows[i].meant), "%s: %s", json, err.message);
+        job_finish(&job);
+    }
+}
+
+static void collect(const char *name, void *arg)
+{
+    char *all = arg;
+    snprintf(all + strlen(all), 100 - strlen(all), "[%s]", name);
+}
+
+Test(job, unknown_members_are_told_by_name)
+{
+    static const char json[] = "\xef\xbb\xbf{\"a\":1,\"message\":\"m\",\"b\\u0063\":{\"id\":2},\"\":3}";
+    struct record record = {.value = (char *)(uintptr_t)json, .value_size = sizeof json - 1};
+    char all[100] = "";
+    job_unknown_members(&record, collect, all);
+    cr_assert_str_eq(all, "[a][bc][]");
+}
+
 Test(job, what_is_absent_has_a_stand_in)
 {
     struct decoded got = decode_text("{\"message\":\"\"}");
@@ -434,19 +546,24 @@ Test(job, metadata_is_kept_to_the_letter)
 
 Test(job, encoded_jobs_decode)
 {
-    AUTO_JSON json_t *metadata = json_pack("{s:s}", "tenant", "a");
-    AUTO_FREE char *full = job_encode("j", "s", "Hi \xE2\x82\xAC \"\n", metadata, true);
+    struct job_parts parts = {.id = "j", .session = "s", .message = "\xEF\xBB\xBFHi \xE2\x82\xAC \"\n", .params = "{\"temperature\":0.10}",
+                              .metadata = "{\"price\": 19.99, \"b\":1e2, \"a\":-0.0}", .stream = true};
+    AUTO_FREE char *full = job_encode(&parts);
     struct decoded got = decode_text(full);
     cr_assert_eq(got.status, STATUS_OK);
     cr_assert_str_eq(got.job.id, "j");
     cr_assert_str_eq(got.job.session, "s");
     assert_text(got.job.messages, "[{\"role\":\"user\",\"content\":\"Hi \xE2\x82\xAC \\\"\\n\"}]", "messages");
-    assert_text(got.job.metadata, "{\"tenant\":\"a\"}", "metadata");
+    assert_text(got.job.metadata, parts.metadata, "metadata, as it came");
+    assert_text(got.job.params, parts.params, "params, as they came");
+    cr_assert(got.job.stream);
     job_finish(&got.job);
 
-    AUTO_FREE char *bare = job_encode("j", NULL, "x", NULL, false);
+    AUTO_FREE char *bare = job_encode(&(struct job_parts){.id = "j", .message = "x"});
     cr_assert_str_eq(bare, "{\"id\":\"j\",\"message\":\"x\"}");
-    cr_assert_null(job_encode("j", NULL, "\xFF", NULL, false), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "j", .message = "\xFF"}), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "\xFF", .message = "x"}), "not UTF-8");
+    cr_assert_null(job_encode(&(struct job_parts){.id = "j", .session = "\xC0", .message = "x"}), "not UTF-8");
 }
 
 Test(job, new_ids_are_ulids_in_the_order_of_time)

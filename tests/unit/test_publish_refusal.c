@@ -26,7 +26,7 @@ static const struct {
     {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, REFUSAL_TOPIC},
     {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, REFUSAL_TOPIC},
     {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, REFUSAL_TOPIC},
-    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, REFUSAL_TOPIC},
+    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, REFUSAL_PARTITION},
 };
 
 static enum refusal_kind expected(rd_kafka_resp_err_t err)
@@ -59,11 +59,13 @@ Test(publish_refusal, each_code_that_the_library_knows_has_its_kind)
 
 Test(publish_refusal, who_was_refused_with_a_batch_may_be_innocent_but_not_for_its_topic)
 {
-    static const bool final[] = {[REFUSAL_TOO_LARGE] = true, [REFUSAL_INVALID] = true, [REFUSAL_TOPIC] = true};
-    static const bool of_a_batch[] = {[REFUSAL_TOO_LARGE] = true, [REFUSAL_INVALID] = true, [REFUSAL_TOPIC] = false};
-    for (enum refusal_kind kind = REFUSAL_NOT_NOW; kind <= REFUSAL_TOPIC; kind++) {
+    static const bool final[] = {[REFUSAL_TOO_LARGE] = true, [REFUSAL_INVALID] = true, [REFUSAL_TOPIC] = true, [REFUSAL_PARTITION] = true};
+    static const bool of_a_batch[] = {[REFUSAL_TOO_LARGE] = true, [REFUSAL_INVALID] = true, [REFUSAL_TOPIC] = false, [REFUSAL_PARTITION] = false};
+    static const bool of_the_place[] = {[REFUSAL_TOPIC] = true, [REFUSAL_PARTITION] = true};
+    for (enum refusal_kind kind = REFUSAL_NOT_NOW; kind <= REFUSAL_PARTITION; kind++) {
         cr_expect_eq(refusal_is_final(kind), final[kind]);
         cr_expect_eq(refusal_is_of_a_batch(kind), of_a_batch[kind]);
+        cr_expect_eq(refusal_is_of_the_place(kind), of_the_place[kind]);
     }
 }
 
@@ -151,6 +153,25 @@ Test(refused_end, a_reply_is_replaced_for_a_fault_of_its_own_alone)
     }
 }
 
+/* What comes back may be as large as a job: an error reply that had it, too, would never be taken. */
+Test(refused_end, what_replaces_a_reply_brings_nothing_of_the_job_back)
+{
+    for (int bad = 0; bad < 2; bad++) {
+        struct task *task = ended(NULL);
+        task->job.session = xstrdup("the-session");
+        task->job.metadata = xstrdup("\"the metadata\"");
+        task->outcome = bad ? OUTCOME_DEAD : OUTCOME_OK;
+        if (bad)
+            error_set(&task->error, ERROR_PERMANENT, "value_too_large", "its own");
+        cr_expect_eq(refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), REFUSED_AGAIN);
+        cr_expect(strstr(task->reply, "\"job\":\"j\"") && strstr(task->reply, bad ? "value_too_large" : "reply_refused"), "%s", task->reply);
+        cr_expect(!strstr(task->reply, "the-session") && !strstr(task->reply, "metadata"), "%s", task->reply);
+        cr_expect_eq(task->dead_letter_owed, !bad, "that of a bad end is owed already, or there");
+        cr_expect_str_eq(task->job.session, "the-session");
+        task_unref(task);
+    }
+}
+
 Test(refused_end, a_reply_that_was_replaced_has_no_other_form)
 {
     struct task *task = ended(NULL);
@@ -171,6 +192,21 @@ Test(refused_end, an_own_topic_is_left_and_the_answer_stays)
     task = ended("mine");
     cr_expect_eq(refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_UNKNOWN), REFUSED_LATER, "nothing of its topic");
     cr_expect_not(task->own_topic_refused);
+    task_unref(task);
+}
+
+Test(refused_end, a_partition_that_is_not_there_is_left_before_its_topic)
+{
+    struct task *task = ended("mine");
+    headers_add(&task->record.headers, "kafka_replyPartition", "\0\0\0\7", 4);
+    cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_AGAIN);
+    cr_expect(task->own_partition_refused);
+    cr_expect_not(task->own_topic_refused);
+    cr_expect_str_eq(task->reply, "the answer");
+    cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_AGAIN, "a topic without any");
+    cr_expect(task->own_topic_refused);
+    cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_LATER);
+    cr_expect_str_eq(task->reply, "the answer");
     task_unref(task);
 }
 

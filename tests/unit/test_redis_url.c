@@ -21,6 +21,7 @@ static const struct {
     {"rediss://u:/#@h", {.tls = true, .host = "h", .port = 6379, .user = "u", .password = "/#", .address = "h:6379"}},
     {"redis://u:p/q@[::1]:7", {.host = "::1", .port = 7, .user = "u", .password = "p/q", .address = "[::1]:7"}},
     {"unix://u:p/q#r?s@/s?db=1", {.path = "/s", .db = 1, .user = "u", .password = "p/q#r?s", .address = "/s"}},
+    {"redis://:a b%20c@h", {.host = "h", .port = 6379, .password = "a b c", .address = "h:6379"}},
     {"unix:///tmp/a@/b", {.path = "/tmp/a@/b", .address = "/tmp/a@/b"}},
     {"redis://[::1]", {.host = "::1", .port = 6379, .address = "[::1]:6379"}},
     {"redis://:p@[fe80::2]:70/1", {.host = "fe80::2", .port = 70, .db = 1, .password = "p", .address = "[fe80::2]:70"}},
@@ -74,6 +75,7 @@ Test(redis_url, refused_without_showing_secrets)
         cr_expect_str_eq(err.code, "redis_url");
         cr_expect(!strstr(err.message, "secret"), "%s: %s", bad[i], err.message);
         cr_expect(strstr(err.message, "expected redis://"), "%s: %s", bad[i], err.message);
+        cr_expect(strstr(err.message, "%40 @"), "how a password is written, whole: %s", err.message);
     }
 }
 

@@ -184,24 +184,60 @@ Test(reply_route, topics_come_from_the_list)
     static const struct {
         const char *wish, *topic;
         const char *const *allowed;
-        bool refused;
+        enum route_ignored ignored;
     } rows[] = {
-        {NULL, "replies", allowed, false},       {"replies-b", "replies-b", allowed, false},
-        {"replies", "replies", NULL, false},     {"replies-", "replies", allowed, true},
-        {"replies-bb", "replies", allowed, true}, {"replies-a", "replies", NULL, true},
-        {"", "replies", allowed, true},
+        {NULL, "replies", allowed, ROUTE_FOLLOWED},    {"replies-b", "replies-b", allowed, ROUTE_FOLLOWED},
+        {"replies", "replies", NULL, ROUTE_FOLLOWED},  {"replies-", "replies", allowed, ROUTE_TOPIC},
+        {"replies-bb", "replies", allowed, ROUTE_TOPIC}, {"replies-a", "replies", NULL, ROUTE_TOPIC},
+        {"", "replies", allowed, ROUTE_TOPIC},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct record record = {0};
         struct job job = {.id = (char[]){"j"}};
         struct reply_route route;
-        bool refused = !rows[i].refused;
         if (rows[i].wish != NULL)
             headers_set_text(&record.headers, "kafka_replyTopic", rows[i].wish);
-        reply_route(&record, &job, "replies", rows[i].allowed, &route, &refused);
+        reply_route(&record, &job, "replies", rows[i].allowed, &route);
         cr_expect_str_eq(route.topic, rows[i].topic, "row %zu", i);
-        cr_expect_eq(refused, rows[i].refused, "row %zu", i);
+        cr_expect_eq(route.ignored, rows[i].ignored, "row %zu", i);
+        cr_expect_eq(route.partition, ROUTE_BY_KEY);
         cr_expect_eq(route.headers.count, 0);
+        headers_finish(&route.headers);
+        record_finish(&record);
+    }
+}
+
+Test(reply_route, a_partition_goes_with_an_allowed_topic)
+{
+    static const char *const allowed[] = {"mine", NULL};
+    static const struct {
+        const char *topic, *partition; /* NULL: no header */
+        size_t size;
+        int32_t expected;
+        enum route_ignored ignored;
+    } rows[] = {
+        {"mine", "\0\0\0\0", 4, 0, ROUTE_FOLLOWED},
+        {"mine", "\0\0\0\5", 4, 5, ROUTE_FOLLOWED},
+        {"replies", "\0\0\1\2", 4, 258, ROUTE_FOLLOWED},
+        {"mine", "\x7f\xff\xff\xff", 4, INT32_MAX, ROUTE_FOLLOWED},
+        {"mine", "\x80\0\0\0", 4, ROUTE_BY_KEY, ROUTE_PARTITION_MALFORMED},
+        {"mine", "\xff\xff\xff\xff", 4, ROUTE_BY_KEY, ROUTE_PARTITION_MALFORMED},
+        {"mine", "5", 1, ROUTE_BY_KEY, ROUTE_PARTITION_MALFORMED},
+        {"mine", "", 0, ROUTE_BY_KEY, ROUTE_PARTITION_MALFORMED},
+        {"mine", "\0\0\0\0\0\0\0\5", 8, ROUTE_BY_KEY, ROUTE_PARTITION_MALFORMED},
+        {"yours", "\0\0\0\5", 4, ROUTE_BY_KEY, ROUTE_TOPIC},
+        {NULL, "\0\0\0\5", 4, ROUTE_BY_KEY, ROUTE_PARTITION_ALONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record record = {0};
+        struct job job = {.id = (char[]){"j"}};
+        struct reply_route route;
+        if (rows[i].topic != NULL)
+            headers_set_text(&record.headers, "kafka_replyTopic", rows[i].topic);
+        headers_set(&record.headers, "kafka_replyPartition", rows[i].partition, rows[i].size);
+        reply_route(&record, &job, "replies", allowed, &route);
+        cr_expect_eq(route.partition, rows[i].expected, "row %zu: %d", i, (int)route.partition);
+        cr_expect_eq(route.ignored, rows[i].ignored, "row %zu", i);
         headers_finish(&route.headers);
         record_finish(&record);
     }
@@ -212,12 +248,11 @@ Test(reply_route, tracing_and_correlation_go_through)
     struct record record = {0};
     struct job job = {.id = (char[]){"j"}};
     struct reply_route route;
-    bool refused;
     headers_set_text(&record.headers, "traceparent", "00-aa-bb-01");
     headers_set_text(&record.headers, "tracestate", "k=v");
     headers_set(&record.headers, "kafka_correlationId", "\0\1\2", 3);
     headers_set_text(&record.headers, "secret", "not copied");
-    reply_route(&record, &job, "replies", NULL, &route, &refused);
+    reply_route(&record, &job, "replies", NULL, &route);
     cr_assert_eq(route.headers.count, 3);
     assert_header(&route.headers, "traceparent", "00-aa-bb-01");
     assert_header(&route.headers, "tracestate", "k=v");
@@ -231,12 +266,11 @@ Test(reply_route, an_event_is_answered_with_an_event)
     struct record record = {0};
     struct job job = {.id = (char[]){"j"}};
     struct reply_route route;
-    bool refused;
     headers_set_text(&record.headers, "ce_specversion", "1.0");
     headers_set_text(&record.headers, "ce_id", "77");
     headers_set_text(&record.headers, "ce_source", "/shop");
     headers_set_text(&record.headers, "ce_type", "shop.question");
-    reply_route(&record, &job, "replies", NULL, &route, &refused);
+    reply_route(&record, &job, "replies", NULL, &route);
     assert_header(&route.headers, "ce_specversion", "1.0");
     assert_header(&route.headers, "ce_id", "j.reply");
     assert_header(&route.headers, "ce_source", "/chat-worker");

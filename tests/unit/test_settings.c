@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/settings.h"
 
@@ -23,7 +24,7 @@ static struct settings *must_load(const char *file, char *const *environment, co
 {
     struct settings *settings = NULL;
     struct error err = {0};
-    struct settings_sources sources = {file, environment, overrides};
+    struct settings_sources sources = {.file = file, .environment = environment, .overrides = overrides};
     cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
     return settings;
 }
@@ -32,7 +33,7 @@ static void must_refuse(const char *file, char *const *environment, const char *
 {
     struct settings *settings = NULL;
     struct error err = {0};
-    struct settings_sources sources = {file, environment, overrides};
+    struct settings_sources sources = {.file = file, .environment = environment, .overrides = overrides};
     cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_FAILED);
     cr_assert(strstr(err.message, a) && strstr(err.message, b), "\"%s\" has no \"%s\" and \"%s\"", err.message, a, b);
 }
@@ -115,6 +116,10 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"provider.main.api_key_fil=/x", "api_key_fil", "do you mean api_key_file?"},
                 {"wroker.threads=3", "wroker.threads", "do you mean worker.threads?"},
                 {"kafak.linger.ms=3", "kafak.linger.ms", "do you mean kafka.linger.ms?"},
+                {"provder.main.url=http://x", "provder.main.url", "do you mean provider.main.url?"},
+                {"Provider.main.api_ky=x", "Provider.main.api_ky", "do you mean provider.main.api_key?"},
+                {"worker.Threads=3", "worker.Threads", "do you mean threads?"},
+                {"worker.htreads=3", "worker.htreads", "do you mean threads?"},
                 {"worker.completely_else=3", "completely_else", "--help"},
                 {"provider.main=x", "-X provider.main", "section.key=value"},
                 {"provider..url=x", "provider..url", "unknown"},
@@ -231,6 +236,136 @@ static char *line_of(const char *before, size_t count, const char *after)
 }
 
 #define NEEDS "[kafka]\nbootstrap.servers=b\n[provider.main]\nurl=http://h\nmodel=m\n"
+
+/* ---- librdkafka's names ---- */
+
+static bool knows(const char *name)
+{
+    return strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "group.id") == 0 || strcmp(name, "linger.ms") == 0 || strcmp(name, "sasl.password") == 0 ||
+           strcmp(name, "plugin.library.paths") == 0;
+}
+
+/* Rows as rd_kafka_conf_properties_show prints them. */
+static void show(FILE *out)
+{
+    fputs("## Global configuration properties\n\nProperty                                 | C/P | Range           |       Default | Importance | Description   \n"
+          "-----------------------------------------|-----|-----------------|--------------:|------------|--------------------------\n"
+          "bootstrap.servers                        |  *  |                 |               | high       | Alias for `metadata.broker.list`\n"
+          "group.id                                 |  C  |                 |               | high       | Client group id string.\n"
+          "linger.ms                                |  P  | 0 .. 900000     |             5 | high       | Alias for `queue.buffering.max.ms`\n"
+          "sasl.password                            |  *  |                 |               | high       | SASL password\n\n",
+          out);
+}
+
+static const struct kafka_names names = {.is_known = knows, .show = show};
+
+Test(settings, a_property_that_librdkafka_does_not_know_is_named_with_its_place)
+{
+    static const struct {
+        const char *file, *variable, *override, *a, *b;
+    } rows[] = {{"[kafka]\nbootstrap.server = b:9092\n", NULL, NULL, ":2: kafka.bootstrap.server is unknown", "do you mean bootstrap.servers?"},
+                {"[kafka]\nbootstrap_servers = b:9092\n", NULL, NULL, ":2: kafka.bootstrap_servers", "do you mean bootstrap.servers?"},
+                {"[kafka]\nservers = b:9092\n", NULL, NULL, ":2: kafka.servers", "do you mean bootstrap.servers?"},
+                {"[worker]\nbootstrap.servers = b:9092\n", NULL, NULL, ":2: worker.bootstrap.servers", "do you mean kafka.bootstrap.servers?"},
+                {"bootstrap.servers = b:9092\n", NULL, NULL, ":1: .bootstrap.servers", "do you mean kafka.bootstrap.servers?"},
+                {"[kakfa]\nbootstrap.servers = b:9092\n", NULL, NULL, ":2: kakfa.bootstrap.servers", "do you mean kafka.bootstrap.servers?"},
+                {"[kafka]\nnothing.like.it = 1\n", NULL, NULL, ":2: kafka.nothing.like.it is unknown to librdkafka", "CONFIGURATION.md"},
+                {NULL, "CHATW__KAFKA__BOOTSTRAP_SERVER=b", NULL, "CHATW__KAFKA__BOOTSTRAP_SERVER: kafka.bootstrap.server is", "do you mean bootstrap.servers?"},
+                {NULL, "CHATW__KAFKA__SASL_PASWORD=b", NULL, "CHATW__KAFKA__SASL_PASWORD", "do you mean sasl.password?"},
+                {NULL, "CHATW__PROVIDR__MAIN__API_KEY=b", NULL, "CHATW__PROVIDR__MAIN__API_KEY", "do you mean provider.main.api_key?"},
+                {NULL, "CHATW__PROVIDER__X__API_KY=b", NULL, "CHATW__PROVIDER__X__API_KY", "do you mean api_key?"},
+                {NULL, NULL, "kafka.lingr.ms=1", "-X kafka.lingr.ms", "do you mean linger.ms?"},
+                {NULL, NULL, "kafka.groupid=1", "-X kafka.groupid", "do you mean group.id?"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *path = rows[i].file != NULL ? write_file(rows[i].file) : NULL;
+        char *environment[] = {(char *)(uintptr_t)rows[i].variable, NULL};
+        const char *overrides[] = {rows[i].override, NULL};
+        struct settings *settings = NULL;
+        struct error err = {0};
+        struct settings_sources sources = {.file = path, .environment = environment, .overrides = overrides, .kafka_names = &names};
+        cr_expect_eq(settings_load(&sources, &settings, &err), STATUS_FAILED, "row %zu", i);
+        cr_expect(strstr(err.message, rows[i].a) && strstr(err.message, rows[i].b), "\"%s\" has no \"%s\" and \"%s\"", err.message, rows[i].a, rows[i].b);
+        if (path != NULL)
+            unlink(path);
+        free(path);
+    }
+}
+
+Test(settings, a_plugin_brings_properties_of_its_own)
+{
+    const char *overrides[] = {BASE, "kafka.plugin.library.paths=monitoring", "kafka.monitoring.x=1", NULL};
+    struct settings *settings = NULL;
+    struct error err = {0};
+    struct settings_sources sources = {.overrides = overrides, .kafka_names = &names};
+    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
+    settings_destroy(settings);
+}
+
+Test(settings, a_property_has_its_place)
+{
+    char *path = write_file("[kafka]\nbootstrap.servers = b\nlinger.ms = 3\n");
+    const char *overrides[] = {"provider.main.url=http://h/v1/", "provider.main.model=m", "kafka.linger.ms=4", NULL};
+    struct settings *settings = must_load(path, NULL, overrides);
+    cr_assert_str_eq(settings->kafka.properties[0].value, "4");
+    cr_assert_str_eq(settings->kafka.properties[0].where, "-X kafka.linger.ms");
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+/* ---- quotes ---- */
+
+Test(settings, quotes_are_told_as_what_they_are)
+{
+    static const struct {
+        const char *line, *variable, *override, *a;
+    } rows[] = {{"[provider.main]\nurl = \"http://h/v1\"\n", NULL, NULL, ":2: provider.main.url: the quotes are a part of the value"},
+                {"[provider.main]\nurl = 'http://h/v1'\n", NULL, NULL, ":2: provider.main.url: the quotes"},
+                {"[provider.main]\nurl = \"http://h/v1\n", NULL, NULL, ":2: provider.main.url: the quotes"},
+                {"[provider.main]\nurl = \u201chttp://h/v1\u201d\n", NULL, NULL, ":2: provider.main.url: the quotes"},
+                {"[provider.main]\nmodel = \"m\" ; a comment\n", NULL, NULL, ":2: provider.main.model: the quotes"},
+                {"[provider.main]\nparams = '{\"top_p\":1}'\n", NULL, NULL, ":2: provider.main.params: the quotes"},
+                {"[worker]\nthreads = \"64\"\n", NULL, NULL, ":2: worker.threads: the quotes"},
+                {"[worker]\ncontrol_topic = \"\"\n", NULL, NULL, ":2: worker.control_topic: the quotes"},
+                {"[worker]\nordering = 'key'\n", NULL, NULL, ":2: worker.ordering: the quotes"},
+                {"[worker]\nreply_topics_allowed = a, \"b\"\n", NULL, NULL, ":2: worker.reply_topics_allowed: the quotes"},
+                {"[redis]\nurl = \"redis://h\"\n", NULL, NULL, ":2: redis.url: the quotes"},
+                {"[kafka]\nbootstrap.servers = \"b:9092\"\n", NULL, NULL, ":2: kafka.bootstrap.servers: the quotes"},
+                {"[kafka]\nsasl.password = \"secret\"\n", NULL, NULL, "sasl.password_file)"},
+                {"[llm]\nsystem_prompt = \"Be brief.\"\n", NULL, NULL, "system_prompt_file)"},
+                {"[provider.main]\napi_key_file = \"/run/key\"\n", NULL, NULL, ":2: provider.main.api_key_file: the quotes"},
+                {NULL, "CHATW__PROVIDER__MAIN__API_KEY=\"k-secret\"", NULL, "CHATW__PROVIDER__MAIN__API_KEY: provider.main.api_key: the quotes"},
+                {NULL, NULL, "worker.jobs_topic='chat.jobs'", "-X worker.jobs_topic: worker.jobs_topic: the quotes"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *path = rows[i].line != NULL ? write_file(rows[i].line) : NULL;
+        char *environment[] = {(char *)(uintptr_t)rows[i].variable, NULL};
+        const char *overrides[] = {rows[i].override, NULL};
+        must_refuse(path, environment, overrides, rows[i].a, "write it without quotes");
+        struct settings *settings = NULL;
+        struct error err = {0};
+        struct settings_sources sources = {.file = path, .environment = environment, .overrides = overrides};
+        cr_expect_eq(settings_load(&sources, &settings, &err), STATUS_FAILED);
+        cr_expect_null(strstr(err.message, "secret"), "a value in \"%s\"", err.message);
+        if (path != NULL)
+            unlink(path);
+        free(path);
+    }
+}
+
+Test(settings, quotes_that_are_meant_are_taken)
+{
+    char *key = write_file("\"quoted\"\n");
+    char *from_file = xasprintf("provider.main.api_key_file=%s", key);
+    const char *overrides[] = {BASE, "llm.system_prompt=\"Yes\" and \"no\"", "llm.context_prompt=\"Yes\" is all you say", "provider.main.params={\"stop\":\"'\"}", from_file, NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_assert_str_eq(settings->llm.system_prompt, "\"Yes\" and \"no\"");
+    cr_assert_str_eq(settings->llm.context_prompt, "\"Yes\" is all you say");
+    cr_assert_str_eq(settings->providers[0].api_key, "\"quoted\"");
+    settings_destroy(settings);
+    unlink(key);
+    free(key);
+    free(from_file);
+}
 
 Test(settings, a_file_is_refused_by_line)
 {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/kafka_names.h"
 #include "base/log.h"
 
 enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
@@ -28,6 +29,7 @@ enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 struct kafka_property {
     char *name;
     char *value;
+    char *where; /* "FILE:LINE", "CHATW__...", "-X kafka.NAME" */
 };
 
 /* One each [provider.NAME]. */
@@ -157,6 +159,7 @@ struct settings_sources {
     const char *file;             /* NULL: none */
     char *const *environment;     /* NULL-terminated "NAME=value", or NULL */
     const char *const *overrides; /* NULL-terminated "section.key=value", or NULL */
+    const struct kafka_names *kafka_names; /* NULL: which properties there are isn't looked at */
 };
 
 /* Loads, checks ranges and what must hold across settings, reads the *_file twins. On STATUS_FAILED *err

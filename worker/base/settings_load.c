@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/byte_order_mark.h"
 #include "base/cleanup.h"
+#include "base/quotes.h"
 #include "base/settings_source.h"
 #include "base/settings_table.h"
 #include "base/text_file.h"
@@ -154,18 +155,20 @@ static void replace(char **text, const char *value)
     *text = *value ? xstrdup(value) : NULL;
 }
 
-static void set_property(struct settings *settings, const char *name, const char *value)
+static void set_property(struct settings *settings, const char *name, const char *value, const char *where)
 {
     for (size_t i = 0; i < settings->kafka.property_count; i++) {
         struct kafka_property *property = &settings->kafka.properties[i];
         if (strcmp(property->name, name) == 0) {
             free(property->value);
+            free(property->where);
             property->value = xstrdup(value);
+            property->where = xstrdup(where);
             return;
         }
     }
     settings->kafka.properties = xrealloc(settings->kafka.properties, (settings->kafka.property_count + 1) * sizeof *settings->kafka.properties);
-    settings->kafka.properties[settings->kafka.property_count++] = (struct kafka_property){xstrdup(name), xstrdup(value)};
+    settings->kafka.properties[settings->kafka.property_count++] = (struct kafka_property){xstrdup(name), xstrdup(value), xstrdup(where)};
 }
 
 const char *settings_kafka_property(const struct settings *settings, const char *name)
@@ -193,7 +196,7 @@ static enum status set_kafka(struct settings *settings, const char *name, const 
     }
     if (strcmp(name, "group.instance.id") == 0)
         replace(&settings->kafka.group_instance_id, value);
-    set_property(settings, name, value);
+    set_property(settings, name, value, where);
     return STATUS_OK;
 }
 
@@ -234,28 +237,75 @@ static enum status read_secret(const struct settings_entry *entry, char **ret, s
 
 /* ---- one entry, and all of them ---- */
 
-static enum status refuse_unknown(const struct settings_entry *entry, struct error *err)
+/* The right key, or one like it, of another section than it stands in. */
+static bool find_nearest(const struct settings_entry *entry, const struct kafka_names *names, char *ret, size_t size)
+{
+    char name[64];
+    bool found;
+    if (strcmp(entry->section, "kafka") == 0) {
+        if ((found = kafka_names_nearest(names->show, entry->key, name)))
+            snprintf(ret, size, "%s", name);
+        return found;
+    }
+    if (names != NULL && names->is_known(entry->key))
+        return snprintf(ret, size, "kafka.%s", entry->key) > 0;
+    return setting_nearest(entry->section, entry->key, ret, size);
+}
+
+static enum status refuse_unknown(const struct settings_entry *entry, const struct kafka_names *names, struct error *err)
 {
     char nearest[128];
-    if (setting_nearest(entry->section, entry->key, nearest, sizeof nearest))
+    if (find_nearest(entry, names, nearest, sizeof nearest))
         return REFUSE(err, "%s: %s.%s is unknown; do you mean %s?", entry->where, entry->section, entry->key, nearest);
+    if (strcmp(entry->section, "kafka") == 0)
+        return REFUSE(err, "%s: kafka.%s is unknown to librdkafka; its properties: " KAFKA_NAMES_PAGE, entry->where, entry->key);
     return REFUSE(err, "%s: %s.%s is unknown; chat-worker --help lists the settings", entry->where, *entry->section ? entry->section : "(no section)",
                   entry->key);
 }
 
+/* Does the value, or one of a list, begin with a quote? */
+static bool has_quotes(const char *value, bool list)
+{
+    bool found = begins_quoted(value);
+    for (const char *at = list ? strchr(value, ',') : NULL; !found && at != NULL; at = strchr(at + 1, ','))
+        found = begins_quoted(at + 1 + strspn(at + 1, " \t"));
+    return found;
+}
+
+/* Nothing takes quotes off. A key, a password or a prompt may begin with one that is meant, and stands in quotes as a whole by mistake. */
+static enum status check_quotes(const struct settings_entry *entry, bool secret, bool list, struct error *err)
+{
+    if (secret ? !is_quoted(entry->value) : !has_quotes(entry->value, list))
+        return STATUS_OK;
+    return REFUSE(err, "%s: %s.%s: the quotes are a part of the value; write it without quotes%s%s%s", entry->where, entry->section, entry->key,
+                  secret ? " (one that has them goes into a file: " : "", secret ? entry->key : "", secret ? "_file)" : "");
+}
+
+/* The value is the entry's own, or what its file holds. */
 static enum status set(struct settings *settings, const struct settings_entry *entry, const char *key, const char *value, struct error *err)
 {
     if (strcmp(entry->section, "kafka") == 0)
         return set_kafka(settings, key, value, entry->where, err);
     const struct setting *setting = setting_find(entry->section, key);
-    if (setting == NULL)
-        return refuse_unknown(entry, err);
     const char *name = NULL;
     const struct named_sections *named = named_sections_find(entry->section, &name);
     void *base = settings;
     if (named != NULL && item_of(named, settings, name, &base, err) != STATUS_OK)
         return STATUS_FAILED;
     return store(setting, base, entry->section, value, entry->where, err);
+}
+
+/* Is there such a setting, and is its value no mistake on the face of it? */
+static enum status check_entry(const struct settings_entry *entry, const struct kafka_names *names, struct error *err)
+{
+    char plain[64];
+    bool twin = is_twin(entry->section, entry->key, plain);
+    bool kafka = strcmp(entry->section, "kafka") == 0;
+    const struct setting *setting = kafka ? NULL : setting_find(entry->section, twin ? plain : entry->key);
+    if (kafka ? names != NULL && !names->is_known(twin ? plain : entry->key) : setting == NULL)
+        return refuse_unknown(entry, names, err);
+    return check_quotes(entry, !twin && (kafka ? kafka_property_is_secret(entry->key) : setting->secret && !setting->address),
+                        setting != NULL && setting->type == SETTING_LIST, err);
 }
 
 /* In one source, which of the two would count is a guess that may end at the wrong account: refused. A later
@@ -275,11 +325,14 @@ static enum status twin_counts(const struct settings_entries *entries, const str
     return STATUS_OK;
 }
 
-static enum status apply(struct settings *settings, const struct settings_entries *entries, const struct settings_entry *entry, struct error *err)
+static enum status apply(struct settings *settings, const struct settings_entries *entries, const struct settings_entry *entry, const struct kafka_names *names,
+                         struct error *err)
 {
     char plain[64];
     bool counts;
     AUTO_FREE char *secret = NULL;
+    if (check_entry(entry, names, err) != STATUS_OK)
+        return STATUS_FAILED;
     if (!is_twin(entry->section, entry->key, plain))
         return set(settings, entry, entry->key, entry->value, err);
     if (twin_counts(entries, entry, plain, &counts, err) != STATUS_OK)
@@ -299,8 +352,10 @@ enum status settings_load(const struct settings_sources *sources, struct setting
     struct settings *settings = xcalloc(1, sizeof *settings);
     settings->kafka.group_id = xstrdup("chat-worker");
     enum status status = set_defaults(settings, NULL, err);
+    /* A plugin brings properties of its own. */
+    const struct kafka_names *names = settings_entries_last(&entries, "kafka", "plugin.library.paths") == NULL ? sources->kafka_names : NULL;
     for (size_t i = 0; i < entries.count && status == STATUS_OK; i++)
-        status = apply(settings, &entries, &entries.items[i], err);
+        status = apply(settings, &entries, &entries.items[i], names, err);
     if (status == STATUS_OK)
         status = settings_check(settings, &entries, err);
     settings_entries_finish(&entries);
@@ -338,6 +393,7 @@ void settings_destroy(struct settings *settings)
     for (size_t i = 0; i < settings->kafka.property_count; i++) {
         free(settings->kafka.properties[i].name);
         free(settings->kafka.properties[i].value);
+        free(settings->kafka.properties[i].where);
     }
     free(settings->kafka.properties);
     free(settings->kafka.bootstrap_servers);

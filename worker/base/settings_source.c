@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/edit_distance.h"
 #include "base/settings_table.h"
 #include "base/text_file.h"
 
@@ -154,10 +155,11 @@ static char *named_section(const struct settings_entries *entries, const char *k
     return steal_ptr(&section);
 }
 
-static bool is_named_kind(const char *section)
+/* Is it the kind of a section that has a name, "provider"? A misspelt one, too: then it is refused as what it is. */
+static bool is_named_kind(const char *kind, bool misspelt)
 {
     for (size_t i = 0; i < named_sections_count; i++)
-        if (strcmp(section, named_sections[i].section) == 0)
+        if (edit_distance(kind, named_sections[i].section) <= (misspelt ? 2 : 0))
             return true;
     return false;
 }
@@ -177,7 +179,7 @@ static enum status collect_variable(struct settings_entries *entries, const char
     *key = '\0';
     key += 2;
     AUTO_FREE char *section = NULL;
-    if (is_named_kind(lower)) {
+    if (is_named_kind(lower, strstr(key, "__") != NULL)) {
         char *after = strstr(key, "__");
         if (after == NULL)
             return REFUSE(err, "%s: is no %.*s__NAME__KEY", name, (int)(key - 2 - lower) + (int)strlen(VARIABLE_PREFIX), name);
@@ -206,9 +208,9 @@ static enum status collect_override(struct settings_entries *entries, const char
     size_t name_length = strcspn(override, "=");
     AUTO_FREE char *name = xmemdup0(override, name_length);
     char *dot = strchr(name, '.');
-    const char *named;
+    AUTO_FREE char *kind = xmemdup0(name, strcspn(name, "."));
     /* The section [provider.NAME] has a dot of its own, and NAME may have more; keys have none. */
-    if (dot != NULL && named_sections_find(name, &named) != NULL)
+    if (dot != NULL && is_named_kind(kind, true))
         dot = strrchr(name, '.') == dot ? NULL : strrchr(name, '.');
     if (override[name_length] == '\0' || dot == NULL)
         return REFUSE(err, "-X %.80s: is no section.key=value", name);

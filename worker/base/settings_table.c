@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/edit_distance.h"
 
 #define IN(member) offsetof(struct settings, member)
 #define OF(member) offsetof(struct provider_settings, member)
@@ -47,7 +49,7 @@ const struct setting settings_table[] = {
     TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),
     TEXT_OR_NONE("worker", "control_topic", IN(worker.control_topic), "chat.control", "Topic that every worker reads for {\"cancel\":\"JOB\"}: the job of that id ends as cancelled. Empty: none. One that isn't there is looked for again now and then."),
     TEXT("worker", "deltas_topic", IN(worker.deltas_topic), "chat.deltas", "Topic for pieces of answers that are streamed; they are best effort, the reply brings the whole."),
-    LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas. Others are ignored and the reply goes to replies_topic."),
+    LIST("worker", "reply_topics_allowed", IN(worker.reply_topics_allowed), "", "Topics that a job's kafka_replyTopic header may name, separated by commas; its kafka_replyPartition (4 bytes, big-endian) goes with it. Others are ignored and the reply goes to replies_topic."),
     CHOICE("worker", "ordering", IN(worker.ordering), orderings, "key", "What is answered strictly in turn: the jobs of one session (or key), of one partition, or nothing."),
     CHOICE("worker", "delivery", IN(worker.delivery), deliveries, "at-least-once", "The guarantee for replies. at-least-once: no job is lost; a reply may come twice after a crash. exactly-once: replies, dead letters and offsets go in Kafka transactions, so that a reader of committed records sees one reply a job record; it adds some milliseconds."),
     INT("worker", "transaction_jobs_max", IN(worker.transaction_jobs_max), 1, 100000, "jobs", "500", "exactly-once: a transaction is committed when it holds the ends of so many jobs."),
@@ -78,7 +80,7 @@ const struct setting settings_table[] = {
     CHOICE("llm", "stream", IN(llm.stream), streams, "asked", "Which answers are streamed to worker.deltas_topic while they are written: those of jobs with \"stream\": true, all, or none."),
     TEXT("llm", "overflow_provider", IN(llm.overflow_provider), NULL, "Who is asked when a conversation is too long for a provider's context even without its older half: the name of a [provider.NAME] section."),
     TEXT("llm", "filter_provider", IN(llm.filter_provider), NULL, "Who is asked when a provider's content filter refuses: the name of a [provider.NAME] section."),
-    INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp."),
+    INT("llm", "deadline_ms", IN(llm.deadline_ms), 100, 24 * HOUR_MS, "ms", "60000", "A question must be answered so long after its claim. A job's own deadline_ms counts from its record's timestamp, or from when it was first seen where that is missing or ahead."),
     SECRET("llm", "system_prompt", IN(llm.system_prompt), NULL, "Leads each request unless the job brings its own system message; never stored."),
     LIST("llm", "contexts", IN(llm.contexts), "", "Names of the [context.NAME] sections to fetch before each question, separated by commas. What they bring goes into the request as a system message, and is never stored."),
     CHOICE("llm", "context_fetch", IN(llm.context_fetch), context_fetches, "together", "How several contexts are fetched: together, side by side, as long as the slowest takes; or in-turn, one after the other, as long as all take."),
@@ -231,40 +233,34 @@ const struct setting *setting_find(const char *section, const char *key)
 
 /* ---- the nearest name ---- */
 
-#define WORD_MAX 64
-
-/* Levenshtein distance (Wagner and Fischer, 1974), for words below WORD_MAX bytes. */
-static size_t distance(const char *a, const char *b)
+/* How far SECTION's kind, "provdr" of "provdr.main", is from the setting's section. */
+static size_t kind_distance(const char *section, const struct setting *setting)
 {
-    size_t row[WORD_MAX];
-    size_t width = strlen(b);
-    if (strlen(a) >= WORD_MAX || width >= WORD_MAX)
-        return WORD_MAX;
-    for (size_t j = 0; j <= width; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= width; j++) {
-            size_t cost = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = cost < row[j] + 1 ? cost : row[j] + 1;
-            row[j] = row[j] < row[j - 1] + 1 ? row[j] : row[j - 1] + 1;
-        }
-    }
-    return row[width];
+    AUTO_FREE char *kind = xstrdup(section);
+    if (named_sections_of(setting) != NULL)
+        kind[strcspn(kind, ".")] = '\0';
+    return edit_distance(kind, setting->section);
 }
 
 /* How far section.key is from setting, under the name `known` (its key, or its twin's). */
 static size_t distance_to(const struct setting *setting, const char *known, const char *section, const char *key)
 {
-    size_t far = distance(key, known);
+    size_t far = edit_distance(key, known);
     if (section_is(section, setting))
         return strlen(key) > 4 && strstr(known, key) != NULL && far > 1 ? 1 : far; /* timeout_ms for attempt_timeout_ms */
-    if (far == 0)
-        return 2; /* the right key in a wrong section */
-    size_t sections = distance(section, setting->section);
-    return sections <= 2 ? far + sections + 1 : WORD_MAX;
+    size_t sections = kind_distance(section, setting);
+    if (sections <= 2)
+        return far + sections;
+    return far == 0 ? 2 : EDIT_WORD_MAX; /* the right key in a wrong section */
+}
+
+/* ".main", to put behind the right kind of section. */
+static const char *name_within(const char *section, const struct setting *setting)
+{
+    const char *dot = strchr(section, '.');
+    if (named_sections_of(setting) == NULL)
+        return "";
+    return dot != NULL && dot[1] != '\0' ? dot : ".NAME";
 }
 
 bool setting_nearest(const char *section, const char *key, char *ret, size_t size)
@@ -274,7 +270,7 @@ bool setting_nearest(const char *section, const char *key, char *ret, size_t siz
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
         for (int twin = 0; twin <= (int)setting->secret; twin++) {
-            char known[WORD_MAX];
+            char known[EDIT_WORD_MAX];
             snprintf(known, sizeof known, "%s%s", setting->key, twin ? "_file" : "");
             size_t far = distance_to(setting, known, section, key);
             if (far >= best)
@@ -284,10 +280,10 @@ bool setting_nearest(const char *section, const char *key, char *ret, size_t siz
             if (section_is(section, setting))
                 snprintf(ret, size, "%s", known);
             else
-                snprintf(ret, size, "%s%s.%s", setting->section, named_sections_of(setting) ? ".NAME" : "", known);
+                snprintf(ret, size, "%s%s.%s", setting->section, name_within(section, setting), known);
         }
     }
-    if (!found && distance(section, "kafka") <= 2) {
+    if (!found && edit_distance(section, "kafka") <= 2) {
         snprintf(ret, size, "kafka.%s", key);
         return true;
     }

@@ -228,7 +228,7 @@ static enum blame blame_for(const struct service *service, struct task *task, co
     int64_t now_ms = clock_mono_ms();
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
                               .may_be_quoted = tried->failure.may_be_quoted,
-                              .out_of_time = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) <= now_ms};
+                              .out_of_time = task_until_ms(task, INT64_MAX / 4) <= now_ms};
     struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
                                   .last_attempt = is_last_attempt(service, task),
                                   .why = tried->error};
@@ -277,7 +277,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .health = service->health,
                                     .cancel = cancel,
                                     .candidates = candidates,
-                                    .until_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()),
+                                    .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),
                                     .turn_count = task->begin.turn_count,
                                     .refused = task->refused_by,
                                     .stream = parts.stream,
@@ -332,7 +332,7 @@ static enum status fetch_context(const struct service *service, struct task *tas
                                         .pool = service->http,
                                         .cancel = cancel,
                                         .job = &task->job,
-                                        .until_ms = task_until_ms(task, settings->llm.deadline_ms, clock_mono_ms(), clock_wall_ms())};
+                                        .until_ms = task_until_ms(task, settings->llm.deadline_ms)};
     task->provider = NULL; /* none was asked yet */
     task->in_outage = task->spared = false;
     task->llm_ms = 0;

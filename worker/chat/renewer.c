@@ -29,7 +29,7 @@ struct renewer {
 /* How long this claim may be held from now on. */
 static int64_t lease_of(const struct service *service, const struct task *task, int64_t now_ms)
 {
-    int64_t left_ms = task_until_ms(task, service->settings->llm.deadline_ms, now_ms, clock_wall_ms()) + GRACE_MS - now_ms;
+    int64_t left_ms = task_until_ms(task, service->settings->llm.deadline_ms) + GRACE_MS - now_ms;
     int64_t lease_ms = left_ms < service->store.lease_ms ? left_ms : service->store.lease_ms;
     return lease_ms > LEASE_MS_MIN ? lease_ms : LEASE_MS_MIN;
 }

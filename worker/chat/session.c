@@ -12,6 +12,7 @@
 #include "dispatch/held_claims.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
+#include "wire/record_time.h"
 
 static char *origin_of(const struct task *task)
 {
@@ -27,6 +28,17 @@ static enum status call_begin(struct redis_conn *conn, const struct service *ser
 {
     struct begin_batch *batch = arg;
     return session_store_begin(conn, &service->store, batch->ops, batch->n, err);
+}
+
+static void error_deadline(struct task *task)
+{
+    static const char what[] = "deadline_ms: the job was older than its deadline when its turn came";
+    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
+    if (time.fault == RECORD_TIME_FINE)
+        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", what);
+    else
+        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "%s; the record's timestamp, %lld, %s", what, (long long)task->record.timestamp_ms,
+                  record_time_hint(time.fault));
 }
 
 static void begun(const struct service *service, struct task *task)
@@ -50,9 +62,10 @@ static void begun(const struct service *service, struct task *task)
         outcome_dead(task);
         return;
     }
-    int64_t now = task->begun_ms;
-    if (task_until_ms(task, INT64_MAX / 4, now, clock_wall_ms()) <= now) {
-        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "deadline_ms: the job was older than its deadline when its turn came");
+    if (task->begin.keep_seen && task->begun_ms - task->begin.seen_ago_ms < task->seen_ms)
+        task->seen_ms = task->begun_ms - task->begin.seen_ago_ms;
+    if (task_until_ms(task, INT64_MAX / 4) <= task->begun_ms) {
+        error_deadline(task);
         outcome_dead(task);
     }
 }
@@ -76,9 +89,12 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
     task->settled = task->in_outage = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
+    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
                           .fingerprint = task->job.fingerprint,
                           .origin = origin_of(task),
+                          .keep_seen = task->job.deadline_ms > 0 && record_time_is_unknown(time.fault),
+                          .seen_ago_ms = task->begin_sent_ms - task->seen_ms,
                           .crashes_max = crashes_max(task)};
     if (task->begin.claim.token[0] != '\0')
         memcpy(op.claim.token, task->begin.claim.token, sizeof op.claim.token);

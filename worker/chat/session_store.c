@@ -87,11 +87,12 @@ static void begin_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_number(args, unfinished_keep_ms(conf));
     redis_args_number(args, op->crashes_max > 1 ? op->crashes_max : 1);
     redis_args_number(args, conf->history_bytes_max);
+    redis_args_number(args, op->keep_seen ? op->seen_ago_ms : -1);
 }
 
 static bool run_read(struct begin_op *op, const redisReply *reply)
 {
-    if (!is_array(reply, 6) || reply->element[5]->type != REDIS_REPLY_ARRAY)
+    if (!is_array(reply, 7) || reply->element[5]->type != REDIS_REPLY_ARRAY || reply->element[6]->type != REDIS_REPLY_INTEGER)
         return false;
     const redisReply *turns = reply->element[5];
     for (size_t i = 1; i <= 4; i++)
@@ -101,6 +102,8 @@ static bool run_read(struct begin_op *op, const redisReply *reply)
     op->fails = reply->element[2]->integer;
     op->crashes = reply->element[3]->integer;
     op->first_failed_ms = reply->element[4]->integer;
+    if (op->keep_seen)
+        op->seen_ago_ms = reply->element[6]->integer;
     if (turns->elements)
         op->turns = xcalloc(turns->elements, sizeof *op->turns);
     for (size_t i = 0; i < turns->elements; i++)

@@ -59,6 +59,8 @@ struct begin_op {
     struct claim claim; /* in: session, job_id, token; out: claim_epoch */
     const char *fingerprint;
     const char *origin; /* "topic-partition-offset": a dead job begun from another origin runs again */
+    bool keep_seen; /* its deadline counts from when it was first seen, which is kept with the job */
+    int64_t seen_ago_ms; /* in: since we saw it; out, with keep_seen: since the first who claimed it did */
     int64_t crashes_max; /* run it with so many crashes on its record, at least one; more: SUSPECT */
     /* Out. */
     struct error error; /* class NONE: answered */

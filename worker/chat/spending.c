@@ -82,7 +82,7 @@ void spending_begin(const struct service *service, struct task *task, size_t can
         waiting->state = RESERVED_UNUSED;
     }
     ret->alone = question->count == 1 || question->alone;
-    ret->spare_ms = task_until_ms(task, INT64_MAX / 4, now_ms, clock_wall_ms()) - now_ms;
+    ret->spare_ms = task_until_ms(task, INT64_MAX / 4) - now_ms;
 }
 
 static void add_unused_budget(struct spending *s)

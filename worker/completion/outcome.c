@@ -53,12 +53,24 @@ void outcome_answered(const struct service *service, struct task *task, const st
         METRIC_ADD(llm_completion_tokens_total, answer->usage.completion_tokens);
 }
 
-void outcome_dead(struct task *task)
+static void die(struct task *task, const struct job *job)
 {
     struct reply_timing spent = timing(task);
     task->outcome = OUTCOME_DEAD;
     free(task->reply);
-    task->reply = reply_encode_error(&task->job, &task->error, task->provider, task->said, task_attempts(task), &spent);
+    task->reply = reply_encode_error(job, &task->error, task->provider, task->said, task_attempts(task), &spent);
+}
+
+void outcome_dead(struct task *task)
+{
+    die(task, &task->job);
+}
+
+void outcome_dead_small(struct task *task)
+{
+    struct job bare = task->job;
+    bare.session = bare.metadata = NULL;
+    die(task, &bare);
 }
 
 void outcome_cancelled(struct task *task)
@@ -95,7 +107,7 @@ static bool deadline_passed_after(const struct service *service, const struct ta
     int64_t now = clock_mono_ms();
     (void)service;
     /* Waits are bounded by the job's own deadline only: without one an outage is waited out. */
-    return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4, now, clock_wall_ms());
+    return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4);
 }
 
 static void retry_or_die(const struct service *service, struct task *task)

@@ -15,6 +15,9 @@ void outcome_not_begun(const struct service *service, struct task *task);
 /* A dead end: builds the error reply. task->error says why. */
 void outcome_dead(struct task *task);
 
+/* The same where a reply was too large: what the job brought, which comes back, may be what is. */
+void outcome_dead_small(struct task *task);
+
 /* A control record asked for it: builds the reply of status cancelled. What was answered is thrown away. */
 void outcome_cancelled(struct task *task);
 /* False for one that has ended before, and for one that isn't ours to end any more. */

@@ -18,8 +18,9 @@ enum refusal_kind refusal_kind_of(rd_kafka_resp_err_t err)
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
         return REFUSAL_TOPIC;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        return REFUSAL_PARTITION;
     default: /* one that nobody here knows is no verdict on the record: a reply that was replaced wrongly is lost */
         return REFUSAL_NOT_NOW;
     }
@@ -27,7 +28,12 @@ enum refusal_kind refusal_kind_of(rd_kafka_resp_err_t err)
 
 bool refusal_is_final(enum refusal_kind kind)
 {
-    return kind == REFUSAL_TOO_LARGE || kind == REFUSAL_INVALID || kind == REFUSAL_TOPIC;
+    return kind == REFUSAL_TOO_LARGE || kind == REFUSAL_INVALID || refusal_is_of_the_place(kind);
+}
+
+bool refusal_is_of_the_place(enum refusal_kind kind)
+{
+    return kind == REFUSAL_TOPIC || kind == REFUSAL_PARTITION;
 }
 
 bool refusal_is_of_a_batch(enum refusal_kind kind)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "intake/kafka_conf.h"
 #include "intake/kafka_destroy.h"
+#include "ops/metrics.h"
 #include "wire/dead_letter.h"
 #include "wire/reply_route.h"
 
@@ -161,12 +162,12 @@ static size_t copied_bytes(const struct task *task, size_t size, const struct he
     return bytes;
 }
 
-static enum status produce(struct record_producer *producer, struct task *task, bool is_dead_letter, const char *topic,
+static enum status produce(struct record_producer *producer, struct task *task, bool is_dead_letter, const char *topic, int32_t partition,
                            const void *value, size_t size, const struct headers *headers, struct refusal *why)
 {
     rd_kafka_headers_t *kafka_headers = to_kafka(headers);
     rd_kafka_resp_err_t rc = rd_kafka_producev(
-        producer->client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_KEY(task->record.key, task->record.key_size),
+        producer->client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(task->record.key, task->record.key_size),
         RD_KAFKA_V_VALUE((void *)(uintptr_t)value, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(tag(task, is_dead_letter)), RD_KAFKA_V_END);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -182,17 +183,30 @@ static enum status produce(struct record_producer *producer, struct task *task, 
     return why->kind == REFUSAL_QUEUE_FULL ? STATUS_AGAIN : STATUS_FAILED;
 }
 
+static void tell_ignored(const struct task *task, enum route_ignored ignored)
+{
+    static const char *const hints[] = {
+        [ROUTE_TOPIC] = "kafka_replyTopic isn't in worker.reply_topics_allowed; the reply goes to worker.replies_topic",
+        [ROUTE_PARTITION_ALONE] = "kafka_replyPartition goes with a kafka_replyTopic; the reply goes by its key",
+        [ROUTE_PARTITION_MALFORMED] = "kafka_replyPartition isn't a partition as 4 bytes, big-endian; the reply goes by its key",
+    };
+    if (ignored == ROUTE_FOLLOWED)
+        return;
+    METRIC_INC(reply_routes_ignored_total);
+    log_warn(ignored == ROUTE_TOPIC ? "reply_topic_refused" : "reply_partition_ignored", F_STR("job", task->job.id),
+             F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_STR("hint", hints[ignored]));
+}
+
 enum status record_producer_reply(struct record_producer *producer, struct task *task, struct refusal *why)
 {
     struct reply_route route = {0};
-    bool refused = false;
     reply_route(&task->record, &task->job, producer->settings->worker.replies_topic,
-                (const char *const *)producer->settings->worker.reply_topics_allowed, &route, &refused);
+                (const char *const *)producer->settings->worker.reply_topics_allowed, &route);
     const char *topic = task->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
-    enum status status = produce(producer, task, false, topic, task->reply, strlen(task->reply), &route.headers, why);
-    if (refused && status != STATUS_AGAIN)
-        log_warn("reply_topic_refused", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
-                 F_INT("offset", task->record.offset));
+    int32_t partition = task->own_topic_refused || task->own_partition_refused ? RD_KAFKA_PARTITION_UA : route.partition;
+    enum status status = produce(producer, task, false, topic, partition, task->reply, strlen(task->reply), &route.headers, why);
+    if (status != STATUS_AGAIN)
+        tell_ignored(task, route.ignored);
     headers_finish(&route.headers);
     return status;
 }
@@ -210,7 +224,7 @@ enum status record_producer_dead_letter(struct record_producer *producer, struct
     dead_letter_headers(&task->record, &cause, &headers);
     if (task->value_omitted)
         dead_letter_mark_omitted(&headers, task->record.value_size);
-    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic, task->value_omitted ? NULL : task->record.value,
+    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic, RD_KAFKA_PARTITION_UA, task->value_omitted ? NULL : task->record.value,
                                  task->value_omitted ? 0 : task->record.value_size, &headers, why);
     headers_finish(&headers);
     return status;

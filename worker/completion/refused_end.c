@@ -4,12 +4,30 @@
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
 
+static bool has_value(const struct task *task, const char *name)
+{
+    const struct header *header = headers_find(&task->record.headers, name);
+    return header != NULL && header->value != NULL;
+}
+
+static bool leave_own_partition(struct task *task, const struct refusal *why)
+{
+    if (why->kind != REFUSAL_PARTITION || task->own_partition_refused || task->own_topic_refused || !has_value(task, "kafka_replyPartition"))
+        return false;
+    METRIC_INC(reply_routes_ignored_total);
+    log_warn("reply_partition_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
+             F_INT("offset", task->record.offset), F_STR("code", why->error.code),
+             F_STR("error", "the reply topic has no such partition as kafka_replyPartition names; the reply goes by its key"));
+    task->own_partition_refused = true;
+    return true;
+}
+
 /* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
 static bool leave_own_topic(struct task *task, const struct refusal *why)
 {
-    const struct header *wish = headers_find(&task->record.headers, "kafka_replyTopic");
-    if (task->own_topic_refused || wish == NULL || wish->value == NULL || why->kind != REFUSAL_TOPIC)
+    if (task->own_topic_refused || !has_value(task, "kafka_replyTopic") || !refusal_is_of_the_place(why->kind))
         return false;
+    METRIC_INC(reply_routes_ignored_total);
     log_warn("reply_topic_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
              F_INT("offset", task->record.offset), F_STR("code", why->error.code),
              F_STR("error", "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic"));
@@ -27,12 +45,14 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
         task->value_omitted = task->value_omitted || shortens;
         return shortens;
     }
-    if (why->kind == REFUSAL_TOPIC || task->reply_replaced)
+    if (refusal_is_of_the_place(why->kind) || task->reply_replaced)
         return false;
     task->reply_replaced = true;
-    error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
-    outcome_dead(task);
-    task->dead_letter_owed = true;
+    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its letter is owed or there */
+        error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
+        task->dead_letter_owed = true;
+    }
+    outcome_dead_small(task);
     return true;
 }
 
@@ -40,7 +60,7 @@ enum refused_next refused_end(const struct service *service, struct task *task, 
 {
     if (in_company && refusal_is_of_a_batch(why->kind))
         return REFUSED_APART;
-    if (!is_dead_letter && leave_own_topic(task, why))
+    if (!is_dead_letter && (leave_own_partition(task, why) || leave_own_topic(task, why)))
         return REFUSED_AGAIN;
     METRIC_INC(publish_failures_total);
     log_error("publish_refused", F_STR("job", task->job.id), F_STR("record", is_dead_letter ? "dead_letter" : "reply"),

@@ -3,9 +3,10 @@
  *
  *   not now                           later, as it is
  *   in company, for a batch's sake    by itself: only who is refused alone gets another form
+ *   a reply, its own partition        by its key, on the same topic
  *   a reply, its own topic refused    to replies_topic
  *   a reply, replies_topic refused    later, as it is: another would meet the same topic
- *   any other reply                   a small error reply, and a dead letter; in Redis the job stays ok, since it was paid
+ *   any other reply                   a small error reply without session and metadata, and a dead letter; in Redis the job stays ok, since it was paid
  *   a dead letter, too large          without its value
  *   all else                          later: there is no other form; the dead topic's breaker hears of letters */
 #ifndef CHAT_COMPLETION_REFUSED_END_H

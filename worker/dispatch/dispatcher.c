@@ -425,7 +425,7 @@ static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
     if (admission_is_free(&d->places.admission) && start_order_suspects(&d->places.line) == 0)
         return;
-    start_order_expire(&d->places.line, now_ms, clock_wall_ms());
+    start_order_expire(&d->places.line, now_ms);
 }
 
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)

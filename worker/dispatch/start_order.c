@@ -87,19 +87,19 @@ void start_order_follow(struct start_order *order, enum start_rule rule)
         sort_anew(order, &order->classes[class]);
 }
 
-static bool is_expired(const struct task *task, int64_t now_mono_ms, int64_t now_wall_ms)
+static bool is_expired(const struct task *task, int64_t now_ms)
 {
-    return task_until_ms(task, INT64_MAX / 4, now_mono_ms, now_wall_ms) <= now_mono_ms;
+    return task_until_ms(task, INT64_MAX / 4) <= now_ms;
 }
 
-void start_order_expire(struct start_order *order, int64_t now_mono_ms, int64_t now_wall_ms)
+void start_order_expire(struct start_order *order, int64_t now_ms)
 {
     for (int class = ADMIT_EXPIRED + 1; class < ADMISSION_CLASSES; class++) {
         struct task_heap *heap = &order->classes[class];
         bool any = false;
         for (size_t i = 0; i < heap->count; i++) {
             struct task *task = heap->items[i].task;
-            if (!is_expired(task, now_mono_ms, now_wall_ms))
+            if (!is_expired(task, now_ms))
                 continue;
             task->class = ADMIT_EXPIRED;
             any = true;

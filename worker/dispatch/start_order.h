@@ -48,6 +48,6 @@ bool start_order_has_bounded(const struct start_order *order);
 /* From now on; what is in line is sorted anew: O(n log n), as often as a breaker opens, or is answered again. */
 void start_order_follow(struct start_order *order, enum start_rule rule);
 /* Those that are past their own deadline go by class 1 from now on. Looks at all. */
-void start_order_expire(struct start_order *order, int64_t now_mono_ms, int64_t now_wall_ms);
+void start_order_expire(struct start_order *order, int64_t now_ms);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/cleanup.h"
 #include "ops/metrics.h"
+#include "wire/record_time.h"
 
 #define LANE_BYTES 256 /* its lane and its places in tables */
 
@@ -38,7 +39,8 @@ struct task *task_create(struct record *record, struct partition *partition)
     *record = (struct record){0};
     task->partition = partition_ref(partition);
     task->class = ADMIT_FREE;
-    task->received_ms = clock_mono_ms();
+    task->received_ms = task->seen_ms = clock_mono_ms();
+    task->received_wall_ms = clock_wall_ms();
     METRIC_ADD(jobs_alive, 1);
     task_weigh_input(task);
     return task;
@@ -75,14 +77,13 @@ int task_attempts(const struct task *task)
                                      task->outcome == OUTCOME_OK);
 }
 
-int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms, int64_t now_mono_ms, int64_t now_wall_ms)
+int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms)
 {
     int64_t until = task->begun_ms + llm_deadline_ms;
-    if (task->job.deadline_ms > 0 && task->record.timestamp_ms >= 0) {
-        int64_t age = now_wall_ms - task->record.timestamp_ms;
-        int64_t own = now_mono_ms + task->job.deadline_ms - (age > 0 ? age : 0);
-        if (own < until)
-            until = own;
-    }
-    return until;
+    if (task->job.deadline_ms == 0)
+        return until;
+    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
+    int64_t from_ms = record_time_is_unknown(time.fault) ? task->seen_ms : task->received_ms - time.age_ms;
+    int64_t own; /* a deadline of millions of years is none */
+    return __builtin_add_overflow(from_ms, task->job.deadline_ms, &own) || own > until ? until : own;
 }

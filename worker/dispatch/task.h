@@ -118,11 +118,14 @@ struct task {
     struct end end;          /* where what it owes is on its way */
     bool reply_owed;         /* not yet acknowledged */
     bool dead_letter_owed;
+    bool own_partition_refused; /* the one that kafka_replyPartition names: the reply goes by its key */
     bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
     bool reply_replaced;     /* by an error reply: Kafka refused the first */
     bool value_omitted;      /* from the dead letter: too large */
 
     int64_t received_ms; /* clock_mono_ms */
+    int64_t received_wall_ms; /* Unix time */
+    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier grant saw it; set by begin */
     int64_t begun_ms;
     int64_t context_ms; /* durations */
     int64_t llm_ms;
@@ -138,8 +141,8 @@ void task_unref(struct task *task); /* NULL is fine */
 
 /* Classified failures, this one included. */
 int task_attempts(const struct task *task);
-/* clock_mono_ms by which the job must have ended, by its own deadline (from the record's timestamp) and
- * llm.deadline_ms (from begin). */
-int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms, int64_t now_mono_ms, int64_t now_wall_ms);
+/* clock_mono_ms by which the job must have ended, by its own deadline (from the record's timestamp, or from when it was first
+ * seen: wire/record_time.h) and llm.deadline_ms (from begin). The own one stays, whatever the clock or the attempts do. */
+int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms);
 
 #endif

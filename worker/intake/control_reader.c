@@ -16,6 +16,7 @@
 #include "ops/metrics.h"
 #include "ops/watchdog.h"
 #include "wire/control.h"
+#include "wire/record_time.h"
 
 #define POLL_MS 100
 #define ANSWER_MS 2000
@@ -58,8 +59,8 @@ static void cancel(const struct service *service, const char *job, const rd_kafk
 static bool is_old(const rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
-    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    return timestamp_ms > 0 && clock_wall_ms() - timestamp_ms > CANCELLED_KEPT_MS;
+    struct record_time time = record_time_look(rd_kafka_message_timestamp(message, &type), clock_wall_ms());
+    return time.age_ms > CANCELLED_KEPT_MS && !record_time_is_absurd(time.fault); /* seconds for milliseconds say nothing of its age */
 }
 
 static void take_record(const struct control_reader *reader, const rd_kafka_message_t *message)
@@ -76,7 +77,7 @@ static void take_record(const struct control_reader *reader, const rd_kafka_mess
         return;
     }
     cancel(reader->service, control.cancel, message);
-    json_decref(control.root);
+    control_finish(&control);
 }
 
 /* ---- where it reads ---- */

@@ -17,6 +17,7 @@
 #include "dispatch/weather.h"
 #include "intake/committer.h"
 #include "intake/grants.h"
+#include "intake/job_reading.h"
 #include "intake/join_watch.h"
 #include "intake/kafka_conf.h"
 #include "intake/liveness.h"
@@ -26,11 +27,13 @@
 #include "ops/crash_notes.h"
 #include "ops/metrics.h"
 #include "ops/watchdog.h"
+#include "wire/record_time.h"
 
 #define POLL_MS 100
 #define LOOK_EVERY_MS 20
 #define LOOK_EVERY_RECORDS 64
 #define LEAVING_LOOK_MS 5
+#define ODD_TIME_MS 60000
 #define LEAVE_MS_MIN 1000 /* for the coordinator's word, should the last commit have taken all the time there was */
 
 struct intake {
@@ -52,6 +55,8 @@ struct intake {
 
     /* Intake thread only. */
     struct grants grants;
+    struct job_reading reading;
+    int64_t odd_time_ms; /* clock_mono_ms: when one was told last; 0: none was */
     bool left; /* the group, in order; read once the thread has ended */
 };
 
@@ -112,6 +117,20 @@ static enum status decode(const struct service *service, struct task *task, cons
     return status;
 }
 
+/* Producers write all their records so: one line a minute is enough. */
+static void tell_odd_time(struct intake *intake, const struct task *task)
+{
+    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
+    if (task->job.deadline_ms == 0 || !record_time_is_absurd(time.fault))
+        return;
+    METRIC_INC(odd_timestamps_total);
+    if (intake->odd_time_ms != 0 && task->received_ms - intake->odd_time_ms < ODD_TIME_MS)
+        return;
+    intake->odd_time_ms = task->received_ms;
+    log_warn("odd_timestamp", F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
+             F_INT("timestamp", task->record.timestamp_ms), F_STR("hint", record_time_hint(time.fault)));
+}
+
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
     struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
@@ -127,12 +146,9 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     weather_let_in(intake->service->weather);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
-    const struct settings *settings = intake->service->settings;
-    struct job_limits limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
-                                .depth_max = JOB_DEPTH_MAX,
-                                .models_allowed = (const char *const *)settings->llm.models_allowed,
-                                .max_tokens_max = settings->llm.max_tokens_max};
-    if (decode(intake->service, task, &limits) == STATUS_OK) {
+    if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {
+        job_reading_count_unknown(&task->record, &task->job);
+        tell_odd_time(intake, task);
         if (!dispatcher_add(intake->service->dispatcher, task))
             completion_cancel(intake->service->completion, task);
         return;
@@ -296,6 +312,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     struct intake *intake = xcalloc(1, sizeof *intake);
     intake->service = service;
     intake->stop_by_ms = INT64_MAX;
+    job_reading_init(&intake->reading, service->settings);
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);

@@ -17,10 +17,11 @@ struct pair {
 #define TEXT(number) TEXT_OF(number)
 
 /* Replies gather for a moment when many jobs are alive (with few, completion sends them at once); nothing waits
- * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor. */
+ * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor.
+ * murmur2_random puts a key where Java's clients do, so that a key's jobs and replies stay together. */
 static const struct pair producer_defaults[] = {
     {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
-    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
+    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"partitioner", "murmur2_random"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
     {NULL, NULL}};
 
 #define OFFSET_RESET "earliest"
@@ -52,6 +53,18 @@ int64_t kafka_conf_offset_reset(const struct settings *settings)
         value = OFFSET_RESET;
     return is_one_of(value, beginning) ? RD_KAFKA_OFFSET_BEGINNING : is_one_of(value, end) ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_INVALID;
 }
+
+/* rd_kafka_conf_get calls one unknown that has no value yet. */
+static bool is_known(const char *name)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char why[256];
+    bool known = rd_kafka_conf_set(conf, name, "", why, sizeof why) != RD_KAFKA_CONF_UNKNOWN;
+    rd_kafka_conf_destroy(conf);
+    return known;
+}
+
+const struct kafka_names kafka_conf_names = {.is_known = is_known, .show = rd_kafka_conf_properties_show};
 
 /* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
  * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */
@@ -104,7 +117,7 @@ static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id
 
 /* librdkafka reads it whole, once for each of our clients: a pipe would hold the start up, and a device may have no end. What isn't
  * there is librdkafka's to refuse. */
-static enum status check_file(const char *name, const char *value, struct error *err)
+static enum status check_file(const char *where, const char *name, const char *value, struct error *err)
 {
     static const char kind[] = ".location";
     size_t length = strlen(name);
@@ -112,18 +125,24 @@ static enum status check_file(const char *name, const char *value, struct error 
     if (length < sizeof kind || strcmp(name + length - (sizeof kind - 1), kind) != 0 || stat(value, &found) != 0 ||
         (S_ISREG(found.st_mode) && found.st_size <= FILE_BYTES_MAX) || (S_ISDIR(found.st_mode) && strcmp(name, "ssl.ca.location") == 0))
         return STATUS_OK;
-    return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s is no regular file of at most %d bytes", name, value, FILE_BYTES_MAX);
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s is no regular file of at most %d bytes", where, name, value, FILE_BYTES_MAX);
 }
 
-static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
+/* where: the place that a value was given at. */
+static enum status set_given(rd_kafka_conf_t *conf, const char *where, const char *name, const char *value, struct error *err)
 {
     char why[256];
-    if (check_file(name, value, err) != STATUS_OK)
+    if (check_file(where, name, value, err) != STATUS_OK)
         return STATUS_FAILED;
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return STATUS_OK;
     bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");
-    return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s", name, secret ? "librdkafka refuses the value" : why);
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s", where, name, secret ? "librdkafka refuses the value" : why);
+}
+
+static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
+{
+    return set_given(conf, "default", name, value, err);
 }
 
 static enum status set_all(rd_kafka_conf_t *conf, const struct pair *pairs, struct error *err)
@@ -179,7 +198,7 @@ enum status kafka_conf_make(const struct settings *settings, const char *bootstr
     if (type == RD_KAFKA_CONSUMER && set_prefetch(conf, settings, err) != STATUS_OK)
         goto failed;
     for (size_t i = 0; i < settings->kafka.property_count; i++)
-        if (set(conf, settings->kafka.properties[i].name, settings->kafka.properties[i].value, err) != STATUS_OK)
+        if (set_given(conf, settings->kafka.properties[i].where, settings->kafka.properties[i].name, settings->kafka.properties[i].value, err) != STATUS_OK)
             goto failed;
     if (set(conf, "bootstrap.servers", bootstrap, err) != STATUS_OK)
         goto failed;

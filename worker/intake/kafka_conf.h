@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/settings.h"
 
-/* bootstrap: what to use for bootstrap.servers (the embedded cluster's address, or the setting). FAILED:
- * librdkafka refuses a property; the message names it and says why, secrets left out. The caller owns *ret. */
+/* bootstrap: what to use for bootstrap.servers (the embedded cluster's address, or the setting). FAILED: librdkafka refuses
+ * a property; the message says where it was given and why it is refused, secrets left out. The caller owns *ret. */
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
 
@@ -20,6 +20,9 @@ enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct setti
 /* Where a partition is read from of which nothing is committed, or whose place isn't in its log any more, as kafka.auto.offset.reset
  * says: RD_KAFKA_OFFSET_BEGINNING or RD_KAFKA_OFFSET_END; RD_KAFKA_OFFSET_INVALID: nowhere. */
 int64_t kafka_conf_offset_reset(const struct settings *settings);
+
+/* Which properties there are, for settings_load. */
+extern const struct kafka_names kafka_conf_names;
 
 #define KAFKA_NOBODY "127.0.0.1:1" /* as bootstrap.servers: a client that reaches no broker */
 

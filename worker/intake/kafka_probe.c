@@ -33,6 +33,9 @@ static enum status topic_there(rd_kafka_t *rk, const char *name, const char *boo
     rd_kafka_metadata_destroy(metadata);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
+    if (rc == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return error_set(err, ERROR_UNAVAILABLE, "topic_forbidden", "Kafka at %s: our user may not use the topic %s; grant it what docs/jobs.md, Rights, names", bootstrap,
+                         name);
     return error_set(err, ERROR_UNAVAILABLE, "topic_missing",
                      "Kafka at %s: topic %s: %s; create it, or set worker.jobs_topic, replies_topic, dead_topic", bootstrap,
                      name, rd_kafka_err2str(rc));

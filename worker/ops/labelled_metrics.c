@@ -45,7 +45,7 @@ struct known {
 
 static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards the two below */
 static struct series *all[LABELLED_COUNT];
-static struct known *tenants, *models;
+static struct known *tenants, *models, *members;
 
 /* ---- values ---- */
 
@@ -92,6 +92,7 @@ static size_t bound_key_locked(const struct family *family, const char key[KEY_M
     for (size_t i = 0; i < LABELS_MAX && family->labels[i] != NULL; i++, value += strlen(value) + 1) {
         struct known **set = strcmp(family->labels[i], "tenant") == 0                  ? &tenants
                              : strcmp(family->labels[i], "gen_ai_response_model") == 0 ? &models
+                             : strcmp(family->labels[i], "member") == 0                ? &members
                                                                                        : NULL;
         end = copy_value(end, set == NULL || is_known_locked(set, value) ? value : "other");
     }
@@ -228,5 +229,6 @@ void labelled_metrics_clear(void)
     }
     clear_known_locked(&tenants);
     clear_known_locked(&models);
+    clear_known_locked(&members);
     mutex_unlock(&lock);
 }

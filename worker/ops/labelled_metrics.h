@@ -3,7 +3,7 @@
  * Each family is described once, in LABELLED_METRICS. Names that begin with gen_ai are OpenTelemetry's, as Prometheus spells
  * them, and so are their labels. A series is made when it is first counted and stays until the process ends.
  *
- * Bounded: a label that comes from outside (a job's tenant, the model that an answer names) has at most LABEL_VALUES_MAX
+ * Bounded: a label that comes from outside (a job's tenant or its members, the model that an answer names) has at most LABEL_VALUES_MAX
  * values in the process, whichever came first; all others count together as "other". A value's first LABEL_BYTES_MAX bytes
  * count; control characters are printed as '?'. Any thread; one mutex, held for a look-up, or while they are printed. */
 #ifndef CHAT_OPS_LABELLED_METRICS_H
@@ -29,7 +29,9 @@
     M(INPUT_UNKNOWN,       "gen_ai_client_inference_usage_input_unknown_total", LABELLED_COUNTER,                                        \
       ("gen_ai_provider_name", "gen_ai_response_model", "tenant"), "Answers of which the provider didn't say the question's tokens.")    \
     M(OUTPUT_UNKNOWN,      "gen_ai_client_inference_usage_output_unknown_total", LABELLED_COUNTER,                                       \
-      ("gen_ai_provider_name", "gen_ai_response_model", "tenant"), "Answers of which the provider didn't say the answer's tokens.")
+      ("gen_ai_provider_name", "gen_ai_response_model", "tenant"), "Answers of which the provider didn't say the answer's tokens.")                \
+    M(UNKNOWN_MEMBERS,     "chat_job_unknown_members_total", LABELLED_COUNTER,       ("member"),                                          \
+      "Members of jobs that mean nothing here, by name; they were ignored.")
 
 enum labelled_metric {
 #define LABELLED_ENUM(id, name, type, labels, help) LABELLED_##id,

@@ -11,6 +11,7 @@
 #define METRICS(M)                                                                                        \
     M(jobs_received_total,           "counter", "Records read from the jobs topic.")                      \
     M(jobs_undecodable_total,        "counter", "Records that are no valid job.")                         \
+    M(odd_timestamps_total,          "counter", "Jobs with a deadline whose record's timestamp can't be meant: seconds for milliseconds, say.") \
     M(jobs_ok_total,                 "counter", "Jobs answered by a provider.")                           \
     M(jobs_from_store_total,         "counter", "Jobs answered from the stored reply, without a provider.")\
     M(jobs_dead_total,               "counter", "Jobs that ended as a dead letter.")                      \
@@ -43,6 +44,7 @@
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \
     M(publish_failures_total,        "counter", "Replies or dead letters that Kafka refused.")            \
+    M(reply_routes_ignored_total,    "counter", "Replies that went elsewhere than kafka_replyTopic or kafka_replyPartition asked.") \
     M(breaker_opened_total,          "counter", "Breakers opened: a provider, Redis or the dead-letter topic was given up for a while.") \
     M(breakers_open,                 "gauge",   "Breakers that are open or half open: lag grows meanwhile.") \
     M(commits_total,                 "counter", "Offset commits that the broker accepted.")               \

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "redis/redis_error.h"
+#include "redis/redis_silence.h"
 
 #ifdef CHAT_HIREDIS_TLS
 #include <arpa/inet.h>
@@ -26,15 +27,16 @@ enum status redis_connect_supported(const struct redis_url *url, struct error *e
     return STATUS_OK;
 }
 
-static enum status unavailable(const struct redis_url *url, const redisContext *context, struct error *err)
+/* what: the command; NULL: there is no connection yet. */
+static enum status unavailable(const struct redis_url *url, const redisContext *context, const char *what, int64_t timeout_ms, struct error *err)
 {
-    return error_set(err, ERROR_UNAVAILABLE, "redis_connect", "Redis %s: %s", url->address,
-                     context ? context->errstr : "out of memory");
+    struct redis_wait wait = {.address = url->address, .what = what, .connecting = what == NULL, .timeout_ms = timeout_ms};
+    return redis_wait_failed(&wait, context, "redis_connect", err);
 }
 
 #ifdef CHAT_HIREDIS_TLS
 /* With an SSL of our own making: hiredis' own contexts check the chain but not the host's name. */
-static enum status tls_start(const struct redis_url *url, redisContext *context, struct error *err)
+static enum status tls_start(const struct redis_url *url, redisContext *context, int64_t timeout_ms, struct error *err)
 {
     struct error why = {0};
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -54,7 +56,11 @@ static enum status tls_start(const struct redis_url *url, redisContext *context,
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: OpenSSL refused the host's name", url->address);
     }
     if (redisInitiateSSL(context, ssl) != REDIS_OK) {
+        struct redis_wait wait = {.address = url->address, .what = "TLS", .timeout_ms = timeout_ms};
+        bool silent = SSL_want_read(ssl) || SSL_want_write(ssl); /* of a blocking socket: its time-out */
         SSL_free(ssl); /* the context takes it only when that went well */
+        if (silent)
+            return redis_wait_ran_out(&wait, "redis_tls", err);
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls",
                          "Redis %s: TLS: %s (is the certificate for this host, from an authority the system knows?)",
                          url->address, context->errstr);
@@ -70,14 +76,14 @@ static enum status auth_refused(const struct redis_url *url, struct error *err)
                      url->address, url->user ? "the user " : "the password", url->user ? url->user : "");
 }
 
-static enum status authenticate(const struct redis_url *url, redisContext *context, struct error *err)
+static enum status authenticate(const struct redis_url *url, redisContext *context, int64_t timeout_ms, struct error *err)
 {
     if (!url->password)
         return STATUS_OK;
     const char *argv[] = {"AUTH", url->user ? url->user : url->password, url->password};
     redisReply *reply = redisCommandArgv(context, url->user ? 3 : 2, argv, NULL);
     if (!reply)
-        return unavailable(url, context, err);
+        return unavailable(url, context, "AUTH", timeout_ms, err);
     enum status status = STATUS_OK;
     if (reply->type == REDIS_REPLY_ERROR && redis_error_kind(reply->str) == REDIS_ERROR_OUTAGE)
         status = redis_error_set(err, url->address, NULL, reply->str);
@@ -87,13 +93,13 @@ static enum status authenticate(const struct redis_url *url, redisContext *conte
     return status;
 }
 
-static enum status select_db(const struct redis_url *url, redisContext *context, struct error *err)
+static enum status select_db(const struct redis_url *url, redisContext *context, int64_t timeout_ms, struct error *err)
 {
     if (url->db == 0)
         return STATUS_OK;
     redisReply *reply = redisCommand(context, "SELECT %d", url->db);
     if (!reply)
-        return unavailable(url, context, err);
+        return unavailable(url, context, "SELECT", timeout_ms, err);
     enum status status = STATUS_OK;
     if (reply->type == REDIS_REPLY_ERROR) {
         enum redis_error_kind kind = redis_error_kind(reply->str);
@@ -112,29 +118,34 @@ static enum status select_db(const struct redis_url *url, redisContext *context,
     return status;
 }
 
-static enum status prepare(const struct redis_url *url, struct timeval timeout, redisContext *context,
-                           struct error *err)
+static struct timeval timeval_of(int64_t ms)
 {
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
+static enum status prepare(const struct redis_url *url, int64_t timeout_ms, redisContext *context, struct error *err)
+{
+    struct timeval timeout = timeval_of(timeout_ms);
     if (!context || context->err || redisSetTimeout(context, timeout) != REDIS_OK)
-        return unavailable(url, context, err);
+        return unavailable(url, context, NULL, timeout_ms, err);
     /* Without it a peer that vanished (no FIN) keeps an idle connection for hours. */
     if (url->host && redisEnableKeepAlive(context) != REDIS_OK)
-        return unavailable(url, context, err);
+        return unavailable(url, context, NULL, timeout_ms, err);
 #ifdef CHAT_HIREDIS_TLS
-    if (url->tls && tls_start(url, context, err) != STATUS_OK)
+    if (url->tls && tls_start(url, context, timeout_ms, err) != STATUS_OK)
         return STATUS_FAILED;
 #endif
-    if (authenticate(url, context, err) != STATUS_OK)
+    if (authenticate(url, context, timeout_ms, err) != STATUS_OK)
         return STATUS_FAILED;
-    return select_db(url, context, err);
+    return select_db(url, context, timeout_ms, err);
 }
 
 enum status redis_connect(const struct redis_url *url, int64_t timeout_ms, redisContext **ret, struct error *err)
 {
-    struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct timeval timeout = timeval_of(timeout_ms);
     redisContext *context = url->path ? redisConnectUnixWithTimeout(url->path, timeout)
                                       : redisConnectWithTimeout(url->host, url->port, timeout);
-    enum status status = prepare(url, timeout, context, err);
+    enum status status = prepare(url, timeout_ms, context, err);
     if (status == STATUS_OK)
         *ret = context;
     else if (context)

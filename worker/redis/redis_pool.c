@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "redis/redis_connect.h"
 #include "redis/redis_error.h"
+#include "redis/redis_silence.h"
 
 struct redis_pool {
     struct redis_url url; /* read-only */
@@ -110,7 +111,7 @@ enum status redis_pool_take(struct redis_pool *pool, struct redis_conn **ret, st
     struct redis_conn *conn = NULL;
     if (!slot_take(pool, &conn))
         return error_set(err, ERROR_UNAVAILABLE, "redis_pool_busy",
-                         "no Redis connection became free in %lld ms: all %d are in use (redis.pool_size)",
+                         "no Redis connection became free in redis.timeout_ms (%lld ms): all %d are in use (redis.pool_size)",
                          (long long)pool->timeout_ms, pool->size);
     if (conn && went_stale(pool, conn)) {
         conn_close(conn);
@@ -148,6 +149,11 @@ const char *redis_pool_address(const struct redis_pool *pool)
     return pool->url.address;
 }
 
+int64_t redis_pool_timeout_ms(const struct redis_pool *pool)
+{
+    return pool->timeout_ms;
+}
+
 const char *redis_pool_user(const struct redis_pool *pool)
 {
     return pool->url.user != NULL ? pool->url.user : "default";
@@ -158,7 +164,7 @@ static enum status ping(struct redis_conn *conn, struct error *err)
     const char *address = redis_pool_address(conn->pool);
     redisReply *reply = redisCommand(conn->context, "PING");
     if (!reply)
-        return error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %s", address, conn->context->errstr);
+        return redis_wait_failed(&(struct redis_wait){.address = address, .what = "PING", .timeout_ms = conn->pool->timeout_ms}, conn->context, "redis_io", err);
     enum status status = STATUS_OK;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOAUTH", 6) == 0)
         status = error_set(err, ERROR_PERMANENT, "redis_auth",

@@ -35,6 +35,9 @@ void redis_pool_give(struct redis_pool *pool, struct redis_conn **conn, bool bro
 /* host:port or path, for messages. Borrowed. */
 const char *redis_pool_address(const struct redis_pool *pool);
 
+/* How long an answer may take. */
+int64_t redis_pool_timeout_ms(const struct redis_pool *pool);
+
 /* Whom the server's ACL knows us as: redis.url's user, else "default". Borrowed. */
 const char *redis_pool_user(const struct redis_pool *pool);
 

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "redis/redis_error.h"
+#include "redis/redis_silence.h"
 
 #define TAG_BYTES_MAX 1024
 #define HASH_SIZE 40
@@ -123,8 +124,8 @@ enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, 
     if (redisAppendCommandArgv(conn->context, args->count, args->value, args->size) == REDIS_OK)
         return STATUS_OK;
     conn->broken = true;
-    return error_set(err, ERROR_UNAVAILABLE, "redis_io", "Redis %s: %s", redis_pool_address(conn->pool),
-                     conn->context->errstr);
+    return redis_wait_failed(&(struct redis_wait){.address = redis_pool_address(conn->pool), .timeout_ms = redis_pool_timeout_ms(conn->pool)}, conn->context,
+                             "redis_io", err);
 }
 
 void redis_args_reset(struct redis_args *args)
@@ -152,9 +153,10 @@ static enum status reply_read(struct redis_conn *conn, redisReply **ret, struct 
     if (redisGetReply(conn->context, (void **)ret) == REDIS_OK)
         return STATUS_OK;
     conn->broken = true;
-    char message[sizeof err->message];
-    snprintf(message, sizeof message, "Redis %s: %s", redis_pool_address(conn->pool), conn->context->errstr);
-    return set_lost(err, message);
+    (void)redis_wait_failed(&(struct redis_wait){.address = redis_pool_address(conn->pool), .timeout_ms = redis_pool_timeout_ms(conn->pool)}, conn->context,
+                            REDIS_CODE_ANSWER_LOST, err);
+    err->kind = REDIS_ERROR_ANSWER_LOST;
+    return STATUS_FAILED;
 }
 
 /* Is this the whole server's trouble, whatever the call? A right that is missing is one, too. */

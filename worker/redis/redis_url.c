@@ -6,11 +6,11 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-#define FORM "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]"
+#define FORM "redis://[user:password@]host[:port][/db] or unix:///path[?db=N], in a password %25 for %, %23 #, %2F /, %3F ?, %40 @"
 
 static enum status malformed(struct error *err, const char *what)
 {
-    return error_set(err, ERROR_PERMANENT, "redis_url", "redis.url: %s; expected " FORM, what);
+    return error_set(err, ERROR_PERMANENT, "redis_url", "redis.url: %s; expected %s", what, FORM);
 }
 
 static int hex_digit(char c)

@@ -1,4 +1,4 @@
-/* Dead letters: a job's record as it was, and headers that say why it ended badly. Pure; any thread.
+/* Dead letters: a job's record as it was, and headers that say why it ended badly. Pure; any thread. For who reads one: docs/jobs.md, "A dead letter".
  * Header names: `__dlq.errors.*` as Apache Kafka's share groups write them, plus `chat.*`. */
 #ifndef CHAT_WIRE_DEAD_LETTER_H
 #define CHAT_WIRE_DEAD_LETTER_H

@@ -1,4 +1,5 @@
-/* A delta: one piece of an answer that is still being written, the value of a record on the deltas topic. Pure; any thread.
+/* A delta: one piece of an answer that is still being written, the value of a record on the deltas topic. Pure; any thread. For who reads one: docs/jobs.md,
+ * "A delta".
  *
  *   {"job":"01JD…","session":"s-17","epoch":1,"try":0,"seq":4,"delta":"ello"}
  *   {"job":"01JD…","session":"s-17","epoch":1,"try":0,"seq":9,"final":true}

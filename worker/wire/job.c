@@ -11,21 +11,31 @@
 #include "base/cleanup.h"
 #include "wire/job_members.h"
 #include "wire/job_scan.h"
+#include "wire/job_unknown.h"
 #include "wire/json_check.h"
+#include "wire/json_fault.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
 #include "wire/max_tokens.h"
 
-#define ID_BYTES_MAX 256
-
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
+
+/* The members that mean something. */
+enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
+static const char *const known_names[KNOWN + 1] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream", NULL};
+
+static enum known known_of(const struct json_member *member)
+{
+    enum known which = 0;
+    while (which < KNOWN && !json_member_is(member, known_names[which]))
+        which++;
+    return which;
+}
 
 /* Prefix for a fault at a byte of a value that can't be parsed: the top-level member it lies in, if that is one
  * of ours (a name we don't know may be anything, also invalid itself). */
 static const char *member_at(const struct record *record, size_t offset)
 {
-    static const char *const known[] = {"id",     "session",     "message", "messages",
-                                        "params", "deadline_ms", "metadata"};
     const char *json = record->value;
     struct json_member member = {.at = json, .end = json + record->value_size};
     while (json_member_next(&member)) {
@@ -33,55 +43,17 @@ static const char *member_at(const struct record *record, size_t offset)
         size_t to = (size_t)(member.value - json) + member.value_size;
         if (offset < from)
             break;
-        for (size_t i = 0; offset <= to && i < sizeof known / sizeof *known; i++)
-            if (json_member_is(&member, known[i]))
-                return known[i];
+        enum known which = offset <= to ? known_of(&member) : KNOWN;
+        if (which < KNOWN)
+            return known_names[which];
     }
     return "the value";
 }
 
-/* The name that ends, with its quote, before byte `at`; what isn't plain is shown as '?'. */
-static void name_before(const struct record *record, size_t at, char *out, size_t out_size)
-{
-    const char *json = record->value;
-    size_t to = at <= record->value_size ? at : record->value_size;
-    while (to > 0 && json[to - 1] != '"')
-        to--;
-    to -= to > 0;
-    size_t from = to;
-    while (from > 0 && (json[from - 1] != '"' || (from > 1 && json[from - 2] == '\\')))
-        from--;
-    snprintf(out, out_size, "%.*s", to - from > 40 ? 40 : (int)(to - from), json + from);
-    for (; *out != '\0'; out++)
-        if (*out < ' ' || *out > '~')
-            *out = '?';
-}
-
 static enum status refuse_json(const struct record *record, const struct json_fault *fault, struct error *err)
 {
-    size_t at = fault->at;
-    const char *where = member_at(record, at);
-    char name[48];
-    switch (fault->kind) {
-    case JSON_TWICE:
-        name_before(record, at, name, sizeof name);
-        return REFUSE(err, "duplicate_member", "%s: the member \"%s\" is there twice, again at byte %zu; keep one", where,
-                      name, at);
-    case JSON_OUT_OF_RANGE:
-        return REFUSE(err, "integer_out_of_range", "%s: the number at byte %zu is out of range; send it as a string",
-                      where, at);
-    case JSON_TOO_DEEP:
-        return REFUSE(err, "nested_too_deep", "%s: nested too deep at byte %zu", where, at);
-    case JSON_NUL_IN_NAME:
-        return REFUSE(err, "invalid_json", "%s: a member's name holds a NUL character (\\u0000)", where);
-    case JSON_ENDS_EARLY:
-        return REFUSE(err, "invalid_json", "the value: the JSON text ends too early, at byte %zu", at);
-    case JSON_GOES_ON:
-        return REFUSE(err, "invalid_json", "the value: more text after the JSON, at byte %zu", at);
-    case JSON_MALFORMED:
-    case JSON_FINE: break;
-    }
-    return REFUSE(err, "invalid_json", "%s: not JSON at byte %zu", where, at);
+    bool whole = fault->kind == JSON_ENDS_EARLY || fault->kind == JSON_GOES_ON;
+    return json_fault_set(err, whole ? "the value" : member_at(record, fault->at), record->value, record->value_size, fault);
 }
 
 /* What can be known without parsing. */
@@ -133,22 +105,23 @@ static enum status check_json(const struct record *record, const struct job_limi
     return STATUS_OK;
 }
 
-/* The members that mean something, where they stand in the record's value. */
-enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
-static const char *const known_names[KNOWN] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream"};
-
+/* Where they stand in the record's value. */
 struct members {
     struct json_view of[KNOWN];
+    size_t unknown_count;
 };
 
 static struct members find_members(const struct record *record)
 {
     struct members found = {0};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (json_member_next(&member))
-        for (int i = 0; i < KNOWN; i++)
-            if (json_member_is(&member, known_names[i]))
-                found.of[i] = (struct json_view){member.value, member.value_size};
+    while (json_member_next(&member)) {
+        enum known which = known_of(&member);
+        if (which == KNOWN)
+            found.unknown_count++;
+        else
+            found.of[which] = (struct json_view){member.value, member.value_size};
+    }
     return found;
 }
 
@@ -168,8 +141,8 @@ static enum status take_id(const struct members *members, struct job *job, struc
         return REFUSE(err, "invalid_member", "id: must be a string, not %s", json_view_kind(value));
     if (size == 0)
         return REFUSE(err, "invalid_member", "id: must not be empty; without one, leave it out");
-    if (size > ID_BYTES_MAX)
-        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", size, ID_BYTES_MAX);
+    if (size > JOB_ID_BYTES_MAX)
+        return REFUSE(err, "invalid_member", "id: %zu bytes, %d are allowed", size, JOB_ID_BYTES_MAX);
     job->id = steal_ptr(&id);
     return STATUS_OK;
 }
@@ -226,6 +199,14 @@ static enum status take_stream(const struct members *members, struct job *job, s
     return STATUS_OK;
 }
 
+static enum status check_names(const struct record *record, const struct members *members, const struct job_limits *limits, struct error *err)
+{
+    struct json_view root = json_view_of(record->value, (const char *)record->value + record->value_size);
+    if (members->unknown_count > 0 && members_misspelt(root, "", known_names, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return limits->metadata_members != NULL ? members_misspelt(members->of[METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
+}
+
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
  * reported (error_set leaves a NULL alone). */
 static enum status take_members(const struct record *record, const struct job_limits *limits, struct job *job,
@@ -239,7 +220,8 @@ static enum status take_members(const struct record *record, const struct job_li
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
-    if (take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
+    job->unknown_count = members.unknown_count;
+    if (check_names(record, &members, limits, err) != STATUS_OK || take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
         job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK ||
         max_tokens_check(members.of[PARAMS], limits->max_tokens_max, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -331,6 +313,18 @@ enum status job_decode(const struct record *marked, const struct job_limits *lim
     }
     fill_fingerprint(record, ret_job);
     return status;
+}
+
+void job_unknown_members(const struct record *marked, void (*tell)(const char *name, void *arg), void *arg)
+{
+    struct record record = without_mark(marked);
+    struct json_member member = {.at = record.value, .end = (const char *)record.value + record.value_size};
+    while (json_member_next(&member)) {
+        if (known_of(&member) < KNOWN)
+            continue;
+        AUTO_FREE char *name = json_view_decode((struct json_view){member.name - 1, member.name_size + 2}, NULL);
+        tell(name != NULL ? name : "", arg);
+    }
 }
 
 void job_finish(struct job *job)

@@ -1,8 +1,7 @@
-/* A chat job: the value of a record on the jobs topic, decoded. Pure; any thread. docs: design "A job". */
+/* A chat job: the value of a record on the jobs topic, decoded. Pure; any thread. For who writes one: docs/jobs.md, "A job". */
 #ifndef CHAT_WIRE_JOB_H
 #define CHAT_WIRE_JOB_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +17,8 @@ struct job {
     char *params;         /* a JSON object, its text as it came, or NULL; owned */
     char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
     bool stream;          /* the answer is wanted in pieces as it comes, too */
-    int64_t deadline_ms;  /* from the record's timestamp; 0: none */
+    int64_t deadline_ms;  /* from the record's timestamp (record_time.h); 0: none */
+    size_t unknown_count; /* top-level members that mean nothing here (job_unknown_members) */
     char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
 };
 
@@ -27,9 +27,12 @@ struct job_limits {
     size_t depth_max; /* nesting levels of arrays and objects; JOB_DEPTH_MAX unless a test says otherwise */
     const char *const *models_allowed; /* NULL-terminated; NULL or empty: `model` in params is refused */
     int64_t max_tokens_max; /* what params may name as max_tokens or its kin; 0: any number */
+    const char *const *metadata_members; /* of metadata, what the worker reads itself, NULL-terminated: misspelt, they are refused. NULL: none */
 };
 
 #define JOB_DEPTH_MAX 64
+#define JOB_ID_BYTES_MAX 256 /* of one that the job names */
+#define JOB_ID_MADE_BYTES_MAX (249 + 1 + 10 + 1 + 19) /* of one made from the record's place: a topic's name has 249 at most */
 
 /* Decodes record's value. On STATUS_FAILED *err is permanent, its code is one of: tombstone, empty_value,
  * value_too_large, invalid_utf8, invalid_json, nested_too_deep, duplicate_member, integer_out_of_range,
@@ -39,12 +42,20 @@ struct job_limits {
 enum status job_decode(const struct record *record, const struct job_limits *limits, struct job *ret_job,
                        struct error *err) MUST_CHECK;
 void job_finish(struct job *job);
+/* Tells the names of the record's unknown top-level members, in their order, escapes undone; the record is one that decoded. */
+void job_unknown_members(const struct record *record, void (*tell)(const char *name, void *arg), void *arg);
 /* What it holds beside itself. */
 size_t job_bytes(const struct job *job);
 
-/* A job's value for submission. session and metadata may be NULL. stream: the answer is wanted in pieces, too. Returns JSON
- * text, owned by the caller; NULL when a text isn't UTF-8. */
-char *job_encode(const char *id, const char *session, const char *message, json_t *metadata, bool stream) MUST_CHECK;
+/* What a job for submission is made of. */
+struct job_parts {
+    const char *id, *message;
+    const char *session;  /* NULL: none */
+    const char *params, *metadata; /* valid JSON, which goes out as it came; NULL: none */
+    bool stream;          /* the answer is wanted in pieces, too */
+};
+/* Its value: JSON text, owned by the caller; NULL when a text isn't UTF-8. A byte order mark before the message is left out. */
+char *job_encode(const struct job_parts *parts) MUST_CHECK;
 
 /* A new time-ordered id (26 characters, ULID: https://github.com/ulid/spec). out holds 27 bytes. */
 void job_id_new(char out[27]);

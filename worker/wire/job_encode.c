@@ -3,17 +3,38 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
-#include "base/cleanup.h"
+#include "base/byte_order_mark.h"
 #include "base/clock.h"
+#include "wire/job_scan.h"
+#include "wire/json_writer.h"
 
-char *job_encode(const char *id, const char *session, const char *message, json_t *metadata, bool stream)
+static bool is_text(const char *text)
 {
-    /* "*" leaves a member out when its value is NULL; "O" borrows. */
-    AUTO_JSON json_t *job = json_pack("{s:s, s:s*, s:s, s:O*, s:o*}", "id", id, "session", session, "message", message,
-                                      "metadata", metadata, "stream", stream ? json_true() : NULL);
-    return job == NULL ? NULL : json_dumps(job, JSON_COMPACT);
+    return text == NULL || utf8_invalid_at(text, strlen(text)) == SCAN_NOWHERE;
+}
+
+char *job_encode(const struct job_parts *parts)
+{
+    struct json_writer job = {0};
+    const char *message = parts->message + byte_order_mark_size(parts->message, strlen(parts->message));
+    if (!is_text(parts->id) || !is_text(parts->session) || !is_text(message))
+        return NULL;
+    json_write_open(&job, NULL);
+    json_write_text(&job, "id", parts->id);
+    if (parts->session != NULL)
+        json_write_text(&job, "session", parts->session);
+    json_write_text(&job, "message", message);
+    if (parts->params != NULL)
+        json_write_raw(&job, "params", parts->params);
+    if (parts->metadata != NULL)
+        json_write_raw(&job, "metadata", parts->metadata);
+    if (parts->stream)
+        json_write_bool(&job, "stream", true);
+    json_write_close(&job);
+    return job.text;
 }
 
 static void random_bytes(uint8_t *out, size_t size)

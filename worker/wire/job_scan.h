@@ -1,5 +1,5 @@
 /* A look at a job's bytes before the JSON parser, without allocation or recursion: what the parser would refuse
- * without saying why, or would only notice after spending stack on it. Pure; any thread. Private to wire/job.c. */
+ * without saying why, or would only notice after spending stack on it. Pure; any thread. Private to wire/. */
 #ifndef CHAT_WIRE_JOB_SCAN_H
 #define CHAT_WIRE_JOB_SCAN_H
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "wire/json_member.h"
 
 /* OpenAI's older and newer name, its Responses', TGI's, llama.cpp's. */
@@ -16,13 +15,6 @@ static bool names_it(const struct json_member *member)
 {
     for (size_t i = 0; i < NAMES; i++)
         if (json_member_is(member, names[i]))
-            return true;
-    if (memchr(member->name, '\\', member->name_size) == NULL)
-        return false;
-    /* "max\u005ftokens" is the same name to the server. */
-    AUTO_JSON json_t *name = json_loadb(member->name - 1, member->name_size + 2, JSON_DECODE_ANY, NULL);
-    for (size_t i = 0; name != NULL && i < NAMES; i++)
-        if (strcmp(json_string_value(name), names[i]) == 0)
             return true;
     return false;
 }

@@ -1,4 +1,4 @@
-/* A reply: the value of a record on the replies topic. Pure; any thread. docs: design "A reply". */
+/* A reply: the value of a record on the replies topic. Pure; any thread. For who reads one: docs/jobs.md, "A reply". */
 #ifndef CHAT_WIRE_REPLY_H
 #define CHAT_WIRE_REPLY_H
 

@@ -10,6 +10,16 @@ static bool is_text(const struct header *header, const char *text)
     return header->size == strlen(text) && memcmp(header->value, text, header->size) == 0;
 }
 
+/* False: it isn't one. Bytes as Java's ByteBuffer.putInt writes them. */
+static bool read_partition(const struct header *header, int32_t *ret)
+{
+    const uint8_t *bytes = header->value;
+    if (header->size != 4 || bytes[0] > 0x7f)
+        return false;
+    *ret = bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+    return true;
+}
+
 static const char *find_topic(const struct header *wish, const char *default_topic, const char *const *allowed)
 {
     if (is_text(wish, default_topic))
@@ -18,6 +28,27 @@ static const char *find_topic(const struct header *wish, const char *default_top
         if (is_text(wish, *allowed))
             return *allowed;
     return NULL;
+}
+
+static const struct header *find_filled(const struct record *record, const char *name)
+{
+    const struct header *header = headers_find(&record->headers, name);
+    return header != NULL && header->value != NULL ? header : NULL;
+}
+
+static void follow_wishes(const struct record *record, const char *default_topic, const char *const *allowed, struct reply_route *route)
+{
+    const struct header *topic = find_filled(record, "kafka_replyTopic");
+    const struct header *partition = find_filled(record, "kafka_replyPartition");
+    const char *found = topic != NULL ? find_topic(topic, default_topic, allowed) : NULL;
+    if (found != NULL)
+        route->topic = found;
+    if (topic != NULL && found == NULL)
+        route->ignored = ROUTE_TOPIC;
+    else if (partition != NULL && topic == NULL)
+        route->ignored = ROUTE_PARTITION_ALONE;
+    else if (partition != NULL && !read_partition(partition, &route->partition))
+        route->ignored = ROUTE_PARTITION_MALFORMED;
 }
 
 /* CloudEvents' Kafka binding: a record is an event in binary mode when it carries ce_specversion. Ids are unique
@@ -33,18 +64,12 @@ static void add_cloud_event(const struct job *job, struct headers *headers)
 }
 
 void reply_route(const struct record *record, const struct job *job, const char *default_topic,
-                 const char *const *allowed, struct reply_route *ret_route, bool *ret_refused)
+                 const char *const *allowed, struct reply_route *ret_route)
 {
     static const char *const copied[] = {"traceparent", "tracestate", "kafka_correlationId"};
 
-    struct reply_route route = {.topic = default_topic};
-    bool refused = false;
-    const struct header *wish = headers_find(&record->headers, "kafka_replyTopic");
-    if (wish != NULL && wish->value != NULL) {
-        const char *topic = find_topic(wish, default_topic, allowed);
-        refused = topic == NULL;
-        route.topic = refused ? default_topic : topic;
-    }
+    struct reply_route route = {.topic = default_topic, .partition = ROUTE_BY_KEY};
+    follow_wishes(record, default_topic, allowed, &route);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
         const struct header *header = headers_find(&record->headers, copied[i]);
         if (header != NULL)
@@ -53,5 +78,4 @@ void reply_route(const struct record *record, const struct job *job, const char 
     if (headers_find(&record->headers, "ce_specversion") != NULL)
         add_cloud_event(job, &route.headers);
     *ret_route = route;
-    *ret_refused = refused;
 }

@@ -1,20 +1,32 @@
-/* Where a job's reply goes and which headers travel with it. Pure; any thread.
+/* Where a job's reply goes and which headers travel with it. Pure; any thread. For who sends them: docs/jobs.md, "Headers".
  *
  * traceparent, tracestate and kafka_correlationId are copied; kafka_replyTopic is honoured only when it is
- * on the allow-list (else the reply goes to the default topic and *ret_refused is true); where the job had
- * CloudEvents binary-mode headers (ce_id, ce_source, ce_specversion, ce_type), the reply gets its own. */
+ * on the allow-list, else the reply goes to the default topic; kafka_replyPartition (Spring's: 4 bytes, big-endian) goes with
+ * a topic that is honoured. Where the job had CloudEvents binary-mode headers (ce_id, ce_source, ce_specversion, ce_type), the
+ * reply gets its own. */
 #ifndef CHAT_WIRE_REPLY_ROUTE_H
 #define CHAT_WIRE_REPLY_ROUTE_H
 
 #include "wire/job.h"
 
+enum route_ignored {
+    ROUTE_FOLLOWED, /* nothing was */
+    ROUTE_TOPIC,    /* not allowed; a partition of it means nothing then */
+    ROUTE_PARTITION_ALONE,
+    ROUTE_PARTITION_MALFORMED
+};
+
+#define ROUTE_BY_KEY (-1) /* as librdkafka has it: RD_KAFKA_PARTITION_UA */
+
 struct reply_route {
     const char *topic; /* borrowed from allowed or default_topic */
+    int32_t partition; /* ROUTE_BY_KEY: whichever the key says */
+    enum route_ignored ignored; /* of what the job's headers ask */
     struct headers headers;
 };
 
 /* allowed: NULL-terminated, may be NULL. The caller ends ret_route->headers with headers_finish. */
 void reply_route(const struct record *record, const struct job *job, const char *default_topic,
-                 const char *const *allowed, struct reply_route *ret_route, bool *ret_refused);
+                 const char *const *allowed, struct reply_route *ret_route);
 
 #endif

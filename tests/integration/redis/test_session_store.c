@@ -305,6 +305,35 @@ Test(session_store, a_newer_life_takes_from_the_older_never_the_reverse)
     fixture_give(conn);
 }
 
+static int64_t seen_ago(struct redis_conn *conn, const struct session_store_conf *conf, const char *origin, int64_t ago_ms, struct claim *ret)
+{
+    struct begin_op op = {.claim = {.session = "s", .job_id = "j"}, .fingerprint = "f", .origin = origin, .keep_seen = true, .seen_ago_ms = ago_ms};
+    session_store_token(op.claim.token);
+    OK(session_store_begin(conn, conf, &op, 1, &error));
+    cr_assert(op.error.class == ERROR_NONE && op.state == BEGIN_RUN);
+    *ret = op.claim;
+    return op.seen_ago_ms;
+}
+
+Test(session_store, the_first_who_saw_a_job_is_remembered_until_it_is_another)
+{
+    struct session_store_conf conf = fixture_conf("a", NULL, 1);
+    struct redis_conn *conn = fixture_take();
+    struct release_op release = {.kind = RELEASE_DROP};
+    int64_t ago = seen_ago(conn, &conf, "jobs-0-1", 500000, &release.claim);
+    cr_expect(ago >= 500000 && ago < 600000, "%lld", (long long)ago);
+    OK(session_store_release(conn, &conf, &release, 1, &error));
+    ago = seen_ago(conn, &conf, "jobs-0-1", 7, &release.claim);
+    cr_expect(ago >= 500000 && ago < 600000, "%lld", (long long)ago);
+    OK(session_store_release(conn, &conf, &release, 1, &error));
+    ago = seen_ago(conn, &conf, "jobs-0-1", 900000, &release.claim);
+    cr_expect(ago >= 900000, "who saw it even earlier");
+    cr_assert(finish(conn, &conf, release.claim, END_DEAD, NULL) == FINISH_DONE);
+    ago = seen_ago(conn, &conf, "jobs-0-2", 7, &release.claim);
+    cr_expect(ago >= 7 && ago < 500000, "a replay: %lld", (long long)ago);
+    fixture_give(conn);
+}
+
 Test(session_store, a_replay_starts_afresh_and_may_differ)
 {
     struct session_store_conf conf = fixture_conf("a", NULL, 1);

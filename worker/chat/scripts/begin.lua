@@ -2,8 +2,9 @@
 -- KEYS: job hash; with a session also its history (list) and its applied job ids (two sets: see finish.lua).
 -- ARGV: token, fingerprint, origin, incarnation, instance ('' for none), its start, lease, job id,
 --       an incarnation whose heartbeat is gone ('' for none), how long an unfinished record is kept,
---       with how many crashes on its record the caller would run it, bytes of turns at most.
--- -> {'run', epoch, fails, crashes, first failure, turns} | {'done', state, reply}
+--       with how many crashes on its record the caller would run it, bytes of turns at most,
+--       how long ago the caller first saw it (-1: nobody needs to know).
+-- -> {'run', epoch, fails, crashes, first failure, turns, how long ago it was first seen} | {'done', state, reply}
 --    | {'busy', ms, incarnation} | {'suspect', crashes} | {'conflict'}
 local job = KEYS[1]
 local token, fingerprint, origin, incarnation, instance = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -83,6 +84,15 @@ if KEYS[2] then
   end
 end
 
+-- Where no timestamp says how old the job is, the first who saw it does: a restart gives it no new deadline.
+local seen_ago_ms = tonumber(ARGV[13])
+if seen_ago_ms >= 0 then
+  local seen_ms = not ended_badly and tonumber(redis.call('HGET', job, 'seen_ms') or '')
+  if seen_ms then
+    seen_ago_ms = math.max(seen_ago_ms, now - seen_ms)
+  end
+end
+
 local lease_until_ms = string.format('%.0f', now + lease_ms)
 if repeated then
   redis.call('HSET', job, 'lease_until_ms', lease_until_ms)
@@ -93,6 +103,9 @@ else
     'holder', incarnation, 'instance', instance, 'started_ms', ARGV[6], 'lease_until_ms', lease_until_ms,
     'robbed', robbed)
 end
+if seen_ago_ms >= 0 then
+  redis.call('HSET', job, 'seen_ms', string.format('%.0f', now - seen_ago_ms))
+end
 -- Not the lease: only so that a record whose job Kafka has deleted doesn't stay for ever.
 redis.call('PEXPIRE', job, keep_ms)
-return {'run', epoch, fails, crashes, first_failed_ms, turns}
+return {'run', epoch, fails, crashes, first_failed_ms, turns, seen_ago_ms}

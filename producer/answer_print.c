@@ -1,0 +1,76 @@
+#include "answer_print.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "command.h"
+
+/* A model's text must not move a terminal's cursor or worse. */
+static void print_text(const char *text, size_t size)
+{
+    bool plain = !isatty(STDOUT_FILENO);
+    const unsigned char *end = (const unsigned char *)text + size;
+    for (const unsigned char *at = (const unsigned char *)text; at < end; at++) {
+        bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0;
+        bool control = (at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7f || c1;
+        putchar(plain || !control ? at[0] : '?');
+        if (!plain && c1)
+            at++;
+    }
+}
+
+static void print_line(const char *text)
+{
+    print_text(text, strlen(text));
+    putchar('\n');
+}
+
+/* Where pieces were shown, what is left of it. */
+static void print_rest(const struct delta_view *view, const char *content)
+{
+    const char *rest;
+    if (delta_view_rest(view, content, &rest))
+        putchar('\n');
+    print_line(rest);
+}
+
+void answer_print_piece(struct delta_view *view, const void *value, size_t size, const char *id)
+{
+    struct delta delta;
+    AUTO_JSON json_t *root = NULL;
+    const char *text;
+    size_t text_size;
+    if (delta_decode(value, size, &delta, &root) != STATUS_OK || strcmp(delta.job, id) != 0)
+        return;
+    if (delta_view_take(view, &delta, &text, &text_size))
+        fputs("\n[it is answered anew]\n", stdout);
+    if (text_size > 0)
+        print_text(text, text_size);
+    fflush(stdout);
+}
+
+int answer_print_reply(struct delta_view *view, const void *value, size_t size, const struct reply_view *reply, bool whole)
+{
+    bool ok = strcmp(reply->status, "ok") == 0;
+    if (whole) {
+        fwrite(value, 1, size, stdout);
+        putchar('\n');
+    } else if (ok && reply->content != NULL) {
+        print_rest(view, reply->content);
+    } else if (ok) { /* tool calls, parts: no text to show */
+        AUTO_FREE char *text = json_dumps(json_object_get(reply->root, "message"), JSON_COMPACT | JSON_ENCODE_ANY);
+        print_line(text == NULL ? "" : text);
+    } else if (view->size > 0) { /* half an answer stands there: what follows begins a line */
+        putchar('\n');
+    }
+    fflush(stdout);
+    if (ok)
+        return EXIT_DONE;
+    complain("%s: %s", reply->error_code != NULL ? reply->error_code : reply->status,
+             reply->error_message != NULL ? reply->error_message : "no reason given");
+    if (reply->provider_message != NULL)
+        complain("the provider said: %s", reply->provider_message);
+    return EXIT_NOT_DONE;
+}
