@@ -240,6 +240,20 @@ def test_a_tenant_has_what_its_day_holds(stage, redis_io):
     assert place.worker.metric("budget_refusals_total") == 2
 
 
+def test_names_mean_what_they_say_however_they_are_written(stage):
+    """Whatever is decided by a member's name: whose budget, how much, which session, what the provider's settings give way to."""
+    place = Place(stage, **{**BUDGET, "provider.main.params": '{"temperature":1}'})
+    place.topics.send(r'{"\u0069d":"beyond","\u006dessage":"hi","par\u0061ms":{"m\u0061x_tokens":5000},"met\u0061data":{"ten\u0061nt":"acme"}}', key="k")
+    assert place.topics.reply_of("beyond")["error"]["code"] == "budget_exceeded"
+    place.topics.send(r'{"\u0069d":"within","sess\u0069on":"q","mess\u0061ges":[{"r\u006fle":"user","c\u006fntent":"hi"}],"params":{"temper\u0061ture":0.25,"max_tokens":50},'
+                      r'"metadata":{"t\u0065nant":"acme"}}', key="k")
+    reply = place.topics.reply_of("within")
+    assert (reply["status"], reply["session"]) == ("ok", "q")
+    assert int(place.budget("acme")["spent"]) + int(place.budget("acme")["reserved"]) > 0
+    (request,) = place.sim.get("/sim/requests?last=9")
+    assert request["body"]["temperature"] == 0.25
+
+
 def test_a_tenant_may_stand_in_another_member(stage):
     place = Place(stage, **{**BUDGET, "llm.tenant_member": "customer"})
     assert place.ask("j", params={"max_tokens": 5000}, metadata={"tenant": "t", "customer": "acme"})["error"]["code"] == "budget_exceeded"
