@@ -44,10 +44,11 @@ def of_chunks(chunks: list) -> dict:
 
 
 def is_typed(choice) -> bool:
-    """True is 1 to Python, and a number in a text's place goes unnoticed."""
+    """True is 1 to Python, and a number in a text's or a call's place goes unnoticed."""
     index, delta = choice.index, choice.delta
-    texts = [getattr(delta, name, None) for name in ("content", "refusal")]
-    return not isinstance(index, bool) and not (isinstance(index, int) and index >= 2**63) and all(isinstance(text, (str, type(None))) for text in texts)
+    texts, calls = [getattr(delta, name, None) for name in ("content", "refusal")], getattr(delta, "tool_calls", None) or []
+    return not isinstance(index, bool) and not (isinstance(index, int) and index >= 2**63) and all(isinstance(text, (str, type(None))) for text in texts) and \
+        isinstance(calls, list) and all(isinstance(call, openai.BaseModel) for call in calls)
 
 
 def of_loop(chunks: list) -> dict:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from transcript import Transcript
 
 KINDS: dict = {}
-BROKEN = {"error", "abort", "insufficient_system_resource", "network_error", "malformed_function_call", "unexpected_tool_call"}
+BROKEN = ("error", "abort", "insufficient", "malformed", "unexpected")  # what a broken generation's finish_reason has in it
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,8 @@ class ByWorker:
     def __init__(self, stage, player):
         self.player = player
         # One attempt: a refusal is a dead letter at once. What waits all the same (503) comes again, and gets AGAIN.
-        self.worker = stage.worker(stage.redis(), player, **{"retry.attempts_max": "1", "provider.main.in_flight": "fixed", "worker.threads": "16",
-                                                             "log.level": "warn", "retry.backoff_max_ms": "50"}, ready=False)
-        self.worker.bootstrap = wait_until(lambda: (self.worker.runtime / "chat-worker" / "bootstrap").exists() and
-                                           (self.worker.runtime / "chat-worker" / "bootstrap").read_text().strip(), "the worker's broker")
-        wait_until(lambda: self.worker.get("/readyz")[0] == 200, "the worker in its group")
+        self.worker = stage.worker(stage.redis(), player, **{"retry.attempts_max": "1", "retry.backoff_max_ms": "50", "provider.main.in_flight": "fixed",
+                                                             "worker.threads": "16", "log.level": "info"})
         self.topics, self.sent = Topics(self.worker.bootstrap), 0
 
     def read(self, jobs: list[tuple[Transcript, str]]) -> dict[tuple[str, str], dict]:
