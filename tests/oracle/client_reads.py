@@ -3,7 +3,7 @@
 Runs in an environment of its own (need openai). A whole answer is read by chat.completions.create. A streamed one is read by
 create(stream=True), chunk by chunk, and joined by the client's own ChatCompletionStreamState, of which the snapshot is taken: its
 final completion raises at `length`, which is no matter of reading. Where the state raises, though the chunks could be read, they are joined as
-the client's README shows it: the text of choices[0].delta.content, where that is the first choice ("by": "loop")."""
+the client's README shows it: the text of the first choice's delta.content ("by": "loop")."""
 from __future__ import annotations
 
 import json
@@ -55,10 +55,11 @@ def of_loop(chunks: list) -> dict:
     text, reason, usage, choices = "", None, None, 0
     for chunk in chunks:
         usage = chunk.usage or usage
-        if chunk.choices and (not isinstance(chunk.choices[0].index, int) or chunk.choices[0].index == 0):
-            choices += 1
-            text += chunk.choices[0].delta.content or ""
-            reason = chunk.choices[0].finish_reason or reason
+        for at, choice in enumerate(chunk.choices or []):
+            if (choice.index == 0) if isinstance(choice.index, int) else at == 0:
+                choices += 1
+                text += choice.delta.content or ""
+                reason = choice.finish_reason or reason
     return {"by": "loop", "content": text, "finish_reason": reason, "usage": usage_of(usage)} if choices else {"refused": "no choices"}
 
 

@@ -115,7 +115,7 @@ def usage_forgotten(case: Case) -> bool:
 
 @kind
 def a_mark_before_a_stream(case: Case) -> bool:
-    return case.transcript.stream and case.transcript.body.startswith(b"\xef\xbb\xbf")
+    return case.transcript.stream and case.transcript.body.lstrip().startswith(b"\xef\xbb\xbf")
 
 
 @kind
@@ -133,25 +133,39 @@ def an_empty_reason(case: Case) -> bool:
     return case.transcript.stream and case.client.get("finish_reason") == "" and case.worker.get("finish_reason") is None
 
 
+def leaves(path: tuple, value):
+    """All values in it, those of an array under one path."""
+    yield path, value
+    for name, child in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from leaves((*path, name if isinstance(value, dict) else "[]"), child)
+
+
 @kind
 def members_of_several_types(case: Case) -> bool:
     """A member of the deltas is a text here, and a number or an object there."""
     seen: dict = {}
-
-    def look(path: tuple, value) -> None:
-        for name, child in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-            look((*path, name if isinstance(value, dict) else "[]"), child)
-        if value is not None:
-            seen.setdefault(path, set()).add("text" if isinstance(value, str) else "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "scalar")
-
     for choice in first_choices(case.transcript):
-        look((), choice.get("delta"))
+        for path, value in leaves((), choice.get("delta")):
+            if value is not None:
+                seen.setdefault(path, set()).add("text" if isinstance(value, str) else "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "scalar")
     return case.transcript.stream and any(len(kinds) > 1 for kinds in seen.values())
 
 
 @kind
-def a_stream_that_shows_itself_late(case: Case) -> bool:
-    """The worker was not asked to stream, and neither the type nor the first line says that this is one."""
-    first = re.split(rb"[\r\n]", case.transcript.body.lstrip())[0]
+def numbers_of_several_kinds(case: Case) -> bool:
+    """The same member of the deltas is a number that every reader can hold here, and one beyond it there."""
+    kinds: dict = {}
+    for choice in first_choices(case.transcript):
+        delta = choice.get("delta") if isinstance(choice.get("delta"), dict) else {}
+        for path, value in leaves((), delta):
+            if type(value) in (int, float):
+                kinds.setdefault(path, set()).add(abs(value) >= 2**63 and value == value)
+    return case.transcript.stream and any(len(found) > 1 for found in kinds.values())
+
+
+@kind
+def a_stream_that_says_it_is_json(case: Case) -> bool:
+    """Neither its type nor its first line says that it is a stream."""
+    first = re.split(rb"[\r\n]", case.transcript.body.removeprefix(b"\xef\xbb\xbf").lstrip())[0]
     typed = "event-stream" in dict(case.transcript.headers).get("content-type", "")
-    return case.mode == "unasked" and case.transcript.stream and not typed and not re.match(rb"(data|event|id|retry|error)?:", first)
+    return case.transcript.stream and not typed and not re.match(rb"(data|event|id|retry|error)?(:|$)", first)
