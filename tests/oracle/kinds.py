@@ -47,6 +47,10 @@ def first_choices(transcript: Transcript) -> list[dict]:
     return [choice for choices in lists if isinstance(choices, list) for choice in choices if isinstance(choice, dict)]
 
 
+def says_done(transcript: Transcript) -> bool:
+    return re.search(rb"(^|[\r\n])data: *\[DONE\]", transcript.body) is not None
+
+
 def is_filled(value) -> bool:
     return any(v is not None for v in value.values()) if isinstance(value, dict) else value is True or (bool(value) and isinstance(value, (str, list)))
 
@@ -70,7 +74,19 @@ def an_error_was_said(case: Case) -> bool:
 @kind
 def nobody_said_that_it_is_whole(case: Case) -> bool:
     reason = case.client.get("finish_reason")
-    return case.transcript.stream and not (isinstance(reason, str) and reason) and b"[DONE]" not in case.transcript.body
+    return case.transcript.stream and not (isinstance(reason, str) and reason) and not says_done(case.transcript)
+
+
+@kind
+def the_last_event_has_no_blank_line(case: Case) -> bool:
+    return case.transcript.stream and re.search(rb"(\n\n|\r\r|\r\n\r\n)$", case.transcript.body) is None
+
+
+@kind
+def two_pieces_to_begin_with(case: Case) -> bool:
+    """The first chunk with choices holds several of one index."""
+    first = next((root["choices"] for root in roots(case.transcript) if isinstance(root.get("choices"), list) and root["choices"]), [])
+    return case.transcript.stream and len(first) > len({str(choice.get("index")) for choice in first if isinstance(choice, dict)})
 
 
 @kind
