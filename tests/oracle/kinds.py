@@ -90,6 +90,11 @@ def two_pieces_to_begin_with(case: Case) -> bool:
 
 
 @kind
+def a_message_in_the_place_of_a_delta(case: Case) -> bool:
+    return case.transcript.stream and any(not choice.get("delta") and isinstance(choice.get("message"), dict) for choice in first_choices(case.transcript))
+
+
+@kind
 def a_filter_left_no_message(case: Case) -> bool:
     return str(case.client.get("finish_reason")).startswith("content_filter") and case.worker.get("refused") == "content_filter" and not case.client.get("content")
 
