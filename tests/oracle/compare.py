@@ -44,10 +44,15 @@ def promised(client: dict, worker: dict) -> dict[str, tuple]:
     return {name: pair for name, pair in found.items() if name in PROMISED}
 
 
-def calls(found) -> list | None:
+def calls(found):
     """What is promised of them; what else stands in a call is joined by each in its way."""
-    return [{"id": call.get("id"), "function": {name: call["function"].get(name) for name in ("name", "arguments")} if "function" in call else call.get("custom")}
-            for call in found] if found else None
+    if not isinstance(found, list) or not all(isinstance(call, dict) for call in found):
+        return found
+    return [{"id": call.get("id"), "function": named(call.get("function")), "custom": call.get("custom")} for call in found] or None
+
+
+def named(function):
+    return {name: function.get(name) for name in ("name", "arguments")} if isinstance(function, dict) else function
 
 
 def said(members: dict | None) -> dict:

@@ -67,7 +67,7 @@ def an_error_was_said(case: Case) -> bool:
     found = roots(case.transcript)
     said = [root.get("error") for root in found] + [choice.get("error") for choice in first_choices(case.transcript)]
     named = re.search(rb"(^|[\r\n])(event: ?error|error:)", case.transcript.body) is not None
-    bare = any("choices" not in root and "message" in root and {"code", "status"} & root.keys() for root in found)
+    bare = any(not root.get("choices") and (is_filled(root.get("detail")) or is_filled(root.get("errors")) or ("message" in root and {"code", "status"} & root.keys())) for root in found)
     return named or bare or any(map(is_filled, said)) or any(root.get("object") == "error" for root in found)
 
 
