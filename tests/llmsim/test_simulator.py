@@ -1,9 +1,10 @@
 """The simulator's streams, each fault as a client meets it on the wire. (Whole answers: test_failing_providers.)"""
 import http.client
 import json
+import subprocess
 
 import pytest
-from parts import LIMIT_S, wait_until
+from parts import BIN, LIMIT_S, wait_until
 
 
 @pytest.fixture
@@ -230,3 +231,81 @@ def test_a_context_that_is_slow_comes_when_it_was_said(stage):
     journal = stage.folder / "journal.ndjson"
     line = json.loads(wait_until(lambda: journal.read_text().endswith("\n") and journal.read_text(), "the call's line in the journal"))
     assert 200 <= line["end_ms"] - line["start_ms"] < 10000
+
+
+# ---- dialects ----
+
+
+def post(sim, path, body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S)
+    try:
+        connection.request("POST", path, json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], **(body or {})}), {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+# Each family's address, and how it says that it doesn't know a key, a model, an address (None: it has no keys, or takes any model).
+PLACES = {
+    "anthropic": ("/v1", 401, 404, 404), "azure": ("/openai/deployments/m", 401, 404, 404), "dashscope": ("/compatible-mode/v1", 401, 404, 404), "deepseek": ("", 401, 400, 404),
+    "google": ("/v1beta/openai", 400, 404, 404), "groq": ("/openai/v1", 401, 404, 404), "litellm": ("/v1", 400, 400, 404), "llama.cpp": ("/v1", 401, 404, 404),
+    "lmstudio": ("/v1", None, 404, 200), "mistral": ("/v1", 401, 400, 404), "moonshot": ("/v1", 401, 404, 404), "ollama": ("/v1", None, 404, 404), "openai": ("/v1", 401, 404, 404),
+    "openrouter": ("/api/v1", 401, 400, 404), "tgi": ("/v1", None, None, 404), "together": ("/v1", 401, 404, 404), "vllm": ("/v1", 401, 404, 404), "xai": ("/v1", 400, 404, 404)}
+
+
+@pytest.mark.parametrize("dialect", PLACES)
+def test_a_dialect_refuses_settings_that_are_wrong_as_the_family_does(stage, dialect):
+    base, no_key, no_model, no_path = PLACES[dialect]
+    sim = stage.simulator("--dialect", dialect, "--model", "m", *(("--api-key", "right") if no_key else ()))
+    query = "?api-version=2024-10-21" if dialect == "azure" else ""
+    good = {"api-key": "right"} if dialect == "azure" else {"Authorization": "Bearer right"}
+    path = f"{base}/chat/completions{query}"
+    assert post(sim, path, **good)[0] == 200
+    if no_key:
+        status, body = post(sim, path, Authorization="Bearer wrong")
+        assert status == no_key and "hi" != body and post(sim, path)[0] == no_key
+    if no_model:
+        wrong = path.replace("/m/", "/other/") if dialect == "azure" else path
+        assert post(sim, wrong, {"model": "other"}, **good)[0] == no_model
+    status, body = post(sim, "/nowhere/v7/chat/completions", **good)
+    assert status == no_path and (status != 200 or "error" in body)
+    if dialect == "azure":
+        assert post(sim, f"{base}/chat/completions", **good)[0] == 404, "without its version"
+        assert post(sim, path, Authorization="Bearer right")[0] == 401, "its key comes in a header of its own"
+    if dialect == "mistral":
+        status, body = post(sim, path, {"stream": True, "stream_options": {"include_usage": True}}, **good)
+        assert status == 422 and "stream_options" in body
+
+
+def test_a_refusal_that_a_dialect_does_not_have_is_loud(stage):
+    sim = stage.simulator("--dialect", "tgi")
+    status, body = post(sim, "/v1/chat/completions", {"messages": [{"role": "user", "content": "[[fault:no-money]] hi"}]})
+    assert status == 400 and "tgi has no refusal 'no-money'" in body
+
+
+def test_refusals_by_name_without_a_dialect_are_openais(stage):
+    sim = stage.simulator()
+    status, body = post(sim, "/anything/chat/completions", {"messages": [{"role": "user", "content": "[[fault:bad-key]] hi"}]})
+    assert status == 401 and json.loads(body)["error"]["code"] == "invalid_api_key"
+
+
+def test_a_held_stream_of_a_dialect_is_held_behind_its_words(stage):
+    """Whatever comes before them: comments, reasoning."""
+    sim = stage.simulator("--dialect", "openrouter")
+    connection = http.client.HTTPConnection("127.0.0.1", sim.port, timeout=LIMIT_S)
+    connection.request("POST", "/api/v1/chat/completions", json.dumps({"messages": [{"role": "user", "content": "[[fault:hold n=2]] early"}], "stream": True}))
+    answer, got = connection.getresponse(), b""
+    while text_of(events(got)) != "echo: [[fault:hold":
+        got += answer.read1(65536)
+    sim.wait_held(1)
+    assert sim.release("early") == 1 and text_of(events(got + answer.read())) == "echo: [[fault:hold n=2]] early [messages=1]"
+    connection.close()
+
+
+def test_dialects_are_listed_and_a_name_that_is_none_is_refused(stage):
+    program = BIN / "chat-llmsim"
+    listed = subprocess.run([program, "--dialect", "list"], text=True, capture_output=True, timeout=LIMIT_S)
+    assert listed.returncode == 0 and {line.split()[0] for line in listed.stdout.splitlines()} == set(PLACES)
+    refused = subprocess.run([program, "--dialect", "mistal"], text=True, capture_output=True, timeout=LIMIT_S)
+    assert refused.returncode == 64 and "there is no dialect 'mistal'; there are anthropic" in refused.stderr

@@ -111,6 +111,9 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
     if (first == 'r') {
         if (!header_value(line, size, "retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
             header_value(line, size, "retry-after", call->retry_after, sizeof call->retry_after);
+    } else if (first == 'l' && call->retry_after_ms[0] == '\0' && call->retry_after[0] == '\0') { /* LiteLLM's proxy: what the provider behind it told */
+        if (!header_value(line, size, "llm_provider-retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
+            header_value(line, size, "llm_provider-retry-after", call->retry_after, sizeof call->retry_after);
     } else if (first == 'x') {
         char word[8];
         if (header_value(line, size, "x-should-retry", word, sizeof word))

@@ -100,6 +100,7 @@ static const struct reason {
     {"prompttoolong", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"promptistoolong", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"inputtoolong", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
+    {"inputtoolarge", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"characterstoolong", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"tokenstoolong", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
     {"tokenslimitreached", FAILURE_TOO_LONG, REASON_PLAIN, ANYWHERE},
@@ -146,6 +147,7 @@ static const struct reason {
     {"apikeymissing", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"missingapikey", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"noapikey", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
+    {"nodbconnection", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE}, /* LiteLLM without a database, to any key but its master's */
     {"apikeyserviceblocked", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"apikeyhttpreferrerblocked", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},
     {"apikeyipaddressblocked", FAILURE_ACCESS, REASON_PLAIN, ANYWHERE},

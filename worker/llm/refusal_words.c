@@ -66,9 +66,12 @@ unsigned refusal_on_status(int status)
     }
 }
 
-#define RATE_WORDS                                                                                                                            \
-    "rate limit|ratelimit|too many requests|per minute|per min |per second|per day|per hour|minute |tpm |rpm |rpd |tpd |qps |requests per|tokens per|" \
-    "throttl|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
+/* What tells a rate beside money. An exception's name ("RateLimitError", "throttling_error") doesn't: gateways give each 429 that one. */
+#define RATE_TOLD                                                                                                                             \
+    "rate limit reached|rate limit exceeded|rate limits|too many requests|per minute|per min |per second|per day|per hour|minute |tpm |rpm |rpd |tpd |qps |" \
+    "requests per|tokens per|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|"     \
+    "\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
+#define RATE_WORDS "rate limit|ratelimit|throttl|" RATE_TOLD
 /* Who is meant then isn't the prompt. */
 #define NOT_THE_PROMPT                                                                                                                        \
     "account|organization|organisation|api key|apikey|ip address|your ip|konto|zugriff|acc\u00e8s|acceso|\u6743\u9650|unknown parameter|image url"
@@ -103,17 +106,17 @@ static const struct rule {
     /* The account can't pay. */
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_404 | ON_413 | ON_429 | ON_500,
      "guthaben|solde insuffisant|saldo insuficiente|insufficient balance|insufficient account balance|insufficient credit|insufficient fund|insufficient user quota|insufficient tokens balance|balance insufficient|balance is insufficient|not enough balance|"
-     "not enough credit|not enough money|out of credit|no credit|zero credit|credit balance|credits have been exhausted|credits exhausted|run out of credit|ran out of credit|more credits|can only afford|"
+     "not enough credit|any credits|call volume quota|not enough money|out of credit|no credit|zero credit|credit balance|credits have been exhausted|credits exhausted|run out of credit|ran out of credit|more credits|can only afford|"
      "balance is too low|balance too low|negative balance|balance not enough|balance is not enough|payment required|payment method|past due|overdue|arrears|arrearage|in good standing|unpaid|recharge|top up|"
      "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|extra usage is required|resource pack|billing account|requires billing|add funds|add credits|purchase credits|"
      "\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6\u4e0d\u8db3|\u989d\u5ea6\u5df2|\u7528\u5c3d\u989d\u5ea6|\u7528\u6237\u989d\u5ea6|\u8d44\u6e90\u5305",
      NULL, NULL, NULL, false},
-    {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "budget", "exceed|over budget|crossed|spent|exhausted|reached|limit", NULL, "thinking|budget tokens|reasoning|token budget must", false},
+    {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "budget", "exceed|over budget|crossed|spent|exhausted|reached|limit", NULL, "thinking|budget tokens|reasoning|token budget must|current message|prompt|context", false},
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_429 | ON_500, "spend|spending|monthly usage|monthly limit|usage cap|hard limit|credit limit|key limit|credits|balance",
-     "reach|exceed|hit |limit|exhaust|deplet|insufficient|too low|expired|used up|zero|negative|ran out|run out|not enough|add funds", NULL, RATE_WORDS, true},
-    {FAILURE_BILLING, ON_REFUSED | ON_429, "exceeded your current quota|exceeded current quota|current quota", NULL, NULL, RATE_WORDS "|metric|allocated quota", true},
+     "reach|exceed|hit |limit|exhaust|deplet|insufficient|too low|expired|used up|zero|negative|ran out|run out|not enough|add funds", NULL, RATE_TOLD, true},
+    {FAILURE_BILLING, ON_REFUSED | ON_429, "exceeded your current quota|exceeded current quota|current quota", NULL, NULL, RATE_TOLD "|metric|allocated quota", true},
     {FAILURE_BILLING, ON_REFUSED | ON_429, "free tier|free quota|free trial|trial|subscription|free allocated quota",
-     "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_WORDS, true},
+     "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_TOLD, true},
     {FAILURE_BILLING, ON_REFUSED, "usage limit|api usage limits|quota", "reached|exceed|exhaust|insufficient|\u7528\u5c3d", NULL, RATE_WORDS "|reset|try again|allocated quota|metric|resource", true},
 
     /* Its rate. */

@@ -1,0 +1,11 @@
+# cmake -DOUT=FILE "-DDIALECTS=a.txt;b.txt" -P embed.cmake: a header with each dialect's name and text, so that the program carries them.
+set(text "/* Made by llmsim/embed.cmake from llmsim/dialects. */\n#pragma once\nstatic const struct {\n    const char *name, *text;\n} dialect_files[] = {\n")
+foreach(dialect ${DIALECTS})
+  get_filename_component(name "${dialect}" NAME_WLE)
+  file(READ "${dialect}" body)
+  string(REPLACE "\\" "\\\\" body "${body}")
+  string(REPLACE "\"" "\\\"" body "${body}")
+  string(REPLACE "\n" "\\n\"\n     \"" body "${body}")
+  string(APPEND text "    {\"${name}\",\n     \"${body}\"},\n")
+endforeach()
+file(WRITE "${OUT}" "${text}};\n")
