@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 #include "llm/refusal.h"
 #include "llm/retry_policy.h"
 #include "wire/job_scan.h"

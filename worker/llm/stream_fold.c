@@ -6,31 +6,38 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "llm/answer_message.h"
+#include "llm/done_mark.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
+#include "wire/json_repair.h"
 #include "wire/json_text.h"
 #include "wire/json_writer.h"
+#include "wire/utf8_mend.h"
 
-static const char *const text_names[STREAM_TEXTS] = {
-    [STREAM_CONTENT] = "content",
-    [STREAM_REFUSAL] = "refusal",
-    [STREAM_REASONING_CONTENT] = "reasoning_content",
-    [STREAM_REASONING] = "reasoning",
-};
+static const char *name_of(enum stream_text which)
+{
+    return which == STREAM_CONTENT ? "content" : which == STREAM_REFUSAL ? "refusal" : said_reasoning_names[which - STREAM_REASONINGS];
+}
 
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
-    *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL), .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    *fold = (struct stream_fold){.bytes_max = bytes_max,
+                                 .usage = llm_usage_read(NULL),
+                                 .failure = {.retry_after_ms = -1, .should_retry = -1},
+                                 .told[STREAM_CHANNEL_REASONING].source = STREAM_REASONINGS};
 }
 
 void stream_fold_finish(struct stream_fold *fold)
 {
-    free(fold->role);
+    json_decref(fold->role);
     free(fold->finish_reason);
     free(fold->native_finish_reason);
     free(fold->model);
     for (size_t i = 0; i < STREAM_TEXTS; i++)
         text_buffer_finish(&fold->texts[i]);
-    text_buffer_finish(&fold->reasonings);
+    for (size_t i = 0; i < STREAM_CHANNELS; i++)
+        text_buffer_finish(&fold->told[i].own);
     tool_call_fold_finish(&fold->tool_calls);
     tool_call_finish(&fold->function_call);
     member_fold_finish(&fold->others);
@@ -44,37 +51,102 @@ static void fail(struct stream_fold *fold, enum error_class class, const char *c
     error_set(&fold->why, class, code, "%s", message);
 }
 
-/* ---- handing out ---- */
-
-static const struct text_buffer *channel_of(const struct stream_fold *fold, enum stream_channel channel)
+static void fail_by(struct stream_fold *fold, enum fold_fault fault)
 {
-    if (channel == STREAM_CHANNEL_TEXT)
-        return &fold->texts[STREAM_CONTENT];
-    if (fold->reasonings.size > 0)
-        return &fold->reasonings;
-    return fold->texts[STREAM_REASONING_CONTENT].size > 0 ? &fold->texts[STREAM_REASONING_CONTENT] : &fold->texts[STREAM_REASONING];
+    if (fault == FOLD_TOO_MUCH)
+        fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many members or tool calls");
+    else if (fault == FOLD_CONTRARY)
+        fail(fold, ERROR_PERMANENT, "invalid_response", "the stream contradicts itself: a member of its message goes over from one kind of value to another");
 }
 
-/* Before a delta is joined. From where the second name appears, the channel is no longer either one's text: what was said
- * so far and what each delta adds make up one of its own. */
-static void join_reasonings(struct stream_fold *fold, const json_t *delta)
+/* ---- handing out ---- */
+
+static struct text_buffer *text_of(struct stream_fold *fold, enum stream_channel channel)
 {
-    const json_t *one = json_object_get(delta, text_names[STREAM_REASONING_CONTENT]), *other = json_object_get(delta, text_names[STREAM_REASONING]);
-    bool has_one = json_string_length(one) > 0, has_other = json_string_length(other) > 0;
-    const struct text_buffer *so_far = channel_of(fold, STREAM_CHANNEL_REASONING);
-    bool both = (has_one || fold->texts[STREAM_REASONING_CONTENT].size > 0) && (has_other || fold->texts[STREAM_REASONING].size > 0);
-    if (!both || (!has_one && !has_other))
+    struct stream_told *told = &fold->told[channel];
+    return told->is_own ? &told->own : &fold->texts[told->source];
+}
+
+/* From here on the channel is more than one member's text. */
+static struct text_buffer *make_own(struct stream_fold *fold, enum stream_channel channel)
+{
+    struct stream_told *told = &fold->told[channel];
+    const struct text_buffer *so_far = &fold->texts[told->source];
+    if (!told->is_own)
+        text_buffer_append(&told->own, text_buffer_text(so_far), so_far->size);
+    told->is_own = true;
+    return &told->own;
+}
+
+/* Before a delta is joined: which of its names speaks. */
+static void speak_reasoning(struct stream_fold *fold, const json_t *delta)
+{
+    struct stream_told *told = &fold->told[STREAM_CHANNEL_REASONING];
+    size_t speaker = STREAM_TEXTS;
+    for (size_t i = STREAM_REASONINGS; i < STREAM_TEXTS; i++)
+        if (json_string_length(json_object_get(delta, name_of((enum stream_text)i))) > 0 && (speaker == STREAM_TEXTS || i == told->source))
+            speaker = i;
+    if (speaker == STREAM_TEXTS) {
+        struct text_buffer said = {0};
+        said_text_of_reasoning(delta, &said);
+        if (said.size > 0)
+            text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), said.bytes, said.size);
+        text_buffer_finish(&said);
         return;
-    if (so_far != &fold->reasonings)
-        text_buffer_append(&fold->reasonings, text_buffer_text(so_far), so_far->size);
-    text_buffer_append(&fold->reasonings, json_string_value(has_one ? one : other), json_string_length(has_one ? one : other));
+    }
+    if (!told->is_own && fold->texts[told->source].size == 0)
+        told->source = (enum stream_text)speaker;
+    if (!told->is_own && told->source == speaker)
+        return; /* its text is joined in a moment */
+    const json_t *text = json_object_get(delta, name_of((enum stream_text)speaker));
+    text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), json_string_value(text), json_string_length(text));
+}
+
+/* The same of content. A text goes to the channel by itself while the channel is content's. */
+static void speak_content(struct stream_fold *fold, const json_t *content)
+{
+    if (json_string_length(content) > 0 && fold->told[STREAM_CHANNEL_TEXT].is_own)
+        text_buffer_append(&fold->told[STREAM_CHANNEL_TEXT].own, json_string_value(content), json_string_length(content));
+    if (!json_is_array(content) && !json_is_object(content))
+        return;
+    struct text_buffer text = {0}, reasoning = {0};
+    said_text_of_content(content, &text, &reasoning);
+    text_buffer_append(make_own(fold, STREAM_CHANNEL_TEXT), text_buffer_text(&text), text.size);
+    if (reasoning.size > 0)
+        text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), reasoning.bytes, reasoning.size);
+    text_buffer_finish(&text);
+    text_buffer_finish(&reasoning);
+}
+
+/* Makes UTF-8 of what is there, but for an end that what follows may complete. */
+static void settle(struct stream_fold *fold, bool is_end)
+{
+    for (int i = 0; fold->ragged && i < STREAM_CHANNELS; i++) {
+        struct text_buffer *text = text_of(fold, (enum stream_channel)i);
+        struct stream_told *told = &fold->told[i];
+        size_t size = text->size - told->settled, mended_size;
+        const char *bytes = text_buffer_text(text) + told->settled;
+        size_t open = is_end ? 0 : utf8_open_tail(bytes, size);
+        AUTO_FREE char *mended = utf8_mend(bytes, size - open, &mended_size);
+        AUTO_FREE char *tail = xmemdup0(bytes + size - open, open);
+        text->size = told->settled;
+        text_buffer_append(text, mended, mended_size);
+        text_buffer_append(text, tail, open);
+        told->settled += mended_size;
+    }
+}
+
+static size_t ready_size(const struct stream_fold *fold, enum stream_channel channel)
+{
+    const struct stream_told *told = &fold->told[channel];
+    return fold->ragged ? told->settled : told->is_own ? told->own.size : fold->texts[told->source].size;
 }
 
 bool stream_fold_has_news(const struct stream_fold *fold)
 {
     bool news = false;
     for (int i = 0; i < STREAM_CHANNELS; i++)
-        news = news || channel_of(fold, (enum stream_channel)i)->size > fold->told[i];
+        news = news || ready_size(fold, (enum stream_channel)i) > fold->told[i].told;
     return news && !fold->failed;
 }
 
@@ -82,11 +154,12 @@ void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
     for (int i = 0; i < STREAM_CHANNELS && !fold->failed; i++) {
-        const struct text_buffer *text = channel_of(fold, (enum stream_channel)i);
-        assert(fold->told[i] <= text->size);
-        ret->text[i] = text_buffer_text(text) + fold->told[i];
-        ret->size[i] = text->size - fold->told[i];
-        fold->told[i] = text->size;
+        struct stream_told *told = &fold->told[i];
+        size_t ready = ready_size(fold, (enum stream_channel)i);
+        assert(told->told <= ready);
+        ret->text[i] = text_buffer_text(text_of(fold, (enum stream_channel)i)) + told->told;
+        ret->size[i] = ready - told->told;
+        told->told = ready;
     }
 }
 
@@ -105,52 +178,107 @@ static void keep_latest_text(char **kept, const json_t *value)
 
 static void join_text(struct stream_fold *fold, enum stream_text which, const json_t *value)
 {
-    size_t size = json_string_length(value);
-    if (size == 0)
-        return;
-    text_buffer_append(&fold->texts[which], json_string_value(value), size);
-    fold->bytes += json_written_size(json_string_value(value), size); /* so large is it in the reply */
+    text_buffer_append(&fold->texts[which], json_string_value(value), json_string_length(value));
+    fold->bytes += json_written_size(json_string_value(value), json_string_length(value)); /* so large is it in the reply */
 }
 
-/* Nobody reads it as it comes, but a provider may want it back. */
-static bool is_reasoning_tree(enum stream_text which, const json_t *value)
+static void join_other(struct stream_fold *fold, const char *name, const json_t *value)
 {
-    return (which == STREAM_REASONING_CONTENT || which == STREAM_REASONING) && (json_is_object(value) || json_is_array(value));
+    fail_by(fold, member_fold_add(&fold->others, name, value, &fold->bytes));
+}
+
+static void join_text_part(struct stream_fold *fold, const char *text, size_t size)
+{
+    AUTO_JSON json_t *parts = json_pack("[{s:s, s:o}]", "type", "text", "text", json_stringn_nocheck(text, size));
+    join_other(fold, "content", parts);
+}
+
+/* Content that is no text: what was text before is a part. */
+static void join_parts(struct stream_fold *fold, const json_t *value)
+{
+    struct text_buffer *content = &fold->texts[STREAM_CONTENT];
+    if (content->size > 0) {
+        fold->bytes -= json_written_size(content->bytes, content->size);
+        join_text_part(fold, content->bytes, content->size);
+        text_buffer_clear(content); /* the channel has its own by now */
+    }
+    if (fold->failed)
+        return;
+    if (json_is_object(value) && member_fold_kind(&fold->others, "content") == MEMBER_ARRAY) {
+        AUTO_JSON json_t *parts = json_array();
+        json_array_append(parts, (json_t *)(uintptr_t)value);
+        join_other(fold, "content", parts);
+    } else {
+        join_other(fold, "content", value);
+    }
+}
+
+static void join_content(struct stream_fold *fold, const json_t *value)
+{
+    speak_content(fold, value);
+    if ((json_is_array(value) || json_is_object(value)) && !member_is_void(value))
+        join_parts(fold, value);
+    else if (json_string_length(value) == 0)
+        join_other(fold, "content", value);
+    else if (member_fold_kind(&fold->others, "content") == MEMBER_ARRAY && member_fold_says(&fold->others, "content"))
+        join_text_part(fold, json_string_value(value), json_string_length(value));
+    else
+        join_text(fold, STREAM_CONTENT, value);
 }
 
 static void join_member(struct stream_fold *fold, const char *name, json_t *value)
 {
-    for (size_t i = 0; i < STREAM_TEXTS; i++)
-        if (strcmp(name, text_names[i]) == 0 && !is_reasoning_tree((enum stream_text)i, value)) {
+    if (strcmp(name, "content") == 0) {
+        join_content(fold, value);
+        return;
+    }
+    for (size_t i = STREAM_CONTENT + 1; json_string_length(value) > 0 && i < STREAM_TEXTS; i++)
+        if (strcmp(name, name_of((enum stream_text)i)) == 0) {
             join_text(fold, (enum stream_text)i, value);
             return;
         }
-    enum status status = STATUS_OK;
-    if (strcmp(name, "role") == 0) {
-        tool_call_keep_first(&fold->role, value, &fold->bytes);
-    } else if (strcmp(name, "tool_calls") == 0) {
-        if (tool_call_fold_add(&fold->tool_calls, value, &fold->bytes) != STATUS_OK)
-            fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many tool calls, or they have too many members");
-    } else if (strcmp(name, "function_call") == 0) {
-        fold->has_function_call = fold->has_function_call || json_is_object(value);
-        status = tool_call_add_function(&fold->function_call, value, &fold->bytes);
+    if (strcmp(name, "role") == 0 && tool_call_keep_first(&fold->role, value, &fold->bytes))
+        return;
+    if (strcmp(name, "tool_calls") == 0 && json_array_size(value) > 0) {
+        fail_by(fold, tool_call_fold_add(&fold->tool_calls, value, &fold->bytes));
+    } else if (strcmp(name, "tool_calls") == 0 && json_is_object(json_object_get(value, "function"))) {
+        AUTO_JSON json_t *calls = json_array();
+        json_array_append(calls, value);
+        fail_by(fold, tool_call_fold_add(&fold->tool_calls, calls, &fold->bytes));
+    } else if (strcmp(name, "function_call") == 0 && json_object_size(value) > 0) {
+        fold->has_function_call = true;
+        fail_by(fold, tool_call_add_function(&fold->function_call, value, &fold->bytes));
     } else {
-        status = member_fold_add(&fold->others, name, value, &fold->bytes);
+        join_other(fold, name, value);
     }
-    if (status != STATUS_OK)
-        fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many members");
 }
 
-static void join_delta(struct stream_fold *fold, json_t *delta)
+/* Is there anything under that name already? */
+static bool has_member(const struct stream_fold *fold, const char *name)
+{
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        if (strcmp(name, name_of((enum stream_text)i)) == 0 && fold->texts[i].size > 0)
+            return true;
+    return (strcmp(name, "role") == 0 && fold->role != NULL) || (strcmp(name, "tool_calls") == 0 && fold->tool_calls.count > 0) ||
+           (strcmp(name, "function_call") == 0 && fold->has_function_call) || member_fold_says(&fold->others, name);
+}
+
+/* again: of the whole message, said behind its deltas, only what is new. */
+static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 {
     const char *name;
     json_t *value;
     fold->answered = true;
     fold->has_message = fold->has_message || json_object_size(delta) > 0;
-    join_reasonings(fold, delta);
-    json_object_foreach(delta, name, value) {
-        join_member(fold, name, value);
-    }
+    AUTO_JSON json_t *joined = again ? json_object() : json_incref(delta);
+    json_object_foreach(delta, name, value)
+        if (again && !has_member(fold, name))
+            json_object_set(joined, name, value);
+    speak_reasoning(fold, joined);
+    json_object_foreach(joined, name, value)
+        if (!fold->failed)
+            join_member(fold, name, value);
+    settle(fold, false);
     if (!fold->failed && fold->bytes > fold->bytes_max) {
         fold->failed = true;
         fold->failure.kind = FAILURE_ANSWER;
@@ -173,87 +301,181 @@ static const json_t *first_choice(const json_t *root)
     return NULL;
 }
 
-static void take_chunk(struct stream_fold *fold, const json_t *root)
+/* What the choice has brought of the message. */
+static void take_message(struct stream_fold *fold, const json_t *choice)
 {
-    const json_t *choice = first_choice(root);
-    json_t *delta = json_object_get(choice, "delta");
-    fold->chunk_count++;
+    json_t *delta = json_object_get(choice, "delta"), *message = json_object_get(choice, "message"), *text = json_object_get(choice, "text");
+    if (json_is_object(delta)) {
+        fold->has_delta = fold->has_delta || json_object_size(delta) > 0;
+        join_delta(fold, delta, false);
+    }
+    if (json_is_object(message) && !fold->failed) {
+        join_delta(fold, message, fold->has_delta);
+    } else if (json_is_string(text) && !json_is_object(delta) && !json_is_object(message)) { /* a completion's, of those who know no chat */
+        AUTO_JSON json_t *content = json_pack("{s:O}", "content", text);
+        join_delta(fold, content, false);
+    }
+}
+
+/* raw: the same chunk, whose texts may not be UTF-8. */
+static void take_chunk(struct stream_fold *fold, const json_t *root, const json_t *raw)
+{
+    const json_t *choice = first_choice(root), *usage = json_object_get(root, "usage");
     keep_latest_text(&fold->model, json_object_get(root, "model"));
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
     keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
     fold->answered = fold->answered || fold->finish_reason != NULL;
-    if (json_is_object(json_object_get(root, "usage")))
-        fold->usage = llm_usage_read(json_object_get(root, "usage"));
-    if (json_is_object(delta))
-        join_delta(fold, delta);
+    if (!json_is_object(usage))
+        usage = json_object_get(choice, "usage"); /* Moonshot's */
+    if (json_is_object(usage))
+        fold->usage = llm_usage_read(usage);
+    take_message(fold, first_choice(raw));
     struct llm_finish broken = {.error = json_object_get(choice, "error")};
     if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
         fold->failed = true;
 }
 
-static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+static void take_value(struct stream_fold *fold, bool named_error, const json_t *root, const json_t *raw)
 {
-    AUTO_JSON json_t *root = json_text_load(data, size);
     if (named_error || llm_is_error_in_200(root)) {
         fold->failed = true;
         llm_error_in_200(root, &fold->failure, &fold->why);
     } else if (!json_is_object(root)) {
         fail(fold, ERROR_RETRIABLE, "invalid_response", "a chunk of the stream is no JSON object");
     } else {
-        take_chunk(fold, root);
+        take_chunk(fold, root, raw);
+    }
+}
+
+/* The first value of an event that isn't JSON as it should be. How many bytes it was; 0: there is none. */
+static size_t take_mended(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+{
+    struct json_repaired mended, raw;
+    if (!json_repair(data, size, JSON_HALVES_MENDED, &mended))
+        return 0;
+    AUTO_FREE char *text = mended.text;
+    AUTO_JSON json_t *root = json_repaired_tree(&mended);
+    AUTO_JSON json_t *raw_root = NULL;
+    if (mended.ragged && json_repair(data, size, JSON_HALVES_KEPT, &raw)) {
+        raw_root = json_repaired_tree(&raw);
+        free(raw.text);
+        fold->ragged = true;
+    }
+    take_value(fold, named_error, root, raw_root != NULL ? raw_root : root);
+    return mended.read;
+}
+
+static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+{
+    AUTO_JSON json_t *root = json_text_load(data, size);
+    if (root != NULL) {
+        take_value(fold, named_error, root, root);
+        return;
+    }
+    for (bool first = true; (first || size > 0) && !fold->failed && !fold->done; first = false) {
+        size_t read = take_mended(fold, named_error, data, size);
+        if (read == 0) {
+            take_value(fold, named_error, NULL, NULL);
+            return;
+        }
+        read += done_mark_skip(data + read, size - read, &fold->done);
+        data += read;
+        size -= read;
     }
 }
 
 static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n';
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';
+}
+
+/* What an event says, without the white space around it. */
+static struct sse_event trimmed(const struct sse_event *event)
+{
+    struct sse_event inner = *event;
+    while (inner.size > 0 && is_blank(inner.data[inner.size - 1]))
+        inner.size--;
+    for (; inner.size > 0 && is_blank(inner.data[0]); inner.size--)
+        inner.data++;
+    return inner;
+}
+
+static bool is_named(const struct sse_event *event, const char *name)
+{
+    return strcmp(event->name, name) == 0;
+}
+
+/* A `ping`, say, whose data isn't JSON: it only keeps a connection awake, as one without data does. */
+static bool is_idle(const struct sse_event *event)
+{
+    if (is_named(event, "error"))
+        return false;
+    return event->size == 0 || (!is_named(event, "message") && event->data[0] != '{' && event->data[0] != '[');
 }
 
 bool stream_fold_event(void *arg, const struct sse_event *event)
 {
     struct stream_fold *fold = arg;
+    struct sse_event inner = trimmed(event);
+    bool named_error = is_named(event, "error");
     if (fold->done || fold->failed)
         return false;
-    const char *data = event->data;
-    size_t size = event->size;
-    while (size > 0 && is_blank(data[size - 1]))
-        size--;
-    while (size > 0 && is_blank(data[0])) {
-        data++;
-        size--;
-    }
-    bool named_error = strcmp(event->name, "error") == 0;
-    if (!named_error && size == strlen("[DONE]") && memcmp(data, "[DONE]", size) == 0)
+    if (!named_error && done_mark_is(inner.data, inner.size)) {
         fold->done = true;
-    else if (named_error || size > 0) /* nothing at all only keeps a connection awake */
-        take_json(fold, named_error, data, size);
+    } else if (!is_idle(&inner)) {
+        fold->chunk_count++;
+        take_json(fold, named_error, inner.data, inner.size);
+    }
     return !fold->done && !fold->failed;
+}
+
+void stream_fold_last_event(struct stream_fold *fold, const struct sse_event *event)
+{
+    struct sse_event inner = trimmed(event);
+    AUTO_JSON json_t *root = json_text_load_mended(inner.data, inner.size);
+    if (root != NULL || is_named(event, "error") || done_mark_is(inner.data, inner.size))
+        (void)stream_fold_event(fold, event);
 }
 
 /* ---- the answer ---- */
 
-static json_t *content_json(const struct stream_fold *fold)
+/* Content is text, or parts, or what was said instead. NULL: nothing. */
+static json_t *content_json(const struct stream_fold *fold, json_t *others)
 {
     const struct text_buffer *content = &fold->texts[STREAM_CONTENT];
-    bool replaced = fold->tool_calls.count > 0 || fold->has_function_call || fold->texts[STREAM_REFUSAL].size > 0;
-    return content->size == 0 && replaced ? json_null() : json_stringn(text_buffer_text(content), content->size);
+    return content->size > 0 ? json_stringn_nocheck(content->bytes, content->size) : json_incref(json_object_get(others, "content"));
 }
 
 static json_t *message_json(const struct stream_fold *fold)
 {
     json_t *message = json_object();
-    json_object_set_new(message, "role", json_string(fold->role != NULL ? fold->role : "assistant"));
-    json_object_set_new(message, "content", content_json(fold));
+    AUTO_JSON json_t *others = member_fold_json(&fold->others);
+    json_t *content = content_json(fold, others);
+    json_object_set_new(message, "role", fold->role != NULL ? json_incref(fold->role) : json_string("assistant"));
+    json_object_set_new(message, "content", content != NULL ? content : json_null());
     for (size_t i = STREAM_CONTENT + 1; i < STREAM_TEXTS; i++)
         if (fold->texts[i].size > 0)
-            json_object_set_new(message, text_names[i], json_stringn(fold->texts[i].bytes, fold->texts[i].size));
+            json_object_set_new(message, name_of((enum stream_text)i), json_stringn_nocheck(fold->texts[i].bytes, fold->texts[i].size));
     if (fold->tool_calls.count > 0)
         json_object_set_new(message, "tool_calls", tool_call_fold_json(&fold->tool_calls));
     if (fold->has_function_call)
         json_object_set_new(message, "function_call", tool_call_function_json(&fold->function_call));
-    AUTO_JSON json_t *others = member_fold_json(&fold->others);
     json_object_update_missing(message, others);
+    if (content == NULL)
+        json_object_set_new(message, "content", answer_message_no_content(message));
+    if (fold->ragged)
+        json_tree_mend(message);
+    answer_message_settle(message);
     return message;
+}
+
+/* Was something said that the message holds as something else? */
+static bool is_contrary(const struct stream_fold *fold)
+{
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        if (fold->texts[i].size > 0 && member_fold_says(&fold->others, name_of((enum stream_text)i)))
+            return true;
+    return (fold->tool_calls.count > 0 && member_fold_says(&fold->others, "tool_calls")) || (fold->has_function_call && member_fold_says(&fold->others, "function_call"));
 }
 
 static enum status fail_again(const struct stream_fold *fold, struct llm_failure *failure, struct error *err)
@@ -271,6 +493,9 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err)
 {
+    settle(fold, true);
+    if (!fold->failed && is_contrary(fold))
+        fail_by(fold, FOLD_CONTRARY);
     if (fold->failed)
         return fail_again(fold, failure, err);
     bool broken = !fold->done && (fold->finish_reason == NULL || !orderly);
