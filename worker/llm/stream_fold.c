@@ -1,6 +1,5 @@
 #include "llm/stream_fold.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,19 +12,13 @@
 #include "wire/json_repair.h"
 #include "wire/json_text.h"
 #include "wire/json_writer.h"
-#include "wire/utf8_mend.h"
-
-static const char *name_of(enum stream_text which)
-{
-    return which == STREAM_CONTENT ? "content" : which == STREAM_REFUSAL ? "refusal" : said_reasoning_names[which - STREAM_REASONINGS];
-}
 
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
     *fold = (struct stream_fold){.bytes_max = bytes_max,
                                  .usage = llm_usage_read(NULL),
-                                 .failure = {.retry_after_ms = -1, .should_retry = -1},
-                                 .told[STREAM_CHANNEL_REASONING].source = STREAM_REASONINGS};
+                                 .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    stream_told_init(&fold->told);
 }
 
 void stream_fold_finish(struct stream_fold *fold)
@@ -36,8 +29,7 @@ void stream_fold_finish(struct stream_fold *fold)
     free(fold->model);
     for (size_t i = 0; i < STREAM_TEXTS; i++)
         text_buffer_finish(&fold->texts[i]);
-    for (size_t i = 0; i < STREAM_CHANNELS; i++)
-        text_buffer_finish(&fold->told[i].own);
+    stream_told_finish(&fold->told);
     tool_call_fold_finish(&fold->tool_calls);
     tool_call_finish(&fold->function_call);
     member_fold_finish(&fold->others);
@@ -61,106 +53,16 @@ static void fail_by(struct stream_fold *fold, enum fold_fault fault)
 
 /* ---- handing out ---- */
 
-static struct text_buffer *text_of(struct stream_fold *fold, enum stream_channel channel)
-{
-    struct stream_told *told = &fold->told[channel];
-    return told->is_own ? &told->own : &fold->texts[told->source];
-}
-
-/* From here on the channel is more than one member's text. */
-static struct text_buffer *make_own(struct stream_fold *fold, enum stream_channel channel)
-{
-    struct stream_told *told = &fold->told[channel];
-    const struct text_buffer *so_far = &fold->texts[told->source];
-    if (!told->is_own)
-        text_buffer_append(&told->own, text_buffer_text(so_far), so_far->size);
-    told->is_own = true;
-    return &told->own;
-}
-
-/* Before a delta is joined: which of its names speaks. */
-static void speak_reasoning(struct stream_fold *fold, const json_t *delta)
-{
-    struct stream_told *told = &fold->told[STREAM_CHANNEL_REASONING];
-    size_t speaker = STREAM_TEXTS;
-    for (size_t i = STREAM_REASONINGS; i < STREAM_TEXTS; i++)
-        if (json_string_length(json_object_get(delta, name_of((enum stream_text)i))) > 0 && (speaker == STREAM_TEXTS || i == told->source))
-            speaker = i;
-    if (speaker == STREAM_TEXTS) {
-        struct text_buffer said = {0};
-        said_text_of_reasoning(delta, &said);
-        if (said.size > 0)
-            text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), said.bytes, said.size);
-        text_buffer_finish(&said);
-        return;
-    }
-    if (!told->is_own && fold->texts[told->source].size == 0)
-        told->source = (enum stream_text)speaker;
-    if (!told->is_own && told->source == speaker)
-        return; /* its text is joined in a moment */
-    const json_t *text = json_object_get(delta, name_of((enum stream_text)speaker));
-    text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), json_string_value(text), json_string_length(text));
-}
-
-/* The same of content. A text goes to the channel by itself while the channel is content's. */
-static void speak_content(struct stream_fold *fold, const json_t *content)
-{
-    if (json_string_length(content) > 0 && fold->told[STREAM_CHANNEL_TEXT].is_own)
-        text_buffer_append(&fold->told[STREAM_CHANNEL_TEXT].own, json_string_value(content), json_string_length(content));
-    if (!json_is_array(content) && !json_is_object(content))
-        return;
-    struct text_buffer text = {0}, reasoning = {0};
-    said_text_of_content(content, &text, &reasoning);
-    text_buffer_append(make_own(fold, STREAM_CHANNEL_TEXT), text_buffer_text(&text), text.size);
-    if (reasoning.size > 0)
-        text_buffer_append(make_own(fold, STREAM_CHANNEL_REASONING), reasoning.bytes, reasoning.size);
-    text_buffer_finish(&text);
-    text_buffer_finish(&reasoning);
-}
-
-/* Makes UTF-8 of what is there, but for an end that what follows may complete. */
-static void settle(struct stream_fold *fold, bool is_end)
-{
-    for (int i = 0; fold->ragged && i < STREAM_CHANNELS; i++) {
-        struct text_buffer *text = text_of(fold, (enum stream_channel)i);
-        struct stream_told *told = &fold->told[i];
-        size_t size = text->size - told->settled, mended_size;
-        const char *bytes = text_buffer_text(text) + told->settled;
-        size_t open = is_end ? 0 : utf8_open_tail(bytes, size);
-        AUTO_FREE char *mended = utf8_mend(bytes, size - open, &mended_size);
-        AUTO_FREE char *tail = xmemdup0(bytes + size - open, open);
-        text->size = told->settled;
-        text_buffer_append(text, mended, mended_size);
-        text_buffer_append(text, tail, open);
-        told->settled += mended_size;
-    }
-}
-
-static size_t ready_size(const struct stream_fold *fold, enum stream_channel channel)
-{
-    const struct stream_told *told = &fold->told[channel];
-    return fold->ragged ? told->settled : told->is_own ? told->own.size : fold->texts[told->source].size;
-}
-
 bool stream_fold_has_news(const struct stream_fold *fold)
 {
-    bool news = false;
-    for (int i = 0; i < STREAM_CHANNELS; i++)
-        news = news || ready_size(fold, (enum stream_channel)i) > fold->told[i].told;
-    return news && !fold->failed;
+    return !fold->failed && stream_told_has_news(&fold->told, fold->texts);
 }
 
 void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
-    for (int i = 0; i < STREAM_CHANNELS && !fold->failed; i++) {
-        struct stream_told *told = &fold->told[i];
-        size_t ready = ready_size(fold, (enum stream_channel)i);
-        assert(told->told <= ready);
-        ret->text[i] = text_buffer_text(text_of(fold, (enum stream_channel)i)) + told->told;
-        ret->size[i] = ready - told->told;
-        told->told = ready;
-    }
+    if (!fold->failed)
+        stream_told_news(&fold->told, fold->texts, ret);
 }
 
 /* ---- joining ---- */
@@ -215,7 +117,6 @@ static void join_parts(struct stream_fold *fold, const json_t *value)
 
 static void join_content(struct stream_fold *fold, const json_t *value)
 {
-    speak_content(fold, value);
     if ((json_is_array(value) || json_is_object(value)) && !member_is_void(value))
         join_parts(fold, value);
     else if (json_string_length(value) == 0)
@@ -233,7 +134,7 @@ static void join_member(struct stream_fold *fold, const char *name, json_t *valu
         return;
     }
     for (size_t i = STREAM_CONTENT + 1; json_string_length(value) > 0 && i < STREAM_TEXTS; i++)
-        if (strcmp(name, name_of((enum stream_text)i)) == 0) {
+        if (strcmp(name, stream_text_name((enum stream_text)i)) == 0) {
             join_text(fold, (enum stream_text)i, value);
             return;
         }
@@ -257,7 +158,7 @@ static void join_member(struct stream_fold *fold, const char *name, json_t *valu
 static bool has_member(const struct stream_fold *fold, const char *name)
 {
     for (size_t i = 0; i < STREAM_TEXTS; i++)
-        if (strcmp(name, name_of((enum stream_text)i)) == 0 && fold->texts[i].size > 0)
+        if (strcmp(name, stream_text_name((enum stream_text)i)) == 0 && fold->texts[i].size > 0)
             return true;
     return (strcmp(name, "role") == 0 && fold->role != NULL) || (strcmp(name, "tool_calls") == 0 && fold->tool_calls.count > 0) ||
            (strcmp(name, "function_call") == 0 && fold->has_function_call) || member_fold_says(&fold->others, name);
@@ -274,11 +175,11 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
     json_object_foreach(delta, name, value)
         if (again && !has_member(fold, name))
             json_object_set(joined, name, value);
-    speak_reasoning(fold, joined);
+    stream_told_hear(&fold->told, fold->texts, joined);
     json_object_foreach(joined, name, value)
         if (!fold->failed)
             join_member(fold, name, value);
-    settle(fold, false);
+    stream_told_settle(&fold->told, fold->texts, false);
     if (!fold->failed && fold->bytes > fold->bytes_max) {
         fold->failed = true;
         fold->failure.kind = FAILURE_ANSWER;
@@ -359,7 +260,7 @@ static size_t take_mended(struct stream_fold *fold, bool named_error, const char
     if (mended.ragged && json_repair(data, size, JSON_HALVES_KEPT, &raw)) {
         raw_root = json_repaired_tree(&raw);
         free(raw.text);
-        fold->ragged = true;
+        fold->told.ragged = true;
     }
     take_value(fold, named_error, root, raw_root != NULL ? raw_root : root);
     return mended.read;
@@ -455,7 +356,7 @@ static json_t *message_json(const struct stream_fold *fold)
     json_object_set_new(message, "content", content != NULL ? content : json_null());
     for (size_t i = STREAM_CONTENT + 1; i < STREAM_TEXTS; i++)
         if (fold->texts[i].size > 0)
-            json_object_set_new(message, name_of((enum stream_text)i), json_stringn_nocheck(fold->texts[i].bytes, fold->texts[i].size));
+            json_object_set_new(message, stream_text_name((enum stream_text)i), json_stringn_nocheck(fold->texts[i].bytes, fold->texts[i].size));
     if (fold->tool_calls.count > 0)
         json_object_set_new(message, "tool_calls", tool_call_fold_json(&fold->tool_calls));
     if (fold->has_function_call)
@@ -463,7 +364,7 @@ static json_t *message_json(const struct stream_fold *fold)
     json_object_update_missing(message, others);
     if (content == NULL)
         json_object_set_new(message, "content", answer_message_no_content(message));
-    if (fold->ragged)
+    if (fold->told.ragged)
         json_tree_mend(message);
     answer_message_settle(message);
     return message;
@@ -473,7 +374,7 @@ static json_t *message_json(const struct stream_fold *fold)
 static bool is_contrary(const struct stream_fold *fold)
 {
     for (size_t i = 0; i < STREAM_TEXTS; i++)
-        if (fold->texts[i].size > 0 && member_fold_says(&fold->others, name_of((enum stream_text)i)))
+        if (fold->texts[i].size > 0 && member_fold_says(&fold->others, stream_text_name((enum stream_text)i)))
             return true;
     return (fold->tool_calls.count > 0 && member_fold_says(&fold->others, "tool_calls")) || (fold->has_function_call && member_fold_says(&fold->others, "function_call"));
 }
@@ -493,7 +394,7 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err)
 {
-    settle(fold, true);
+    stream_told_settle(&fold->told, fold->texts, true);
     if (!fold->failed && is_contrary(fold))
         fail_by(fold, FOLD_CONTRARY);
     if (fold->failed)

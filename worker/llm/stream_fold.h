@@ -8,7 +8,7 @@
  * order. One that just ends was cut off, however much text it brought. An error may come at any place, also
  * behind text, and means what the same error as a whole body would; so does a finish_reason that says that generation broke.
  *
- * How a message is joined: choice 0 only; content, refusal and reasoning of whatever name (said_text.h) are concatenated;
+ * How a message is joined: choice 0 only; content, refusal and reasoning of whatever name (stream_told.h) are concatenated;
  * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and content or reasoning that is no text, as
  * member_fold.h says. Content that goes over from text to parts, or back, is parts: [{"type":"text","text":…},…]. What a message
  * must have besides is answer_message.h's. A `message` that comes in a delta's place is one, where no delta has come, else the whole
@@ -31,36 +31,10 @@
 #include "base/error.h"
 #include "llm/llm_client.h"
 #include "llm/member_fold.h"
-#include "llm/said_text.h"
 #include "llm/sse_parser.h"
+#include "llm/stream_told.h"
 #include "llm/text_buffer.h"
 #include "llm/tool_call_fold.h"
-
-/* What people read while an answer is being written, as said_text.h has it. */
-enum stream_channel {
-    STREAM_CHANNEL_TEXT,
-    STREAM_CHANNEL_REASONING, /* under any name; where a delta brings several, they are the same text */
-    STREAM_CHANNELS
-};
-
-/* A piece of each channel, from where the last one ended: lent until the fold takes another event, each cut between two events, so
- * valid UTF-8; may hold NULs. Size 0: nothing new. */
-struct stream_news {
-    const char *text[STREAM_CHANNELS];
-    size_t size[STREAM_CHANNELS];
-};
-
-/* Members that are texts. */
-enum stream_text { STREAM_CONTENT, STREAM_REFUSAL, STREAM_REASONINGS, STREAM_TEXTS = STREAM_REASONINGS + SAID_REASONING_NAMES };
-
-/* Most channels are one member's text: a copy is kept only where they aren't. */
-struct stream_told {
-    enum stream_text source; /* whose text it is */
-    bool is_own;             /* or several's: own */
-    struct text_buffer own;
-    size_t told;    /* how much stream_fold_news has handed out */
-    size_t settled; /* how much is UTF-8 that nothing can change, where the fold is ragged */
-};
 
 /* Private, but for the count. */
 struct stream_fold {
@@ -75,14 +49,13 @@ struct stream_fold {
     struct llm_failure failure; /* what an error in the stream says of itself; its `said` is the owner's to set */
     bool has_message; /* a delta was there */
     bool has_delta;   /* under that name, with something in it */
-    bool ragged;      /* a text may not be UTF-8 */
 
     json_t *role; /* owned, as all that follows; NULL: not said */
     char *finish_reason, *native_finish_reason;
     char *model;
     struct usage usage;
     struct text_buffer texts[STREAM_TEXTS];
-    struct stream_told told[STREAM_CHANNELS];
+    struct stream_told told;
     struct tool_call_fold tool_calls;
     struct tool_call function_call;
     bool has_function_call;
