@@ -12,6 +12,7 @@
 #include "wire/json_repair.h"
 #include "wire/json_text.h"
 #include "wire/json_writer.h"
+#include "wire/utf8_mend.h"
 
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
@@ -75,7 +76,7 @@ static void keep_latest_text(char **kept, const json_t *value)
     if (text == NULL || text[0] == '\0')
         return;
     free(*kept);
-    *kept = xstrdup(text);
+    *kept = utf8_mend(text, json_string_length(value), NULL);
 }
 
 static void join_text(struct stream_fold *fold, enum stream_text which, const json_t *value)
@@ -218,10 +219,10 @@ static void take_message(struct stream_fold *fold, const json_t *choice)
     }
 }
 
-/* raw: the same chunk, whose texts may not be UTF-8. */
-static void take_chunk(struct stream_fold *fold, const json_t *root, const json_t *raw)
+static void take_chunk(struct stream_fold *fold, const json_t *root)
 {
     const json_t *choice = first_choice(root), *usage = json_object_get(root, "usage");
+    json_t *error = json_object_get(choice, "error");
     keep_latest_text(&fold->model, json_object_get(root, "model"));
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
     keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
@@ -230,53 +231,52 @@ static void take_chunk(struct stream_fold *fold, const json_t *root, const json_
         usage = json_object_get(choice, "usage"); /* Moonshot's */
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
-    take_message(fold, first_choice(raw));
-    struct llm_finish broken = {.error = json_object_get(choice, "error")};
+    take_message(fold, choice);
+    if (fold->told.ragged)
+        json_tree_mend(error);
+    struct llm_finish broken = {.error = error};
     if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
         fold->failed = true;
 }
 
-static void take_value(struct stream_fold *fold, bool named_error, const json_t *root, const json_t *raw)
+/* Its texts may not be UTF-8 where the fold is ragged. root may be NULL. */
+static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
 {
     if (named_error || llm_is_error_in_200(root)) {
         fold->failed = true;
+        json_tree_mend(root);
         llm_error_in_200(root, &fold->failure, &fold->why);
     } else if (!json_is_object(root)) {
         fail(fold, ERROR_RETRIABLE, "invalid_response", "a chunk of the stream is no JSON object");
     } else {
-        take_chunk(fold, root, raw);
+        take_chunk(fold, root);
     }
 }
 
 /* The first value of an event that isn't JSON as it should be. How many bytes it was; 0: there is none. */
 static size_t take_mended(struct stream_fold *fold, bool named_error, const char *data, size_t size)
 {
-    struct json_repaired mended, raw;
-    if (!json_repair(data, size, JSON_HALVES_MENDED, &mended))
+    struct json_repaired repaired;
+    if (!json_repair(data, size, JSON_HALVES_KEPT, &repaired))
         return 0;
-    AUTO_FREE char *text = mended.text;
-    AUTO_JSON json_t *root = json_repaired_tree(&mended);
-    AUTO_JSON json_t *raw_root = NULL;
-    if (mended.ragged && json_repair(data, size, JSON_HALVES_KEPT, &raw)) {
-        raw_root = json_repaired_tree(&raw);
-        free(raw.text);
-        fold->told.ragged = true;
-    }
-    take_value(fold, named_error, root, raw_root != NULL ? raw_root : root);
-    return mended.read;
+    AUTO_JSON json_t *root = json_repaired_tree(&repaired);
+    fold->told.ragged = fold->told.ragged || repaired.ragged;
+    free(repaired.text);
+    take_value(fold, named_error, root);
+    return repaired.read;
 }
 
 static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
 {
     AUTO_JSON json_t *root = json_text_load(data, size);
     if (root != NULL) {
-        take_value(fold, named_error, root, root);
+        take_value(fold, named_error, root);
         return;
     }
     for (bool first = true; (first || size > 0) && !fold->failed && !fold->done; first = false) {
         size_t read = take_mended(fold, named_error, data, size);
         if (read == 0) {
-            take_value(fold, named_error, NULL, NULL);
+            take_value(fold, named_error, NULL);
             return;
         }
         read += done_mark_skip(data + read, size - read, &fold->done);
