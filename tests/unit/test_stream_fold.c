@@ -351,6 +351,7 @@ Test(stream_fold, characters_that_chunks_cut_are_joined)
         {SAY("a\xf0\x9f") SAY("\x98") SAY("\x80" "b"), "a\xf0\x9f\x98\x80" "b", "a|\xf0\x9f\x98\x80" "b|"},
         {SAY("a\\ud83d") SAY("b"), "a\xef\xbf\xbd" "b", "a|\xef\xbf\xbd" "b|"},
         {SAY("a") SAY("b\\ud83d"), "ab\xef\xbf\xbd", "a|b|"}, /* the rest is told in the end */
+        {SAY("a") CHUNK("\"choices\":[],\"n\":\"\xff\"") SAY("b"), "ab", "a|b|"}, /* it is another member that isn't UTF-8 */
         {SAY("\\ude00") SAY("\xff"), "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd|\xef\xbf\xbd|"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -180,7 +180,6 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
     json_object_foreach(joined, name, value)
         if (!fold->failed)
             join_member(fold, name, value);
-    stream_told_settle(&fold->told, fold->texts, false);
     if (!fold->failed && fold->bytes > fold->bytes_max) {
         fold->failed = true;
         fold->failure.kind = FAILURE_ANSWER;
@@ -232,6 +231,7 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
     take_message(fold, choice);
+    stream_told_settle(&fold->told, fold->texts, false); /* also where it is another member that is ragged */
     if (fold->told.ragged)
         json_tree_mend(error);
     struct llm_finish broken = {.error = error};
