@@ -23,6 +23,12 @@ def raw(content: bytes) -> bytes:
     return whole("@").replace(b"@", content)
 
 
+def bare(body: bytes) -> bytes:
+    """Deflate without zlib's wrapping."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
 def chunk(raw_delta: bytes) -> bytes:
     return b'data: {"choices":[{"index":0,"delta":' + raw_delta + b"}]}\n\n"
 
@@ -59,6 +65,8 @@ BODIES = {
     "gzip untold": (gzip.compress(whole()), JSON),
     "gzip twofold": (gzip.compress(whole()[:30]) + gzip.compress(whole()[30:]), JSON, "It is so.", {"Content-Encoding": "gzip"}),
     "deflate": (zlib.compress(whole()), JSON, "It is so.", {"Content-Encoding": "deflate"}),
+    "deflate alone": (bare(whole()), JSON, "It is so.", {"Content-Encoding": "deflate"}),
+    "deflate in name": (whole(), JSON, "It is so.", {"Content-Encoding": "deflate"}),
     "packed in name": (whole(), JSON, "It is so.", {"Content-Encoding": "gzip"}),
     "encoded in a charset": (whole(), JSON, "It is so.", {"Content-Encoding": "UTF-8"}),
     "a text": (b'{"choices":[{"index":0,"text":"It is so.","finish_reason":"stop"}]}', JSON),

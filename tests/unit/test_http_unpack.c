@@ -13,6 +13,7 @@
 
 #define GZIP 31
 #define ZLIB 15
+#define BARE (-15)
 
 static void pack(const char *text, size_t size, int window_bits, struct text_buffer *ret)
 {
@@ -40,7 +41,7 @@ static bool take(const char *bytes, size_t size, void *arg)
 
 static enum status unpack(const struct text_buffer *packed, size_t step, struct text_buffer *ret)
 {
-    struct http_unpacker *unpacker = http_unpacker_create();
+    struct http_unpacker *unpacker = http_unpacker_create(http_packing_look(packed->bytes, true));
     enum status status = STATUS_OK;
     for (size_t at = 0; at < packed->size && status == STATUS_OK; at += step) {
         size_t length = packed->size - at < step ? packed->size - at : step;
@@ -58,13 +59,14 @@ Test(http_unpack, gives_what_was_packed_however_it_is_cut)
     AUTO_FREE char *text = malloc(size);
     for (size_t i = 0; i < size; i++)
         text[i] = (char)("{\"a\":1}"[i % 7] + (i % 1009 == 0));
-    const int forms[] = {GZIP, ZLIB};
+    const int forms[] = {GZIP, ZLIB, BARE};
     const size_t steps[] = {1, 7, 4096, SIZE_MAX / 2};
     taken_max = SIZE_MAX;
-    for (size_t f = 0; f < 2; f++) {
+    for (size_t f = 0; f < 3; f++) {
         struct text_buffer packed = {0};
         pack(text, size, forms[f], &packed);
-        cr_expect(http_unpack_is_due(packed.bytes, 2) && http_unpack_may_be_due(packed.bytes[0]));
+        cr_expect_eq(http_packing_look(packed.bytes, forms[f] == BARE), forms[f] == BARE ? HTTP_BARE : HTTP_WRAPPED);
+        cr_expect(http_packing_may_be(packed.bytes[0], forms[f] == BARE));
         if (forms[f] == GZIP) /* another member, and what is none */
             pack("more", 4, GZIP, &packed);
         text_buffer_append(&packed, "\0\0", 2);
@@ -107,6 +109,8 @@ Test(http_unpack, texts_are_not_packed)
 {
     static const char *const texts[] = {"{\"", "[{", "da", ": ", "\xef\xbb", "xy", "x ", "<h", "\x1f ", "\x8b\x1f"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        cr_expect_not(http_unpack_is_due(texts[i], 2), "%s", texts[i]);
-    cr_expect_not(http_unpack_is_due("\x1f", 1));
+        cr_expect_eq(http_packing_look(texts[i], false), HTTP_UNPACKED, "%s", texts[i]);
+    for (size_t i = 0; i < 5; i++)
+        cr_expect_eq(http_packing_look(texts[i], true), HTTP_UNPACKED, "whatever the header says: %s", texts[i]);
+    cr_expect_not(http_packing_may_be('{', false));
 }

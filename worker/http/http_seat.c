@@ -122,12 +122,13 @@ static bool take_first(struct http_call *call, const char *data, size_t size)
 {
     bool held = call->is_first_held;
     char two[2] = {held ? call->first : data[0], held ? data[0] : size > 1 ? data[1] : '\0'};
-    if (!held && size == 1 && http_unpack_may_be_due(data[0])) {
+    if (!held && size == 1 && http_packing_may_be(data[0], call->says_deflate)) {
         call->first = data[0];
         return call->is_first_held = true;
     }
-    if (http_unpack_is_due(two, sizeof two))
-        call->unpacker = http_unpacker_create();
+    enum http_packing packing = http_packing_look(two, call->says_deflate);
+    if (packing != HTTP_UNPACKED)
+        call->unpacker = http_unpacker_create(packing);
     call->is_first_held = false;
     return (!held || pass_on(call, two, 1)) && pass_on(call, data, size);
 }
@@ -183,8 +184,12 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
         char word[8];
         if (header_value(line, size, "x-should-retry", word, sizeof word))
             call->should_retry = strcasecmp(word, "true") == 0 ? 1 : strcasecmp(word, "false") == 0 ? 0 : -1;
-    } else if (first == 'c' && call->request->sink != NULL && is_event_stream(line, size)) {
-        call->is_typed_stream = true;
+    } else if (first == 'c') {
+        char packing[16];
+        if (call->request->sink != NULL && is_event_stream(line, size))
+            call->is_typed_stream = true;
+        else if (header_value(line, size, "content-encoding", packing, sizeof packing))
+            call->says_deflate = strcasecmp(packing, "deflate") == 0;
     }
     return size;
 }
@@ -326,7 +331,7 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
     call->went_out = false;
     call->resolve_error = 0;
     call->body_size = call->body_capacity = 0;
-    call->body_too_large = call->body_damaged = call->is_typed_stream = false;
+    call->body_too_large = call->body_damaged = call->is_typed_stream = call->says_deflate = false;
     call->shape = HTTP_SHAPE_OPEN;
     call->has_begun = call->is_first_held = false;
     call->blanks = 0;

@@ -79,7 +79,7 @@ struct http_call {
     size_t body_bytes_max;
     bool body_too_large;
     bool body_damaged; /* it is packed (http_unpack.h), and can't be unpacked */
-    bool is_typed_stream; /* so says its content type */
+    bool is_typed_stream, says_deflate; /* so say its headers */
     enum http_shape shape;
     struct http_unpacker *unpacker; /* owned; NULL: it isn't packed, as far as is known */
     size_t blanks; /* white space before a body that may be a stream: it isn't kept, but counts */

@@ -20,24 +20,39 @@ struct http_unpacker {
 #define ZLIB '\x78' /* deflate with a window of 32 KiB, as everybody has it */
 #define DICTIONARY 0x20
 
-bool http_unpack_may_be_due(char first)
-{
-    return first == GZIP[0] || first == ZLIB;
-}
-
 /* zlib's second byte makes the two a multiple of 31, and asks for no dictionary: nobody has one. */
-bool http_unpack_is_due(const char *bytes, size_t size)
+static bool is_wrapped(const char bytes[2])
 {
-    if (size < 2)
-        return false;
     unsigned second = (unsigned char)bytes[1];
     return memcmp(bytes, GZIP, 2) == 0 || (bytes[0] == ZLIB && ((unsigned)ZLIB << 8 | second) % 31 == 0 && (second & DICTIONARY) == 0);
 }
 
-struct http_unpacker *http_unpacker_create(void)
+/* White space, JSON, a byte order mark, a page, or a field of an event stream: the header says deflate of what isn't. */
+static bool begins_text(const char bytes[2])
+{
+    static const char fields[][3] = {"da", "ev", "id", "re", "er"};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (memcmp(bytes, fields[i], 2) == 0)
+            return true;
+    return strchr(" \t\r\n{[:<\xef", bytes[0]) != NULL; /* and a NUL */
+}
+
+enum http_packing http_packing_look(const char bytes[2], bool says_deflate)
+{
+    if (is_wrapped(bytes))
+        return HTTP_WRAPPED;
+    return says_deflate && !begins_text(bytes) ? HTTP_BARE : HTTP_UNPACKED;
+}
+
+bool http_packing_may_be(char first, bool says_deflate)
+{
+    return first == GZIP[0] || first == ZLIB || says_deflate;
+}
+
+struct http_unpacker *http_unpacker_create(enum http_packing packing)
 {
     struct http_unpacker *unpacker = xcalloc(1, sizeof *unpacker);
-    if (inflateInit2(&unpacker->z, MAX_WBITS + EITHER) != Z_OK)
+    if (inflateInit2(&unpacker->z, packing == HTTP_BARE ? -MAX_WBITS : MAX_WBITS + EITHER) != Z_OK)
         abort(); /* memory */
     return unpacker;
 }

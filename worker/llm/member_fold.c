@@ -1,5 +1,6 @@
 #include "llm/member_fold.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/cleanup.h"
 #include "wire/json_writer.h"
 
+#define INDEX_MAX INT32_MAX /* a larger one counts as none, so that one more is always a number */
 #define ITEM_COST 192 /* what is kept beside a name and a text: many small ones are large, too */
 
 void member_fold_finish(struct member_fold *fold)
@@ -24,6 +26,19 @@ bool member_is_void(const json_t *value)
 {
     return value == NULL || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
            (json_is_array(value) && json_array_size(value) == 0) || (json_is_object(value) && json_object_size(value) == 0);
+}
+
+json_int_t member_index(const json_t *index)
+{
+    const char *text = json_string_value(index);
+    size_t length = json_string_length(index);
+    double real = json_real_value(index);
+    json_int_t number = json_is_integer(index) ? json_integer_value(index) : -1;
+    if (length > 0 && length < 10 && strspn(text, "0123456789") == length)
+        number = atoi(text);
+    else if (json_is_real(index) && real >= 0 && real <= INDEX_MAX && (double)(json_int_t)real == real)
+        number = (json_int_t)real;
+    return number >= 0 && number <= INDEX_MAX ? number : -1;
 }
 
 /* ---- which item ---- */
@@ -178,8 +193,7 @@ static bool goes_on(struct member_fold *item, const json_t *piece, size_t *bytes
 /* may_go_on: it is the first of its delta. */
 static enum fold_fault add_element(struct member_fold *array, const json_t *element, bool may_go_on, size_t *bytes)
 {
-    const json_t *index = json_object_get(element, "index");
-    json_int_t at = json_is_integer(index) && json_integer_value(index) >= 0 ? json_integer_value(index) : -1;
+    json_int_t at = member_index(json_object_get(element, "index"));
     enum fold_fault fault = FOLD_FINE;
     struct member_fold *item = find(array, NULL, at);
     if (item == NULL && at < 0 && may_go_on && array->count > 0 && is_piece(element) && goes_on(&array->items[array->count - 1], element, bytes, &fault))

@@ -54,6 +54,8 @@ bool member_fold_says(const struct member_fold *object, const char *name);
 /* An object, owned by the caller; empty where nothing was joined. Texts are as they came: they may not be UTF-8 (json_tree_mend). */
 json_t *member_fold_json(const struct member_fold *object);
 
+/* What an `index` says: a number from 0 on, also as 0.0 or "0"; -1: nothing of use. */
+json_int_t member_index(const json_t *index);
 /* "", [], {}, null. */
 bool member_is_void(const json_t *value);
 

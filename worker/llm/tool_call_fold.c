@@ -7,8 +7,6 @@
 #include "base/alloc.h"
 #include "wire/json_writer.h"
 
-#define INDEX_MAX INT32_MAX /* a larger one counts as none, so that one more is always a number */
-
 bool tool_call_keep_first(json_t **kept, json_t *value, size_t *bytes)
 {
     if (json_string_length(value) == 0)
@@ -56,9 +54,8 @@ static const json_t *text_at(const json_t *object, const char *name)
 
 static struct address address_of(const json_t *delta)
 {
-    const json_t *index = json_object_get(delta, "index"), *function = json_object_get(delta, "function");
-    bool usable = json_is_integer(index) && json_integer_value(index) >= 0 && json_integer_value(index) <= INDEX_MAX;
-    return (struct address){.index = usable ? json_integer_value(index) : -1,
+    const json_t *function = json_object_get(delta, "function");
+    return (struct address){.index = member_index(json_object_get(delta, "index")),
                             .id = text_at(delta, "id"),
                             .name = text_at(function, "name"),
                             .brings_arguments = json_object_get(function, "arguments") != NULL};
