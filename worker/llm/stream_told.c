@@ -41,20 +41,18 @@ static struct text_buffer *make_own(struct stream_told *told, const struct text_
     return own;
 }
 
-/* Which of a delta's names speaks: the one that did before, else the first; STREAM_TEXTS: none. */
-static enum stream_text speaker_of(const struct stream_told *told, const json_t *delta)
+/* Which of a delta's names speaks: the first that says something; STREAM_TEXTS: none. */
+static enum stream_text speaker_of(const json_t *delta)
 {
-    enum stream_text speaker = STREAM_TEXTS;
-    for (enum stream_text i = STREAM_REASONINGS; i < STREAM_TEXTS; i++)
-        if (json_string_length(json_object_get(delta, stream_text_name(i))) > 0 &&
-            (speaker == STREAM_TEXTS || i == told->channels[STREAM_CHANNEL_REASONING].source))
-            speaker = i;
+    enum stream_text speaker = STREAM_REASONINGS;
+    while (speaker < STREAM_TEXTS && json_string_length(json_object_get(delta, stream_text_name(speaker))) == 0)
+        speaker++;
     return speaker;
 }
 
 static void hear_reasoning(struct stream_told *told, const struct text_buffer *texts, const json_t *delta)
 {
-    enum stream_text speaker = speaker_of(told, delta), *source = &told->channels[STREAM_CHANNEL_REASONING].source;
+    enum stream_text speaker = speaker_of(delta), *source = &told->channels[STREAM_CHANNEL_REASONING].source;
     bool is_own = told->channels[STREAM_CHANNEL_REASONING].is_own;
     if (speaker == STREAM_TEXTS) {
         struct text_buffer said = {0};
