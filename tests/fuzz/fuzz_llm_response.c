@@ -5,9 +5,11 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 #include "llm/refusal.h"
 #include "llm/retry_policy.h"
 #include "wire/job_scan.h"
+#include "wire/json_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,8 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = {0};
     if (status == 200) {
         struct llm_answer answer = {0};
-        if (llm_response_decode(body, size - 1, &answer, &failure, &err) == STATUS_OK && answer.message == NULL)
-            abort();
+        if (llm_response_decode(body, size - 1, &answer, &failure, &err) == STATUS_OK) {
+            AUTO_FREE char *written = answer.message != NULL ? json_dumps(answer.message, 0) : NULL;
+            if (written == NULL || !json_text_is_valid(written, strlen(written)))
+                abort(); /* whatever is taken is written as JSON */
+        }
         llm_answer_finish(&answer);
     } else {
         static const char *const secrets[] = {"the-key", NULL};

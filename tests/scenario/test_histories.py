@@ -62,7 +62,7 @@ def test_an_answer_that_says_nothing_is_given_and_is_no_turn(stage, what, redis_
     session = Session(stage, refusing_empty({"content": "one"}, NOTHING[what], {"content": "three"}), **{"worker.redis_io": redis_io})
     assert session.ask("a", user("first"))["status"] == "ok"
     reply = session.ask("b", user("second"))
-    assert reply["status"] == "ok" and reply["message"] == {"role": "assistant", **NOTHING[what]}
+    assert reply["status"] == "ok" and reply["message"] == {"role": "assistant", "content": "", **NOTHING[what]}
     assert session.ask("c", user("third"))["message"]["content"] == "three"
     assert [turn["job"] for turn in session.history()] == ["a", "c"]
     assert [m["content"] for m in session.llm.requests[-1]["messages"]] == ["first", "one", "third"], "as if the second had not been asked"

@@ -4,6 +4,7 @@
 
 #include "llm/call_failure.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 #include "llm/stream_fold.h"
 
 static const struct failure_job no_job;
@@ -111,13 +112,14 @@ Test(failure_kind, of_an_answer_that_cannot_be_read_is_the_answers)
         const char *body;
         enum failure_kind kind;
     } answers[] = {
-        {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"\\ud83d\"}}]}", FAILURE_ANSWER},
+        {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"\\ud83d\"}}]}", FAILURE_NONE},
+        {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes", FAILURE_ANSWER},
         {"{\"choices\":[]}", FAILURE_ANSWER},
         {"{\"choices\":[{}]}", FAILURE_ANSWER},
         {"{}", FAILURE_ANSWER},
         {"", FAILURE_ANSWER},
         {"<html></html>", FAILURE_ANSWER},
-        {"{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}", FAILURE_ANSWER},
+        {"{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}", FAILURE_NONE},
         {"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"yes\"}}]}", FAILURE_NONE},
         {"{\"error\":{\"code\":\"rate_limit_exceeded\"}}", FAILURE_RATE},
         {"{\"error\":{\"code\":500}}", FAILURE_SERVER},
@@ -146,7 +148,9 @@ Test(failure_kind, of_a_stream_tells_what_is_whole_from_what_broke_off)
         enum failure_kind kind;
     } streams[] = {
         {{"{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", "[DONE]"}, true, FAILURE_NONE},
-        {{"{\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}", "[DONE]"}, true, FAILURE_ANSWER},
+        {{"{\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}", "[DONE]"}, true, FAILURE_NONE},
+        {{"{\"choices\":[{\"delta\":{\"content\":\"a\"}", "[DONE]"}, true, FAILURE_ANSWER},
+        {{"{\"choices\":[{\"delta\":{\"m\":\"a\"}}]}", "{\"choices\":[{\"delta\":{\"m\":{\"a\":1}},\"finish_reason\":\"stop\"}]}"}, true, FAILURE_ANSWER},
         {{"{\"choices\":[]}", "[DONE]"}, true, FAILURE_ANSWER},
         {{"{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", NULL}, true, FAILURE_SERVER},
         {{"{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", NULL}, false, FAILURE_SERVER},

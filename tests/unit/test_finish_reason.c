@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 
 Test(finish_reason, means_what_its_provider_means_by_it)
 {

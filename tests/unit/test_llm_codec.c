@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "chat/history.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 
 static struct provider_settings provider = {.name = "main", .model = "small"};
 
@@ -73,14 +74,14 @@ static void expect_json(const json_t *got, const char *want)
 Test(request, is_model_and_messages)
 {
     AUTO_JSON json_t *root = encode((struct given){0});
-    expect_json(root, "{\"model\":\"small\",\"messages\":[" USER("now") "]}");
+    expect_json(root, "{\"model\":\"small\",\"messages\":[" USER("now") "],\"stream\":false}");
 }
 
 Test(request, merges_the_providers_params_then_the_jobs)
 {
     provider.params = "{\"temperature\":1,\"top_p\":0.5,\"stream\":true,\"n\":4}";
     AUTO_JSON json_t *root = encode((struct given){.params = "{\"temperature\":0,\"model\":\"large\"}"});
-    expect_json(root, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5}");
+    expect_json(root, "{\"model\":\"large\",\"messages\":[" USER("now") "],\"temperature\":0,\"top_p\":0.5,\"stream\":false}");
 }
 
 Test(request, passes_params_on_as_they_came)
@@ -88,7 +89,7 @@ Test(request, passes_params_on_as_they_came)
     provider.params = " { \"top_p\" : 0.10 , \"seed\":1e3,\"s\\u0074op\":[\"}\", 2.50]}";
     AUTO_FREE char *body = encode_text((struct given){.params = "{\"temperature\":0.20,\"seed\":-0.0}"});
     cr_expect_str_eq(body, "{\"messages\":[" USER("now") "],\"model\":\"small\",\"top_p\":0.10,"
-                           "\"s\\u0074op\":[\"}\", 2.50],\"temperature\":0.20,\"seed\":-0.0}");
+                           "\"s\\u0074op\":[\"}\", 2.50],\"temperature\":0.20,\"seed\":-0.0,\"stream\":false}");
     AUTO_FREE char *both = encode_text((struct given){.params = "{\"stop\":null}"});
     cr_expect_null(strstr(both, "u0074"), "the same name, however it is written: %s", both);
 }

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 #include "llm/refusal_text.h"
 #include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"

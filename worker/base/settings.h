@@ -43,6 +43,7 @@ struct provider_settings {
     int64_t attempt_timeout_ms;
     int64_t connect_timeout_ms;
     int64_t first_token_timeout_ms, idle_timeout_ms; /* of streams; 0: none */
+    enum stream stream; /* how it is asked; ASKED: as the job wants it */
     enum stream_usage stream_usage;
     int64_t requests_per_minute, tokens_per_minute; /* of all workers together; 0: no limit */
     int64_t burst_ms;

@@ -50,13 +50,15 @@ static enum status order_named(const struct named_sections *named, struct settin
 
 static enum status check_params(const struct provider_settings *provider, const char *where, struct error *err)
 {
-    static const char *const ours[] = {"messages", "stream", "stream_options", "n"};
+    static const char *const ours[] = {"messages", "stream_options", "n"};
     json_error_t why;
     if (provider->params == NULL)
         return STATUS_OK;
     AUTO_JSON json_t *params = json_loads(provider->params, JSON_REJECT_DUPLICATES, &why);
     if (!json_is_object(params))
         return REFUSE(err, "%s: provider.%s.params: is no JSON object%s%s", where, provider->name, params ? "" : ": ", params ? "" : why.text);
+    if (json_object_get(params, "stream") != NULL)
+        return REFUSE(err, "%s: provider.%s.params: stream is the worker's to set; provider.%s.stream says how it is asked", where, provider->name, provider->name);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (json_object_get(params, ours[i]) != NULL)
             return REFUSE(err, "%s: provider.%s.params: %s is the worker's to set; leave it out", where, provider->name, ours[i]);

@@ -44,7 +44,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
                                       .turn_count = task->begin.turn_count - skipped,
                                       .history_bytes_max = from->service->settings->llm.history_bytes_max,
                                       .job = &task->job,
-                                      .stream = from->stream};
+                                      .stream = llm_request_is_streamed(provider, from->stream)};
     return llm_request_encode(&parts);
 }
 

@@ -172,6 +172,7 @@ static enum status place_init(struct http_world *world, const struct http_target
     for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
         add_header(&place->headers, *header);
     add_header(&place->headers, "Expect:"); /* saves a round trip before a long body */
+    add_header(&place->headers, "Accept-Encoding: identity"); /* without it any packing is allowed; what comes packed all the same is unpacked */
     return find_hosts(world, from, place, err);
 }
 

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "http/http_unpack.h"
 #include "http/tls_trust.h"
 
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
@@ -59,20 +60,88 @@ static bool body_reserve(struct http_call *call, size_t more)
     return true;
 }
 
-static size_t on_body(char *data, size_t unit, size_t count, void *arg)
+static bool keep(struct http_call *call, const char *data, size_t size)
 {
-    struct http_call *call = arg;
-    size_t size = unit * count;
-    if (call->is_event_stream && call->request->sink != NULL && is_good(call))
-        return call->request->sink(call, data, size, call->request->sink_arg) ? size : CURL_WRITEFUNC_ERROR;
     if (!body_reserve(call, size)) {
         call->body_too_large = true;
-        return CURL_WRITEFUNC_ERROR;
+        return false;
     }
     if (size > 0)
         memcpy(call->body + call->body_size, data, size);
     call->body_size += size;
-    return size;
+    return true;
+}
+
+/* What was kept until it was known is the sink's. */
+static bool begin_stream(struct http_call *call)
+{
+    AUTO_FREE char *kept = steal_ptr(&call->body);
+    size_t size = call->body_size;
+    call->body_size = call->body_capacity = 0;
+    return call->request->sink(call, kept, size, call->request->sink_arg);
+}
+
+/* Of a 2xx that may be a stream. */
+static bool take_good(struct http_call *call, const char *data, size_t size)
+{
+    if (call->shape == HTTP_SHAPE_STREAM)
+        return call->request->sink(call, data, size, call->request->sink_arg);
+    for (; call->body_size == 0 && size > 0 && isspace((unsigned char)*data); size--) {
+        data++;
+        call->blanks++;
+    }
+    call->body_too_large = call->blanks > call->body_bytes_max;
+    if (call->body_too_large || !keep(call, data, size))
+        return false;
+    if (call->shape == HTTP_SHAPE_OPEN && call->body_size > 0)
+        call->shape = call->request->look(call->is_typed_stream, call->body, call->body_size);
+    return call->shape != HTTP_SHAPE_STREAM || begin_stream(call);
+}
+
+/* Bytes of the body, unpacked. */
+static bool take(const char *data, size_t size, void *arg)
+{
+    struct http_call *call = arg;
+    return call->request->sink != NULL && is_good(call) ? take_good(call, data, size) : keep(call, data, size);
+}
+
+static bool unpack(struct http_call *call, const char *data, size_t size)
+{
+    enum status status = http_unpack(call->unpacker, data, size, take, call);
+    call->body_damaged = status == STATUS_FAILED;
+    return status == STATUS_OK;
+}
+
+static bool pass_on(struct http_call *call, const char *data, size_t size)
+{
+    return call->unpacker != NULL ? unpack(call, data, size) : take(data, size, call);
+}
+
+/* Two bytes say whether it is packed; the first, where it comes alone and may be such, waits for the other. */
+static bool take_first(struct http_call *call, const char *data, size_t size)
+{
+    bool held = call->is_first_held;
+    char two[2] = {held ? call->first : data[0], held ? data[0] : size > 1 ? data[1] : '\0'};
+    if (!held && size == 1 && http_packing_may_be(data[0], call->says_deflate)) {
+        call->first = data[0];
+        return call->is_first_held = true;
+    }
+    enum http_packing packing = http_packing_look(two, call->says_deflate);
+    if (packing != HTTP_UNPACKED)
+        call->unpacker = http_unpacker_create(packing);
+    call->is_first_held = false;
+    return (!held || pass_on(call, two, 1)) && pass_on(call, data, size);
+}
+
+static size_t on_body(char *data, size_t unit, size_t count, void *arg)
+{
+    struct http_call *call = arg;
+    size_t size = unit * count;
+    bool first = !call->has_begun || call->is_first_held;
+    if (size == 0)
+        return 0;
+    call->has_begun = true;
+    return (first ? take_first(call, data, size) : pass_on(call, data, size)) ? size : CURL_WRITEFUNC_ERROR;
 }
 
 /* name's value, trimmed, into out when the line is that header; a value too long is cut off. */
@@ -118,8 +187,12 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
         char word[8];
         if (header_value(line, size, "x-should-retry", word, sizeof word))
             call->should_retry = strcasecmp(word, "true") == 0 ? 1 : strcasecmp(word, "false") == 0 ? 0 : -1;
-    } else if (first == 'c' && call->request->sink != NULL && is_event_stream(line, size)) {
-        call->is_event_stream = true;
+    } else if (first == 'c') {
+        char packing[16];
+        if (call->request->sink != NULL && is_event_stream(line, size))
+            call->is_typed_stream = true;
+        else if (header_value(line, size, "content-encoding", packing, sizeof packing))
+            call->says_deflate = strcasecmp(packing, "deflate") == 0;
     }
     return size;
 }
@@ -134,6 +207,7 @@ void http_seat_destroy(struct http_seat *seat)
         curl_easy_cleanup(seat->calls[i].easy);
         curl_slist_free_all(seat->calls[i].addresses);
         free(seat->calls[i].body);
+        http_unpacker_destroy(seat->calls[i].unpacker);
     }
     curl_multi_cleanup(seat->multi);
     free(seat);
@@ -260,7 +334,10 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
     call->went_out = false;
     call->resolve_error = 0;
     call->body_size = call->body_capacity = 0;
-    call->body_too_large = call->is_event_stream = false;
+    call->body_too_large = call->body_damaged = call->is_typed_stream = call->says_deflate = false;
+    call->shape = HTTP_SHAPE_OPEN;
+    call->has_begun = call->is_first_held = false;
+    call->blanks = 0;
     call->retry_after_ms[0] = call->retry_after[0] = call->problem[0] = '\0';
     call->should_retry = -1;
     call->started_ms = clock_mono_ms();
@@ -321,6 +398,7 @@ void http_call_end(struct http_seat *seat, size_t target)
         curl_multi_remove_handle(seat->multi, call->easy);
     call->request = NULL;
     free(steal_ptr(&call->body));
+    http_unpacker_destroy(steal_ptr(&call->unpacker));
 }
 
 /* ---- waiting ---- */
@@ -342,6 +420,8 @@ static int64_t limit_of(const struct http_seat *seat, const struct http_call *ca
 
 static void end_call(struct http_seat *seat, struct http_call *call, enum http_end end, CURLcode code)
 {
+    if (call->is_first_held) /* a body of one byte */
+        (void)take(&call->first, 1, call);
     call->end = end;
     call->code = code;
     seat->running--;

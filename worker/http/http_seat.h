@@ -8,6 +8,8 @@
  * looked up goes out when the address is there; the seat's other calls don't wait for it. A curl multi handle
  * of its own is what lets another thread end the wait at once (curl_easy_perform looks up only once a second).
  *
+ * Bodies that are packed unasked are unpacked (http_unpack.h); what is kept of one, and all its bounds, are of what it unpacks to.
+ *
  * Thread: the borrower's alone. Makes no retry, and judges no status. The process ignores SIGPIPE. */
 #ifndef CHAT_HTTP_HTTP_SEAT_H
 #define CHAT_HTTP_HTTP_SEAT_H
@@ -24,8 +26,20 @@
 struct tls_trust;
 struct http_seat;
 struct http_call;
+struct http_unpacker;
 
-/* Takes what arrives of a 2xx text/event-stream, in pieces of any size; false: end the call (code is CURLE_WRITE_ERROR). Runs on
+/* What the body of a 2xx is. */
+enum http_shape {
+    HTTP_SHAPE_OPEN, /* its first bytes don't say yet; in the end it is kept whole, too */
+    HTTP_SHAPE_WHOLE,
+    HTTP_SHAPE_STREAM
+};
+
+/* Tells it, of its bytes so far without the white space in front (one at least); asked with more as long as it says OPEN. typed: the
+ * content type is text/event-stream. */
+typedef enum http_shape http_look(bool typed, const char *bytes, size_t size);
+
+/* Takes what arrives of a stream, in pieces of any size; false: end the call (code is CURLE_WRITE_ERROR). Runs on
  * the thread of http_seat_wait. What counts as progress is for it to say: http_call_progress. */
 typedef bool http_sink(struct http_call *call, const char *data, size_t size, void *arg);
 
@@ -34,7 +48,8 @@ struct http_request {
     const char *body; /* POSTed, the caller's until the call has ended; NULL: GET */
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
     int64_t first_ms, idle_ms; /* with a sink: until the first progress, and between two; 0: unbounded */
-    http_sink *sink;  /* NULL: the body is kept whole, whatever its type */
+    http_sink *sink;  /* NULL: the body is kept whole, whatever it is */
+    http_look *look;  /* with a sink */
     void *sink_arg;
 };
 
@@ -63,7 +78,14 @@ struct http_call {
     size_t body_capacity;
     size_t body_bytes_max;
     bool body_too_large;
-    bool is_event_stream;
+    bool body_damaged; /* it is packed (http_unpack.h), and can't be unpacked */
+    bool is_typed_stream, says_deflate; /* so say its headers */
+    enum http_shape shape;
+    struct http_unpacker *unpacker; /* owned; NULL: it isn't packed, as far as is known */
+    size_t blanks; /* white space before a body that may be a stream: it isn't kept, but counts */
+    bool has_begun;     /* the body */
+    bool is_first_held; /* its first byte has come alone */
+    char first;
     char retry_after_ms[32]; /* header values; empty: absent */
     char retry_after[48];
     int should_retry;              /* 0, 1; -1: the header is absent */

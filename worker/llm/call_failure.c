@@ -23,6 +23,8 @@ static enum status fail_curl(const struct http_call *call, const char *size_sett
     if (call->body_too_large)
         return error_set(err, ERROR_PERMANENT, "response_too_large",
                          "the answer is larger than %s (%zu bytes)", size_setting, call->body_bytes_max);
+    if (call->body_damaged)
+        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer is packed (gzip or deflate), though nobody asked for that, and damaged");
     if (http_call_was_refused_by_proxy(call))
         return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "the proxy lets nobody through: %s", problem);
     switch (call->code) {
@@ -60,7 +62,7 @@ enum failure_kind call_failure_kind(const struct http_call *call)
 {
     if (call->end == HTTP_TIMED_OUT)
         return http_call_was_sent(call) ? FAILURE_TIMEOUT : FAILURE_GONE;
-    if (call->body_too_large)
+    if (call->body_too_large || call->body_damaged)
         return FAILURE_ANSWER;
     if (http_call_was_refused_by_proxy(call))
         return FAILURE_GONE;

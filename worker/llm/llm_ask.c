@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/cleanup.h"
 #include "llm/finish_reason.h"
+#include "llm/llm_codec.h"
 #include "llm/question.h"
 #include "llm/refusal_words.h"
+#include "llm/said_text.h"
 #include "llm/stream_fold.h"
 #include "ops/metrics.h"
 
@@ -62,25 +64,27 @@ static void on_text(size_t provider, void *arg)
     tell(a, try, &news, false);
 }
 
-static void take_text(struct stream_news *news, enum stream_channel channel, const json_t *value)
+/* An answer that came whole though pieces are wanted is one. */
+static void tell_whole(struct asking *a, int64_t try)
 {
-    news->text[channel] = json_string_value(value);
-    news->size[channel] = json_string_length(value);
+    struct text_buffer text = {0}, reasoning = {0};
+    said_text_of_message(a->answer->message, &text, &reasoning);
+    struct stream_news news = {.text = {text_buffer_text(&text), text_buffer_text(&reasoning)}, .size = {text.size, reasoning.size}};
+    tell(a, try, &news, false);
+    text_buffer_finish(&text);
+    text_buffer_finish(&reasoning);
 }
 
-/* The winner's answer, whoever was heard: also one that came whole though a stream was asked for. */
+/* The winner's answer, whoever was heard. */
 static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 {
-    const json_t *message = a->answer->message;
     struct stream_news news;
-    bool streamed = llm_talk_has_news(&a->talk, end->winner);
-    llm_talk_news(&a->talk, end->winner, &news);
-    if (!end->was_heard && !streamed) {
-        const json_t *reasoning = json_object_get(message, "reasoning_content");
-        take_text(&news, STREAM_CHANNEL_TEXT, json_object_get(message, "content"));
-        take_text(&news, STREAM_CHANNEL_REASONING, json_string_length(reasoning) > 0 ? reasoning : json_object_get(message, "reasoning"));
+    if (llm_talk_is_streamed(&a->talk, end->winner)) {
+        llm_talk_news(&a->talk, end->winner, &news);
+        tell(a, end->final_try, &news, false);
+    } else {
+        tell_whole(a, end->final_try);
     }
-    tell(a, end->final_try, &news, false);
     tell(a, end->final_try, &(struct stream_news){0}, true);
 }
 
@@ -210,7 +214,8 @@ static void start(struct asking *a, const struct question_step *step)
     call->started_us = clock_mono_us();
     METRIC_INC(llm_calls_total);
     METRIC_ADD(llm_fallbacks_total, step->fallback);
-    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, question->stream, &why) == STATUS_OK) {
+    bool streamed = llm_request_is_streamed(&question->settings->providers[step->provider], question->stream);
+    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
         call->began_under = provider_health_started(question->health, step->provider, step->extra);
         call->slot = false; /* the call's */
     } else {
@@ -344,7 +349,7 @@ static enum status talk(struct asking *a)
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    a->talk.on_text = on_text;
+    a->talk.on_text = question->stream ? on_text : NULL;
     a->talk.on_text_arg = a;
     a->steps = plan(question);
     enum status status = drive(a);

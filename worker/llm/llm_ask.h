@@ -30,7 +30,7 @@ struct llm_question {
     const size_t *candidates;   /* whom to ask, by preference: indices of settings.providers; at least one */
     size_t count;
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
-    bool stream; /* hand out the answer as it comes: the encoded body asks for it */
+    bool stream; /* hand out the answer as it comes; the encoded bodies ask for it as each provider likes (llm_request_is_streamed) */
     void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);

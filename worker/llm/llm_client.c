@@ -6,15 +6,24 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "llm/answer_shape.h"
 #include "llm/call_failure.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
 #include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"
-#include "wire/json_text.h"
 
 struct llm_client {
     const struct settings *settings;
     struct http_pool *pool;
+};
+
+/* One provider's part of a talk. */
+struct talk_call {
+    struct llm_talk *talk;
+    size_t provider;
+    struct http_request request;
+    struct llm_stream *stream; /* owned; NULL: nothing of a stream has come */
 };
 
 #define SECRETS_MAX 3
@@ -59,17 +68,30 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
 #define AFTER_DONE_MS 200
 
 struct llm_stream {
-    struct llm_talk *talk;
-    size_t provider;
     struct sse_parser parser;
     struct stream_fold fold;
     const char *secrets[SECRETS_MAX];
     struct llm_said said;
 };
 
+static struct llm_stream *stream_create(const struct llm_talk *talk, size_t provider)
+{
+    size_t bytes_max = (size_t)talk->client->settings->llm.response_bytes_max;
+    struct llm_stream *stream = xcalloc(1, sizeof *stream);
+    sse_parser_init(&stream->parser, bytes_max);
+    stream_fold_init(&stream->fold, bytes_max);
+    gather_secrets(&talk->client->settings->providers[provider], stream->secrets);
+    stream->said.secrets = stream->secrets;
+    stream->fold.failure.said = &stream->said;
+    return stream;
+}
+
 static bool on_bytes(struct http_call *call, const char *bytes, size_t size, void *arg)
 {
-    struct llm_stream *stream = arg;
+    struct talk_call *of = arg;
+    if (of->stream == NULL)
+        of->stream = stream_create(of->talk, of->provider);
+    struct llm_stream *stream = of->stream;
     uint64_t chunks = stream->fold.chunk_count;
     enum status status = sse_parser_feed(&stream->parser, bytes, size, stream_fold_event, &stream->fold);
     if (status == STATUS_FAILED) {
@@ -78,26 +100,12 @@ static bool on_bytes(struct http_call *call, const char *bytes, size_t size, voi
     }
     if (stream->fold.chunk_count != chunks) {
         http_call_progress(call);
-        if (stream->talk->on_text != NULL && stream_fold_has_news(&stream->fold))
-            stream->talk->on_text(stream->provider, stream->talk->on_text_arg);
+        if (of->talk->on_text != NULL && stream_fold_has_news(&stream->fold))
+            of->talk->on_text(of->provider, of->talk->on_text_arg);
     }
     if (stream->fold.done)
-        stream->talk->requests[stream->provider].idle_ms = AFTER_DONE_MS;
+        of->request.idle_ms = AFTER_DONE_MS;
     return !stream->fold.failed;
-}
-
-static struct llm_stream *stream_create(struct llm_talk *talk, size_t provider)
-{
-    size_t bytes_max = (size_t)talk->client->settings->llm.response_bytes_max;
-    struct llm_stream *stream = xcalloc(1, sizeof *stream);
-    stream->talk = talk;
-    stream->provider = provider;
-    sse_parser_init(&stream->parser, bytes_max);
-    stream_fold_init(&stream->fold, bytes_max);
-    gather_secrets(&talk->client->settings->providers[provider], stream->secrets);
-    stream->said.secrets = stream->secrets;
-    stream->fold.failure.said = &stream->said;
-    return stream;
 }
 
 static void stream_destroy(struct llm_stream *stream)
@@ -110,15 +118,12 @@ static void stream_destroy(struct llm_stream *stream)
     free(stream);
 }
 
-/* An error is one also where the stream ends behind it at once, without a blank line. */
-static void take_last_error(struct llm_stream *stream)
+/* Many leave out the blank line behind the last event, or end there at once where something went wrong. */
+static void take_last_event(struct llm_stream *stream)
 {
     struct sse_event event;
-    if (!sse_parser_pending(&stream->parser, &event))
-        return;
-    AUTO_JSON json_t *root = json_text_load(event.data, event.size);
-    if (strcmp(event.name, "error") == 0 || llm_is_error_in_200(root))
-        (void)stream_fold_event(&stream->fold, &event);
+    if (sse_parser_pending(&stream->parser, &event))
+        stream_fold_last_event(&stream->fold, &event);
 }
 
 /* What ended the call is its failure, unless the stream had come to its own end by then. */
@@ -126,7 +131,7 @@ static enum status read_stream(const struct http_call *call, struct llm_stream *
                                struct error *err)
 {
     if (!stream->fold.done && !stream->fold.failed)
-        take_last_error(stream);
+        take_last_event(stream);
     bool decided = stream->fold.done || stream->fold.failed;
     failure->http_status = http_call_status(call);
     if (!decided && (call->end == HTTP_TIMED_OUT || call->code != CURLE_OK))
@@ -134,16 +139,16 @@ static enum status read_stream(const struct http_call *call, struct llm_stream *
     return stream_fold_end(&stream->fold, call->code == CURLE_OK, ret_answer, failure, err);
 }
 
-bool llm_talk_has_news(const struct llm_talk *talk, size_t provider)
+bool llm_talk_is_streamed(const struct llm_talk *talk, size_t provider)
 {
-    return talk->streams[provider] != NULL && stream_fold_has_news(&talk->streams[provider]->fold);
+    return talk->calls[provider].stream != NULL;
 }
 
 void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
-    if (talk->streams[provider] != NULL)
-        stream_fold_news(&talk->streams[provider]->fold, ret);
+    if (talk->calls[provider].stream != NULL)
+        stream_fold_news(&talk->calls[provider].stream->fold, ret);
 }
 
 int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)
@@ -159,8 +164,7 @@ enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel
     size_t count = client->settings->provider_count;
     *ret = (struct llm_talk){.client = client,
                              .cancel = cancel,
-                             .requests = xcalloc(count, sizeof *ret->requests),
-                             .streams = xcalloc(count, sizeof *ret->streams)};
+                             .calls = xcalloc(count, sizeof *ret->calls)};
     if (http_pool_take(client->pool, &ret->seat, err) == STATUS_OK)
         return STATUS_OK;
     llm_talk_end(ret);
@@ -172,9 +176,8 @@ void llm_talk_end(struct llm_talk *talk)
     if (talk->seat != NULL)
         http_pool_give(talk->client->pool, &talk->seat);
     for (size_t i = 0; i < talk->client->settings->provider_count; i++)
-        stream_destroy(talk->streams[i]);
-    free(talk->streams);
-    free(talk->requests);
+        stream_destroy(talk->calls[i].stream);
+    free(talk->calls);
     free(talk->said);
 }
 
@@ -188,16 +191,17 @@ enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *bod
     struct error why = {0};
     const struct provider_settings *settings = &talk->client->settings->providers[provider];
     int64_t patience_ms = clock_mono_ms() + settings->attempt_timeout_ms;
-    struct http_request *request = &talk->requests[provider];
-    *request = (struct http_request){.body = body, .until_ms = until_ms < patience_ms ? until_ms : patience_ms};
-    if (streamed) {
-        stream_destroy(talk->streams[provider]);
-        request->sink_arg = talk->streams[provider] = stream_create(talk, provider);
-        request->sink = on_bytes;
-        request->first_ms = settings->first_token_timeout_ms;
-        request->idle_ms = settings->idle_timeout_ms;
-    }
-    if (http_call_start(talk->seat, provider, &talk->requests[provider], &why) != STATUS_OK)
+    struct talk_call *call = &talk->calls[provider];
+    stream_destroy(call->stream);
+    *call = (struct talk_call){.talk = talk, .provider = provider};
+    call->request = (struct http_request){.body = body,
+                                          .until_ms = until_ms < patience_ms ? until_ms : patience_ms,
+                                          .first_ms = streamed ? settings->first_token_timeout_ms : 0,
+                                          .idle_ms = settings->idle_timeout_ms,
+                                          .sink = on_bytes,
+                                          .look = answer_shape_look,
+                                          .sink_arg = call};
+    if (http_call_start(talk->seat, provider, &call->request, &why) != STATUS_OK)
         return name_provider(talk, provider, &why, err);
     return STATUS_OK;
 }
@@ -210,7 +214,7 @@ enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *r
 /* Of a stream its fold has told it, as it came. */
 static void take_said(struct llm_talk *talk, size_t provider, struct llm_said *said)
 {
-    struct llm_stream *stream = talk->streams[provider];
+    struct llm_stream *stream = talk->calls[provider].stream;
     free(talk->said);
     talk->said = said->message != NULL || stream == NULL ? said->message : steal_ptr(&stream->said.message);
 }
@@ -223,8 +227,8 @@ enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_ans
     gather_secrets(&talk->client->settings->providers[provider], secrets);
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1, .said = &said};
     const struct http_call *call = http_seat_call(talk->seat, provider);
-    enum status status = call->is_event_stream && http_call_status(call) < 300 ? read_stream(call, talk->streams[provider], ret_answer, ret_failure, &why)
-                                                                               : read_outcome(call, ret_answer, ret_failure, &why);
+    enum status status = talk->calls[provider].stream != NULL ? read_stream(call, talk->calls[provider].stream, ret_answer, ret_failure, &why)
+                                                              : read_outcome(call, ret_answer, ret_failure, &why);
     take_said(talk, provider, &said);
     ret_failure->said = NULL;
     if (ret_failure->retry_after_ms < 0 && ret_failure->reset > 0)

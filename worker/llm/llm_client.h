@@ -58,6 +58,7 @@ void llm_client_destroy(struct llm_client *client); /* no call under way; NULL i
 /* ---- a talk ---- */
 
 struct llm_stream;
+struct talk_call;   /* one provider's */
 struct stream_news; /* stream_fold.h */
 
 /* More of a streamed answer's text has come. On the thread of llm_talk_wait. */
@@ -69,8 +70,7 @@ struct llm_talk {
     struct http_cancel *cancel; /* borrowed; NULL: none */
     llm_on_text *on_text; /* of streams */
     void *on_text_arg;
-    struct http_request *requests; /* one for each provider; owned: on the stacks of waiting threads, room for all there might be costs a page */
-    struct llm_stream **streams;   /* the same; NULL: not streamed */
+    struct talk_call *calls; /* one for each provider; owned: on the stacks of waiting threads, room for all there might be costs a page */
     char *said; /* owned: the provider's own words, of the call that was read last and failed; NULL: none */
 };
 
@@ -80,8 +80,8 @@ void llm_talk_end(struct llm_talk *talk);
 
 /* Begins to POST body (JSON, the caller's until the call was read or dropped) to a provider's chat/completions. provider: its
  * index in settings.providers. until_ms: clock_mono_ms by which the call must have ended (the smaller of this and the
- * provider's attempt_timeout_ms counts). streamed: the body asks for a stream; then the provider's first-token and idle
- * time-outs count, too, by events with data. FAILED: unavailable. */
+ * provider's attempt_timeout_ms counts). streamed: the body asks for a stream; then the provider's first-token time-out
+ * counts, too. Its idle time-out does in any stream, asked for or not (answer_shape.h), by events with data. FAILED: unavailable. */
 enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err) MUST_CHECK;
 /* Blocks until a call ends (*ret_provider's), until_ms comes, or the talk is cancelled or broken. */
 enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider);
@@ -94,8 +94,9 @@ enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *r
  * and the provider may be asked again then; talk->said is what it said itself, if anything. */
 enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                           struct error *err) MUST_CHECK;
+/* Does, or did, the answer come as a stream? */
+bool llm_talk_is_streamed(const struct llm_talk *talk, size_t provider);
 /* Of a streamed answer: what of its text wasn't handed out yet (stream_fold.h), lent until the call goes on. */
-bool llm_talk_has_news(const struct llm_talk *talk, size_t provider);
 void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *ret);
 /* From the call's begin to its first token; of a whole answer to its end. Before llm_talk_read. */
 int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider);

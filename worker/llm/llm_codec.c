@@ -150,6 +150,11 @@ static size_t room_for(const struct llm_request_parts *parts)
     return room + (parts->history_bytes_max >= 0 && history > (size_t)parts->history_bytes_max ? (size_t)parts->history_bytes_max : history);
 }
 
+bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_pieces)
+{
+    return provider->stream == STREAM_ALWAYS || (provider->stream == STREAM_ASKED && wants_pieces);
+}
+
 char *llm_request_encode(const struct llm_request_parts *parts)
 {
     struct json_writer body = {0};
@@ -159,11 +164,9 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     put_messages(&body, parts);
     json_write_close_array(&body);
     put_rest(&body, parts->provider, parts->job->params);
-    if (parts->stream) {
-        json_write_bool(&body, "stream", true);
-        if (parts->provider->stream_usage == STREAM_USAGE_ASKED)
-            json_write_raw(&body, "stream_options", "{\"include_usage\":true}");
-    }
+    json_write_bool(&body, "stream", parts->stream); /* some stream unless told not to */
+    if (parts->stream && parts->provider->stream_usage == STREAM_USAGE_ASKED)
+        json_write_raw(&body, "stream_options", "{\"include_usage\":true}");
     json_write_close(&body);
     return body.text;
 }
@@ -219,17 +222,6 @@ void llm_error_classify(int http_status, const char *body, size_t size, struct l
     refusal_finish(&refusal);
 }
 
-static bool is_filled(const json_t *value)
-{
-    const char *name;
-    json_t *member;
-    if (json_is_object(value))
-        json_object_foreach((json_t *)value, name, member)
-            if (!json_is_null(member))
-                return true;
-    return json_is_true(value) || json_array_size(value) > 0 || json_string_length(value) > 0;
-}
-
 /* A code or status of a body without an answer, that doesn't say that all is well, or under way. */
 static bool is_bad(const json_t *code)
 {
@@ -238,6 +230,20 @@ static bool is_bad(const json_t *code)
         if (strcasecmp(json_string_value(code), *g) == 0)
             return false;
     return json_is_string(code) || (json_is_integer(code) && json_integer_value(code) != 0 && json_integer_value(code) != 200);
+}
+
+/* Does a member say anything? Many servers send an empty `error` beside a good answer: {}, "", {"code":null,"message":""}, or one whose code
+ * says that all is well. Recurses as deep as it is nested (JSON_DEPTH_MAX). */
+static bool is_filled(const json_t *value)
+{
+    const char *name;
+    json_t *member, *code = json_object_get(value, "code");
+    if (code != NULL && !json_is_null(code) && json_string_length(code) + json_is_integer(code) > 0 && !is_bad(code))
+        return false;
+    json_object_foreach((json_t *)(uintptr_t)value, name, member)
+        if (is_filled(member) || (json_is_number(member) && json_number_value(member) != 0))
+            return true;
+    return json_is_true(value) || json_array_size(value) > 0 || json_string_length(value) > 0;
 }
 
 bool llm_is_error_in_200(const json_t *root)
@@ -303,69 +309,5 @@ enum status llm_finish_check(const struct llm_finish *finish, struct llm_failure
         set_kind(failure, FAILURE_TOO_LONG);
         return error_set(err, ERROR_PERMANENT, "context_length_exceeded", "the conversation is longer than the model's context, says finish_reason");
     }
-    return STATUS_OK;
-}
-
-/* ---- the answer ---- */
-
-static int64_t tokens_at(const json_t *usage, const char *name)
-{
-    const json_t *value = json_object_get(usage, name);
-    return json_is_integer(value) && json_integer_value(value) >= 0 ? json_integer_value(value) : -1;
-}
-
-struct usage llm_usage_read(const json_t *usage)
-{
-    return (struct usage){.prompt_tokens = tokens_at(usage, "prompt_tokens"),
-                          .completion_tokens = tokens_at(usage, "completion_tokens"),
-                          .total_tokens = tokens_at(usage, "total_tokens")};
-}
-
-/* A choice's own error, as a tree; the caller's, or NULL. */
-static json_t *error_of(struct json_view choice)
-{
-    struct json_view error = json_view_member(choice, "error");
-    return error.size > 0 && json_view_type(error) != JSON_NULL ? json_text_load(error.text, error.size) : NULL;
-}
-
-/* The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
-enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
-                                struct error *err)
-{
-    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or says what it is */
-    if (size == 0 || utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)
-        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
-    struct json_view root = json_view_of(body, body + size);
-    struct json_view choice = {0};
-    (void)json_view_next(json_view_member(root, "choices"), &choice);
-    struct json_view message = json_view_member(choice, "message");
-    bool has_message = json_view_type(message) == JSON_OBJECT;
-    bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
-    if (!has_message || is_error) {
-        AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
-        if (llm_is_error_in_200(said))
-            return llm_error_in_200(said, failure, err);
-    }
-    struct json_view usage = json_view_member(root, "usage");
-    AUTO_FREE char *reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL);
-    AUTO_FREE char *native = json_view_decode(json_view_member(choice, "native_finish_reason"), NULL);
-    AUTO_JSON json_t *error = error_of(choice);
-    AUTO_JSON json_t *message_tree = has_message ? json_text_load(message.text, message.size) : NULL;
-    if (has_message && message_tree == NULL)
-        return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
-    struct llm_finish finish = {.reason = reason, .native = native, .error = error, .message = message_tree};
-    if (llm_finish_check(&finish, failure, err) != STATUS_OK)
-        return STATUS_FAILED;
-    if (!has_message)
-        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
-                         choice.size == 0 ? "choices" : "message");
-    AUTO_JSON json_t *usage_tree = json_text_load(usage.text, usage.size);
-    *ret = (struct llm_answer){
-        .message = steal_ptr(&message_tree),
-        .finish_reason = steal_ptr(&reason),
-        .model = json_view_decode(json_view_member(root, "model"), NULL),
-        .usage = llm_usage_read(usage_tree),
-    };
-    set_kind(failure, FAILURE_NONE);
     return STATUS_OK;
 }

@@ -1,5 +1,5 @@
-/* The OpenAI dialect as pure functions: a request's body from settings, history and job; an answer or an
- * error from a response's body. Any thread. */
+/* The OpenAI dialect as pure functions: a request's body from settings, history and job; what an error means, in a response of its own or
+ * within a good one. Answers are llm_response.h's. Any thread. */
 #ifndef CHAT_LLM_LLM_CODEC_H
 #define CHAT_LLM_LLM_CODEC_H
 
@@ -18,19 +18,17 @@ struct llm_request_parts {
     size_t turn_count;
     int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
     const struct job *job;
-    bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out */
+    bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out; false: whole */
 };
+
+/* How a provider is asked: as it likes it (provider.NAME.stream), else as a stream where pieces are wanted. */
+bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_pieces) MUST_CHECK;
 
 /* The body: model, messages (system, context, history, new), provider params merged, then the job's. Elements of
  * the job itself and what follows it are cut (a job asked again after its turn was applied); leading ones
  * are dropped until one begins with `user`; a trailing unanswered tool_calls turn is left out unless the
  * new messages answer it; damaged elements are skipped. Owned by the caller. */
 char *llm_request_encode(const struct llm_request_parts *parts) MUST_CHECK;
-
-/* Reads a 2xx body. FAILED: retriable `invalid_response` (no JSON, no choices, no message), what llm_finish_check says, or what an
- * error in a 200 says, classed as below; failure (may be NULL) then tells its kind. */
-enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
-                                struct error *err) MUST_CHECK;
 
 /* Classes a non-2xx answer by what it means (refusal.h), and that by failure_class. Sets of failure (may be NULL) the kind and all that
  * belongs to it, the wait that the body tells unless a header's stands there, and where failure->said is set, the provider's own words.
@@ -54,8 +52,5 @@ struct llm_finish {
 /* FAILED where generation broke (retriable), a filter left no message (permanent, content_filter), or the prompt filled the context (permanent,
  * context_length_exceeded). failure may be NULL. */
 enum status llm_finish_check(const struct llm_finish *finish, struct llm_failure *failure, struct error *err) MUST_CHECK;
-
-/* Reads the `usage` of an answer or a chunk; what isn't said is -1. */
-struct usage llm_usage_read(const json_t *usage);
 
 #endif

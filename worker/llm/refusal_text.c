@@ -377,7 +377,7 @@ static bool begins_page(const char *body, size_t size)
 
 void refusal_text_read(const char *body, size_t size, struct refusal_text *ret)
 {
-    AUTO_JSON json_t *root = json_text_load(body, size);
+    AUTO_JSON json_t *root = json_text_load_mended(body, size);
     refusal_text_read_json(root, ret);
     if (root == NULL && size > 0) {
         ret->is_html = begins_page(body, size);

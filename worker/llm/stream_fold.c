@@ -1,36 +1,36 @@
 #include "llm/stream_fold.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "llm/answer_message.h"
+#include "llm/done_mark.h"
 #include "llm/llm_codec.h"
+#include "llm/llm_response.h"
+#include "wire/json_repair.h"
 #include "wire/json_text.h"
 #include "wire/json_writer.h"
-
-static const char *const text_names[STREAM_TEXTS] = {
-    [STREAM_CONTENT] = "content",
-    [STREAM_REFUSAL] = "refusal",
-    [STREAM_REASONING_CONTENT] = "reasoning_content",
-    [STREAM_REASONING] = "reasoning",
-};
+#include "wire/utf8_mend.h"
 
 void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
 {
-    *fold = (struct stream_fold){.bytes_max = bytes_max, .usage = llm_usage_read(NULL), .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    *fold = (struct stream_fold){.bytes_max = bytes_max,
+                                 .usage = llm_usage_read(NULL),
+                                 .failure = {.retry_after_ms = -1, .should_retry = -1}};
+    stream_told_init(&fold->told);
 }
 
 void stream_fold_finish(struct stream_fold *fold)
 {
-    free(fold->role);
+    json_decref(fold->role);
     free(fold->finish_reason);
     free(fold->native_finish_reason);
     free(fold->model);
     for (size_t i = 0; i < STREAM_TEXTS; i++)
         text_buffer_finish(&fold->texts[i]);
-    text_buffer_finish(&fold->reasonings);
+    stream_told_finish(&fold->told);
     tool_call_fold_finish(&fold->tool_calls);
     tool_call_finish(&fold->function_call);
     member_fold_finish(&fold->others);
@@ -44,50 +44,26 @@ static void fail(struct stream_fold *fold, enum error_class class, const char *c
     error_set(&fold->why, class, code, "%s", message);
 }
 
+static void fail_by(struct stream_fold *fold, enum fold_fault fault)
+{
+    if (fault == FOLD_TOO_MUCH)
+        fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many members or tool calls");
+    else if (fault == FOLD_CONTRARY)
+        fail(fold, ERROR_PERMANENT, "invalid_response", "the stream contradicts itself: a member of its message goes over from one kind of value to another");
+}
+
 /* ---- handing out ---- */
-
-static const struct text_buffer *channel_of(const struct stream_fold *fold, enum stream_channel channel)
-{
-    if (channel == STREAM_CHANNEL_TEXT)
-        return &fold->texts[STREAM_CONTENT];
-    if (fold->reasonings.size > 0)
-        return &fold->reasonings;
-    return fold->texts[STREAM_REASONING_CONTENT].size > 0 ? &fold->texts[STREAM_REASONING_CONTENT] : &fold->texts[STREAM_REASONING];
-}
-
-/* Before a delta is joined. From where the second name appears, the channel is no longer either one's text: what was said
- * so far and what each delta adds make up one of its own. */
-static void join_reasonings(struct stream_fold *fold, const json_t *delta)
-{
-    const json_t *one = json_object_get(delta, text_names[STREAM_REASONING_CONTENT]), *other = json_object_get(delta, text_names[STREAM_REASONING]);
-    bool has_one = json_string_length(one) > 0, has_other = json_string_length(other) > 0;
-    const struct text_buffer *so_far = channel_of(fold, STREAM_CHANNEL_REASONING);
-    bool both = (has_one || fold->texts[STREAM_REASONING_CONTENT].size > 0) && (has_other || fold->texts[STREAM_REASONING].size > 0);
-    if (!both || (!has_one && !has_other))
-        return;
-    if (so_far != &fold->reasonings)
-        text_buffer_append(&fold->reasonings, text_buffer_text(so_far), so_far->size);
-    text_buffer_append(&fold->reasonings, json_string_value(has_one ? one : other), json_string_length(has_one ? one : other));
-}
 
 bool stream_fold_has_news(const struct stream_fold *fold)
 {
-    bool news = false;
-    for (int i = 0; i < STREAM_CHANNELS; i++)
-        news = news || channel_of(fold, (enum stream_channel)i)->size > fold->told[i];
-    return news && !fold->failed;
+    return !fold->failed && stream_told_has_news(&fold->told, fold->texts);
 }
 
 void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
-    for (int i = 0; i < STREAM_CHANNELS && !fold->failed; i++) {
-        const struct text_buffer *text = channel_of(fold, (enum stream_channel)i);
-        assert(fold->told[i] <= text->size);
-        ret->text[i] = text_buffer_text(text) + fold->told[i];
-        ret->size[i] = text->size - fold->told[i];
-        fold->told[i] = text->size;
-    }
+    if (!fold->failed)
+        stream_told_news(&fold->told, fold->texts, ret);
 }
 
 /* ---- joining ---- */
@@ -100,57 +76,110 @@ static void keep_latest_text(char **kept, const json_t *value)
     if (text == NULL || text[0] == '\0')
         return;
     free(*kept);
-    *kept = xstrdup(text);
+    *kept = utf8_mend(text, json_string_length(value), NULL);
 }
 
 static void join_text(struct stream_fold *fold, enum stream_text which, const json_t *value)
 {
-    size_t size = json_string_length(value);
-    if (size == 0)
-        return;
-    text_buffer_append(&fold->texts[which], json_string_value(value), size);
-    fold->bytes += json_written_size(json_string_value(value), size); /* so large is it in the reply */
+    text_buffer_append(&fold->texts[which], json_string_value(value), json_string_length(value));
+    fold->bytes += json_written_size(json_string_value(value), json_string_length(value)); /* so large is it in the reply */
 }
 
-/* Nobody reads it as it comes, but a provider may want it back. */
-static bool is_reasoning_tree(enum stream_text which, const json_t *value)
+static void join_other(struct stream_fold *fold, const char *name, const json_t *value)
 {
-    return (which == STREAM_REASONING_CONTENT || which == STREAM_REASONING) && (json_is_object(value) || json_is_array(value));
+    fail_by(fold, member_fold_add(&fold->others, name, value, &fold->bytes));
+}
+
+static void join_text_part(struct stream_fold *fold, const char *text, size_t size)
+{
+    AUTO_JSON json_t *parts = json_pack("[{s:s, s:o}]", "type", "text", "text", json_stringn_nocheck(text, size));
+    join_other(fold, "content", parts);
+}
+
+/* Content that is no text: what was text before is a part. */
+static void join_parts(struct stream_fold *fold, const json_t *value)
+{
+    struct text_buffer *content = &fold->texts[STREAM_CONTENT];
+    if (content->size > 0) {
+        fold->bytes -= json_written_size(content->bytes, content->size);
+        join_text_part(fold, content->bytes, content->size);
+        text_buffer_clear(content); /* the channel has its own by now */
+    }
+    if (fold->failed)
+        return;
+    if (json_is_object(value) && member_fold_kind(&fold->others, "content") == MEMBER_ARRAY) {
+        AUTO_JSON json_t *parts = json_array();
+        json_array_append(parts, (json_t *)(uintptr_t)value);
+        join_other(fold, "content", parts);
+    } else {
+        join_other(fold, "content", value);
+    }
+}
+
+static void join_content(struct stream_fold *fold, const json_t *value)
+{
+    if ((json_is_array(value) || json_is_object(value)) && !member_is_void(value))
+        join_parts(fold, value);
+    else if (json_string_length(value) == 0)
+        join_other(fold, "content", value);
+    else if (member_fold_kind(&fold->others, "content") == MEMBER_ARRAY && member_fold_says(&fold->others, "content"))
+        join_text_part(fold, json_string_value(value), json_string_length(value));
+    else
+        join_text(fold, STREAM_CONTENT, value);
 }
 
 static void join_member(struct stream_fold *fold, const char *name, json_t *value)
 {
-    for (size_t i = 0; i < STREAM_TEXTS; i++)
-        if (strcmp(name, text_names[i]) == 0 && !is_reasoning_tree((enum stream_text)i, value)) {
+    if (strcmp(name, "content") == 0) {
+        join_content(fold, value);
+        return;
+    }
+    for (size_t i = STREAM_CONTENT + 1; json_string_length(value) > 0 && i < STREAM_TEXTS; i++)
+        if (strcmp(name, stream_text_name((enum stream_text)i)) == 0) {
             join_text(fold, (enum stream_text)i, value);
             return;
         }
-    enum status status = STATUS_OK;
-    if (strcmp(name, "role") == 0) {
-        tool_call_keep_first(&fold->role, value, &fold->bytes);
-    } else if (strcmp(name, "tool_calls") == 0) {
-        if (tool_call_fold_add(&fold->tool_calls, value, &fold->bytes) != STATUS_OK)
-            fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many tool calls, or they have too many members");
-    } else if (strcmp(name, "function_call") == 0) {
-        fold->has_function_call = fold->has_function_call || json_is_object(value);
-        status = tool_call_add_function(&fold->function_call, value, &fold->bytes);
+    if (strcmp(name, "role") == 0 && tool_call_keep_first(&fold->role, value, &fold->bytes))
+        return;
+    if (strcmp(name, "tool_calls") == 0 && json_array_size(value) > 0) {
+        fail_by(fold, tool_call_fold_add(&fold->tool_calls, value, &fold->bytes));
+    } else if (strcmp(name, "tool_calls") == 0 && json_is_object(json_object_get(value, "function"))) {
+        AUTO_JSON json_t *calls = json_array();
+        json_array_append(calls, value);
+        fail_by(fold, tool_call_fold_add(&fold->tool_calls, calls, &fold->bytes));
+    } else if (strcmp(name, "function_call") == 0 && json_object_size(value) > 0) {
+        fold->has_function_call = true;
+        fail_by(fold, tool_call_add_function(&fold->function_call, value, &fold->bytes));
     } else {
-        status = member_fold_add(&fold->others, name, value, &fold->bytes);
+        join_other(fold, name, value);
     }
-    if (status != STATUS_OK)
-        fail(fold, ERROR_PERMANENT, "response_too_large", "the answer has too many members");
 }
 
-static void join_delta(struct stream_fold *fold, json_t *delta)
+/* Is there anything under that name already? */
+static bool has_member(const struct stream_fold *fold, const char *name)
+{
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        if (strcmp(name, stream_text_name((enum stream_text)i)) == 0 && fold->texts[i].size > 0)
+            return true;
+    return (strcmp(name, "role") == 0 && fold->role != NULL) || (strcmp(name, "tool_calls") == 0 && fold->tool_calls.count > 0) ||
+           (strcmp(name, "function_call") == 0 && fold->has_function_call) || member_fold_says(&fold->others, name);
+}
+
+/* again: of the whole message, said behind its deltas, only what is new. */
+static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 {
     const char *name;
     json_t *value;
     fold->answered = true;
     fold->has_message = fold->has_message || json_object_size(delta) > 0;
-    join_reasonings(fold, delta);
-    json_object_foreach(delta, name, value) {
-        join_member(fold, name, value);
-    }
+    AUTO_JSON json_t *joined = again ? json_object() : json_incref(delta);
+    json_object_foreach(delta, name, value)
+        if (again && !has_member(fold, name))
+            json_object_set(joined, name, value);
+    stream_told_hear(&fold->told, fold->texts, joined);
+    json_object_foreach(joined, name, value)
+        if (!fold->failed)
+            join_member(fold, name, value);
     if (!fold->failed && fold->bytes > fold->bytes_max) {
         fold->failed = true;
         fold->failure.kind = FAILURE_ANSWER;
@@ -173,29 +202,49 @@ static const json_t *first_choice(const json_t *root)
     return NULL;
 }
 
+/* What the choice has brought of the message. */
+static void take_message(struct stream_fold *fold, const json_t *choice)
+{
+    json_t *delta = json_object_get(choice, "delta"), *message = json_object_get(choice, "message"), *text = json_object_get(choice, "text");
+    if (json_is_object(delta)) {
+        fold->has_delta = fold->has_delta || json_object_size(delta) > 0;
+        join_delta(fold, delta, false);
+    }
+    if (json_is_object(message) && !fold->failed) {
+        join_delta(fold, message, fold->has_delta);
+    } else if (json_is_string(text) && !json_is_object(delta) && !json_is_object(message)) { /* a completion's, of those who know no chat */
+        AUTO_JSON json_t *content = json_pack("{s:O}", "content", text);
+        join_delta(fold, content, false);
+    }
+}
+
 static void take_chunk(struct stream_fold *fold, const json_t *root)
 {
-    const json_t *choice = first_choice(root);
-    json_t *delta = json_object_get(choice, "delta");
-    fold->chunk_count++;
+    const json_t *choice = first_choice(root), *usage = json_object_get(root, "usage");
+    json_t *error = json_object_get(choice, "error");
     keep_latest_text(&fold->model, json_object_get(root, "model"));
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
     keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
     fold->answered = fold->answered || fold->finish_reason != NULL;
-    if (json_is_object(json_object_get(root, "usage")))
-        fold->usage = llm_usage_read(json_object_get(root, "usage"));
-    if (json_is_object(delta))
-        join_delta(fold, delta);
-    struct llm_finish broken = {.error = json_object_get(choice, "error")};
+    if (!json_is_object(usage))
+        usage = json_object_get(choice, "usage"); /* Moonshot's */
+    if (json_is_object(usage))
+        fold->usage = llm_usage_read(usage);
+    take_message(fold, choice);
+    stream_told_settle(&fold->told, fold->texts, false); /* also where it is another member that is ragged */
+    if (fold->told.ragged)
+        json_tree_mend(error);
+    struct llm_finish broken = {.error = error};
     if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
         fold->failed = true;
 }
 
-static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+/* Its texts may not be UTF-8 where the fold is ragged. root may be NULL. */
+static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
 {
-    AUTO_JSON json_t *root = json_text_load(data, size);
     if (named_error || llm_is_error_in_200(root)) {
         fold->failed = true;
+        json_tree_mend(root);
         llm_error_in_200(root, &fold->failure, &fold->why);
     } else if (!json_is_object(root)) {
         fail(fold, ERROR_RETRIABLE, "invalid_response", "a chunk of the stream is no JSON object");
@@ -204,56 +253,130 @@ static void take_json(struct stream_fold *fold, bool named_error, const char *da
     }
 }
 
+/* The first value of an event that isn't JSON as it should be. How many bytes it was; 0: there is none. */
+static size_t take_mended(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+{
+    struct json_repaired repaired;
+    if (!json_repair(data, size, JSON_HALVES_KEPT, &repaired))
+        return 0;
+    AUTO_JSON json_t *root = json_repaired_tree(&repaired);
+    fold->told.ragged = fold->told.ragged || repaired.ragged;
+    free(repaired.text);
+    take_value(fold, named_error, root);
+    return repaired.read;
+}
+
+static void take_json(struct stream_fold *fold, bool named_error, const char *data, size_t size)
+{
+    AUTO_JSON json_t *root = json_text_load(data, size);
+    if (root != NULL) {
+        take_value(fold, named_error, root);
+        return;
+    }
+    for (bool first = true; (first || size > 0) && !fold->failed && !fold->done; first = false) {
+        size_t read = take_mended(fold, named_error, data, size);
+        if (read == 0) {
+            take_value(fold, named_error, NULL);
+            return;
+        }
+        read += done_mark_skip(data + read, size - read, &fold->done);
+        data += read;
+        size -= read;
+    }
+}
+
 static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n';
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';
+}
+
+/* What an event says, without the white space around it. */
+static struct sse_event trimmed(const struct sse_event *event)
+{
+    struct sse_event inner = *event;
+    while (inner.size > 0 && is_blank(inner.data[inner.size - 1]))
+        inner.size--;
+    for (; inner.size > 0 && is_blank(inner.data[0]); inner.size--)
+        inner.data++;
+    return inner;
+}
+
+static bool is_named(const struct sse_event *event, const char *name)
+{
+    return strcmp(event->name, name) == 0;
+}
+
+/* A `ping`, say, whose data isn't JSON: it only keeps a connection awake, as one without data does. */
+static bool is_idle(const struct sse_event *event)
+{
+    if (is_named(event, "error"))
+        return false;
+    return event->size == 0 || (!is_named(event, "message") && event->data[0] != '{' && event->data[0] != '[');
 }
 
 bool stream_fold_event(void *arg, const struct sse_event *event)
 {
     struct stream_fold *fold = arg;
+    struct sse_event inner = trimmed(event);
+    bool named_error = is_named(event, "error");
     if (fold->done || fold->failed)
         return false;
-    const char *data = event->data;
-    size_t size = event->size;
-    while (size > 0 && is_blank(data[size - 1]))
-        size--;
-    while (size > 0 && is_blank(data[0])) {
-        data++;
-        size--;
-    }
-    bool named_error = strcmp(event->name, "error") == 0;
-    if (!named_error && size == strlen("[DONE]") && memcmp(data, "[DONE]", size) == 0)
+    if (!named_error && done_mark_is(inner.data, inner.size)) {
         fold->done = true;
-    else if (named_error || size > 0) /* nothing at all only keeps a connection awake */
-        take_json(fold, named_error, data, size);
+    } else if (!is_idle(&inner)) {
+        fold->chunk_count++;
+        take_json(fold, named_error, inner.data, inner.size);
+    }
     return !fold->done && !fold->failed;
+}
+
+void stream_fold_last_event(struct stream_fold *fold, const struct sse_event *event)
+{
+    struct sse_event inner = trimmed(event);
+    AUTO_JSON json_t *root = json_text_load_mended(inner.data, inner.size);
+    if (root != NULL || is_named(event, "error") || done_mark_is(inner.data, inner.size))
+        (void)stream_fold_event(fold, event);
 }
 
 /* ---- the answer ---- */
 
-static json_t *content_json(const struct stream_fold *fold)
+/* Content is text, or parts, or what was said instead. NULL: nothing. */
+static json_t *content_json(const struct stream_fold *fold, json_t *others)
 {
     const struct text_buffer *content = &fold->texts[STREAM_CONTENT];
-    bool replaced = fold->tool_calls.count > 0 || fold->has_function_call || fold->texts[STREAM_REFUSAL].size > 0;
-    return content->size == 0 && replaced ? json_null() : json_stringn(text_buffer_text(content), content->size);
+    return content->size > 0 ? json_stringn_nocheck(content->bytes, content->size) : json_incref(json_object_get(others, "content"));
 }
 
 static json_t *message_json(const struct stream_fold *fold)
 {
     json_t *message = json_object();
-    json_object_set_new(message, "role", json_string(fold->role != NULL ? fold->role : "assistant"));
-    json_object_set_new(message, "content", content_json(fold));
+    AUTO_JSON json_t *others = member_fold_json(&fold->others);
+    json_t *content = content_json(fold, others);
+    json_object_set_new(message, "role", fold->role != NULL ? json_incref(fold->role) : json_string("assistant"));
+    json_object_set_new(message, "content", content != NULL ? content : json_null());
     for (size_t i = STREAM_CONTENT + 1; i < STREAM_TEXTS; i++)
         if (fold->texts[i].size > 0)
-            json_object_set_new(message, text_names[i], json_stringn(fold->texts[i].bytes, fold->texts[i].size));
+            json_object_set_new(message, stream_text_name((enum stream_text)i), json_stringn_nocheck(fold->texts[i].bytes, fold->texts[i].size));
     if (fold->tool_calls.count > 0)
         json_object_set_new(message, "tool_calls", tool_call_fold_json(&fold->tool_calls));
     if (fold->has_function_call)
         json_object_set_new(message, "function_call", tool_call_function_json(&fold->function_call));
-    AUTO_JSON json_t *others = member_fold_json(&fold->others);
     json_object_update_missing(message, others);
+    if (content == NULL)
+        json_object_set_new(message, "content", answer_message_no_content(message));
+    if (fold->told.ragged)
+        json_tree_mend(message);
+    answer_message_settle(message);
     return message;
+}
+
+/* Was something said that the message holds as something else? */
+static bool is_contrary(const struct stream_fold *fold)
+{
+    for (size_t i = 0; i < STREAM_TEXTS; i++)
+        if (fold->texts[i].size > 0 && member_fold_says(&fold->others, stream_text_name((enum stream_text)i)))
+            return true;
+    return (fold->tool_calls.count > 0 && member_fold_says(&fold->others, "tool_calls")) || (fold->has_function_call && member_fold_says(&fold->others, "function_call"));
 }
 
 static enum status fail_again(const struct stream_fold *fold, struct llm_failure *failure, struct error *err)
@@ -271,6 +394,9 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err)
 {
+    stream_told_settle(&fold->told, fold->texts, true);
+    if (!fold->failed && is_contrary(fold))
+        fail_by(fold, FOLD_CONTRARY);
     if (fold->failed)
         return fail_again(fold, failure, err);
     bool broken = !fold->done && (fold->finish_reason == NULL || !orderly);

@@ -8,9 +8,16 @@
  * order. One that just ends was cut off, however much text it brought. An error may come at any place, also
  * behind text, and means what the same error as a whole body would; so does a finish_reason that says that generation broke.
  *
- * How a message is joined: choice 0 only; content, refusal, reasoning_content and reasoning are concatenated;
- * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and reasoning that is no text, as member_fold.h
- * says. A message without text has the content null where calls or a refusal stand in its place, else "".
+ * How a message is joined: choice 0 only; content, refusal and reasoning of whatever name (stream_told.h) are concatenated;
+ * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and content or reasoning that is no text, as
+ * member_fold.h says. Content that goes over from text to parts, or back, is parts: [{"type":"text","text":…},…]. What a message
+ * must have besides is answer_message.h's. A `message` that comes in a delta's place is one, where no delta has come, else the whole
+ * said again (MiniMax): then it brings only what isn't there. A completion's `text` is content.
+ * Nothing is lost in silence: what can't be joined with what came before it is a failure.
+ *
+ * A chunk is read as liberally as a whole answer (json_repair.h). Halves of a surrogate pair, and bytes of a character, that two
+ * chunks hold are joined; what is left of such becomes U+FFFD, and is told when it is known. Several values in one event are several
+ * chunks.
  *
  * Pure: no I/O, no clock. One thread at a time. */
 #ifndef CHAT_LLM_STREAM_FOLD_H
@@ -25,24 +32,9 @@
 #include "llm/llm_client.h"
 #include "llm/member_fold.h"
 #include "llm/sse_parser.h"
+#include "llm/stream_told.h"
 #include "llm/text_buffer.h"
 #include "llm/tool_call_fold.h"
-
-/* What people read while an answer is being written. */
-enum stream_channel {
-    STREAM_CHANNEL_TEXT,
-    STREAM_CHANNEL_REASONING, /* under either name; where a delta brings both, they are the same text */
-    STREAM_CHANNELS
-};
-
-/* A piece of each channel, from where the last one ended: lent until the fold takes another event, each cut between two events, so
- * valid UTF-8; may hold NULs. Size 0: nothing new. */
-struct stream_news {
-    const char *text[STREAM_CHANNELS];
-    size_t size[STREAM_CHANNELS];
-};
-
-enum stream_text { STREAM_CONTENT, STREAM_REFUSAL, STREAM_REASONING_CONTENT, STREAM_REASONING, STREAM_TEXTS };
 
 /* Private, but for the count. */
 struct stream_fold {
@@ -56,18 +48,18 @@ struct stream_fold {
     struct error why;           /* valid when failed, as failure */
     struct llm_failure failure; /* what an error in the stream says of itself; its `said` is the owner's to set */
     bool has_message; /* a delta was there */
+    bool has_delta;   /* under that name, with something in it */
 
-    char *role; /* owned, as all that follows; NULL: not said */
+    json_t *role; /* owned, as all that follows; NULL: not said */
     char *finish_reason, *native_finish_reason;
     char *model;
     struct usage usage;
     struct text_buffer texts[STREAM_TEXTS];
-    struct text_buffer reasonings; /* as it was said under both names; empty while one alone has brought any */
-    size_t told[STREAM_CHANNELS];  /* how much of each channel stream_fold_news has handed out */
+    struct stream_told told;
     struct tool_call_fold tool_calls;
     struct tool_call function_call;
     bool has_function_call;
-    struct member_fold others; /* members that aren't known */
+    struct member_fold others; /* members that aren't known, and what known ones are that isn't of their kind */
 };
 
 /* bytes_max: how much of the message may be kept, as JSON writes it; what chunks have around it doesn't count (one chunk is bounded
@@ -78,6 +70,8 @@ void stream_fold_finish(struct stream_fold *fold); /* all zero is fine */
 /* Takes the next event; an sse_on_event whose arg is the fold. false: no more is wanted, after `[DONE]` or a
  * failure; later events are ignored. */
 bool stream_fold_event(void *fold, const struct sse_event *event);
+/* Takes what the end of the stream cut off (sse_parser_pending), where it is whole: many leave out the last blank line. */
+void stream_fold_last_event(struct stream_fold *fold, const struct sse_event *event);
 
 /* Is there text that wasn't handed out? Never of a stream that has failed. */
 bool stream_fold_has_news(const struct stream_fold *fold);
@@ -88,7 +82,7 @@ void stream_fold_news(struct stream_fold *fold, struct stream_news *ret);
  * llm_answer_finish. FAILED:
  *   retriable  stream_broken (it ended early); invalid_response (a chunk is no JSON object, or it was `[DONE]`
  *              without an answer)
- *   permanent  response_too_large
+ *   permanent  response_too_large; invalid_response where what it brought can't be joined: it would be so again
  *   what an error in the stream says, as llm_error_in_200 classes it, or what llm_finish_check says of its end
  * Sets what failure says of the kind (failure may be NULL) where the stream itself had failed. */
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,

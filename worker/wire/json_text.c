@@ -3,6 +3,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
+#include "wire/json_repair.h"
+
 /* What jansson 2.14 takes on a 64-bit machine beside the texts (tests/unit/test_json_text.c measures it). A name is counted by its
  * colon, a value by what opens it or by the comma behind it. */
 #define OBJECT_BYTES 256
@@ -11,7 +14,7 @@
 #define SCALAR_BYTES 64
 
 /* Brackets and separators outside strings, counted without parsing: malformed text is the parser's to refuse. */
-static bool is_too_much(const char *text, size_t size)
+bool json_text_is_too_much(const char *text, size_t size)
 {
     size_t depth = 0, bytes = SCALAR_BYTES;
     for (size_t i = 0; i < size && bytes <= JSON_TREE_BYTES_MAX; i++) {
@@ -38,7 +41,17 @@ static bool is_too_much(const char *text, size_t size)
 
 json_t *json_text_load(const char *text, size_t size)
 {
-    if (size == 0 || is_too_much(text, size))
+    if (size == 0 || json_text_is_too_much(text, size))
         return NULL;
     return json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+}
+
+json_t *json_text_load_mended(const char *text, size_t size)
+{
+    json_t *tree = json_text_load(text, size);
+    struct json_repaired repaired;
+    if (tree != NULL || !json_repair(text, size, JSON_HALVES_MENDED, &repaired))
+        return tree;
+    AUTO_FREE char *mended = repaired.text;
+    return json_text_load(mended, repaired.size);
 }

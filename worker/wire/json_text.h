@@ -5,6 +5,7 @@
 #define CHAT_WIRE_JSON_TEXT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "wire/json_check.h"
@@ -15,5 +16,10 @@
 /* The value, owned by the caller, or NULL: malformed, nested deeper than JSON_DEPTH_MAX, or its tree would take more than
  * JSON_TREE_BYTES_MAX and size. "\u0000" in strings is kept. */
 json_t *json_text_load(const char *text, size_t size);
+/* The same, of what json_repair.h can mend, too: the first value of text. */
+json_t *json_text_load_mended(const char *text, size_t size);
+
+/* Nested too deep, or too large as a tree; of any text. */
+bool json_text_is_too_much(const char *text, size_t size);
 
 #endif

@@ -138,8 +138,10 @@ const char *json_view_kind(struct json_view view)
 struct json_view json_view_member(struct json_view object, const char *name)
 {
     struct json_view found = {0};
+    if (object.size == 0)
+        return found;
     struct json_member member = {.at = object.text, .end = object.text + object.size};
-    while (object.size > 0 && json_member_next(&member))
+    while (json_member_next(&member))
         if (json_member_is(&member, name))
             found = (struct json_view){member.value, member.value_size};
     return found;

@@ -1,0 +1,187 @@
+#include "llm/llm_response.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "llm/answer_message.h"
+#include "llm/done_mark.h"
+#include "llm/llm_codec.h"
+#include "llm/sse_parser.h"
+#include "llm/stream_fold.h"
+#include "wire/job_scan.h"
+#include "wire/json_check.h"
+#include "wire/json_repair.h"
+#include "wire/json_text.h"
+#include "wire/json_view.h"
+
+static void set_kind(struct llm_failure *failure, enum failure_kind kind)
+{
+    if (failure != NULL)
+        failure->kind = kind;
+}
+
+/* ---- usage ---- */
+
+static int64_t text_count(const char *text)
+{
+    char *end;
+    errno = 0;
+    long long count = strtoll(text, &end, 10);
+    return errno == 0 && end != text && *end == '\0' ? count : -1;
+}
+
+static int64_t count_at(const json_t *usage, const char *name)
+{
+    const json_t *value = json_object_get(usage, name);
+    int64_t count = -1;
+    double real = json_real_value(value);
+    if (json_is_integer(value))
+        count = json_integer_value(value);
+    else if (json_is_real(value) && real >= 0 && real < 9e15 && (double)(int64_t)real == real)
+        count = (int64_t)real;
+    else if (json_string_length(value) > 0)
+        count = text_count(json_string_value(value));
+    return count >= 0 ? count : -1;
+}
+
+struct usage llm_usage_read(const json_t *usage)
+{
+    return (struct usage){.prompt_tokens = count_at(usage, "prompt_tokens"),
+                          .completion_tokens = count_at(usage, "completion_tokens"),
+                          .total_tokens = count_at(usage, "total_tokens")};
+}
+
+/* ---- chunks in one body ---- */
+
+/* One, or several one behind the other, a line each, say. Nothing of them can be larger than the body. */
+static enum status fold(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
+{
+    struct sse_parser parser;
+    struct stream_fold folding;
+    struct sse_event last;
+    struct llm_said *said = failure != NULL ? failure->said : NULL;
+    sse_parser_init(&parser, size + 1);
+    stream_fold_init(&folding, SIZE_MAX / 2);
+    folding.failure.said = said;
+    enum status status = sse_parser_feed(&parser, body, size, stream_fold_event, &folding);
+    if (status == STATUS_OK && sse_parser_pending(&parser, &last))
+        stream_fold_last_event(&folding, &last);
+    status = stream_fold_end(&folding, true, ret, failure, err);
+    stream_fold_finish(&folding);
+    sse_parser_finish(&parser);
+    return status;
+}
+
+/* ---- one value ---- */
+
+/* The message, be it the text alone; none: there is none. */
+static struct json_view find_message(struct json_view choice, bool *ret_is_text)
+{
+    static const char *const places[] = {"message", "text"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct json_view found = json_view_member(choice, places[i]);
+        *ret_is_text = json_view_type(found) == JSON_STRING;
+        if (*ret_is_text || (json_view_type(found) == JSON_OBJECT && i == 0))
+            return found;
+    }
+    return (struct json_view){0};
+}
+
+/* As a tree: owned; NULL: it has too many members. */
+static json_t *load_message(struct json_view found, bool is_text)
+{
+    json_t *message;
+    if (is_text) {
+        size_t size;
+        AUTO_FREE char *text = json_view_decode(found, &size);
+        message = json_object();
+        json_object_set_new(message, "role", json_string("assistant"));
+        json_object_set_new(message, "content", json_stringn(text, size));
+    } else {
+        message = json_text_load(found.text, found.size);
+    }
+    if (message != NULL)
+        answer_message_settle(message);
+    return message;
+}
+
+/* A choice's own error, as a tree; the caller's, or NULL. */
+static json_t *error_of(struct json_view choice)
+{
+    struct json_view error = json_view_member(choice, "error");
+    return error.size > 0 && json_view_type(error) != JSON_NULL ? json_text_load(error.text, error.size) : NULL;
+}
+
+/* Of text that is JSON. The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
+static enum status decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
+{
+    struct json_view root = json_view_of(body, body + size);
+    struct json_view choice = {0};
+    bool is_text = false;
+    (void)json_view_next(json_view_member(root, "choices"), &choice);
+    struct json_view message = find_message(choice, &is_text);
+    bool has_message = message.size > 0;
+    if (!has_message && json_view_type(json_view_member(choice, "delta")) == JSON_OBJECT)
+        return fold(body, size, ret, failure, err);
+    bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
+    if (!has_message || is_error) {
+        AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
+        if (llm_is_error_in_200(said))
+            return llm_error_in_200(said, failure, err);
+    }
+    struct json_view usage = json_view_member(root, "usage");
+    AUTO_FREE char *reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL);
+    AUTO_FREE char *native = json_view_decode(json_view_member(choice, "native_finish_reason"), NULL);
+    AUTO_JSON json_t *error = error_of(choice);
+    AUTO_JSON json_t *message_tree = has_message ? load_message(message, is_text) : NULL;
+    if (has_message && message_tree == NULL)
+        return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
+    struct llm_finish finish = {.reason = reason, .native = native, .error = error, .message = message_tree};
+    if (llm_finish_check(&finish, failure, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (!has_message)
+        return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
+                         choice.size == 0 ? "choices" : "message");
+    AUTO_JSON json_t *usage_tree = json_text_load(usage.text, usage.size);
+    *ret = (struct llm_answer){
+        .message = steal_ptr(&message_tree),
+        .finish_reason = steal_ptr(&reason),
+        .model = json_view_decode(json_view_member(root, "model"), NULL),
+        .usage = llm_usage_read(usage_tree),
+    };
+    set_kind(failure, FAILURE_NONE);
+    return STATUS_OK;
+}
+
+/* ---- any ---- */
+
+static enum status no_json(size_t size, struct error *err)
+{
+    return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
+}
+
+/* Not inlined: usual answers don't come here. */
+__attribute__((noinline)) static enum status decode_liberally(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
+                                                              struct error *err)
+{
+    struct json_repaired repaired;
+    bool done;
+    if (!json_repair(body, size, JSON_HALVES_MENDED, &repaired))
+        return no_json(size, err);
+    AUTO_FREE char *text = repaired.text;
+    size_t end = repaired.read + done_mark_skip(body + repaired.read, size - repaired.read, &done);
+    return end == size ? decode(text, repaired.size, ret, failure, err) : fold(body, size, ret, failure, err);
+}
+
+enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
+                                struct error *err)
+{
+    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or says what it is */
+    if (size == 0)
+        return no_json(size, err);
+    if (utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)
+        return decode_liberally(body, size, ret, failure, err);
+    return decode(body, size, ret, failure, err);
+}
