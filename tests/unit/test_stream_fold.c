@@ -417,11 +417,14 @@ Test(stream_fold, what_contradicts_itself_is_a_failure)
     }
 }
 
-/* Several values in an event, and an end without its blank line. */
+/* Several values in an event, several pieces in a chunk, and an end without its blank line. */
 Test(stream_fold, events_are_read_liberally)
 {
     expect_message(EVENT("\xef\xbb\xbf{\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"n\":NaN}") DONE, "{\"role\":\"assistant\",\"content\":\"a\"}");
     expect_message("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\ndata: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\ndata: [DONE]\n\n",
+                   "{\"role\":\"assistant\",\"content\":\"ab\"}");
+    expect_message(EVENT("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}},{\"index\":1,\"delta\":{\"content\":\"x\"}},"
+                         "{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}"),
                    "{\"role\":\"assistant\",\"content\":\"ab\"}");
     expect_message("event: ping\ndata: ping\n\n" SAY("a") "event: ping\ndata: 7\n\n" DONE, "{\"role\":\"assistant\",\"content\":\"a\"}");
     static const struct {

@@ -189,17 +189,11 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 
 /* ---- events ---- */
 
-/* The choice that counts, or NULL: usage comes without one, and Azure's filters, too. */
-static const json_t *first_choice(const json_t *root)
+/* Does the choice count? One chunk may hold several pieces of it, or none: usage comes without, and Azure's filters. */
+static bool is_first(const json_t *choice, size_t at)
 {
-    const json_t *choices = json_object_get(root, "choices");
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        const json_t *choice = json_array_get(choices, i);
-        const json_t *index = json_object_get(choice, "index");
-        if (json_is_integer(index) ? json_integer_value(index) == 0 : i == 0)
-            return choice;
-    }
-    return NULL;
+    const json_t *index = json_object_get(choice, "index");
+    return json_is_integer(index) ? json_integer_value(index) == 0 : at == 0;
 }
 
 /* What the choice has brought of the message. */
@@ -218,16 +212,13 @@ static void take_message(struct stream_fold *fold, const json_t *choice)
     }
 }
 
-static void take_chunk(struct stream_fold *fold, const json_t *root)
+static void take_choice(struct stream_fold *fold, const json_t *choice)
 {
-    const json_t *choice = first_choice(root), *usage = json_object_get(root, "usage");
+    const json_t *usage = json_object_get(choice, "usage"); /* Moonshot's */
     json_t *error = json_object_get(choice, "error");
-    keep_latest_text(&fold->model, json_object_get(root, "model"));
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
     keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
     fold->answered = fold->answered || fold->finish_reason != NULL;
-    if (!json_is_object(usage))
-        usage = json_object_get(choice, "usage"); /* Moonshot's */
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
     take_message(fold, choice);
@@ -237,6 +228,17 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
     struct llm_finish broken = {.error = error};
     if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
         fold->failed = true;
+}
+
+static void take_chunk(struct stream_fold *fold, const json_t *root)
+{
+    const json_t *choices = json_object_get(root, "choices"), *usage = json_object_get(root, "usage");
+    keep_latest_text(&fold->model, json_object_get(root, "model"));
+    for (size_t i = 0; i < json_array_size(choices) && !fold->failed; i++)
+        if (is_first(json_array_get(choices, i), i))
+            take_choice(fold, json_array_get(choices, i));
+    if (json_is_object(usage))
+        fold->usage = llm_usage_read(usage);
 }
 
 /* Its texts may not be UTF-8 where the fold is ragged. root may be NULL. */
