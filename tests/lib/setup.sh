@@ -13,7 +13,8 @@
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
 #   need gnuplot draws charts
 #   need valgrind counts instructions
-#   need toxiproxy  a proxy that cuts, slows and resets connections
+#   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
+#   need helm    for the chart's tests: CHAT_HELM
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -237,11 +238,15 @@ need_go() {
 }
 
 need_toxiproxy() {
-  local version=v2.12.0 made
+  local version=v2.12.0
   CHAT_TOXIPROXY=$cache/toxiproxy-$version
   export CHAT_TOXIPROXY
-  [ ! -x "$CHAT_TOXIPROXY" ] || return 0
-  mkdir -p "$cache"
+  [ -x "$CHAT_TOXIPROXY" ] || alone "${CHAT_TOXIPROXY##*/}" build_toxiproxy "$version"
+}
+
+build_toxiproxy() { # build_toxiproxy VERSION
+  local version=$1 made
+  [ ! -x "$CHAT_TOXIPROXY" ] || return 0 # whom we waited for has made it
   made=$(mktemp -d "$CHAT_TOXIPROXY.XXXXXX") # beside it: renamed, it is there whole or not at all
   say "building Toxiproxy"
   # In a shell of its own: Go's variables are not for what comes after.
@@ -249,6 +254,22 @@ need_toxiproxy() {
     { say "building Toxiproxy failed: see $cache/toxiproxy.log"; tail -n 5 "$cache/toxiproxy.log" >&2; rm -rf "$made"; return 1; }
   mv "$made/server" "$CHAT_TOXIPROXY"
   rm -rf "$made"
+}
+
+# The version that go.sum pins.
+need_helm() {
+  local tools=$root/tests/chart/tools
+  CHAT_HELM=$cache/helm-$(sha256sum "$tools/go.sum" | cut -c1-12)
+  export CHAT_HELM
+  [ -x "$CHAT_HELM" ] || alone "${CHAT_HELM##*/}" build_helm "$tools"
+}
+
+build_helm() { # build_helm TOOLS
+  [ ! -x "$CHAT_HELM" ] || return 0 # whom we waited for has made it
+  say "building Helm"
+  (cd "$1" && need_go "$(sed -n 's/^go //p' go.mod)" && nice -n 10 "$CHAT_GO" build -mod=readonly -trimpath -ldflags='-s -w' -o "$CHAT_HELM.new" helm.sh/helm/v4/cmd/helm) >"$cache/helm.log" 2>&1 ||
+    { say "building Helm failed: see $cache/helm.log"; tail -n 5 "$cache/helm.log" >&2; rm -f "$CHAT_HELM.new"; return 1; }
+  mv "$CHAT_HELM.new" "$CHAT_HELM"
 }
 
 need() {
@@ -268,6 +289,7 @@ need() {
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
+      helm) need_helm ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
   done
