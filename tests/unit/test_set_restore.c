@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "intake/offset_codec.h"
 #include "intake/set_restore.h"
+#include "intake/start_search.h"
 
 #define LIST_OFFSETS 2 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define OFFSET_FETCH 9
@@ -131,6 +132,15 @@ static void expect_found(struct world *world, int64_t offset, bool with_set)
     cr_expect_eq(found.offset, offset, "%lld", (long long)found.offset);
     cr_expect(!with_set || has_its_set(found.partition));
     partition_unref(found.partition);
+}
+
+Test(set_restore, a_transaction_hangs_when_its_offset_is_unstable_for_a_minute)
+{
+    struct search search = {.since_ms = 1000, .err = RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT};
+    cr_expect_not(search_hangs(&search, 60999));
+    cr_expect(search_hangs(&search, 61000));
+    search.err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    cr_expect_not(search_hangs(&search, 3600000), "that is no transaction's fault");
 }
 
 Test(set_restore, fifty_partitions_are_asked_of_together, .timeout = 120)

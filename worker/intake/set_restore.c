@@ -13,7 +13,6 @@
 #define PAUSE_MS 100
 #define SOON_MS 1000 /* what is answered by then is no wait to speak of */
 #define WAIT_LOG_MS 5000
-#define HINT_AFTER_MS 60000 /* a transaction's time-out has passed, unless somebody chose a long one */
 
 struct set_restore {
     pthread_t thread;
@@ -51,7 +50,7 @@ static void log_waiting(struct set_restore *restore)
     if (now - oldest->since_ms < SOON_MS)
         return;
     restore->next_log_ms = now + WAIT_LOG_MS;
-    bool hangs = oldest->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT && now - oldest->since_ms >= HINT_AFTER_MS;
+    bool hangs = search_hangs(oldest, now);
     log_at(hangs ? LOG_WARN : LOG_INFO, "grants_wait", F_INT("partitions", restore->search.open.count), F_STR("topic", oldest->partition->topic),
            F_INT("partition", oldest->partition->id), F_INT("waited_ms", now - oldest->since_ms), F_STR("code", rd_kafka_err2name(oldest->err)),
            F_STR("hint", hangs ? "its offset is in a transaction that doesn't end: if that is older than kafka.transaction.timeout.ms, it hangs in the broker; "

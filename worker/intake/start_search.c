@@ -10,6 +10,7 @@
 #include "intake/offset_codec.h"
 
 #define STEP_MS 1000
+#define HANGS_AFTER_MS 60000
 #define HOUR_MS 3600000
 
 void searches_add(struct searches *list, struct search search)
@@ -25,6 +26,11 @@ void search_finish(struct search *search)
 {
     partition_unref(search->partition);
     free(search->metadata);
+}
+
+bool search_hangs(const struct search *search, int64_t now_ms)
+{
+    return search->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT && now_ms - search->since_ms >= HANGS_AFTER_MS;
 }
 
 void searches_finish(struct searches *list)

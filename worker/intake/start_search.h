@@ -35,6 +35,10 @@ void searches_add(struct searches *list, struct search search);
 void searches_finish(struct searches *list);
 void search_finish(struct search *search);
 
+/* Does it wait for a transaction that hangs in the broker? Its offset has been UNSTABLE for a minute: longer than a transaction may take, unless
+ * somebody chose a long time-out for it. Pure. */
+bool search_hangs(const struct search *search, int64_t now_ms);
+
 struct start_search {
     struct searches open;
     rd_kafka_t *consumer;
