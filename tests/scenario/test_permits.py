@@ -227,13 +227,13 @@ def test_a_tenant_has_what_its_day_holds(stage, redis_io):
     reply = place.ask("first", params={"max_tokens": 200}, **acme)
     used = reply["usage"]["total_tokens"]
     wait_until(lambda: place.budget("acme") == {"spent": str(used), "reserved": "0"}, "what was used in the place of the estimate")
-    refused = place.ask("second", params={"max_tokens": 280}, **acme)
+    refused = place.ask("second", params={"max_tokens": 275}, **acme)
     assert (refused["status"], refused["error"]["code"], refused["error"]["retriable"], refused["error"]["provider"]) == ("error", "budget_exceeded", False, None)
     assert re.search(rf"tenant acme: {300 - used} of the day's 300 tokens are left, the question may need \d+; the day \(UTC\) ends in \d+ h \d+ min", refused["error"]["message"])
     more = place.ask("third", params={"max_tokens": 5000}, **acme)
     assert more["error"]["code"] == "budget_exceeded" and "more than the 300 of a whole day" in more["error"]["message"]
     assert len(place.topics.read(place.topics.dead, 2)) == 2 and place.requests() == 1
-    assert place.ask("other", params={"max_tokens": 280}, metadata={"tenant": "other"})["status"] == "ok"
+    assert place.ask("other", params={"max_tokens": 275}, metadata={"tenant": "other"})["status"] == "ok"
     assert place.ask("none", params={"max_tokens": 5000})["status"] == "ok"
     assert place.ask("number", params={"max_tokens": 5000}, metadata={"tenant": 7})["status"] == "ok"
     assert place.budget("acme") == {"spent": str(used), "reserved": "0"}
