@@ -149,6 +149,7 @@ class World:
             partitions = self.shape["partitions"] if topic == TOPICS["jobs_topic"] else schedule.PARTITIONS
             self.kafka.make(NewTopic(topic, partitions, replica_assignment=[[schedule.NODES["data"]]] * partitions))
         self.watcher = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group, "enable.auto.commit": False, "log_level": 0})
+        wait_until(lambda: self.lag() == 0, "a leader of each partition that answers")
 
     def _start_node(self, node: int) -> None:
         inner, direct, proxied = (free_port() for _ in range(3))

@@ -175,8 +175,8 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
 /* A fetch names each of a broker's partitions, in the request and in its answer, and librdkafka's thread looks at each of them before
  * and after: with 1,000 partitions a third of the worker's CPU, when a record comes at a time and is answered at once. The broker waits for more
  * then, MANY_WAIT_MS at most. With few partitions a round saves little, and a record is worth its own fetch. */
-#define MANY_PARTITIONS 100 /* more than these */
-#define MANY_WAIT_MS 10
+#define MANY_PARTITIONS 16 /* more than these */
+#define MANY_WAIT_MS 5
 #define MANY_BYTES (64 * 1024) /* so many don't wait */
 
 enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
