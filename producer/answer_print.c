@@ -2,28 +2,14 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "command.h"
-
-/* A model's text must not move a terminal's cursor or worse. */
-static void print_text(const char *text, size_t size)
-{
-    bool plain = !isatty(STDOUT_FILENO);
-    const unsigned char *end = (const unsigned char *)text + size;
-    for (const unsigned char *at = (const unsigned char *)text; at < end; at++) {
-        bool c1 = at[0] == 0xc2 && at + 1 < end && at[1] >= 0x80 && at[1] < 0xa0;
-        bool control = (at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7f || c1;
-        putchar(plain || !control ? at[0] : '?');
-        if (!plain && c1)
-            at++;
-    }
-}
+#include "outside_text.h"
 
 static void print_line(const char *text)
 {
-    print_text(text, strlen(text));
+    outside_text_print(stdout, text, strlen(text));
     putchar('\n');
 }
 
@@ -47,7 +33,7 @@ void answer_print_piece(struct delta_view *view, const void *value, size_t size,
     if (delta_view_take(view, &delta, &text, &text_size))
         fputs("\n[it is answered anew]\n", stdout);
     if (text_size > 0)
-        print_text(text, text_size);
+        outside_text_print(stdout, text, text_size);
     fflush(stdout);
 }
 

@@ -1,5 +1,4 @@
-/* Answers on standard output: pieces as they come, and replies with what of them isn't shown yet. What stands on a terminal may come from
- * anybody: control characters become '?' there. One thread. */
+/* Answers on standard output: pieces as they come, and replies with what of them isn't shown yet. One thread. */
 #ifndef CHAT_PRODUCER_ANSWER_PRINT_H
 #define CHAT_PRODUCER_ANSWER_PRINT_H
 

@@ -38,7 +38,7 @@ int interrupts(void);
 /* What they were for is done: the next counts as the first. Not after TERM, which means the program. */
 void interrupts_forget(void);
 
-/* "chat-producer: ..." on stderr, on a line of its own. */
+/* "chat-producer: ..." on stderr, on a line of its own, whatever is in it (outside_text.h). */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A whole number of at least min, or argp_error (exit 64). */
 long number_argument(struct argp_state *state, const char *option, const char *text, long min);

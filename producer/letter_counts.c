@@ -5,21 +5,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-/* Codes and topics come out of headers: on a terminal they must stay what they look like. */
-static char *printable(const char *text)
-{
-    char *out = xstrdup(text);
-    for (char *at = out; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f)
-            *at = '?';
-    return out;
-}
+#include "outside_text.h"
 
 void letter_counts_add(struct letter_counts *counts, const char *target, const char *code, int32_t partition, int64_t offset)
 {
-    char *clean_target = printable(target);
-    char *clean_code = printable(code == NULL ? "-" : code);
+    char *clean_target = outside_text_line(target);
+    char *clean_code = outside_text_line(code == NULL ? "-" : code);
     size_t at = 0;
     while (at < counts->row_count && at < LETTER_ROWS_MAX - 1 &&
            (strcmp(counts->rows[at].target, clean_target) != 0 || strcmp(counts->rows[at].code, clean_code) != 0))

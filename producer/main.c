@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "command.h"
+#include "outside_text.h"
 
 const char *argp_program_version = "chat-producer " CHAT_VERSION;
 
@@ -93,12 +95,14 @@ void interrupts_forget(void)
 
 void complain(const char *fmt, ...)
 {
+    AUTO_FREE char *text = NULL, *line = NULL;
     va_list args;
     va_start(args, fmt);
-    fputs("chat-producer: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = xstrdup(fmt);
     va_end(args);
+    line = outside_text_line(text);
+    fprintf(stderr, "chat-producer: %s\n", line);
 }
 
 long number_argument(struct argp_state *state, const char *option, const char *text, long min)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "kafka_client.h"
 #include "letter_counts.h"
+#include "outside_text.h"
 #include "progress.h"
 #include "replay_batch.h"
 #include "replay_source.h"
@@ -108,19 +109,24 @@ static char *header_text(const struct headers *headers, const char *name)
     return header == NULL || header->value == NULL ? NULL : xmemdup0(header->value, header->size);
 }
 
+static void list(struct replay *replay, const struct record *letter, const char *what, const char *why)
+{
+    AUTO_FREE char *line = outside_text_line(why); /* a letter's headers name its topic */
+    progress_end(&replay->progress);
+    printf("%s %s-%" PRId32 "-%" PRId64 ": %s\n", what, letter->topic, letter->partition, letter->offset, line);
+}
+
 static void list_not_sent(const struct record *letter, const char *why, void *arg)
 {
     struct replay *replay = arg;
     replay->not_sent++;
-    progress_end(&replay->progress);
-    printf("not sent %s-%" PRId32 "-%" PRId64 ": %s\n", letter->topic, letter->partition, letter->offset, why);
+    list(replay, letter, "not sent", why);
 }
 
 static void skip(struct replay *replay, const struct record *letter, const char *why)
 {
     replay->skipped++;
-    progress_end(&replay->progress);
-    printf("skipped %s-%" PRId32 "-%" PRId64 ": %s\n", letter->topic, letter->partition, letter->offset, why);
+    list(replay, letter, "skipped", why);
 }
 
 /* The record as it was before it died, and how often it was sent back. */

@@ -77,6 +77,16 @@ def test_a_topic_that_is_gone_costs_its_own_letters_alone(place):
     assert done.returncode == 1 and "not sent chat.dead-0-0: topic gone: " in done.stdout and place.jobs() == ["j1"]
 
 
+def test_what_a_letter_says_of_its_topic_stands_in_one_line(place):
+    """Anybody may have written it: it can't look like another line of the list, nor move a terminal's cursor."""
+    letter(place.topics, "j0", origin=b"a\x1b[2J\nnot sent chat.dead-0-7: \xc2\x9bb")
+    place.kafka.fail("Produce", "INVALID_RECORD", "INVALID_RECORD")
+    done = place.replay("--execute")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("not sent")]
+    assert done.returncode == 1 and line.startswith("not sent chat.dead-0-0: a?[2J?not sent chat.dead-0-7: ?b takes it not"), done.stdout
+    assert "\x1b" not in done.stdout + done.stderr and "\x9b" not in done.stdout + done.stderr
+
+
 def test_a_wrong_target_is_told_before_anything_is_passed_over(place):
     place.kafka.tell("topic", "gone", "UNKNOWN_TOPIC_OR_PART")
     letter(place.topics, "j0")

@@ -13,6 +13,7 @@
 #include "llm/permits.h"
 #include "ops/held_back.h"
 #include "ops/metrics.h"
+#include "one_provider.h"
 
 static struct partition *partition;
 static struct dispatcher *d;
@@ -122,11 +123,9 @@ Test(held_back, while_a_limit_alone_bounds_them_jobs_keep_their_turn)
 
 Test(held_back, a_limit_of_one_call_is_no_outage)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                            "provider.main.in_flight_max=1", NULL};
-    struct settings *settings;
-    struct error err = {0}, why = {.class = ERROR_UNAVAILABLE};
-    cr_assert_eq(settings_load(&(struct settings_sources){.overrides = overrides}, &settings, &err), STATUS_OK, "%s", err.message);
+    static const char *const overrides[] = {"provider.main.in_flight_max=1", NULL};
+    struct settings *settings = one_provider_settings(overrides);
+    struct error why = {.class = ERROR_UNAVAILABLE};
     struct weather *weather = weather_create(settings, d);
     cr_expect_eq(weather_permits(weather, 0), 1);
     struct task *first = added(), *second = added(), *third = added();

@@ -1,8 +1,6 @@
 /* The intake, and the completion that lets it commit, against a cluster in memory that can be told to misbehave:
  * commits, revocations, pauses, refused records. The test plays the pool: it takes tasks and ends them. */
 #include <criterion/criterion.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +20,8 @@
 #include "intake/pausing.h"
 #include "intake/prefetch.h"
 #include "ops/metrics.h"
+#include "mock_kafka.h"
+#include "one_provider.h"
 
 #define PRODUCE 0
 #define FETCH 1
@@ -76,13 +76,7 @@ struct plan {
 
 static rd_kafka_t *consumer_of(struct world *world, const char *group)
 {
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", group, why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
-    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    cr_assert_not_null(consumer, "%s", why);
-    return consumer;
+    return mock_kafka_client(RD_KAFKA_CONSUMER, mock_kafka_group(world->cluster, group));
 }
 
 static void commit_for(struct world *world, int64_t offset)
@@ -100,25 +94,14 @@ static void commit_for(struct world *world, int64_t offset)
 
 static void begin_planned(struct world *world, const struct plan *plan)
 {
-    const char *overrides[8 + MORE_MAX] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1",
-                                           "provider.main.model=m", "worker.threads=2", "worker.redis_io=per-thread",
+    const char *overrides[6 + MORE_MAX] = {"kafka.bootstrap.servers=embedded", "worker.threads=2", "worker.redis_io=per-thread",
                                            "worker.buffered_jobs_max=400", "worker.commit_interval_ms=50"};
     for (size_t i = 0; i < MORE_MAX && plan->more[i] != NULL; i++)
-        overrides[7 + i] = plan->more[i];
-    struct settings_sources sources = {.overrides = overrides};
+        overrides[5 + i] = plan->more[i];
     struct error err = {0};
-    char why[256];
     int partitions = plan->partitions;
-    *world = (struct world){0};
-    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
+    *world = (struct world){.settings = one_provider_settings(overrides), .client = mock_kafka_host(plan->brokers > 1 ? "2" : "1", plan->batch_records)};
     world->group = world->settings->kafka.group_id;
-    log_configure(LOG_ERROR, LOG_LOGFMT);
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", plan->brokers > 1 ? "2" : "1", why, sizeof why);
-    if (plan->batch_records != NULL)
-        cr_assert_eq(rd_kafka_conf_set(conf, "batch.num.messages", plan->batch_records, why, sizeof why), RD_KAFKA_CONF_OK);
-    world->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    cr_assert_not_null(world->client);
     world->cluster = rd_kafka_handle_mock_cluster(world->client);
     rd_kafka_mock_topic_create(world->cluster, "chat.jobs", partitions, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
@@ -631,12 +614,10 @@ Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
 
 static void assert_fetches(int partitions, const char *extra, const char *wait_ms, const char *bytes)
 {
-    const char *overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1", "provider.main.model=m", extra, NULL};
-    struct settings_sources sources = {.overrides = overrides};
-    struct settings *settings;
+    const char *const overrides[] = {extra, NULL};
+    struct settings *settings = one_provider_settings(overrides);
     struct error err;
     rd_kafka_conf_t *conf;
-    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK);
     cr_assert_eq(kafka_conf_make(settings, "localhost:1", RD_KAFKA_CONSUMER, &conf, &err), STATUS_OK);
     cr_assert_eq(kafka_conf_fetch_in_rounds(conf, settings, partitions, &err), STATUS_OK);
     const char *const expected[][2] = {{"fetch.wait.max.ms", wait_ms}, {"fetch.min.bytes", bytes}};
@@ -661,13 +642,10 @@ Test(intake, many_partitions_are_fetched_in_rounds_unless_the_settings_say_how)
 
 Test(intake, properties_of_the_settings_win)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                            "kafka.queued.min.messages=17", "kafka.queued.max.messages.kbytes=19", NULL};
-    struct settings_sources sources = {.overrides = overrides};
-    struct settings *settings;
+    static const char *const overrides[] = {"kafka.queued.min.messages=17", "kafka.queued.max.messages.kbytes=19", NULL};
+    struct settings *settings = one_provider_settings(overrides);
     struct error err;
     rd_kafka_conf_t *conf;
-    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK);
     cr_assert_eq(kafka_conf_make(settings, "localhost:1", RD_KAFKA_CONSUMER, &conf, &err), STATUS_OK);
     static const char *const expected[][2] = {{"queued.min.messages", "17"}, {"queued.max.messages.kbytes", "19"}, {"fetch.message.max.bytes", "262144"}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "wire/job_scan.h"
+#include "wire/json_writer.h"
 
 #define BYTES_MAX 4096
 #define TOKENS_MAX 1000
@@ -146,6 +147,36 @@ Test(job, a_refusal_of_a_slip_keeps_what_a_reply_needs)
     assert_text(got.job.session, "s", "session");
     assert_text(got.job.metadata, "[1]", "metadata");
     job_finish(&got.job);
+}
+
+/* Each of 20,000 names is a letter away from metadata, which is there: a look at the whole object for each would take minutes. */
+Test(job, many_names_that_are_near_one_cost_a_walk_and_not_one_each, .timeout = 60)
+{
+    static const char known[] = "metadata";
+    struct json_writer value = {0};
+    json_write_open(&value, NULL);
+    json_write_text(&value, "message", "m");
+    json_write_raw(&value, known, "{}");
+    for (unsigned letters = 0; letters < 1u << 8; letters++) {
+        for (int at = 0; at < 80; at++) {
+            char name[16];
+            for (size_t i = 0; i < sizeof known; i++)
+                name[i] = (char)(letters >> i & 1 && i < 8 ? known[i] - 'a' + 'A' : known[i]);
+            memmove(name + at / 10 + 1, name + at / 10, sizeof known - (size_t)at / 10);
+            name[at / 10] = (char)('0' + at % 10);
+            json_write_raw(&value, name, "1");
+        }
+    }
+    json_write_close(&value);
+    struct job_limits wide = limits;
+    wide.bytes_max = value.size;
+    struct record record = {.topic = (char[]){"jobs"}, .timestamp_ms = -1, .value = value.text, .value_size = value.size};
+    struct job job;
+    struct error err = {0};
+    cr_expect_eq(job_decode(&record, &wide, &job, &err), STATUS_OK, "%s", err.message);
+    cr_expect_eq(job.unknown_count, 256 * 80);
+    job_finish(&job);
+    free(value.text);
 }
 
 Test(job, of_metadata_what_the_worker_reads_may_not_be_misspelt)

@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -409,6 +410,24 @@ Test(response, without_an_answer_is_retriable)
         cr_expect_str_eq(err.code, "invalid_response");
         cr_expect_null(answer.message);
     }
+}
+
+/* A megabyte of values in the message's members, which would take a hundred as trees. */
+Test(response, several_chunks_in_one_body_take_no_more_than_one_tree)
+{
+    AUTO_FREE char *body = xcalloc(1, 1 << 20);
+    struct llm_answer answer = {0};
+    struct error err = {0};
+    size_t size = 0;
+    for (int chunk = 0; chunk < 60; chunk++) {
+        size += (size_t)sprintf(body + size, "{\"choices\":[{\"delta\":{\"m%d\":[0", chunk);
+        for (int i = 0; i < 5000; i++, size += 3)
+            memcpy(body + size, ",[]", 3);
+        size += (size_t)sprintf(body + size, "]},\"finish_reason\":\"stop\"}]}\n");
+    }
+    cr_expect_eq(llm_response_decode(body, size, &answer, NULL, &err), STATUS_FAILED);
+    cr_expect_str_eq(err.code, "response_too_large");
+    cr_expect_null(answer.message);
 }
 
 static struct error decode_error(const char *body, struct llm_failure *failure)

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "completion/publish_refusal.h"
 #include "completion/refused_end.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
+#include "one_provider.h"
 
 static const struct {
     rd_kafka_resp_err_t err;
@@ -77,11 +77,7 @@ static struct partition *partition;
 
 static void setup(void)
 {
-    static const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m", NULL};
-    struct settings_sources sources = {.overrides = overrides};
-    struct error err = {0};
-    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
-    log_configure(LOG_ERROR, LOG_LOGFMT);
+    settings = one_provider_settings(NULL);
     service.settings = settings;
     service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     service.weather = weather_create(settings, service.dispatcher);

@@ -1,18 +1,17 @@
 /* At-least-once's publisher against a cluster in memory that is away, or refuses. The test plays completion: it puts and polls, and nothing
  * it calls may wait for Kafka. */
 #include <criterion/criterion.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
+#include "mock_kafka.h"
+#include "one_provider.h"
 
 #define PRODUCE 0 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define LIMIT_MS 30000
@@ -28,17 +27,9 @@ struct world {
 
 static void begin_world(struct world *world, const char *property)
 {
-    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                     "kafka.reconnect.backoff.max.ms=100", property, NULL};
-    struct settings_sources sources = {.overrides = overrides};
+    const char *const overrides[] = {"kafka.reconnect.backoff.max.ms=100", property, NULL};
     struct error err = {0};
-    char why[256];
-    *world = (struct world){0};
-    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
-    log_configure(LOG_ERROR, LOG_LOGFMT);
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
-    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    *world = (struct world){.settings = one_provider_settings(overrides), .host = mock_kafka_host("1", NULL)};
     world->cluster = rd_kafka_handle_mock_cluster(world->host);
     rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
@@ -92,14 +83,11 @@ static void poll_until_done(struct world *world, int64_t offset)
 /* The replies topic holds these offsets, in this order, and no more. */
 static void expect_replies(struct world *world, int64_t count)
 {
-    char why[256];
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, "chat.replies", 0)->offset = RD_KAFKA_OFFSET_BEGINNING;
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", "look", why, sizeof why);
-    rd_kafka_conf_set(conf, "enable.partition.eof", "true", why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
-    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_conf_t *conf = mock_kafka_group(world->cluster, "look");
+    mock_kafka_set(conf, "enable.partition.eof", "true");
+    rd_kafka_t *reader = mock_kafka_client(RD_KAFKA_CONSUMER, conf);
     cr_assert_eq(rd_kafka_assign(reader, list), 0);
     int64_t until = clock_mono_ms() + LIMIT_MS, read = 0;
     for (bool end = false; !end && clock_mono_ms() < until;) {

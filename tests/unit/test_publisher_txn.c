@@ -2,8 +2,6 @@
  * what may enter a transaction. (The cluster hides nothing of what is aborted: tests/integration/test_exactly_once.py
  * shows what readers see.) The test plays intake and completion. */
 #include <criterion/criterion.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +14,8 @@
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
+#include "mock_kafka.h"
+#include "one_provider.h"
 
 #define ADD_PARTITIONS_TO_TXN 24 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define END_TXN 26
@@ -184,17 +184,10 @@ struct plan {
 
 static void begin_planned(struct world *world, struct plan plan)
 {
-    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                     "worker.delivery=exactly-once", "kafka.topic.metadata.propagation.max.ms=1", plan.property, NULL};
-    struct settings_sources sources = {.overrides = overrides};
+    const char *const overrides[] = {"worker.delivery=exactly-once", "kafka.topic.metadata.propagation.max.ms=1",
+                                     plan.property, NULL};
     struct error err = {0};
-    char why[256];
-    *world = (struct world){0};
-    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
-    log_configure(LOG_ERROR, LOG_LOGFMT);
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", plan.apart ? "2" : "1", why, sizeof why);
-    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    *world = (struct world){.settings = one_provider_settings(overrides), .host = mock_kafka_host(plan.apart ? "2" : "1", NULL)};
     world->cluster = rd_kafka_handle_mock_cluster(world->host);
     rd_kafka_mock_topic_create(world->cluster, "chat.jobs", 1, 1);
     rd_kafka_mock_topic_create(world->cluster, "chat.replies", 1, 1);
@@ -210,10 +203,7 @@ static void begin_planned(struct world *world, struct plan plan)
     const char *bootstrap = rd_kafka_mock_cluster_bootstraps(world->cluster);
     world->service.settings = world->settings;
     cr_assert_eq(publisher_create(&world->service, bootstrap, NULL, &world->publisher, &err), STATUS_OK, "%s", err.message);
-    conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", world->settings->kafka.group_id, why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why);
-    world->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    world->consumer = mock_kafka_client(RD_KAFKA_CONSUMER, mock_kafka_group(world->cluster, world->settings->kafka.group_id));
     rd_kafka_poll_set_consumer(world->consumer);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, "chat.jobs", RD_KAFKA_PARTITION_UA);
@@ -264,10 +254,7 @@ static void expect_replies(struct world *world, int64_t from, const char *const 
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, "chat.replies", 0)->offset = from;
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", "look", NULL, 0);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, 0);
-    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
+    rd_kafka_t *reader = mock_kafka_client(RD_KAFKA_CONSUMER, mock_kafka_group(world->cluster, "look"));
     cr_assert_eq(rd_kafka_assign(reader, list), 0);
     int64_t until = clock_mono_ms() + LIMIT_MS;
     for (int i = 0; i < count && clock_mono_ms() < until;) {

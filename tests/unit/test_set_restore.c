@@ -1,7 +1,5 @@
 /* Where grants begin, asked of a cluster in memory: how often it is asked, and that what isn't known yet keeps nothing else. */
 #include <criterion/criterion.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,10 +8,11 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "intake/offset_codec.h"
 #include "intake/set_restore.h"
 #include "intake/start_search.h"
+#include "mock_kafka.h"
+#include "one_provider.h"
 
 #define LIST_OFFSETS 2 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define OFFSET_FETCH 9
@@ -49,24 +48,13 @@ struct world {
 static void begin_world(struct world *world, int partitions, const char *reset)
 {
     AUTO_FREE char *setting = xasprintf("kafka.auto.offset.reset=%s", reset);
-    const char *overrides[] = {"kafka.bootstrap.servers=embedded", "provider.main.url=http://localhost:1/v1", "provider.main.model=m", setting, NULL};
-    struct settings_sources sources = {.overrides = overrides};
-    struct error err = {0};
-    char why[256];
-    *world = (struct world){0};
-    cr_assert_eq(settings_load(&sources, &world->settings, &err), STATUS_OK, "%s", err.message);
-    log_configure(LOG_ERROR, LOG_LOGFMT);
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why);
-    world->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    const char *const overrides[] = {"kafka.bootstrap.servers=embedded", setting, NULL};
+    *world = (struct world){.settings = one_provider_settings(overrides), .host = mock_kafka_host("1", NULL)};
     world->cluster = rd_kafka_handle_mock_cluster(world->host);
     rd_kafka_mock_topic_create(world->cluster, TOPIC, partitions, 1);
-    conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "group.id", "chat-worker", why, sizeof why);
-    rd_kafka_conf_set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world->cluster), why, sizeof why);
+    rd_kafka_conf_t *conf = mock_kafka_group(world->cluster, "chat-worker");
     rd_kafka_conf_interceptor_add_on_new(conf, "count", made, NULL);
-    world->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    cr_assert_not_null(world->consumer, "%s", why);
+    world->consumer = mock_kafka_client(RD_KAFKA_CONSUMER, conf);
     world->restore = set_restore_create(world->consumer, world->settings);
 }
 

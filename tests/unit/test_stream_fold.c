@@ -645,6 +645,7 @@ Test(stream_fold, keeps_no_more_than_it_may)
     } rows[] = {
         {SAY("123456") SAY("7890") DONE, 10},
         {SAY("\\u2603\\u0000") DONE, 9}, /* as JSON writes it */
+        {SAY("ab\xff\xfe") DONE, 8}, /* two U+FFFD, by the end */
         {DELTA("\"content\":\"12\",\"refusal\":\"34\",\"reasoning\":\"56\",\"reasoning_content\":\"78\"") DONE, 8},
         {CALLS(AT(0, BEGIN("ab", "cd"))) CALLS(AT(0, BEGIN("ab", "cd"))) CALLS(AT(0, ARGUMENTS("12"))) DONE, 14},
         {DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"12\"}") DONE, 3},

@@ -4,11 +4,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "dispatch/breaker.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/weather.h"
 #include "ops/metrics.h"
+#include "one_provider.h"
 
 static struct settings *settings;
 static struct dispatcher *dispatcher;
@@ -17,13 +17,9 @@ static struct partition *partition;
 
 static void set_up(const char *providers)
 {
-    const char *const overrides[] = {"kafka.bootstrap.servers=b:1", "provider.main.url=http://localhost:1/v1", "provider.main.model=m",
-                                     "provider.spare.url=http://localhost:1/v1", "provider.spare.model=m", providers, "worker.threads=64", NULL};
-    struct settings_sources sources = {.overrides = overrides};
-    struct error err = {0};
-    cr_assert_eq(settings_load(&sources, &settings, &err), STATUS_OK, "%s", err.message);
+    const char *const overrides[] = {"provider.spare.url=http://localhost:1/v1", "provider.spare.model=m", providers, "worker.threads=64", NULL};
+    settings = one_provider_settings(overrides);
     settings->retry.backoff_ms = settings->retry.backoff_max_ms = 1;
-    log_configure(LOG_ERROR, LOG_LOGFMT);
     dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 64);
     weather = weather_create(settings, dispatcher);
     partition = partition_create("jobs", 0, 1);

@@ -55,7 +55,8 @@ struct usage llm_usage_read(const json_t *usage)
 
 /* ---- chunks in one body ---- */
 
-/* One, or several one behind the other, a line each, say. Nothing of them can be larger than the body. */
+/* One, or several one behind the other, a line each, say. Their texts are within the body; what is kept beside texts is bounded as a whole
+ * message's is, by one tree. */
 static enum status fold(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
 {
     struct sse_parser parser;
@@ -63,7 +64,7 @@ static enum status fold(const char *body, size_t size, struct llm_answer *ret, s
     struct sse_event last;
     struct llm_said *said = failure != NULL ? failure->said : NULL;
     sse_parser_init(&parser, size + 1);
-    stream_fold_init(&folding, SIZE_MAX / 2);
+    stream_fold_init(&folding, size + JSON_TREE_BYTES_MAX);
     folding.failure.said = said;
     enum status status = sse_parser_feed(&parser, body, size, stream_fold_event, &folding);
     if (status == STATUS_OK && sse_parser_pending(&parser, &last))

@@ -255,6 +255,13 @@ static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
     }
 }
 
+/* How much longer U+FFFD may make it than its bytes are, which is what texts are counted by. */
+static size_t growth_of(const struct json_repaired *repaired)
+{
+    size_t mended = utf8_mended_size(repaired->text, repaired->size);
+    return mended > repaired->size ? mended - repaired->size : 0;
+}
+
 /* The first value of an event that isn't JSON as it should be. How many bytes it was; 0: there is none. */
 static size_t take_mended(struct stream_fold *fold, bool named_error, const char *data, size_t size)
 {
@@ -263,6 +270,7 @@ static size_t take_mended(struct stream_fold *fold, bool named_error, const char
         return 0;
     AUTO_JSON json_t *root = json_repaired_tree(&repaired);
     fold->told.ragged = fold->told.ragged || repaired.ragged;
+    fold->bytes += repaired.ragged ? growth_of(&repaired) : 0;
     free(repaired.text);
     take_value(fold, named_error, root);
     return repaired.read;

@@ -1,6 +1,8 @@
 #include "wire/job_unknown.h"
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -8,6 +10,14 @@
 #include "base/edit_distance.h"
 
 #define ESCAPED 6 /* bytes of a character that is written \uXXXX */
+
+/* Where a slip is looked for. */
+struct search {
+    struct json_view object;
+    const char *const *names;
+    uint64_t present; /* a bit for each of names, once looked: an object of many near names is walked twice, and not for each of them */
+    bool looked;
+};
 
 static char *name_of(const struct json_member *member)
 {
@@ -41,20 +51,39 @@ static bool is_far(const struct json_member *member, const char *const *names)
     return far;
 }
 
-/* The absent one that is nearest; of two as near, the one of the same length: "messagse" is messages. NULL: none is near. */
-static const char *meant_by(const struct json_member *member, struct json_view object, const char *const *names)
+static void look(struct search *search)
 {
-    if (member->name_size >= ESCAPED * (size_t)EDIT_WORD_MAX || is_far(member, names))
+    struct json_member member = {.at = search->object.text, .end = search->object.text + search->object.size};
+    search->looked = true;
+    while (json_member_next(&member))
+        for (size_t i = 0; search->names[i] != NULL; i++)
+            if (json_member_is(&member, search->names[i]))
+                search->present |= UINT64_C(1) << i;
+}
+
+static bool is_present(struct search *search, size_t which)
+{
+    assert(which < 64);
+    if (!search->looked)
+        look(search);
+    return (search->present >> which & 1) != 0;
+}
+
+/* The absent one that is nearest; of two as near, the one of the same length: "messagse" is messages. NULL: none is near. */
+static const char *meant_by(const struct json_member *member, struct search *search)
+{
+    if (member->name_size >= ESCAPED * (size_t)EDIT_WORD_MAX || is_far(member, search->names))
         return NULL;
     AUTO_FREE char *name = name_of(member);
     const char *meant = NULL;
     size_t best = 4; /* two letters */
-    for (; name != NULL && *names != NULL; names++) {
-        size_t far = 2 * edit_distance(name, *names) + (strlen(name) != strlen(*names));
-        if (far >= best || json_view_member(object, *names).size > 0)
+    for (size_t i = 0; name != NULL && search->names[i] != NULL; i++) {
+        const char *known = search->names[i];
+        size_t far = 2 * edit_distance(name, known) + (strlen(name) != strlen(known));
+        if (far >= best || is_present(search, i))
             continue;
         best = far;
-        meant = *names;
+        meant = known;
     }
     return meant;
 }
@@ -64,8 +93,9 @@ enum status members_misspelt(struct json_view object, const char *before, const 
     if (json_view_type(object) != JSON_OBJECT)
         return STATUS_OK;
     struct json_member member = {.at = object.text, .end = object.text + object.size};
+    struct search search = {.object = object, .names = names};
     while (json_member_next(&member)) {
-        const char *meant = is_one_of(&member, names) ? NULL : meant_by(&member, object, names);
+        const char *meant = is_one_of(&member, names) ? NULL : meant_by(&member, &search);
         if (meant != NULL)
             return refuse(&member, before, meant, err);
     }

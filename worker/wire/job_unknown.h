@@ -9,7 +9,7 @@
 #include "wire/json_view.h"
 
 /* Refuses a member of the object whose name, escapes undone, is one letter too many, too few, another, or two changed places away from
- * one of names (NULL-terminated) that isn't in it, or the same in other case. before: the object's own path with its dot, for the message.
+ * one of names (NULL-terminated, at most 64) that isn't in it, or the same in other case. before: the object's own path with its dot, for the message.
  * What is no object has no members. FAILED: *err is permanent, invalid_member. */
 enum status members_misspelt(struct json_view object, const char *before, const char *const *names, struct error *err) MUST_CHECK;
 

@@ -17,13 +17,26 @@
 #include "wire/utf8_mend.h"
 
 #define GROWTH_MAX(size) ((size) / 8 + 1024)
+#define ROOM_MIN 1024
 
 struct repairer {
     const char *at, *end;
-    char *out; /* owned; room for size_max */
-    size_t size, size_max;
+    char *out; /* owned; room for `room` bytes and a NUL */
+    size_t size, room, size_max;
     bool full;
 };
+
+/* As the value needs it: behind it a body may go on with a million others. */
+static void make_room(struct repairer *r, size_t more)
+{
+    size_t wanted = r->size + more;
+    if (r->out != NULL && wanted <= r->room)
+        return;
+    r->room = 2 * r->room > wanted ? 2 * r->room : wanted > ROOM_MIN ? wanted : ROOM_MIN;
+    if (r->room > r->size_max)
+        r->room = r->size_max;
+    r->out = xrealloc(r->out, r->room + 1);
+}
 
 static void put(struct repairer *r, const char *bytes, size_t size)
 {
@@ -31,6 +44,7 @@ static void put(struct repairer *r, const char *bytes, size_t size)
         r->full = true;
         return;
     }
+    make_room(r, size);
     memcpy(r->out + r->size, bytes, size);
     r->size += size;
 }
@@ -203,11 +217,15 @@ static void skip_front(struct repairer *r)
     } while (mark > 0);
 }
 
-static void mend(struct json_repaired *ret)
+/* False: it would be too long. */
+static bool mend(struct json_repaired *repaired, size_t size_max)
 {
-    char *mended = utf8_mend(ret->text, ret->size, &ret->size);
-    free(ret->text);
-    ret->text = mended;
+    if (utf8_mended_size(repaired->text, repaired->size) > size_max)
+        return false;
+    char *mended = utf8_mend(repaired->text, repaired->size, &repaired->size);
+    free(repaired->text);
+    repaired->text = mended;
+    return true;
 }
 
 bool json_repair(const char *text, size_t size, enum json_halves halves, struct json_repaired *ret)
@@ -216,14 +234,13 @@ bool json_repair(const char *text, size_t size, enum json_halves halves, struct 
     skip_front(&r);
     if (r.at == r.end)
         return false;
-    r.out = xrealloc(NULL, r.size_max + 1);
+    make_room(&r, 0);
     bool whole = value(&r);
     struct json_repaired repaired = {.text = r.out, .size = r.size, .read = (size_t)(r.at - text)};
     repaired.text[repaired.size] = '\0';
     repaired.ragged = whole && utf8_invalid_at(repaired.text, repaired.size) != SCAN_NOWHERE;
-    if (repaired.ragged && halves == JSON_HALVES_MENDED)
-        mend(&repaired);
-    if (!whole || repaired.size > r.size_max || json_check(repaired.text, repaired.size, false).kind != JSON_FINE) {
+    bool fits = !repaired.ragged || halves == JSON_HALVES_KEPT || mend(&repaired, r.size_max);
+    if (!whole || !fits || json_check(repaired.text, repaired.size, false).kind != JSON_FINE) {
         free(repaired.text);
         return false;
     }

@@ -96,9 +96,14 @@ static size_t mend(const char *bytes, size_t size, char *out)
     return made;
 }
 
+size_t utf8_mended_size(const char *bytes, size_t size)
+{
+    return mend(bytes, size, NULL);
+}
+
 char *utf8_mend(const char *bytes, size_t size, size_t *ret_size)
 {
-    size_t made = mend(bytes, size, NULL);
+    size_t made = utf8_mended_size(bytes, size);
     char *text = xrealloc(NULL, made + 1);
     mend(bytes, size, text);
     text[made] = '\0';

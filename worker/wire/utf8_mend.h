@@ -14,6 +14,8 @@
 
 /* Owned by the caller, with a NUL behind it. ret_size may be NULL. At most three times as long. */
 char *utf8_mend(const char *bytes, size_t size, size_t *ret_size);
+/* How long that would be. */
+size_t utf8_mended_size(const char *bytes, size_t size);
 
 /* How many bytes at the end what follows may complete: a character that is cut, a high half that waits for its low one. At most 6. */
 size_t utf8_open_tail(const char *bytes, size_t size);
