@@ -1,6 +1,7 @@
 /* ask: one question, one answer; without a question, on a terminal, a chat, in which Ctrl-C ends the answer that is waited for and, at the
  * prompt, the chat. The end of every replies partition is
  * looked up before the job is sent, so that the reply is always after it: no group, nothing committed. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "answer_print.h"
 #include "base/alloc.h"
+#include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cancel.h"
@@ -18,6 +20,7 @@
 #include "json_argument.h"
 #include "kafka_client.h"
 #include "line_reader.h"
+#include "text_form.h"
 #include "wire/reply.h"
 
 #define POLL_MS 50
@@ -313,16 +316,27 @@ static int chat(struct ask *ask)
     return exit_status;
 }
 
-/* The question on standard input, or NULL: nothing there, or too much. */
+/* The question on standard input; owned. NULL: there is none, and that is said. */
 static char *read_question(void)
 {
-    char *text = xcalloc(1, MESSAGE_BYTES_MAX + 1);
+    AUTO_FREE char *text = xcalloc(1, MESSAGE_BYTES_MAX + 2);
     size_t size = fread(text, 1, MESSAGE_BYTES_MAX + 1, stdin);
-    while (size > 0 && size <= MESSAGE_BYTES_MAX && (text[size - 1] == '\n' || text[size - 1] == '\r'))
-        text[--size] = '\0';
-    if (size > 0 && size <= MESSAGE_BYTES_MAX && memchr(text, '\0', size) == NULL)
-        return text;
-    free(text);
+    const char *fault = text_form_fault(text, size);
+    if (ferror(stdin))
+        complain("no question: standard input: %s", strerror(errno));
+    else if (fault != NULL)
+        complain("no question: standard input is %s", fault);
+    else if (size > MESSAGE_BYTES_MAX)
+        complain("no question: standard input holds more than %zu bytes", MESSAGE_BYTES_MAX);
+    else if (memchr(text, '\0', size) != NULL)
+        complain("no question: standard input holds a NUL byte, and isn't text");
+    else {
+        while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+            text[--size] = '\0';
+        if (size > byte_order_mark_size(text, size))
+            return steal_ptr(&text);
+        complain("no question: none given, and standard input is empty");
+    }
     return NULL;
 }
 
@@ -343,14 +357,12 @@ int ask_command(int argc, char **argv, struct common *common)
     bool is_chat = ask.question == NULL && isatty(STDIN_FILENO);
     if (ask.question == NULL && !is_chat) {
         ask.question = from_stdin = read_question();
-        if (ask.question == NULL) {
-            complain("no question: none given, and standard input holds no text of at most %zu bytes", MESSAGE_BYTES_MAX);
+        if (ask.question == NULL)
             return EX_USAGE;
-        }
     }
     catch_interrupts();
     if (kafka_producer_open(common, prompt, NULL, delivered, &ask, &ask.producer, &err) != STATUS_OK ||
-        kafka_consumer_open(common, reading, &ask.consumer, &err) != STATUS_OK || assign_ends(&ask, &err) != STATUS_OK) {
+        kafka_must_have(ask.producer, ask.topic, &err) != STATUS_OK || kafka_consumer_open(common, reading, &ask.consumer, &err) != STATUS_OK || assign_ends(&ask, &err) != STATUS_OK) {
         complain("%s", err.message);
         exit_status = kafka_exit_status(&err);
     } else {

@@ -230,6 +230,15 @@ enum status kafka_partitions(rd_kafka_t *rk, const char *topic, int64_t wait_ms,
     return error_set(err, ERROR_UNAVAILABLE, "kafka_topic", "topic %s: %s", topic, rd_kafka_err2str(rc));
 }
 
+enum status kafka_must_have(rd_kafka_t *rk, const char *topic, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *found = NULL;
+    if (kafka_partitions(rk, topic, KAFKA_TOPIC_WAIT_MS, &found, err) != STATUS_OK)
+        return STATUS_FAILED;
+    rd_kafka_topic_partition_list_destroy(found);
+    return STATUS_OK;
+}
+
 enum status kafka_watermarks(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t *ret_first, int64_t *ret_end,
                              struct error *err)
 {

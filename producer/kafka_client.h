@@ -37,6 +37,9 @@ int kafka_exit_status(const struct error *err);
 /* The topic's partitions, offsets invalid; the caller destroys the list. wait_ms: for a topic that isn't there; 0: one look. */
 enum status kafka_partitions(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t **ret,
                              struct error *err) MUST_CHECK;
+/* Before the first record is sent: one for a topic that isn't there would wait for it, and fail only much later. Blocks as kafka_partitions with
+ * KAFKA_TOPIC_WAIT_MS; FAILED: *err is ERROR_UNAVAILABLE and names the topic. */
+enum status kafka_must_have(rd_kafka_t *rk, const char *topic, struct error *err) MUST_CHECK;
 /* Adds them to list, each at its end: what is written from now on is behind it. */
 enum status kafka_add_ends(rd_kafka_t *rk, const char *topic, int64_t wait_ms, rd_kafka_topic_partition_list_t *list, struct error *err) MUST_CHECK;
 enum status kafka_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct error *err) MUST_CHECK;

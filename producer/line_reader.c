@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/byte_order_mark.h"
 #include "command.h"
+#include "text_form.h"
 
 #define READ_BYTES ((size_t)64 << 10)
 
@@ -56,13 +57,6 @@ static enum status refill(struct line_reader *reader, int wait_ms, struct error 
     return STATUS_OK;
 }
 
-/* What some systems call Unicode; the other byte order mark. */
-static bool is_utf16(const struct line_reader *reader)
-{
-    const char *text = reader->buffer + reader->start;
-    return reader->line == 0 && reader->size - reader->start >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
-}
-
 /* The line from start to end; `next` is where the one after it begins. */
 static enum status give(struct line_reader *reader, size_t end, size_t next, char **ret_line, size_t *ret_size)
 {
@@ -82,8 +76,9 @@ enum status line_reader_next(struct line_reader *reader, int wait_ms, char **ret
 {
     for (;;) {
         char *newline = NULL;
-        if (is_utf16(reader))
-            return error_set(err, ERROR_PERMANENT, "utf16", "%s is UTF-16; save it as UTF-8", reader->name);
+        const char *fault = reader->line == 0 && reader->size > 0 ? text_form_fault(reader->buffer + reader->start, reader->size - reader->start) : NULL;
+        if (fault != NULL)
+            return error_set(err, ERROR_PERMANENT, "text_form", "%s is %s", reader->name, fault);
         if (reader->searched < reader->size)
             newline = memchr(reader->buffer + reader->searched, '\n', reader->size - reader->searched);
         size_t end = newline != NULL ? (size_t)(newline - reader->buffer) : reader->size;

@@ -24,7 +24,7 @@ struct line_reader {
 struct line_reader line_reader_start(int fd, const char *name);
 /* OK: *ret_line (NUL-terminated, without its newline nor a byte order mark before it, which files that were joined have in their middle; valid until the next
  * call) and its size. AGAIN: nothing
- * came in wait_ms, or a signal did. CLOSED: no more. FAILED: can't be read, is UTF-16, or a line is over MESSAGE_BYTES_MAX. */
+ * came in wait_ms, or a signal did. CLOSED: no more. FAILED: can't be read, is no UTF-8 by its first bytes (text_form.h), or a line is over MESSAGE_BYTES_MAX. */
 enum status line_reader_next(struct line_reader *reader, int wait_ms, char **ret_line, size_t *ret_size,
                              struct error *err) MUST_CHECK;
 void line_reader_finish(struct line_reader *reader);

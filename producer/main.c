@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "command.h"
 #include "outside_text.h"
+#include "standard_files.h"
 
 const char *argp_program_version = "chat-producer " CHAT_VERSION;
 
@@ -171,6 +172,7 @@ static const struct argp argp = {
 int main(int argc, char **argv)
 {
     static struct choice choice;
+    standard_files_hold();
     signal(SIGPIPE, SIG_IGN);
     error_t rc = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &choice);
     if (rc != 0 || choice.command == NULL)

@@ -186,6 +186,14 @@ static enum status send_line(struct submit *submit, char *line, size_t size, str
     return send_message(submit, line, err);
 }
 
+/* A file of another form than a job a line: an array, an object over many lines, objects with commas between them. */
+static const char *line_hint(const struct submit *submit, const struct error *err)
+{
+    bool json = !submit->text && (strstr(err->message, "ends too early") != NULL || strstr(err->message, "more text after the JSON") != NULL ||
+                                  strstr(err->message, "must be a JSON object, not an array") != NULL);
+    return json ? " (each line is a job by itself; jq -c makes such lines)" : "";
+}
+
 /* 0, or the exit status. */
 static int send_lines(struct submit *submit, int fd, const char *name)
 {
@@ -212,7 +220,7 @@ static int send_lines(struct submit *submit, int fd, const char *name)
             if (read_failed)
                 complain("%s", err.message);
             else
-                complain("%s:%" PRId64 ": %s", name, reader.line, err.message);
+                complain("%s:%" PRId64 ": %s%s", name, reader.line, err.message, line_hint(submit, &err));
             exit_status = err.class == ERROR_PERMANENT ? EX_DATAERR : EXIT_NOT_DONE;
             break;
         }
@@ -250,8 +258,10 @@ int submit_command(int argc, char **argv, struct common *common)
     if (argp_parse(&argp, argc, argv, 0, NULL, &submit) != 0)
         return EX_USAGE;
     catch_interrupts();
-    if (kafka_producer_open(common, NULL, NULL, delivered, &submit, &submit.producer, &err) != STATUS_OK) {
+    if (kafka_producer_open(common, NULL, NULL, delivered, &submit, &submit.producer, &err) != STATUS_OK ||
+        kafka_must_have(submit.producer, submit.topic, &err) != STATUS_OK) {
         complain("%s", err.message);
+        kafka_producer_close(submit.producer);
         return kafka_exit_status(&err);
     }
     int exit_status = send_all(&submit);

@@ -1,11 +1,12 @@
 """What a broker takes away: a topic, old records, speed."""
 import json
 import signal
+import subprocess
 
 import pytest
 from confluent_kafka import TopicPartition
 from conftest import Place
-from parts import job_of, wait_until
+from parts import BIN, LIMIT_S, job_of, wait_until
 
 
 def send_many(place, prefix: str, count: int, message: str = "hi") -> None:
@@ -79,3 +80,12 @@ def test_a_broker_that_throttles_is_only_slower(stage, place, delivery):
     wait_until(lambda: place.lag() == 0, "everything committed")
     assert worker.metric("kafka_throttled_ms_total") > 0
     assert len({job_of(r) for r in place.topics.read(place.topics.replies_topic, 200)}) == sim.stats()["requests"] == 200
+
+
+@pytest.mark.parametrize("topic,why", [("nosuch", "Unknown topic"), ("no such!", "Invalid topic")])
+@pytest.mark.parametrize("command", ["submit", "ask"])
+def test_a_producer_says_that_there_is_no_such_topic(place, command, topic, why):
+    """At once, not as a record that nobody acknowledged or a reply that didn't come."""
+    done = subprocess.run([BIN / "chat-producer", command, "-b", place.kafka.bootstrap, "--topic", topic, *(["--replies-topic", place.topics.replies_topic] if command == "ask" else []), "hi"],
+                          text=True, capture_output=True, timeout=LIMIT_S)
+    assert done.returncode == 69 and f"topic {topic}: " in done.stderr and why in done.stderr, done.stderr

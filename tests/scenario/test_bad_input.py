@@ -81,7 +81,17 @@ def shared_worker():
     world = Stage()
     try:
         redis, sim = world.redis(), world.simulator()
-        worker = world.worker(redis, sim, **{"kafka.message.max.bytes": "20000000", "kafka.fetch.message.max.bytes": "20000000"})
+        worker = world.worker(redis, sim, **{"kafka.message.max.bytes": "20000000", "kafka.fetch.message.max.bytes": "20000000", "llm.tenant_tokens_per_day": "1000000000"})
         yield worker, Topics(worker.bootstrap)
     finally:
         world.end()
+
+
+def test_names_in_metadata_are_the_producers_where_nothing_hangs_on_them(stage):
+    """No budget and no context reads metadata: a name near `tenant` or `user` is one of the producer's own."""
+    worker = stage.worker(stage.redis(), stage.simulator())
+    topics = Topics(worker.bootstrap)
+    for n, metadata in enumerate([{"tenants": ["a"]}, {"tenat": "a"}, {"users": 2}, {"Tenant": "a"}]):
+        topics.send({"id": f"m{n}", "message": "hi", "metadata": metadata})
+        reply = topics.reply_of(f"m{n}")
+        assert reply["status"] == "ok" and reply["metadata"] == metadata, reply

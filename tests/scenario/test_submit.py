@@ -1,5 +1,6 @@
 """What chat-producer sends is what it was given, and what a worker would refuse isn't sent."""
 import codecs
+import gzip
 import json
 import os
 import subprocess
@@ -88,3 +89,39 @@ def test_a_file_in_utf_16_is_called_by_its_name(stage, place, text, encoding):
     path.write_bytes((codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b"") + '{"message":"hi"}\n'.encode(encoding))
     assert "is UTF-16; save it as UTF-8" in place.submit("--file", os.fspath(path), *text, status=65)
     assert place.sent() == []
+
+
+@pytest.mark.parametrize("command,options", [("submit", ("--file", "-")), ("submit", ("--file", "-", "--text")), ("ask", ())])
+@pytest.mark.parametrize("form,data", [("UTF-16", "hi\n".encode("utf-16-le")), ("UTF-16", "hi\n".encode("utf-16-be")), ("UTF-16", "hi\n".encode("utf-16")), ("UTF-32", "hi\n".encode("utf-32")),
+                                       ("compressed with gzip", gzip.compress(b'{"message":"hi"}\n'))], ids=range(5))
+def test_what_is_no_text_of_ours_is_called_by_its_name(place, command, options, form, data):
+    done = place.run(command, *options, stdin=data)
+    assert done.returncode in (64, 65) and f"is {form}; ".encode() in done.stderr, done.stderr
+    assert place.sent() == []
+
+
+@pytest.mark.parametrize("data", [b'[{"message":"a"},{"message":"b"}]\n', b'[\n{"message":"a"}\n]\n', b'{\n  "message": "a"\n}\n', b'{"message":"a"},\n{"message":"b"}\n', b'{"message":"a"}\r{"message":"b"}\r'])
+def test_json_that_is_not_a_job_a_line_is_told_what_is_wanted(place, data):
+    assert "each line is a job by itself" in place.submit("--file", "-", stdin=data, status=65)
+    assert place.sent() == []
+
+
+@pytest.mark.parametrize("stdin,said", [(b"", "is empty"), (BOM, "is empty"), (BOM + b"\r\n", "is empty"), (b"ab\0c", "NUL")])
+def test_without_a_question_nothing_is_asked(place, stdin, said):
+    done = place.run("ask", stdin=stdin)
+    assert done.returncode == 64 and said in done.stderr.decode()
+    assert place.sent() == []
+
+
+@pytest.mark.parametrize("command", [("submit", "--file", "-"), ("ask",)])
+def test_a_closed_input_is_no_connection_of_kafkas(place, command):
+    done = subprocess.run(["bash", "-c", 'exec "$@" <&-', "-", BIN / "chat-producer", *command, "-b", place.kafka.bootstrap], capture_output=True, timeout=LIMIT_S)
+    assert done.returncode in (64, 65) and b"Bad file descriptor" in done.stderr, done.stderr
+    assert place.sent() == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_closed_output_is_no_connection_of_kafkas(place, closed):
+    """Nothing of an answer goes into a file that Kafka's client opened meanwhile."""
+    done = subprocess.run(["bash", "-c", f'exec "$@" {closed}', "-", BIN / "chat-producer", "submit", "--id", "j", "-b", place.kafka.bootstrap, "hi"], capture_output=True, timeout=LIMIT_S)
+    assert done.returncode == 1 and len(place.sent()) == 1

@@ -16,12 +16,17 @@ static bool contexts_name_user(const struct settings *settings)
 
 void job_reading_init(struct job_reading *reading, const struct settings *settings)
 {
-    *reading = (struct job_reading){.metadata_members = {settings->llm.tenant_member, contexts_name_user(settings) ? "user" : NULL},
-                                    .limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
+    size_t read = 0;
+    *reading = (struct job_reading){.limits = {.bytes_max = (size_t)settings->worker.job_bytes_max,
                                                .depth_max = JOB_DEPTH_MAX,
                                                .models_allowed = (const char *const *)settings->llm.models_allowed,
                                                .max_tokens_max = settings->llm.max_tokens_max,
                                                .metadata_members = reading->metadata_members}};
+    /* A producer's own names may be as near: refused only where a slip would change what becomes of the job. */
+    if (settings->llm.tenant_tokens_per_day > 0)
+        reading->metadata_members[read++] = settings->llm.tenant_member;
+    if (contexts_name_user(settings))
+        reading->metadata_members[read++] = "user";
 }
 
 /* Names go where anybody may look: text that somebody took for one doesn't. */
