@@ -634,8 +634,9 @@ static void assert_fetches(int partitions, const char *extra, const char *wait_m
 Test(intake, many_partitions_are_fetched_in_rounds_unless_the_settings_say_how)
 {
     assert_fetches(1, NULL, "100", "1");
-    assert_fetches(100, NULL, "100", "1");
-    assert_fetches(1000, NULL, "10", "65536");
+    assert_fetches(16, NULL, "100", "1");
+    assert_fetches(17, NULL, "5", "65536");
+    assert_fetches(1000, NULL, "5", "65536");
     assert_fetches(1000, "kafka.fetch.wait.max.ms=250", "250", "1");
     assert_fetches(1000, "kafka.fetch.min.bytes=7", "100", "7");
 }
