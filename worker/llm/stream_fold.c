@@ -192,8 +192,8 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 /* Does the choice count? One chunk may hold several pieces of it, or none: usage comes without, and Azure's filters. */
 static bool is_first(const json_t *choice, size_t at)
 {
-    const json_t *index = json_object_get(choice, "index");
-    return json_is_integer(index) ? json_integer_value(index) == 0 : at == 0;
+    json_int_t index = member_index(json_object_get(choice, "index"));
+    return index >= 0 ? index == 0 : at == 0;
 }
 
 /* What the choice has brought of the message. */
