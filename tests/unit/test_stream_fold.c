@@ -426,6 +426,7 @@ Test(stream_fold, events_are_read_liberally)
     expect_message(EVENT("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}},{\"index\":1,\"delta\":{\"content\":\"x\"}},"
                          "{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}"),
                    "{\"role\":\"assistant\",\"content\":\"ab\"}");
+    expect_message("data: data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: data:{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: data: [DONE]\n\n", "{\"role\":\"assistant\",\"content\":\"ab\"}");
     expect_message("event: ping\ndata: ping\n\n" SAY("a") "event: ping\ndata: 7\n\n" DONE, "{\"role\":\"assistant\",\"content\":\"a\"}");
     static const struct {
         const char *data;
