@@ -490,6 +490,8 @@ Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
         {MESSAGE("no\\nsuch\\u0000thing\\t!"), "no such thing !"},
         {MESSAGE("bad key top-secret-key, and sk-proj-abcdefghijklmnop"), "bad key ***, and ***"},
         {"{\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":\"{\\\"error\\\":{\\\"message\\\":\\\"why\\\"}}\"}}}", "Provider returned error | why"},
+        {MESSAGE("no nvapi-Ab3dEf6hIj9kLm2n here, nor key-value-store-limits, disk-usage-monitor-1234567, ghp_0123456789abcdef"), "no *** here, nor key-value-store-limits, disk-usage-monitor-1234567, ***"},
+        {MESSAGE("bearer eyJhbGciOiJIUzI1NiJ9.e30.x_y-z and Basic dXNlcjpwYXNzd29yZDEy="), "*** and ***"},
         {"{\"error\":\"text\"}", "text"},
         {"{\"detail\":[{\"loc\":[\"body\",\"x\"],\"msg\":\"must be\",\"input\":\"the question\"}]}", "must be"},
         {"plain text", "plain text"},
