@@ -239,6 +239,8 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
     if (ret->kind == FAILURE_TOO_LONG && by_words && said->param[0] != '\0' && names_another(said->param) &&
         !refusal_words_have(said->words, "context length|context window|context size|prompt is too long|input tokens"))
         ret->kind = FAILURE_REQUEST;
+    if (ret->kind == FAILURE_REQUEST && names_conversation(said->param) && !names_another(said->param) && refusal_words_have(said->words, "should have at most|string too long|array too long"))
+        ret->kind = FAILURE_TOO_LONG; /* of a member that the words don't name */
     if (ret->kind == FAILURE_TOO_LONG) {
         ret->n_ctx = said->n_ctx;
         ret->n_prompt = said->n_prompt;
