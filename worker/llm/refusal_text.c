@@ -40,6 +40,8 @@ static const struct {
     {"reasons", MEMBER_TEXT}, {"cause", MEMBER_TEXT}, {"body", MEMBER_TEXT}, {"exception", MEMBER_TEXT},
     {"param", MEMBER_PARAM}, {"loc", MEMBER_PLACE}, {"field", MEMBER_PARAM},
     {"retrydelay", MEMBER_WAIT}, {"retryafter", MEMBER_WAIT}, {"retryafterseconds", MEMBER_WAIT}, {"resetsinseconds", MEMBER_WAIT},
+    {"resetinseconds", MEMBER_WAIT}, {"resetafter", MEMBER_WAIT}, {"resetin", MEMBER_WAIT}, {"retryin", MEMBER_WAIT}, {"waitseconds", MEMBER_WAIT}, {"waittime", MEMBER_WAIT}, {"estimatedtime", MEMBER_WAIT},
+    {"retryinms", MEMBER_WAIT_MS}, {"resetafterms", MEMBER_WAIT_MS},
     {"retryafterms", MEMBER_WAIT_MS}, {"xratelimitreset", MEMBER_RESET}, {"ratelimitreset", MEMBER_RESET},
     {"nctx", MEMBER_N_CTX}, {"nprompttokens", MEMBER_N_PROMPT},
 };
