@@ -39,6 +39,14 @@ static size_t known_length(const char *text, const char *const *secrets)
     return 0;
 }
 
+bool refusal_message_hides(const char *word, const char *const *secrets)
+{
+    for (size_t i = 0; word[i] != '\0'; i++)
+        if (known_length(word + i, secrets) > 0 || secret_length(word + i, i == 0 || !isalnum((unsigned char)word[i - 1])) > 0)
+            return true;
+    return false;
+}
+
 /* How many bytes the character at text has; 0: it is none. */
 static size_t character_length(const unsigned char *text)
 {
