@@ -506,6 +506,8 @@ Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
         {"{\"error\":\"text\"}", "text"},
         {"{\"detail\":[{\"loc\":[\"body\",\"x\"],\"msg\":\"must be\",\"input\":\"the question\"}]}", "must be"},
         {"plain text", "plain text"},
+        {"{\"detail\":[{\"msg\":\"must be a text\",\"input\":[\"the \\\"question", "must be a text"}, /* cut off, as the next */
+        {"{\"error\":{\"code\":\"x\",\"message\":\"so it\\tis\\u00", "so it is"},
         {"\xff\xfe plain", "\xef\xbf\xbd\xef\xbf\xbd plain"},
         {"<html>page</html>", NULL},
         {"", NULL},
