@@ -50,8 +50,22 @@ Test(finish_reason, means_what_its_provider_means_by_it)
         {"MALFORMED_FUNCTION_CALL", FINISH_BROKEN},
         {"internal_failure", FINISH_BROKEN},
         {"engine_overloaded", FINISH_BROKEN},
+        {"function_call_filter: MALFORMED_FUNCTION_CALL", FINISH_BROKEN}, /* Google's compatible endpoint, as the next */
+        {"function_call_filter: UNEXPECTED_TOOL_CALL", FINISH_BROKEN},
+        {"TOO_MANY_TOOL_CALLS", FINISH_BROKEN},
+        {"MISSING_THOUGHT_SIGNATURE", FINISH_BROKEN},
+        {"engine_dead", FINISH_BROKEN},
+        {"deadline_exceeded", FINISH_BROKEN},
+        {"connection_lost", FINISH_BROKEN},
+        {"invalid_tool_call", FINISH_BROKEN},
+        {"error: upstream", FINISH_BROKEN},
+        {"other: SAFETY", FINISH_CONTENT},
+        {"stop: eos", FINISH_GOOD},
+        {"LANGUAGE", FINISH_CONTENT},
+        {"MODEL_ARMOR", FINISH_CONTENT},
         {"repetition_truncation", FINISH_UNKNOWN},
         {"OTHER", FINISH_UNKNOWN},
+        {"finished: so it is", FINISH_UNKNOWN},
         {"unknown", FINISH_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

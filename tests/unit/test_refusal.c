@@ -408,6 +408,17 @@ Test(refusal, waits_that_the_body_tells_are_read)
         {"{\"retry_after_ms\":1500}", 1500},
         {"{\"error\":{\"message\":\"{\\\"error\\\":{\\\"details\\\":[{\\\"retryDelay\\\":\\\"9s\\\"}]}}\"}}", 9000},
         {MESSAGE("\xe8\xaf\xb7\xe5\x9c\xa8 3 \xe7\xa7\x92\xe5\x90\x8e\xe9\x87\x8d\xe8\xaf\x95"), 3000},
+        {MESSAGE("Too many requests, wait 12 seconds and retry"), 12000},
+        {MESSAGE("You can make another request in 10 seconds"), 10000},
+        {MESSAGE("Please retry your requests after 1.5 seconds."), 1500},
+        {MESSAGE("Slow. Try again 10 seconds later"), 10000},
+        {MESSAGE("Try your request again in 10 minutes"), 600000},
+        {MESSAGE("In 5 Sekunden erneut versuchen"), 5000},
+        {MESSAGE("\xe8\xaf\xb7""5\xe7\xa7\x92\xe5\x90\x8e\xe9\x87\x8d\xe8\xaf\x95"), 5000},
+        {"{\"error\":{\"message\":\"x\",\"reset_after\":\"10s\"}}", 10000},
+        {"{\"error\":\"loading\",\"estimated_time\":20.5}", 20500},
+        {MESSAGE("60 requests in 60 seconds are allowed. Try later"), -1},
+        {MESSAGE("Limit of 50 per 86400s reached, try again"), -1},
         {MESSAGE("please try again later"), -1},
         {MESSAGE("try again in a while"), -1},
         {"{\"retry_after\":-5}", -1},
@@ -490,14 +501,29 @@ Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
         {MESSAGE("no\\nsuch\\u0000thing\\t!"), "no such thing !"},
         {MESSAGE("bad key top-secret-key, and sk-proj-abcdefghijklmnop"), "bad key ***, and ***"},
         {"{\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":\"{\\\"error\\\":{\\\"message\\\":\\\"why\\\"}}\"}}}", "Provider returned error | why"},
+        {MESSAGE("no nvapi-Ab3dEf6hIj9kLm2n here, nor key-value-store-limits, disk-usage-monitor-1234567, ghp_0123456789abcdef"), "no *** here, nor key-value-store-limits, disk-usage-monitor-1234567, ***"},
+        {MESSAGE("bearer eyJhbGciOiJIUzI1NiJ9.e30.x_y-z and Basic dXNlcjpwYXNzd29yZDEy="), "*** and ***"},
         {"{\"error\":\"text\"}", "text"},
         {"{\"detail\":[{\"loc\":[\"body\",\"x\"],\"msg\":\"must be\",\"input\":\"the question\"}]}", "must be"},
         {"plain text", "plain text"},
+        {"{\"detail\":[{\"msg\":\"must be a text\",\"input\":[\"the \\\"question", "must be a text"}, /* cut off, as the next */
+        {"{\"error\":{\"code\":\"x\",\"message\":\"so it\\tis\\u00", "so it is"},
         {"\xff\xfe plain", "\xef\xbf\xbd\xef\xbf\xbd plain"},
         {"<html>page</html>", NULL},
         {"", NULL},
         {"{\"weird\":1}", "{\"weird\":1}"},
     };
+    struct refusal named;
+    static const char key_as_code[] = "{\"error\":{\"message\":\"no\",\"code\":\"top-secret-key\",\"type\":\"sk-abcdefghijklm\"}}";
+    refusal_read(&(struct refusal_facts){.http_status = 400, .header_wait_ms = -1}, key_as_code, strlen(key_as_code), secrets, &named);
+    cr_expect_str_eq(named.code, "http_400", "%s", named.code);
+    refusal_finish(&named);
+    char cut[1200] = "";
+    memset(cut, 'x', REFUSAL_MESSAGE_BYTES_MAX - 8);
+    strcat(cut, "top-secret-key");
+    refusal_read(&(struct refusal_facts){.http_status = 400, .header_wait_ms = -1}, cut, strlen(cut), secrets, &named);
+    cr_expect_null(strstr(named.message, "top-s"), "no part of it");
+    refusal_finish(&named);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct refusal refusal;
         refusal_read(&(struct refusal_facts){.http_status = 400, .header_wait_ms = -1}, rows[i].body, strlen(rows[i].body), secrets, &refusal);

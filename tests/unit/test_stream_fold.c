@@ -426,6 +426,7 @@ Test(stream_fold, events_are_read_liberally)
     expect_message(EVENT("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}},{\"index\":1,\"delta\":{\"content\":\"x\"}},"
                          "{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}"),
                    "{\"role\":\"assistant\",\"content\":\"ab\"}");
+    expect_message("data: data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: data:{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: data: [DONE]\n\n", "{\"role\":\"assistant\",\"content\":\"ab\"}");
     expect_message("event: ping\ndata: ping\n\n" SAY("a") "event: ping\ndata: 7\n\n" DONE, "{\"role\":\"assistant\",\"content\":\"a\"}");
     static const struct {
         const char *data;
@@ -449,6 +450,19 @@ Test(stream_fold, events_are_read_liberally)
 /* ---- how it breaks: the numbers are those of the fifteen ways ---- */
 
 /* 5: an HTTP 200, then an error in the stream. */
+Test(stream_fold, nuls_that_keep_a_connection_awake_hide_no_field)
+{
+    static const char awake[] = "\0\0data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\0data: [DONE]\n\n";
+    struct stream_fold folding;
+    struct sse_parser parser;
+    stream_fold_init(&folding, 1 << 16);
+    sse_parser_init(&parser, 1 << 16);
+    cr_expect_eq(sse_parser_feed(&parser, awake, sizeof awake - 1, stream_fold_event, &folding), STATUS_CLOSED);
+    cr_expect(folding.done && folding.texts[STREAM_CONTENT].size == 1);
+    sse_parser_finish(&parser);
+    stream_fold_finish(&folding);
+}
+
 Test(stream_fold, an_error_ends_it_wherever_it_stands)
 {
     static const struct {

@@ -17,7 +17,7 @@
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
 #define RECEIVE_BUFFER_BYTES 4096L
 #define UPLOAD_BUFFER_BYTES 16384L  /* curl's least; used by bodies over 64 KiB and by TLS */
-#define ERROR_BODY_BYTES_MAX 65536U /* enough to class an error; the rest isn't worth waiting for */
+#define ERROR_BODY_BYTES_MAX 262144U /* enough to class an error, though it quotes the request; the rest isn't worth waiting for */
 #define KEEPALIVE_S 60L             /* a NAT forgets a silent connection; answers may take minutes */
 
 /* ---- curl's callbacks: run on the thread of the call ---- */
@@ -36,18 +36,25 @@ static bool is_good(const struct http_call *call)
     return status >= 200 && status <= 299;
 }
 
+static size_t bytes_max_of(const struct http_call *call)
+{
+    return !is_good(call) && call->body_bytes_max > ERROR_BODY_BYTES_MAX ? ERROR_BODY_BYTES_MAX : call->body_bytes_max;
+}
+
 /* Makes room for more bytes; false: that would pass the limit. */
 static bool body_reserve(struct http_call *call, size_t more)
 {
-    size_t bytes_max = !is_good(call) && call->body_bytes_max > ERROR_BODY_BYTES_MAX ? ERROR_BODY_BYTES_MAX : call->body_bytes_max;
+    size_t bytes_max = bytes_max_of(call);
     if (more > bytes_max || call->body_size > bytes_max - more)
         return false;
     size_t needed = call->body_size + more;
     if (call->body == NULL) {
         curl_off_t length = -1;
         curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        if (length > (curl_off_t)bytes_max)
+        if (length > (curl_off_t)bytes_max && is_good(call))
             return false;
+        if (length > (curl_off_t)bytes_max)
+            length = (curl_off_t)bytes_max;
         if (length > (curl_off_t)needed)
             needed = (size_t)length; /* announced: one allocation for the whole */
     } else if (needed > call->body_capacity && needed < call->body_capacity * 2) {
@@ -60,16 +67,19 @@ static bool body_reserve(struct http_call *call, size_t more)
     return true;
 }
 
+/* Of an error, its beginning. */
 static bool keep(struct http_call *call, const char *data, size_t size)
 {
-    if (!body_reserve(call, size)) {
-        call->body_too_large = true;
+    size_t room = bytes_max_of(call) - call->body_size;
+    size_t kept = size > room && !is_good(call) ? room : size;
+    call->body_too_large = kept < size || !body_reserve(call, kept);
+    if (call->body_too_large && kept == size)
         return false;
+    if (kept > 0 && body_reserve(call, kept)) {
+        memcpy(call->body + call->body_size, data, kept);
+        call->body_size += kept;
     }
-    if (size > 0)
-        memcpy(call->body + call->body_size, data, size);
-    call->body_size += size;
-    return true;
+    return !call->body_too_large;
 }
 
 /* What was kept until it was known is the sink's. */

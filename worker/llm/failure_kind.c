@@ -44,6 +44,8 @@ enum failure_kind failure_kind_of_status(int http_status)
     case 413: return FAILURE_TOO_LONG;
     case 424: return FAILURE_SERVER; /* TGI: its generation failed */
     case 429: return FAILURE_RATE;
+    case 451: return FAILURE_CONTENT;
+    case 501: return FAILURE_REQUEST; /* llama.cpp: it can't do that, for nobody */
     case 503:
     case 529: return FAILURE_OVERLOAD;
     default: return http_status >= 500 ? FAILURE_SERVER : http_status >= 400 ? FAILURE_REQUEST : FAILURE_ACCESS; /* a redirection: not its address */

@@ -34,6 +34,9 @@ static const struct {
     {"blocklist", FINISH_CONTENT},
     {"prohibitedcontent", FINISH_CONTENT},
     {"spii", FINISH_CONTENT},
+    {"language", FINISH_CONTENT},
+    {"modelarmor", FINISH_CONTENT},
+    {"jailbreak", FINISH_CONTENT},
     {"sensitive", FINISH_CONTENT}, /* Zhipu */
     {"refusal", FINISH_CONTENT},   /* Anthropic */
     {"guardrailintervened", FINISH_CONTENT}, /* Bedrock */
@@ -45,12 +48,15 @@ static const struct {
     {"networkerror", FINISH_BROKEN}, /* Zhipu */
     {"malformedfunctioncall", FINISH_BROKEN}, /* Google, as the next */
     {"unexpectedtoolcall", FINISH_BROKEN},
+    {"toomanytoolcalls", FINISH_BROKEN},
+    {"missingthoughtsignature", FINISH_BROKEN},
 };
 
 /* Of those that nobody knows yet. */
 static const char *const of_content[] = {"filter", "safety", "sensitive", "prohibit", "blocklist", "moderat", "guardrail", "violation", "toxic", "recitation", NULL};
 static const char *const of_failure[] = {"error", "fail", "abort", "cancel", "timeout", "timedout", "interrupt", "crash", "unavailable", "insufficient",
-                                         "overload", "exhausted", "malformed", "disconnect", "terminated", "shutdown", "preempt", "evict", NULL};
+                                         "overload", "exhausted", "malformed", "disconnect", "terminated", "shutdown", "preempt", "evict",
+                                         "dead", "killed", "outofmemory", "corrupt", "broken", "lost", "internal", "busy", "invalid", NULL};
 
 static int has_one_of(const char *text, const char *const *parts)
 {
@@ -60,18 +66,30 @@ static int has_one_of(const char *text, const char *const *parts)
     return 0;
 }
 
-enum finish finish_reason_look(const char *reason)
+/* A name alone, up to its colon. */
+static enum finish look(const char *reason, size_t size)
 {
     char name[64];
     size_t n = 0;
-    if (reason == NULL || strcmp(reason, "stop") == 0) /* nearly all */
-        return FINISH_GOOD;
-    for (; *reason != '\0' && *reason != ':' && n + 1 < sizeof name; reason++)
-        if (*reason != '_' && *reason != '-' && *reason != ' ')
-            name[n++] = (char)tolower((unsigned char)*reason);
+    for (size_t i = 0; i < size && n + 1 < sizeof name; i++)
+        if (reason[i] != '_' && reason[i] != '-' && reason[i] != ' ')
+            name[n++] = (char)tolower((unsigned char)reason[i]);
     name[n] = '\0';
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         if (strcmp(name, reasons[i].name) == 0)
             return reasons[i].finish;
     return has_one_of(name, of_content) ? FINISH_CONTENT : has_one_of(name, of_failure) ? FINISH_BROKEN : FINISH_UNKNOWN;
+}
+
+enum finish finish_reason_look(const char *reason)
+{
+    if (reason == NULL || strcmp(reason, "stop") == 0) /* nearly all */
+        return FINISH_GOOD;
+    size_t size = strcspn(reason, ":");
+    enum finish finish = look(reason, size);
+    if (reason[size] == ':' && finish != FINISH_BROKEN) { /* Google's "function_call_filter: MALFORMED_FUNCTION_CALL" */
+        enum finish why = look(reason + size + 1, strlen(reason + size + 1));
+        return why == FINISH_BROKEN || finish == FINISH_UNKNOWN ? why : finish;
+    }
+    return finish;
 }

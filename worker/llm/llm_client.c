@@ -53,7 +53,7 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
     failure->http_status = call->end == HTTP_TIMED_OUT ? 0 : http_call_status(call);
     if (failure->http_status >= 300) { /* a refusal, even where its body was too long or cut off */
         call_failure_read_headers(call, failure);
-        llm_error_classify(failure->http_status, call->body, call->code == CURLE_OK ? call->body_size : 0, failure, err);
+        llm_error_classify(failure->http_status, call->body, call->body != NULL ? call->body_size : 0, failure, err);
         call_failure_heed(failure, err);
         return STATUS_FAILED;
     }

@@ -12,6 +12,8 @@
 #include "llm/refusal_text.h"
 #include "llm/refusal_words.h"
 
+#define BODY_BYTES_MAX (4 * REFUSAL_MESSAGE_BYTES_MAX) /* so that no secret is cut in two within the message */
+
 /* ---- the kind ---- */
 
 /* What is said of several things at once: an account's right to a model is the account's. */
@@ -118,7 +120,7 @@ static bool is_code(const char *word)
 }
 
 /* A code goes before a type, words before numbers, the outer before the inner. */
-static const char *said_code(const struct refusal_text *said)
+static const char *said_code(const struct refusal_text *said, const char *const *secrets)
 {
     const char *best = NULL;
     int best_rank = 4;
@@ -126,7 +128,7 @@ static const char *said_code(const struct refusal_text *said)
         const struct refusal_reason *reason = &said->reasons[i];
         bool number = isdigit((unsigned char)reason->word[0]) != 0;
         int rank = reason->place == REFUSAL_IN_TEXT ? 4 : number ? 3 : reason->place == REFUSAL_CODE ? 0 : 1;
-        if (rank < best_rank && is_code(reason->word)) {
+        if (rank < best_rank && is_code(reason->word) && !refusal_message_hides(reason->word, secrets)) {
             best = reason->word;
             best_rank = rank;
         }
@@ -153,9 +155,9 @@ static const char *own_code(enum failure_kind kind)
     }
 }
 
-static void name_code(const struct refusal_facts *facts, const struct refusal_text *said, const struct refusal_reason *reason, bool by_words, struct refusal *ret)
+static void name_code(const struct refusal_facts *facts, const struct refusal_text *said, const struct refusal_reason *reason, bool by_words, const char *const *secrets, struct refusal *ret)
 {
-    const char *code = said_code(said);
+    const char *code = said_code(said, secrets);
     struct refusal_reason looked = {.place = REFUSAL_TYPE};
     enum failure_kind kind = FAILURE_NONE;
     int status = inner_status(said, facts->http_status);
@@ -239,6 +241,8 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
     if (ret->kind == FAILURE_TOO_LONG && by_words && said->param[0] != '\0' && names_another(said->param) &&
         !refusal_words_have(said->words, "context length|context window|context size|prompt is too long|input tokens"))
         ret->kind = FAILURE_REQUEST;
+    if (ret->kind == FAILURE_REQUEST && names_conversation(said->param) && !names_another(said->param) && refusal_words_have(said->words, "should have at most|string too long|array too long"))
+        ret->kind = FAILURE_TOO_LONG; /* of a member that the words don't name */
     if (ret->kind == FAILURE_TOO_LONG) {
         ret->n_ctx = said->n_ctx;
         ret->n_prompt = said->n_prompt;
@@ -247,7 +251,7 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
         explain(said, ret);
     enum failure_kind by_status = facts->http_status != 0 ? failure_kind_of_status(facts->http_status) : FAILURE_SERVER;
     ret->may_be_quoted = (by_words || (reason != NULL && reason->place == REFUSAL_IN_TEXT)) && (failure_is_the_questions(by_status) || by_status == FAILURE_SERVER);
-    name_code(facts, said, reason, by_words, ret);
+    name_code(facts, said, reason, by_words, secrets, ret);
     ret->message = refusal_message(said->own, said->own_size, secrets);
 }
 
@@ -257,7 +261,7 @@ void refusal_read(const struct refusal_facts *facts, const char *body, size_t si
     refusal_text_read(body, size, said);
     conclude(facts, said, secrets, ret);
     if (ret->message == NULL && !said->is_html) /* of a shape that nobody knows: as it came */
-        ret->message = refusal_message(body, size < REFUSAL_MESSAGE_BYTES_MAX ? size : REFUSAL_MESSAGE_BYTES_MAX, secrets);
+        ret->message = refusal_message(body, size < BODY_BYTES_MAX ? size : BODY_BYTES_MAX, secrets);
 }
 
 void refusal_read_json(const struct refusal_facts *facts, const json_t *root, const char *const *secrets, struct refusal *ret)

@@ -3,21 +3,29 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-/* "sk-…", "gsk_…", "Bearer …" */
-static size_t secret_length(const char *text)
+/* What looks like a key, anybody's: by its beginning; by that and a digit, where words begin so, too ("key-value-store"). */
+static const struct {
+    const char *text;
+    bool has_digits;
+} beginnings[] = {{"sk-", false},    {"csk-", false},        {"gsk_", false},             {"xai-", false},  {"AIza", false}, {"Bearer ", false}, {"hf_", false},   {"nvapi-", false},
+                  {"pplx-", false},  {"github_pat_", false}, {"bedrock-api-key-", false}, {"ya29.", false}, {"eyJ", true},   {"sk_", true},      {"key-", true},   {"key_", true},
+                  {"pk-", true},     {"fw_", true},          {"r8_", true},               {"tgp_", true},   {"ghp_", true},  {"gho_", true},     {"ghs_", true},   {"AKIA", true},
+                  {"ASIA", true},    {"ABSK", true},         {"dapi", true},              {"vck_", true},   {"rpa_", true},  {"cpk_", true},     {"glpat-", true}, {"Basic ", true}};
+
+static size_t secret_length(const char *text, bool begins_word)
 {
-    static const char *const beginnings[] = {"sk-", "gsk_", "xai-", "AIza", "Bearer ", "key-", "pk-", "hf_", NULL};
-    for (const char *const *b = beginnings; *b != NULL; b++) {
-        size_t length = strlen(*b);
-        if (strncmp(text, *b, length) != 0)
+    for (size_t i = 0; begins_word && i < sizeof beginnings / sizeof beginnings[0]; i++) {
+        size_t length = strlen(beginnings[i].text), first = length, digits = 0;
+        if (strncasecmp(text, beginnings[i].text, length) != 0)
             continue;
-        while (isalnum((unsigned char)text[length]) || text[length] == '_' || text[length] == '-' || text[length] == '.')
-            length++;
-        if (length >= strlen(*b) + 12)
+        for (; isalnum((unsigned char)text[length]) || (text[length] != '\0' && strchr("_-.+/=~", text[length]) != NULL); length++)
+            digits += isdigit((unsigned char)text[length]) != 0;
+        if (length >= first + 12 && (digits > 0 || !beginnings[i].has_digits))
             return length;
     }
     return 0;
@@ -29,6 +37,14 @@ static size_t known_length(const char *text, const char *const *secrets)
         if (strlen(*secrets) >= 4 && strncmp(text, *secrets, strlen(*secrets)) == 0)
             return strlen(*secrets);
     return 0;
+}
+
+bool refusal_message_hides(const char *word, const char *const *secrets)
+{
+    for (size_t i = 0; word[i] != '\0'; i++)
+        if (known_length(word + i, secrets) > 0 || secret_length(word + i, i == 0 || !isalnum((unsigned char)word[i - 1])) > 0)
+            return true;
+    return false;
 }
 
 /* How many bytes the character at text has; 0: it is none. */
@@ -49,7 +65,8 @@ char *refusal_message(const char *text, size_t size, const char *const *secrets)
     size_t n = 0;
     for (size_t i = 0; i < size;) {
         const char *put = copy + i;
-        size_t known = known_length(copy + i, secrets), length = known > 0 ? known : secret_length(copy + i), put_size;
+        size_t known = known_length(copy + i, secrets), put_size;
+        size_t length = known > 0 ? known : secret_length(copy + i, i == 0 || !isalnum((unsigned char)copy[i - 1]));
         if (length > 0) {
             put = "***";
             put_size = 3;

@@ -23,6 +23,7 @@ static const struct reason {
     {"contentflagged", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"contentviolation", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"contentblocked", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
+    {"censorshipblocked", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE}, /* StepFun */
     {"moderation", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
     {"moderationblocked", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"inputflagged", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
@@ -203,6 +204,9 @@ static const struct reason {
     {"burstrate", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"allocationquota", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"toomanyrequests", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
+    {"limitrequests", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* Alibaba's, as the next */
+    {"limittokens", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
+    {"limitburstrate", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"throttling", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"throttlingexception", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"throttled", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "llm/refusal_reasons.h"
 #include "llm/refusal_wait.h"
+#include "llm/text_buffer.h"
 #include "wire/json_text.h"
 
 #define NODES_MAX 512 /* values that are looked at */
@@ -40,6 +41,8 @@ static const struct {
     {"reasons", MEMBER_TEXT}, {"cause", MEMBER_TEXT}, {"body", MEMBER_TEXT}, {"exception", MEMBER_TEXT},
     {"param", MEMBER_PARAM}, {"loc", MEMBER_PLACE}, {"field", MEMBER_PARAM},
     {"retrydelay", MEMBER_WAIT}, {"retryafter", MEMBER_WAIT}, {"retryafterseconds", MEMBER_WAIT}, {"resetsinseconds", MEMBER_WAIT},
+    {"resetinseconds", MEMBER_WAIT}, {"resetafter", MEMBER_WAIT}, {"resetin", MEMBER_WAIT}, {"retryin", MEMBER_WAIT}, {"waitseconds", MEMBER_WAIT}, {"waittime", MEMBER_WAIT}, {"estimatedtime", MEMBER_WAIT},
+    {"retryinms", MEMBER_WAIT_MS}, {"resetafterms", MEMBER_WAIT_MS},
     {"retryafterms", MEMBER_WAIT_MS}, {"xratelimitreset", MEMBER_RESET}, {"ratelimitreset", MEMBER_RESET},
     {"nctx", MEMBER_N_CTX}, {"nprompttokens", MEMBER_N_PROMPT},
 };
@@ -375,9 +378,48 @@ static bool begins_page(const char *body, size_t size)
     return size > 0 && *body == '<';
 }
 
+#define NESTED_MAX 32
+
+/* JSON that is cut off within a text (of the request, quoted, say), with its ends put behind it. NULL: it isn't cut so. */
+static json_t *load_cut(const char *body, size_t size)
+{
+    char ends[NESTED_MAX + 1];
+    size_t open = 0, end = size;
+    bool in_text = false;
+    for (size_t i = 0; i < size; i++) {
+        if (in_text && body[i] == '\\') {
+            if (end == size && size - i < strlen("\\u0000"))
+                end = i; /* it may be cut itself */
+            i++;
+        } else if (body[i] == '"') {
+            in_text = !in_text;
+        } else if (in_text) {
+            continue;
+        } else if (body[i] == '{' || body[i] == '[') {
+            if (open == NESTED_MAX)
+                return NULL;
+            ends[open++] = body[i] == '{' ? '}' : ']';
+        } else if ((body[i] == '}' || body[i] == ']') && open > 0) {
+            open--;
+        }
+    }
+    if (!in_text || open == 0)
+        return NULL;
+    struct text_buffer whole = {0};
+    text_buffer_append(&whole, body, end);
+    text_buffer_append(&whole, "\"", 1);
+    while (open > 0)
+        text_buffer_append(&whole, &ends[--open], 1);
+    json_t *root = json_text_load_mended(whole.bytes, whole.size);
+    text_buffer_finish(&whole);
+    return root;
+}
+
 void refusal_text_read(const char *body, size_t size, struct refusal_text *ret)
 {
     AUTO_JSON json_t *root = json_text_load_mended(body, size);
+    if (root == NULL)
+        root = load_cut(body, size);
     refusal_text_read_json(root, ret);
     if (root == NULL && size > 0) {
         ret->is_html = begins_page(body, size);

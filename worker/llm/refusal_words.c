@@ -52,8 +52,8 @@ unsigned refusal_on_status(int status)
     case 0: return ON_NONE;
     case 401: return ON_401;
     case 403:
-    case 451:
-    case 498: return ON_403; /* 498: Cohere's, of unsafe requests */
+    case 451: /* for legal reasons, StepFun's of contents */
+    case 498: return ON_403; /* Cohere's, of unsafe requests */
     case 402: return ON_402;
     case 404:
     case 410: return ON_404;
@@ -69,12 +69,12 @@ unsigned refusal_on_status(int status)
 /* What tells a rate beside money. An exception's name ("RateLimitError", "throttling_error") doesn't: gateways give each 429 that one. */
 #define RATE_TOLD                                                                                                                             \
     "rate limit reached|rate limit exceeded|rate limits|too many requests|per minute|per min |per second|per day|per hour|minute |tpm |rpm |rpd |tpd |qps |" \
-    "requests per|tokens per|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|"     \
+    "requests per|tokens per|limit requests |limit tokens |limit burst rate|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|"     \
     "\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
 #define RATE_WORDS "rate limit|ratelimit|throttl|" RATE_TOLD
 /* Who is meant then isn't the prompt. */
 #define NOT_THE_PROMPT                                                                                                                        \
-    "account|organization|organisation|api key|apikey|ip address|your ip|konto|zugriff|acc\u00e8s|acceso|\u6743\u9650|unknown parameter|image url"
+    "account|organization|organisation|your access|access was|access has been|api key|apikey|ip address|your ip|konto|zugriff|acc\u00e8s|acceso|\u6743\u9650|unknown parameter|image url"
 #define ON_REFUSED (ON_NONE | ON_400 | ON_403)
 
 /* In their order: the first that holds. One of `some`, one of `and`, one of `then` behind the first of `some` (where there are any), and none of
@@ -85,12 +85,14 @@ static const struct rule {
     const char *some, *and, *then, *but;
     bool not_waiting; /* not where a time to wait is told */
 } rules[] = {
-    /* What the prompt says. */
+    /* What the prompt says. The first: whoever's key is named beside it. */
+    {FAILURE_CONTENT, ON_REFUSED | ON_424, "content violat|prompt violat|input violat|output violat|content was flagged|prompt was flagged|input was flagged|failed check safety|safety check type|censor",
+     NULL, NULL, "schema|grammar|constraint|format|account|organization|organisation", false},
     {FAILURE_CONTENT, ON_REFUSED | ON_424,
      "flagged|content policy|content policies|content management policy|content filter|content moderation|content safety|content security|content guidelines|usage policy|"
      "usage policies|usage guidelines|safety system|safety policy|safety policies|safety guidelines|safety filter|safety settings|safety check|"
      "prohibited content|inappropriate content|sensitive content|sensitive information|sensitive words|unsafe content|unsafe request|harmful content|"
-     "disallowed content|explicit content|considered high risk|content risk|exists risk|nutzungsrichtlinie|inhaltsrichtlinie|pol\u00edtica de contenido|pol\u00edticas de contenido|politique de contenu|content violat|data inspection|responsible ai|guardrail|risk detection|"
+     "disallowed content|explicit content|prompt pattern|moderation rule|triggered moderation|triggered a moderation|triggered the moderation|triggered our moderation|considered high risk|content risk|exists risk|nutzungsrichtlinie|inhaltsrichtlinie|pol\u00edtica de contenido|pol\u00edticas de contenido|politique de contenu|content violat|data inspection|responsible ai|guardrail|risk detection|"
      "\u654f\u611f|\u8fdd\u89c4|\u4e0d\u5b89\u5168|\u4e0d\u5408\u89c4|\u8fdd\u7981|\u98ce\u9669\u5185\u5bb9",
      NULL, NULL, NOT_THE_PROMPT, false},
     {FAILURE_CONTENT, ON_REFUSED | ON_424, "violat|breach|against|not permitted|not allowed|blocked|filtered|rejected|refus|detected|denied",
@@ -102,12 +104,14 @@ static const struct rule {
      "harmful|unsafe|inhalt|anst\u00f6\u00dfig|unangemessen|markiert|contenu|contenido|contenut|conte\u00fado|inappropri|inapropi|"
      "\u5ba1\u6838|\u4e0d\u5f53|\u4e0d\u9069\u5207|\u043e\u0434\u0435\u0440\u0430\u0446",
      NULL, NULL, NOT_THE_PROMPT, false},
+    {FAILURE_CONTENT, ON_500, "content policy violation|violates content policy|content violat|prompt violat|blocked by guardrail|guardrail raised|prohibited content|content management policy|prompt was flagged|input was flagged",
+     NULL, NULL, "unavailable|timed out|timeout|connection|" NOT_THE_PROMPT, false},
 
     /* The account can't pay. */
     {FAILURE_BILLING, ON_REFUSED | ON_402 | ON_404 | ON_413 | ON_429 | ON_500,
      "guthaben|solde insuffisant|saldo insuficiente|insufficient balance|insufficient account balance|insufficient credit|insufficient fund|insufficient user quota|insufficient tokens balance|balance insufficient|balance is insufficient|not enough balance|"
      "not enough credit|any credits|call volume quota|not enough money|out of credit|no credit|zero credit|credit balance|credits have been exhausted|credits exhausted|run out of credit|ran out of credit|more credits|can only afford|"
-     "balance is too low|balance too low|negative balance|balance not enough|balance is not enough|payment required|payment method|past due|overdue|arrears|arrearage|in good standing|unpaid|recharge|top up|"
+     "balance is too low|balance too low|negative balance|balance not enough|balance is not enough|payment required|payment method|billing method|payment information|billing information|valid credit card|credit card on file|credit card is required|add a credit card|add a card|past due|overdue|arrears|arrearage|in good standing|unpaid|recharge|top up|"
      "quota is not enough|quota not enough|quota has been used up|billing hard limit|billing is not|billing not|billing limit|billing must be enabled|enable billing|extra usage is required|resource pack|billing account|requires billing|add funds|add credits|purchase credits|"
      "\u4f59\u989d|\u6b20\u8d39|\u5145\u503c|\u989d\u5ea6\u4e0d\u8db3|\u989d\u5ea6\u5df2|\u7528\u5c3d\u989d\u5ea6|\u7528\u6237\u989d\u5ea6|\u8d44\u6e90\u5305",
      NULL, NULL, NULL, false},
@@ -116,7 +120,7 @@ static const struct rule {
      "reach|exceed|hit |limit|exhaust|deplet|insufficient|too low|expired|used up|zero|negative|ran out|run out|not enough|add funds", NULL, RATE_TOLD, true},
     {FAILURE_BILLING, ON_REFUSED | ON_429, "exceeded your current quota|exceeded current quota|current quota", NULL, NULL, RATE_TOLD "|metric|allocated quota", true},
     {FAILURE_BILLING, ON_REFUSED | ON_429, "free tier|free quota|free trial|trial|subscription|free allocated quota",
-     "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_TOLD, true},
+     "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_TOLD "|authorized to|access is denied", true},
     {FAILURE_BILLING, ON_REFUSED, "usage limit|api usage limits|quota", "reached|exceed|exhaust|insufficient|\u7528\u5c3d", NULL, RATE_WORDS "|reset|try again|allocated quota|metric|resource", true},
 
     /* Its rate. */
@@ -135,24 +139,33 @@ static const struct rule {
      NULL, NULL, false},
     {FAILURE_ACCESS, ON_NONE | ON_400,
      "unauthorized|unauthenticated|not authenticated|authentication|authenticate|not authorized|not authorised|access denied|access is denied|permission denied|forbidden|have permission|no permission|lack permission|"
-     "insufficient permission|missing permission|required permission|invalid token |token expired|token is invalid|token has expired|token is expired|token invalid |invalid signature|"
+     "insufficient permission|missing permission|required permission|invalid token |token expired|token is invalid|token has expired|token is expired|token invalid |token has been expired|expired or revoked|token has been revoked|token was revoked|token revoked|invalid grant|invalid client|unauthorized client|invalid signature|"
      "\u6ca1\u6709\u6743\u9650|\u65e0\u6743\u9650|\u6743\u9650\u4e0d\u8db3|\u65e0\u6743|\u672a\u6388\u6743|\u9274\u6743|\u8eab\u4efd\u9a8c\u8bc1|\u8ba4\u8bc1\u5931\u8d25",
      NULL, NULL, "model", false},
-    {FAILURE_ACCESS, ON_NONE | ON_400, "account|organization|organisation|workspace|project",
-     "deactivated|suspended|disabled|not active|inactive|banned|blocked|restricted|frozen|terminated|locked|not been activated|not activated|must be verified|not verified|unverified|"
+    {FAILURE_ACCESS, ON_NONE | ON_400, "account|organization|organisation|workspace|project|your access|access was|access has been",
+     "deactivated|suspended|disabled|not active|inactive|banned|blocked|restricted|frozen|terminated|revoked|closed|locked|not been activated|not activated|must be verified|not verified|unverified|"
      "\u7981\u7528|\u5c01\u7981|\u51bb\u7ed3|\u505c\u7528",
      NULL, "parameter", false},
+    {FAILURE_ACCESS, ON_NONE | ON_400, "your plan|current plan|your tier|account tier|your subscription|upgrade your", "include|upgrade|not available|require|not allow|not support|doesnt support|does not|only", NULL, NULL, false},
     {FAILURE_ACCESS, ON_NONE | ON_400, "\u8d26\u6237|\u8d26\u53f7|\u5e10\u53f7|\u7528\u6237", "\u7981\u7528|\u5c01\u7981|\u51bb\u7ed3|\u505c\u7528|\u5f02\u5e38|\u9501\u5b9a", NULL, NULL, false},
-    {FAILURE_ACCESS, ON_NONE | ON_400 | ON_404, "location|country|countries|region|territory|\u5730\u533a|\u533a\u57df",
+    {FAILURE_ACCESS, ON_NONE | ON_400 | ON_403 | ON_404, "location|country|countries|region|territory|\u5730\u533a|\u533a\u57df",
      "not supported|unsupported|isnt supported|not available|not allowed|unavailable|restricted|not permitted|forbidden|blocked|not enabled|\u4e0d\u652f\u6301|\u4e0d\u53ef\u7528|\u9650\u5236", NULL, NULL, false},
     {FAILURE_ACCESS, ON_NONE | ON_400, "ip address|your ip|client ip|this ip|whitelist|allowlist|allow list|\u767d\u540d\u5355", "not allowed|not in|blocked|denied|restricted|forbidden|not on|\u4e0d\u5728", NULL, NULL, false},
+
+    /* What the request asks for beside words, where the status would blame the model, or the server. */
+    {FAILURE_REQUEST, ON_NONE | ON_400 | ON_403 | ON_404, "endpoints found|providers found|no endpoints|no providers|no provider ", NULL,
+     "that support|that can handle|supporting|image|audio|video|file|tool use|tool calling|tools|requested parameters|response format|structured output", "model not|data policy", false},
+    {FAILURE_REQUEST, ON_404, "deprecated|no longer supported|no longer available|been removed|was removed", "search|parameter|feature|tool|function|option", NULL, "model|endpoint|deployment|version|engine|route|url|api has|not found", false},
+    {FAILURE_REQUEST, ON_NONE | ON_500, "image|audio|video|file|multimodal|mmproj|vision|tool|tools|function|response format|json schema|grammar|parameter|param|logprobs|embeddings", NULL,
+     "not supported|not support|unsupported|isnt supported|doesnt support|requires jinja|requires enable|not implemented", "temporarily|try again|cuda|kernel|driver|hardware|device|connection", false},
 
     /* Its models. */
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403,
      "unknown model|invalid model|no such model|unsupported model|no models loaded|no model loaded|model is not loaded|failed to load model|error loading model|could not load model|non serverless model|pulling it first|"
-     "no endpoints found|no available channel|no allowed providers|model not found|models not found|model does not exist|model doesnt exist|model not exist|model is not found|"
+     "no endpoints found|could not route to|model access is denied|no available channel|no allowed providers|model not found|models not found|model does not exist|model doesnt exist|model not exist|model is not found|"
      "model name is invalid|not a valid model|no model named|model identifier is invalid|model id is invalid|\u65e0\u53ef\u7528\u6e20\u9053|\u6a21\u578b\u4e0d\u5b58\u5728|\u6a21\u578b\u672a\u5f00\u901a|\u6a21\u578b\u4e0d\u53ef\u7528|\u672a\u77e5\u6a21\u578b",
      NULL, NULL, NULL, false},
+    {FAILURE_MODEL, ON_NONE | ON_400, "api version", "unsupported|not supported|invalid|missing|required|retired|unknown|not valid", NULL, "parameter|tool|response format|enabled only|message|image|field", false},
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403, "have access to|has access to|no access to|access to model|access to the model|access to this model", "model", NULL, NULL, false},
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403, "could not find|couldnt find|cannot find|unable to find|not find|unrecognized|unrecognised|dedicated deployment|dedicated endpoint", "model|deployment|endpoint", NULL,
      "parameter|argument|field|tool|file|image|message ", false},
@@ -168,7 +181,13 @@ static const struct rule {
      "currently loading|model is loading|loading model|\u7e41\u5fd9|\u8fc7\u8f7d|\u8d1f\u8f7d",
      NULL, NULL, NULL, false},
     {FAILURE_SERVER, ON_NONE | ON_400 | ON_403, "no healthy deployments|no deployments available|try again later|retry later|high demand|high load|heavy load|\u7a0d\u540e", NULL, NULL, NULL, false},
+    {FAILURE_SERVER, ON_NONE | ON_400, "has crashed|crashed without|model crashed|model unloaded|was unloaded|has been unloaded|runner process|out of memory|segmentation fault|cuda error|terminated unexpectedly", NULL, NULL, NULL, false},
     {FAILURE_TIMEOUT, ON_NONE, "timed out|timeout|time out|deadline exceeded|\u8d85\u65f6", NULL, NULL, NULL, false},
+
+    /* Of what a 200 or a stream tells, and nobody knows: that the request is wrong. */
+    {FAILURE_REQUEST, ON_NONE, "must be|must not|must have|must contain|must start|must end|should be|should not|is required|invalid param|invalid request|invalid message|invalid value|malformed|illegal|bad request|missing required|"
+     "\u53c2\u6570\u9519\u8bef|\u53c2\u6570\u975e\u6cd5|\u53c2\u6570\u6709\u8bef|\u53c2\u6570\u4e0d|\u5fc5\u987b|\u4e0d\u80fd\u4e3a\u7a7a|\u4e0d\u5408\u6cd5",
+     NULL, NULL, "internal|server|upstream|try again|retry|model output|function call|tool call|generat|response|memory access", false},
 };
 
 /* ---- too long ---- */
@@ -233,6 +252,8 @@ bool refusal_words_too_long(const char *words, bool strictly)
         return false;
     if (refusal_words_have(words, parameter) && !refusal_words_have(words, conversation))
         return false;
+    if (strictly && (has_excess || sizes >= 2) && refusal_words_have(words, "context size|context length|context window|context limit"))
+        return true;
     if (strictly)
         return has_excess && sizes >= 1 && refusal_words_have(words, "token|context|prompt|input");
     return has_excess || sizes >= 2 || (sizes >= 1 && refusal_words_have(words, limit)) ||

@@ -103,6 +103,8 @@ static bool read_bare(struct sse_parser *parser, char c)
 
 static void read_name(struct sse_parser *parser, char c)
 {
+    if (c == '\0' && parser->field_size == 0) /* some keep a connection awake with them */
+        return;
     if (read_bare(parser, c))
         return;
     if (c == ':')

@@ -300,14 +300,20 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';
 }
 
-/* What an event says, without the white space around it. */
+/* What an event says, without the white space around it, nor a field's name within it: servers that frame what is framed already. */
 static struct sse_event trimmed(const struct sse_event *event)
 {
+    static const char field[] = "data:";
     struct sse_event inner = *event;
     while (inner.size > 0 && is_blank(inner.data[inner.size - 1]))
         inner.size--;
-    for (; inner.size > 0 && is_blank(inner.data[0]); inner.size--)
-        inner.data++;
+    while (inner.size > 0) {
+        bool framed = inner.size >= sizeof field - 1 && memcmp(inner.data, field, sizeof field - 1) == 0;
+        if (!framed && !is_blank(inner.data[0]))
+            break;
+        inner.data += framed ? sizeof field - 1 : 1;
+        inner.size -= framed ? sizeof field - 1 : 1;
+    }
     return inner;
 }
 
