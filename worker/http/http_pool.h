@@ -15,7 +15,7 @@ struct http_target {
     const char *proxy;   /* as the setting says it (proxy_choice.h) */
     const char *ca_file; /* NULL: tls_trust.h says which authorities */
     int64_t connect_timeout_ms; /* with DNS and TLS */
-    size_t response_bytes_max;  /* of a body; of an error's 64 KiB at most */
+    size_t response_bytes_max;  /* of a body; of an error's the first 256 KiB */
 };
 
 /* Before other threads. seats_prepared: made at once, with what target 0 needs, two descriptors each. FAILED: permanent, a url, proxy
