@@ -121,6 +121,17 @@ def names_said_again(case: Case) -> bool:
 
 
 @kind
+def arguments_that_are_no_text(case: Case) -> bool:
+    for choice in first_choices(case.transcript):
+        for message in [choice[name] for name in ("message", "delta") if isinstance(choice.get(name), dict)]:
+            calls = message.get("tool_calls") if isinstance(message.get("tool_calls"), list) else []
+            functions = [call.get("function") for call in calls if isinstance(call, dict)] + [message.get("function_call")]
+            if any(isinstance(f, dict) and "arguments" in f and not isinstance(f["arguments"], str) for f in functions):
+                return True
+    return False
+
+
+@kind
 def usage_of_other_types(case: Case) -> bool:
     """In the place of a number a text, a fraction, a truth, or a number beyond 64 bits."""
     usages = [root["usage"] for root in roots(case.transcript) if isinstance(root.get("usage"), dict)]

@@ -395,6 +395,32 @@ Test(response, gives_message_reason_model_and_usage)
     llm_answer_finish(&answer);
 }
 
+static void assert_arguments(const char *said, const char *expected)
+{
+    static const char *const forms[] = {"\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":%s}}]", "\"function_call\":{\"name\":\"f\",\"arguments\":%s}"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        AUTO_FREE char *member = xasprintf(forms[i], said);
+        AUTO_FREE char *body = xasprintf("{\"choices\":[{\"finish_reason\":\"tool_calls\",\"message\":{\"content\":null,%s}}]}", member);
+        struct llm_answer answer = {0};
+        struct error err = {0};
+        cr_assert_eq(llm_response_decode(body, strlen(body), &answer, NULL, &err), STATUS_OK, "%s: %s", said, err.message);
+        const json_t *call = json_array_get(json_object_get(answer.message, "tool_calls"), 0);
+        const json_t *function = call != NULL ? json_object_get(call, "function") : json_object_get(answer.message, "function_call");
+        const char *arguments = json_string_value(json_object_get(function, "arguments"));
+        cr_expect(arguments != NULL && strcmp(arguments, expected) == 0, "%s: %s", said, arguments ? arguments : "no text");
+        llm_answer_finish(&answer);
+    }
+}
+
+/* Ollama's own form and TGI's are trees: who answers the call reads a text, and a provider that gets it back takes nothing else. */
+Test(response, has_the_arguments_of_a_call_as_a_text)
+{
+    assert_arguments("\"{\\\"a\\\": 1}\"", "{\"a\": 1}");
+    assert_arguments("{\"city\":\"Köln\", \"n\":[1,2.5,null]}", "{\"city\":\"Köln\",\"n\":[1,2.5,null]}");
+    assert_arguments("{}", "{}");
+    assert_arguments("null", "");
+}
+
 Test(response, without_an_answer_is_retriable)
 {
     char deep[4000];

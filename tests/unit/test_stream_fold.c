@@ -368,7 +368,7 @@ Test(stream_fold, characters_that_chunks_cut_are_joined)
 Test(stream_fold, calls_of_any_form_are_joined)
 {
     expect_message(CALLS("{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":{\"q\":null}}}") DONE,
-                   "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{\"q\":null}}}]}");
+                   "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"q\\\":null}\"}}]}");
     expect_message(CALLS(AT(0, "\"id\":\"a\",\"function\":{\"name\":\"get_\"}")) CALLS(AT(0, "\"function\":{\"name\":\"weather\"}")) CALLS(AT(0, ARGUMENTS("1"))) DONE,
                    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" CALL("a", "get_weather", "1") "]}");
     expect_message(CALLS(AT(0, "\"function\":{\"name\":\"f\",\"arguments\":\"1\"}")) CALLS(AT(0, "\"function\":{\"name\":\"g\",\"arguments\":\"2\"}")) DONE,

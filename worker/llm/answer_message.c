@@ -1,11 +1,17 @@
 #include "llm/answer_message.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 
-static void set_missing(json_t *object, const char *name, const char *text)
+#include "base/cleanup.h"
+
+static void settle_arguments(json_t *function)
 {
-    if (json_object_get(object, name) == NULL)
-        json_object_set_new(object, name, json_string(text));
+    json_t *arguments = json_object_get(function, "arguments");
+    if (json_is_string(arguments))
+        return;
+    AUTO_FREE char *text = arguments == NULL || json_is_null(arguments) ? NULL : json_dumps(arguments, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_object_set_new(function, "arguments", json_string(text != NULL ? text : ""));
 }
 
 /* A text that isn't empty. */
@@ -21,7 +27,7 @@ static void settle_call(json_t *call)
     if (!json_is_object(function))
         return;
     set_word(call, "type", "function");
-    set_missing(function, "arguments", "");
+    settle_arguments(function);
 }
 
 static void settle_calls(json_t *message)
@@ -54,7 +60,7 @@ void answer_message_settle(json_t *message)
     set_word(message, "role", "assistant");
     settle_calls(message);
     if (json_is_object(function_call))
-        set_missing(function_call, "arguments", "");
+        settle_arguments(function_call);
     if (json_object_get(message, "content") == NULL)
         json_object_set_new(message, "content", answer_message_no_content(message));
 }

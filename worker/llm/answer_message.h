@@ -9,7 +9,8 @@
  *   role       "assistant", where it is no text
  *   content    null where calls or a refusal stand in its place, else ""; null stays null
  *   tool_calls one call that stands there without an array gets one; each call with a `function` is of the type "function" unless it names another, and has
- *              arguments, "" where none were said */
+ *              arguments, a text: "" where none were said, and where they are a tree (Ollama's own form, TGI's), its JSON, as who answers the
+ *              call and a provider that gets it back expect it. A function_call's likewise */
 void answer_message_settle(json_t *message);
 /* What content is where none was said; the caller's. */
 json_t *answer_message_no_content(const json_t *message);
