@@ -243,7 +243,11 @@ class Swallower:
     def accept(self):
         while True:
             client, _ = self.listener.accept()
-            broker = socket.create_connection(("127.0.0.1", self.port))
+            try:
+                broker = socket.create_connection(("127.0.0.1", self.port))
+            except OSError:  # not there yet, as for whoever asks it directly
+                client.close()
+                continue
             threading.Thread(target=self.requests, args=(client, broker), daemon=True).start()
             threading.Thread(target=self.answers, args=(broker, client), daemon=True).start()
 
@@ -273,7 +277,7 @@ def test_a_worker_that_is_told_to_end_while_it_joins_ends_in_order(stage):
         "advertised.listeners": f"PLAINTEXT://{front.address},DIRECT://127.0.0.1:{direct}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT"})
     broker.create_topics("chat.jobs", "chat.replies", "chat.dead")
-    worker = stage.worker(stage.redis(), stage.simulator(), bootstrap=front.address, ready=False)
+    worker = stage.worker(stage.redis(), stage.simulator(), bootstrap=front.address, ready=False, **{"worker.startup_wait_ms": "60000"})  # the broker's other listener may come later
     assert front.swallowed.wait(LIMIT_S)
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0, worker.text()[-1000:]
