@@ -12,6 +12,7 @@ from stage import Stage  # noqa: E402
 def pytest_configure(config):
     """TERM ends like Ctrl-C: every part is ended and every folder removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.addinivalue_line("markers", "once: what it shows is a table's, whose unit tests run with every compiler, sanitizer and library; it runs once in a whole run")
     config.addinivalue_line("markers", "alone: wants the machine to itself; not run beside others")
 
 

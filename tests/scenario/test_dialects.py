@@ -13,6 +13,8 @@ from providers_page import block_of, settings_of
 from scripted import answer
 from stage import Stage
 
+pytestmark = pytest.mark.once  # test_refusal.c, test_llmsim_dialect.c, test_stream_model.c and the oracle are run with all of them
+
 LISTED = {line.split()[0]: line.split()[2:] for line in subprocess.run([BIN / "chat-llmsim", "--dialect", "list"], text=True, capture_output=True, check=True).stdout.splitlines()}
 DIALECTS = sorted(LISTED)
 CASES = ["too-long", "bad-key", "no-money", "rate", "overload", "content", "unknown-model"]

@@ -5,6 +5,8 @@ import pytest
 from providers_page import BLOCKS, PAGE, block_of
 from test_dialects import DIALECTS
 
+pytestmark = pytest.mark.once
+
 
 def test_each_dialect_has_its_block_and_each_block_its_dialect():
     assert sorted(BLOCKS) == sorted(map(block_of, DIALECTS))
