@@ -342,6 +342,22 @@ Test(stream_fold, content_in_parts_is_what_a_whole_answer_holds)
     }
 }
 
+Test(stream_fold, what_is_not_utf_8_and_no_part_of_the_answer_changes_nothing_of_what_was_told)
+{
+    static const char *const events[] = {"{\"choices\":[{\"delta\":{\"content\":\"a\",\"reasoning\":\"r\"}}]}", "{\"cho\xe6\xe6\":[]}", "{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}"};
+    static const size_t sizes[] = {1, 0, 1};
+    struct stream_fold fold;
+    stream_fold_init(&fold, 1000);
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        struct sse_event event = {.name = "message", .data = events[i], .size = strlen(events[i])};
+        struct stream_news news;
+        cr_assert(stream_fold_event(&fold, &event));
+        stream_fold_news(&fold, &news);
+        cr_expect_eq(news.size[STREAM_CHANNEL_TEXT], sizes[i]);
+    }
+    stream_fold_finish(&fold);
+}
+
 Test(stream_fold, characters_that_chunks_cut_are_joined)
 {
     static const struct {

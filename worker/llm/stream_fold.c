@@ -269,7 +269,10 @@ static size_t take_mended(struct stream_fold *fold, bool named_error, const char
     if (!json_repair(data, size, JSON_HALVES_KEPT, &repaired))
         return 0;
     AUTO_JSON json_t *root = json_repaired_tree(&repaired);
-    fold->told.ragged = fold->told.ragged || repaired.ragged;
+    if (repaired.ragged && !fold->told.ragged) {
+        fold->told.ragged = true;
+        stream_told_settle(&fold->told, fold->texts, false); /* what was told before is UTF-8 */
+    }
     fold->bytes += repaired.ragged ? growth_of(&repaired) : 0;
     free(repaired.text);
     take_value(fold, named_error, root);
