@@ -14,7 +14,7 @@ stop_all() {
   local id
   for id in "${children[@]}"; do kill -TERM "$id"; done
   for id in "${groups[@]}"; do kill -TERM -- "-$id"; done
-  wait "${children[@]}" "${groups[@]}"
+  [ $((${#children[@]} + ${#groups[@]})) -eq 0 ] || wait "${children[@]}" "${groups[@]}" # without a name it would wait for whatever else runs
 } 2>/dev/null
 trap 'stop_all || true; exit 130' INT TERM HUP
 
