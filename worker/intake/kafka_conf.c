@@ -174,7 +174,7 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
 
 /* A fetch names each of a broker's partitions, in the request and in its answer, and librdkafka's thread looks at each of them before
  * and after: with 1,000 partitions a third of the worker's CPU, when a record comes at a time and is answered at once. The broker waits for more
- * then, MANY_WAIT_MS at most. With few partitions a round saves little, and a record is worth its own fetch. */
+ * then, MANY_WAIT_MS at most. With few partitions no record is made to wait, though a round would spare some CPU there, too. */
 #define MANY_PARTITIONS 16 /* more than these */
 #define MANY_WAIT_MS 5
 #define MANY_BYTES (64 * 1024) /* so many don't wait */
