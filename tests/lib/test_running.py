@@ -74,7 +74,8 @@ def test_programs_run_side_by_side_and_not_all_at_once(folder):
     assert ran(folder, 'run_criterion unit "$@"', *meet).splitlines()[-1] == "counted unit 3 0"
     log = folder / "log"
     note = f"exec 9>>{log}.lock; flock 9; echo %s >>{log}; exec 9>&-"
-    many = [passing(folder, f"test_{n}", f"{note % 'begins'}; sleep 0.05; {note % 'ends'}") for n in range(9)]
+    full = f"until b=$(grep -c begins {log}); e=$(grep -c ends {log}); [ $b -eq 9 ] || [ $b -ge $((e + 3)) ]; do sleep 0.01; done"  # all places are taken
+    many = [passing(folder, f"test_{n}", f"{note % 'begins'}; {full}; {note % 'ends'}") for n in range(9)]
     assert ran(folder, 'run_criterion unit "$@"', *many).splitlines()[-1] == "counted unit 9 0"
     running, most = 0, 0
     for line in log.read_text().split():
