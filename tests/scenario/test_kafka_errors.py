@@ -11,6 +11,7 @@ from parts import Topics, wait_until
 JOBS, PARTITIONS, SESSIONS, GROUP = 24, 4, 6, "chat-worker"
 QUICK = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "200", "kafka.retry.backoff.ms": "50", "kafka.reconnect.backoff.max.ms": "200",
          "worker.threads": "8"}
+PATIENT = {"kafka.session.timeout.ms": "60000"}  # where a worker that a busy machine kept from its heartbeats must not be put out
 
 
 class Place:
@@ -65,7 +66,7 @@ def place(stage):
 
 def test_a_commit_that_the_client_makes_again_itself(place):
     """Way 3: a commit in the wrong moment killed the poll thread, or lost the assignment."""
-    place.start()
+    place.start(**PATIENT)
     place.send()
     place.kafka.fail("OffsetCommit", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR", "REQUEST_TIMED_OUT", "_TRANSPORT")
     place.kafka.wait_failed("OffsetCommit")
@@ -143,7 +144,7 @@ def test_a_coordinator_that_cannot_tell_offsets_for_long_is_asked_until_it_can(p
     """Way 1: partitions whose offsets couldn't be read stayed assigned, and nothing was read from them for hours."""
     place.send()
     place.kafka.fail("OffsetFetch", *["NOT_COORDINATOR"] * 70)
-    place.start()
+    place.start(**PATIENT)
     place.worker.wait_event("grants_wait")
     place.kafka.wait_failed("OffsetFetch")
     place.check()
@@ -264,7 +265,7 @@ def test_a_worker_told_to_end_while_kafka_says_nothing_ends_all_the_same(place):
 def test_while_the_client_is_full_for_kafka_redis_is_told_all_the_same(place):
     """Three times what the client has room for: answers are paid, and a lane's next job needs its predecessor's turn."""
     jobs = 60
-    place.start(**{"kafka.queue.buffering.max.messages": "20", "kafka.session.timeout.ms": "60000"})
+    place.start(**{"kafka.queue.buffering.max.messages": "20", **PATIENT})
     place.sim.signal(signal.SIGSTOP)
     place.send(jobs)
     wait_until(lambda: place.worker.metric("jobs_alive") == jobs, "jobs under way")
@@ -287,7 +288,7 @@ def test_a_coordinator_that_is_away_keeps_no_worker_from_its_end(stage):
         for partition in range(PARTITIONS):
             place.kafka.tell("leader", topic, partition, 1)
     place.kafka.tell("coordinator", GROUP, 2)  # the transactions' is another: the id's place among three brokers
-    place.start(**{"worker.delivery": "exactly-once", "kafka.group.instance.id": "x1", "kafka.session.timeout.ms": "60000", "worker.drain_timeout_ms": "500"})
+    place.start(**{"worker.delivery": "exactly-once", "kafka.group.instance.id": "x1", **PATIENT, "worker.drain_timeout_ms": "500"})
     place.send(5)
     place.topics.replies(5)
     place.sim.signal(signal.SIGSTOP)
