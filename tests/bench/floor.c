@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "chat/session_store.h"
 #include "redis/redis_pool.h"
+#include "redis/session_store.h"
 
 #define REDIS_CONNECTIONS 16
 #define QUEUE_MAX 8192

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "intake/offset_codec.h"
+#include "task/offset_codec.h"
 
 #define BASE 1000
 #define LOG_END (BASE + 100000)

@@ -1,4 +1,4 @@
-"""Reads the completed set in a commit's metadata, as worker/intake/offset_codec.h describes it, without its code."""
+"""Reads the completed set in a commit's metadata, as worker/task/offset_codec.h describes it, without its code."""
 import base64
 
 

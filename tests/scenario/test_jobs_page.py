@@ -86,7 +86,7 @@ def test_every_header_is_there():
 
 
 def test_every_topic_is_there():
-    defaults = re.findall(r'"worker", "(?:jobs|replies|dead|control|deltas)_topic", IN\([^)]*\), "([\w.]+)"', SOURCES["worker/base/settings_table.c"])
+    defaults = re.findall(r'"worker", "(?:jobs|replies|dead|control|deltas)_topic", IN\([^)]*\), "([\w.]+)"', SOURCES["worker/settings/settings_table.c"])
     assert sorted(names("Topics")) == sorted(defaults)
 
 

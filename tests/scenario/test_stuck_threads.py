@@ -7,7 +7,7 @@ import pytest
 from parts import BIN, SANITIZED, Topics, wait_until
 
 QUICK = {"kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "300", "kafka.retry.backoff.ms": "50", "kafka.reconnect.backoff.max.ms": "200"}
-# How long a thread may be silent: the bound, and as long as its calls may take by these time-outs (worker/ops/watchdog.c).
+# How long a thread may be silent: the bound, and as long as its calls may take by these time-outs (worker/telemetry/watchdog.c).
 BOUNDS = {"worker.stuck_after_ms": "1000", "redis.timeout_ms": "100", "kafka.socket.timeout.ms": "1000"}
 
 

@@ -11,8 +11,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/held_claims.h"
-#include "ops/metrics.h"
+#include "session/held_claims.h"
+#include "telemetry/metrics.h"
 
 #define THREADS 16
 #define LANES 40

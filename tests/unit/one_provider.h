@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "base/log.h"
-#include "base/settings.h"
+#include "settings/settings.h"
 
 /* overrides: NULL-terminated "section.key=value". Errors alone are logged from here on. The caller's; what is refused fails the test. */
 static inline struct settings *one_provider_settings(const char *const *overrides)

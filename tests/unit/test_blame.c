@@ -1,7 +1,7 @@
-/* Whose fault a failure is: a row for each rule of dispatch/blame.h, and for each fact of a rule alone. */
+/* Whose fault a failure is: a row for each rule of breakers/blame.h, and for each fact of a rule alone. */
 #include <criterion/criterion.h>
 
-#include "dispatch/blame.h"
+#include "breakers/blame.h"
 
 #define MAX BLAME_SPARED_MAX
 

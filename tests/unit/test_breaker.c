@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "dispatch/breaker.h"
+#include "breakers/breaker.h"
 
 static struct breaker fresh(size_t threads)
 {

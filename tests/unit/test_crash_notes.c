@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "ops/crash_notes.h"
+#include "telemetry/crash_notes.h"
 
 static char folder[] = "/tmp/chat-notes.XXXXXX";
 static char file[64];

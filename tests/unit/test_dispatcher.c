@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/task_heap.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 static struct partition *partition;
 static int64_t next_offset;

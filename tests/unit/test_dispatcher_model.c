@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 #define THREADS 8
 #define FEW 2         /* the square root of the threads */

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "completion/end_queue.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 static struct partition *partition;
 

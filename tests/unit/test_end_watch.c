@@ -1,7 +1,7 @@
 /* When a process that was told to end has had its time. */
 #include <criterion/criterion.h>
 
-#include "ops/end_watch.h"
+#include "service/end_watch.h"
 
 enum { DRAIN = 60000, CLOSE = 14000, NOW = 1000000 };
 

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
-#include "ops/metrics.h"
+#include "settings/settings.h"
+#include "telemetry/metrics.h"
 
 static int fail_at;  /* which thread can't be started, from 0 */
 static int asked;    /* how many were tried */

@@ -7,12 +7,12 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "chat/refused_tenants.h"
+#include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/weather.h"
-#include "llm/permits.h"
-#include "ops/held_back.h"
-#include "ops/metrics.h"
+#include "quota/permits.h"
+#include "quota/refused_tenants.h"
+#include "telemetry/held_back.h"
+#include "telemetry/metrics.h"
 #include "one_provider.h"
 
 static struct partition *partition;

@@ -5,8 +5,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "chat/timekeeper.h"
-#include "dispatch/held_claims.h"
+#include "engine/timekeeper.h"
+#include "session/held_claims.h"
 
 enum { LEASE = 30000 };
 

@@ -8,18 +8,19 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "breakers/weather.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/held_claims.h"
-#include "dispatch/weather.h"
 #include "intake/committer.h"
 #include "intake/fetch_rest.h"
 #include "intake/intake.h"
-#include "intake/kafka_conf.h"
 #include "intake/pausing.h"
 #include "intake/prefetch.h"
-#include "ops/metrics.h"
+#include "kafka/fetch_bounds.h"
+#include "kafka/kafka_conf.h"
+#include "session/held_claims.h"
+#include "telemetry/metrics.h"
 #include "mock_kafka.h"
 #include "one_provider.h"
 
@@ -603,7 +604,7 @@ Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
     struct settings settings = {.worker = {.threads = 64, .buffered_jobs_max = 4096}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         settings.worker.buffered_bytes_max = sizes[i];
-        struct prefetch_bounds bounds = prefetch_bounds(&settings);
+        struct fetch_bounds bounds = fetch_bounds(&settings);
         cr_expect_leq(bounds.partition_bytes, bounds.kbytes * 1024);
         cr_expect_geq(bounds.records, 1);
         cr_expect_leq(bounds.records, 2 * (64 + 4096));

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "ops/labelled_metrics.h"
+#include "telemetry/labelled_metrics.h"
 
 TestSuite(labelled_metrics, .init = labelled_metrics_clear, .fini = labelled_metrics_clear);
 

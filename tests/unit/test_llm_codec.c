@@ -6,9 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "chat/history.h"
 #include "llm/llm_codec.h"
 #include "llm/llm_response.h"
+#include "wire/history.h"
 
 static struct provider_settings provider = {.name = "main", .model = "small"};
 

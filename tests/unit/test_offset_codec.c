@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "intake/offset_codec.h"
+#include "task/offset_codec.h"
 
 #define BASE INT64_C(1000000)
 #define FAR (BASE + (INT64_C(1) << 40))

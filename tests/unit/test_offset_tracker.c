@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "intake/offset_codec.h"
-#include "intake/offset_tracker.h"
+#include "task/offset_codec.h"
+#include "task/offset_tracker.h"
 
 Test(offset_tracker, an_empty_one_has_nothing_to_commit)
 {

@@ -5,8 +5,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/settings.h"
-#include "completion/outcome.h"
+#include "settings/settings.h"
+#include "task/outcome.h"
 
 #define ATTEMPTS_MAX 3
 #define BACKOFF_MS 1000

@@ -10,7 +10,7 @@
 #include "llm/hedge_budget.h"
 #include "llm/latency.h"
 #include "llm/provider_health.h"
-#include "ops/held_back.h"
+#include "telemetry/held_back.h"
 
 /* ---- latency ---- */
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "breakers/weather.h"
 #include "completion/publish_refusal.h"
 #include "completion/refused_end.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/weather.h"
 #include "one_provider.h"
 
 static const struct {

@@ -6,10 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "breakers/weather.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/weather.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 #include "mock_kafka.h"
 #include "one_provider.h"
 

@@ -8,9 +8,9 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "intake/offset_codec.h"
 #include "intake/set_restore.h"
 #include "intake/start_search.h"
+#include "task/offset_codec.h"
 #include "mock_kafka.h"
 #include "one_provider.h"
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "chat/spending.h"
-#include "chat/tenant.h"
 #include "llm/cost.h"
+#include "quota/spending.h"
+#include "quota/tenant.h"
 
 Test(spending, a_tenant_is_a_string_of_the_metadata)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "http/tls_trust.h"
+#include "tls/tls_trust.h"
 
 static char folder[] = "/tmp/chat-trust-XXXXXX";
 static char path[2][80];

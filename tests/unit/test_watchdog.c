@@ -1,7 +1,7 @@
 /* Whose silence is too long, by whose time. */
 #include <criterion/criterion.h>
 
-#include "ops/watchdog.h"
+#include "telemetry/watchdog.h"
 
 enum { BOUND = 2000, LONG = 100 * 1000 * 1000 };
 

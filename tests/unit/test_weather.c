@@ -4,10 +4,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "dispatch/breaker.h"
+#include "breakers/breaker.h"
+#include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/weather.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 #include "one_provider.h"
 
 static struct settings *settings;

@@ -3,7 +3,7 @@
  * A function that can fail for a reason its caller acts on returns `enum status`; where the caller
  * needs to know more, it passes a `struct error` of its own. The class is set where the failure is
  * understood (only the LLM client knows what a 429 means) and acted on in one place
- * (completion/outcome.c). Messages never hold message text, keys or passwords. */
+ * (task/outcome.c). Messages never hold message text, keys or passwords. */
 #ifndef CHAT_BASE_ERROR_H
 #define CHAT_BASE_ERROR_H
 

@@ -1,5 +1,5 @@
 /* The names of librdkafka's properties, for who refuses one that is none. base/ doesn't know librdkafka: who does brings its
- * functions along (intake/kafka_conf.h, producer/kafka_client.c). Any thread. */
+ * functions along (kafka/kafka_conf.h, producer/kafka_client.c). Any thread. */
 #ifndef CHAT_BASE_KAFKA_NAMES_H
 #define CHAT_BASE_KAFKA_NAMES_H
 

@@ -6,12 +6,12 @@
  * that the pool thread blocks on the LLM alone, unless the next job of the lane waits already: then the thread tells
  * the end of the one and the begin of the other itself, in one round trip. In the per-thread form the thread makes its own Redis
  * calls, here, through the pool. In both, a provider with a rate and a tenant with a budget cost one more before the
- * question (chat/spending.h). */
+ * question (quota/spending.h). */
 #ifndef CHAT_CHAT_JOURNEY_H
 #define CHAT_CHAT_JOURNEY_H
 
-#include "dispatch/task.h"
-#include "service.h"
+#include "task/service.h"
+#include "task/task.h"
 
 /* Pool thread. Runs the task to its outcome and hands it over; *task is NULL then. Returns the next job of its lane, begun, for the
  * thread to go on with, or NULL. */

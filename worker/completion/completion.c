@@ -9,15 +9,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "chat/session.h"
-#include "chat/spending.h"
-#include "completion/outcome.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/held_claims.h"
-#include "dispatch/task_list.h"
-#include "ops/metrics.h"
-#include "ops/watchdog.h"
+#include "quota/spending.h"
+#include "session/held_claims.h"
+#include "session/session.h"
+#include "task/outcome.h"
+#include "task/task_list.h"
+#include "telemetry/metrics.h"
+#include "telemetry/watchdog.h"
 
 #define BATCH_MAX 256
 #define BATCH_BYTES (1024 * 1024) /* of replies and turns told again, and twice that in all: they stand in the command to Redis, too. A larger end goes alone */

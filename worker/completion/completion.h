@@ -7,8 +7,8 @@
 #ifndef CHAT_COMPLETION_COMPLETION_H
 #define CHAT_COMPLETION_COMPLETION_H
 
-#include "dispatch/task.h"
-#include "service.h"
+#include "task/service.h"
+#include "task/task.h"
 
 struct completion;
 

@@ -8,9 +8,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "intake/kafka_conf.h"
-#include "intake/kafka_destroy.h"
-#include "ops/metrics.h"
+#include "kafka/kafka_conf.h"
+#include "kafka/kafka_destroy.h"
+#include "telemetry/metrics.h"
 
 #define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
 #define GIVE_UP_MS "10000"    /* older pieces interest nobody */

@@ -4,7 +4,7 @@
 #ifndef CHAT_COMPLETION_DELTA_PUBLISHER_H
 #define CHAT_COMPLETION_DELTA_PUBLISHER_H
 
-#include "base/settings.h"
+#include "settings/settings.h"
 #include "wire/delta.h"
 #include "wire/record.h"
 

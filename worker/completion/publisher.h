@@ -12,8 +12,8 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "dispatch/task.h"
-#include "service.h"
+#include "task/service.h"
+#include "task/task.h"
 
 #define FEW_JOBS 64 /* with no more alive, nobody gains from waiting for company */
 

@@ -12,11 +12,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "breakers/weather.h"
 #include "completion/end_queue.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
 #include "completion/refused_end.h"
-#include "dispatch/weather.h"
 
 #define REPUBLISH_MS 1000
 #define ALONE_MS 20 /* how long the completion thread stays with those that go alone before it looks at new ends */

@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 #include "completion/publisher.h"
 #include "completion/txn_rounds.h"
-#include "ops/watchdog.h"
+#include "telemetry/watchdog.h"
 
 #define LAST_CALL_MS 1500 /* of the time to close: what its last call may take longer than it was told */
 

@@ -5,9 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "intake/kafka_conf.h"
-#include "intake/kafka_destroy.h"
-#include "ops/metrics.h"
+#include "kafka/kafka_conf.h"
+#include "kafka/kafka_destroy.h"
+#include "telemetry/metrics.h"
 #include "wire/dead_letter.h"
 #include "wire/reply_route.h"
 

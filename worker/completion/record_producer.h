@@ -5,9 +5,9 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "base/settings.h"
 #include "completion/publish_refusal.h"
-#include "dispatch/task.h"
+#include "settings/settings.h"
+#include "task/task.h"
 
 struct record_producer;
 

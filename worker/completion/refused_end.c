@@ -1,8 +1,8 @@
 #include "completion/refused_end.h"
 
-#include "completion/outcome.h"
-#include "dispatch/weather.h"
-#include "ops/metrics.h"
+#include "breakers/weather.h"
+#include "task/outcome.h"
+#include "telemetry/metrics.h"
 
 static bool has_value(const struct task *task, const char *name)
 {

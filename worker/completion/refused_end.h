@@ -13,8 +13,8 @@
 #define CHAT_COMPLETION_REFUSED_END_H
 
 #include "completion/publish_refusal.h"
-#include "dispatch/task.h"
-#include "service.h"
+#include "task/service.h"
+#include "task/task.h"
 
 enum refused_next {
     REFUSED_AGAIN, /* at once, in the form that it has now */

@@ -5,13 +5,13 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "breakers/weather.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
 #include "completion/refused_end.h"
 #include "completion/transaction.h"
 #include "completion/txn_admission.h"
-#include "dispatch/weather.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 #define ASIDE_MS 1000 /* until an end that Kafka refuses in every form is tried again, and for each other such one so much more: */
 #define ASIDE_EACH_MS 100 /* each costs an aborted transaction, and most of the time is the others' */

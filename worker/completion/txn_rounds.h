@@ -20,7 +20,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "completion/txn_shares.h"
-#include "service.h"
+#include "task/service.h"
 
 struct txn_rounds;
 

@@ -11,8 +11,8 @@
 #include "dispatch/job_index.h"
 #include "dispatch/sleepers.h"
 #include "dispatch/task_places.h"
-#include "ops/held_back.h"
-#include "ops/metrics.h"
+#include "telemetry/held_back.h"
+#include "telemetry/metrics.h"
 
 #define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
 

@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/settings.h"
 #include "dispatch/start_order.h"
-#include "dispatch/task.h"
+#include "settings/settings.h"
+#include "task/task.h"
 
 struct dispatcher;
 
@@ -63,7 +63,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
  * that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
- * (dispatch/admission.h). False as dispatcher_wait. */
+ * (task/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
  * ADMISSION_UNBOUNDED: as many as there are threads. */

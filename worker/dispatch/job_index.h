@@ -3,7 +3,7 @@
 #ifndef CHAT_DISPATCH_JOB_INDEX_H
 #define CHAT_DISPATCH_JOB_INDEX_H
 
-#include "dispatch/task.h"
+#include "task/task.h"
 
 /* All zero is empty. */
 struct job_index {

@@ -6,8 +6,8 @@
 #ifndef CHAT_DISPATCH_LANES_H
 #define CHAT_DISPATCH_LANES_H
 
-#include "base/settings.h"
-#include "dispatch/task_list.h"
+#include "settings/settings.h"
+#include "task/task_list.h"
 
 struct lane;
 

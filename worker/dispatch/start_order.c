@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-#include "dispatch/task.h"
+#include "task/task.h"
 
 void start_order_finish(struct start_order *order)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "dispatch/task.h"
+#include "task/task.h"
 
 bool task_key_before(struct task_key a, struct task_key b)
 {

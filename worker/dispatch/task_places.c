@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "ops/held_back.h"
+#include "telemetry/held_back.h"
 
 void task_places_init(struct task_places *places, enum ordering ordering, size_t threads)
 {

@@ -3,7 +3,7 @@
 #ifndef CHAT_DISPATCH_WAITING_TASKS_H
 #define CHAT_DISPATCH_WAITING_TASKS_H
 
-#include "dispatch/task.h"
+#include "task/task.h"
 
 struct waiting_tasks {
     struct partition *grants; /* those with any */

@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "base/error.h"
-#include "service.h"
+#include "task/service.h"
 
 struct engine;
 struct task;

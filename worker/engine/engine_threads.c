@@ -11,8 +11,8 @@
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
 #include "engine/thread_memory.h"
-#include "ops/crash_notes.h"
-#include "ops/metrics.h"
+#include "telemetry/crash_notes.h"
+#include "telemetry/metrics.h"
 
 /* Address space, of which a thread touches what it uses (about 30 KiB): room for OpenSSL's handshakes. */
 #define STACK_BYTES (256 * 1024)

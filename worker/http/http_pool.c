@@ -10,7 +10,7 @@
 #include "base/mutex.h"
 #include "http/http_address.h"
 #include "http/proxy_choice.h"
-#include "http/tls_trust.h"
+#include "tls/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
 #define AGED_OUT_AT_ONCE 4 /* seats one give may close: a call shouldn't pay for a thousand */

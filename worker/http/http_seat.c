@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/http_unpack.h"
-#include "http/tls_trust.h"
+#include "tls/tls_trust.h"
 
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
 #define RECEIVE_BUFFER_BYTES 4096L

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 #define ADDRESSES_MAX 16 /* of a host; more don't make it any more reachable */
 

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "completion/publisher.h"
 #include "intake/liveness.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 #define ANSWER_MS 20
 #define JOIN_MS 30000

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "intake/grants.h"
-#include "service.h"
+#include "task/service.h"
 
 struct committer;
 

@@ -12,9 +12,9 @@
 #include "dispatch/cancelled_ids.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine.h"
-#include "intake/kafka_conf.h"
-#include "ops/metrics.h"
-#include "ops/watchdog.h"
+#include "kafka/kafka_conf.h"
+#include "telemetry/metrics.h"
+#include "telemetry/watchdog.h"
 #include "wire/control.h"
 #include "wire/record_time.h"
 

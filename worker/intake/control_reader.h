@@ -7,7 +7,7 @@
 #ifndef CHAT_INTAKE_CONTROL_READER_H
 #define CHAT_INTAKE_CONTROL_READER_H
 
-#include "service.h"
+#include "task/service.h"
 
 struct control_reader;
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 struct partition *grants_find(const struct grants *grants, const char *topic, int32_t id)
 {

@@ -3,7 +3,7 @@
 #ifndef CHAT_INTAKE_GRANTS_H
 #define CHAT_INTAKE_GRANTS_H
 
-#include "intake/partition.h"
+#include "task/partition.h"
 
 struct grants {
     struct partition **partitions; /* in no order; a reference on each */

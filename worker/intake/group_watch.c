@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "intake/open_transactions.h"
-#include "ops/watchdog.h"
+#include "telemetry/watchdog.h"
 
 #define ANSWER_MS 2000
 #define OPEN_INTERVALS 3 /* a transaction that is open for longer is told */

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/settings.h"
-#include "service.h"
+#include "settings/settings.h"
+#include "task/service.h"
 
 struct intake;
 

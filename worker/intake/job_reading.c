@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "ops/labelled_metrics.h"
+#include "telemetry/labelled_metrics.h"
 
 #define TOLD_MAX 32 /* of one record by name */
 

@@ -2,7 +2,7 @@
 #ifndef CHAT_INTAKE_JOB_READING_H
 #define CHAT_INTAKE_JOB_READING_H
 
-#include "base/settings.h"
+#include "settings/settings.h"
 #include "wire/job.h"
 
 struct job_reading {

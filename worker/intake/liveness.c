@@ -8,11 +8,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/held_claims.h"
-#include "dispatch/weather.h"
 #include "intake/group_watch.h"
-#include "ops/metrics.h"
+#include "session/held_claims.h"
+#include "telemetry/metrics.h"
 
 #define LOOK_EVERY_MS_MIN 500
 #define LOOK_EVERY_MS_MAX 5000

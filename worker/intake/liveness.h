@@ -6,11 +6,11 @@
  *
  *   a call               as long as a call may take, whoever else fails or succeeds meanwhile. Any job's, not the heads' alone: it keeps a thread
  *   its turn, a thread   while jobs begin and end; while a breaker bounds them, or Redis is away
- *   a retry, a claim that another has, a permit, its turn as a suspect: for ever; the timekeeper sees to it, and ops/watchdog.h to that one
+ *   a retry, a claim that another has, a permit, its turn as a suspect: for ever; the timekeeper sees to it, and telemetry/watchdog.h to that one
  *   Redis to hear its end: while Redis is away, or refuses just this one
  *   Kafka to acknowledge it: while the broker doesn't answer, and for a while after
  *
- * So no outage makes anything stuck, and none hides what is. That this thread looks at all is watched by another (ops/watchdog.h).
+ * So no outage makes anything stuck, and none hides what is. That this thread looks at all is watched by another (telemetry/watchdog.h).
  *
  * liveness_look: intake thread, blocks never. liveness_failed, liveness_broker_answers_ms: any thread. The rules are pure. */
 #ifndef CHAT_INTAKE_LIVENESS_H
@@ -21,9 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatch/task.h"
 #include "intake/grants.h"
-#include "service.h"
+#include "task/service.h"
+#include "task/task.h"
 
 /* ---- the rules ---- */
 

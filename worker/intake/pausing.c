@@ -3,10 +3,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/weather.h"
-#include "ops/held_back.h"
-#include "ops/metrics.h"
+#include "telemetry/held_back.h"
+#include "telemetry/metrics.h"
 
 #define FULL_MS 5  /* the buffer has room again with the next job that ends */
 #define CLOSED_MS 20

@@ -10,7 +10,7 @@
 
 #include "intake/grants.h"
 #include "intake/prefetch.h"
-#include "service.h"
+#include "task/service.h"
 
 /* ---- the rule ---- */
 

@@ -5,13 +5,7 @@
 #include "base/alloc.h"
 #include "intake/fetch_rest.h"
 #include "intake/fetch_watch.h"
-#include "ops/metrics.h"
-
-#define RECORD_COST 512 /* what librdkafka keeps beside a record's bytes, rounded up */
-#define RECORDS_LEAST 100
-#define KBYTES_MOST 2097151 /* librdkafka's own bound */
-#define KBYTES_LEAST 64
-#define PARTITION_BYTES_MAX 262144
+#include "telemetry/metrics.h"
 
 struct prefetch {
     rd_kafka_t *consumer;
@@ -20,27 +14,6 @@ struct prefetch {
     struct fetch_rest rest;
     bool must_wake; /* a rest ends with a seek, and with nothing else */
 };
-
-/* An eighth of the buffer's bytes, and the same for what is under way; twice the buffer's jobs, as far as their cost is an eighth,
- * too. So that all of it is less than half the buffer. */
-struct prefetch_bounds prefetch_bounds(const struct settings *settings)
-{
-    int64_t share = settings->worker.buffered_bytes_max / 8;
-    struct prefetch_bounds bounds = {.records = 2 * (settings->worker.threads + settings->worker.buffered_jobs_max),
-                                     .kbytes = share / 1024,
-                                     .partition_bytes = PARTITION_BYTES_MAX};
-    if (bounds.records > share / RECORD_COST)
-        bounds.records = share / RECORD_COST;
-    if (bounds.records < RECORDS_LEAST)
-        bounds.records = RECORDS_LEAST;
-    if (bounds.kbytes < KBYTES_LEAST)
-        bounds.kbytes = KBYTES_LEAST;
-    if (bounds.kbytes > KBYTES_MOST)
-        bounds.kbytes = KBYTES_MOST;
-    if (bounds.partition_bytes > bounds.kbytes * 1024)
-        bounds.partition_bytes = bounds.kbytes * 1024;
-    return bounds;
-}
 
 static bool needs_waking(void)
 {

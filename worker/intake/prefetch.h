@@ -4,7 +4,7 @@
  *
  *   brokers ──librdkafka's threads──▶ partitions' queues ──forwarded──▶ this queue ──prefetch_take──▶ intake
  *
- * It is bounded in records and bytes (prefetch_bounds). At either bound librdkafka asks for no more, and then takes its time: before 2.1 its
+ * It is bounded in records and bytes (kafka/fetch_bounds.h). At either bound librdkafka asks for no more, and then takes its time: before 2.1 its
  * thread sleeps for up to a second, whatever becomes of the queue meanwhile, unless a seek wakes it; so it is sought to where it
  * is, once all that was read ahead has been taken (nothing is lost by it then). From 2.2 on it looks again every
  * fetch.queue.backoff.ms, which kafka_conf.c sets. (2.1 has neither.)
@@ -17,19 +17,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/settings.h"
 #include "intake/grants.h"
 
 struct prefetch;
-
-/* Of the one queue, whatever the number of partitions. Each broker's answer under way comes on top: as many bytes again, or one batch if
- * that is larger. */
-struct prefetch_bounds {
-    int64_t records;
-    int64_t kbytes;          /* of values */
-    int64_t partition_bytes; /* of one partition in one answer */
-};
-struct prefetch_bounds prefetch_bounds(const struct settings *settings);
 
 /* Before the consumer is made of conf. */
 struct prefetch *prefetch_create(rd_kafka_conf_t *conf);

@@ -9,10 +9,10 @@
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
-#include "intake/kafka_conf.h"
 #include "intake/pausing.h"
 #include "intake/set_restore.h"
-#include "ops/metrics.h"
+#include "kafka/kafka_conf.h"
+#include "telemetry/metrics.h"
 
 enum leaving { LEAVING_NOTHING, LEAVING_DRAINS, LEAVING_COMMITS };
 

@@ -26,7 +26,7 @@
 #include "intake/committer.h"
 #include "intake/grants.h"
 #include "intake/prefetch.h"
-#include "service.h"
+#include "task/service.h"
 
 struct rebalance;
 

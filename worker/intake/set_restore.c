@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "intake/kafka_conf.h"
 #include "intake/start_search.h"
+#include "kafka/kafka_conf.h"
 
 #define PAUSE_MS 100
 #define SOON_MS 1000 /* what is answered by then is no wait to speak of */

@@ -16,8 +16,8 @@
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 
-#include "base/settings.h"
-#include "intake/partition.h"
+#include "settings/settings.h"
+#include "task/partition.h"
 
 struct set_restore;
 

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "intake/offset_codec.h"
+#include "task/offset_codec.h"
 
 #define STEP_MS 1000
 #define HANGS_AFTER_MS 60000

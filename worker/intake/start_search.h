@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "intake/partition.h"
+#include "task/partition.h"
 
 enum wants { WANTS_COMMITTED, WANTS_END, WANTS_BEGINNING, WANTS_NOTHING };
 

@@ -13,7 +13,7 @@
 #include "llm/context_steps.h"
 #include "llm/context_text.h"
 #include "llm/http_targets.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 /* One source's call. */
 struct source {

@@ -12,10 +12,10 @@
 #ifndef CHAT_LLM_CONTEXT_FETCH_H
 #define CHAT_LLM_CONTEXT_FETCH_H
 
-#include "base/settings.h"
 #include "http/http_cancel.h"
 #include "http/http_pool.h"
 #include "llm/llm_client.h"
+#include "settings/settings.h"
 #include "wire/job.h"
 
 struct context_question {

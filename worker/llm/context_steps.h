@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/settings.h"
+#include "settings/settings.h"
 
 enum context_place { CONTEXT_UNASKED, CONTEXT_RUNNING, CONTEXT_OVER };
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "base/settings.h"
+#include "settings/settings.h"
 #include "wire/job.h"
 
 /* What a job fills into an address. "" where it has none; never NULL. */

@@ -3,8 +3,8 @@
 #ifndef CHAT_LLM_HTTP_TARGETS_H
 #define CHAT_LLM_HTTP_TARGETS_H
 
-#include "base/settings.h"
 #include "http/http_pool.h"
+#include "settings/settings.h"
 
 /* Once in the process, before threads. FAILED: permanent, an api_key that is no header value, a url, proxy or ca_file that can't be
  * used; fatal, libcurl can't start. The process ignores SIGPIPE. The owner ends it with http_pool_destroy, after all who call. */

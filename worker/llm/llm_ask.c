@@ -5,15 +5,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "llm/finish_reason.h"
 #include "llm/llm_codec.h"
 #include "llm/question.h"
 #include "llm/refusal_words.h"
 #include "llm/said_text.h"
 #include "llm/stream_fold.h"
-#include "ops/metrics.h"
+#include "telemetry/metrics.h"
 
 #define HEDGE_UNKNOWN_MS 1000 /* auto: while too few answers are known */
 

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/settings.h"
 #include "http/http_pool.h"
 #include "llm/failure_kind.h"
+#include "settings/settings.h"
 #include "wire/reply.h"
 
 struct llm_client;

@@ -6,9 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "chat/history.h"
 #include "llm/finish_reason.h"
 #include "llm/refusal.h"
+#include "wire/history.h"
 #include "wire/job_scan.h"
 #include "wire/json_check.h"
 #include "wire/json_member.h"

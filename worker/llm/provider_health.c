@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "llm/hedge_budget.h"
-#include "ops/held_back.h"
+#include "telemetry/held_back.h"
 
 struct provider {
     struct mutex lock;

@@ -1,5 +1,5 @@
 /* How each provider does, as this process sees it: calls in flight and how many may be (inflight_limit.h), how long answers take
- * (answer_times.h), and how many extra calls the hedge may make (hedge_budget.h). Breakers are elsewhere (dispatch/weather.h).
+ * (answer_times.h), and how many extra calls the hedge may make (hedge_budget.h). Breakers are elsewhere (breakers/weather.h).
  * Any thread; a lock a provider, held briefly.
  *
  * A call's slot:  take ─▶ started ─▶ ended
@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/settings.h"
 #include "llm/answer_times.h"
 #include "llm/inflight_limit.h"
 #include "llm/llm_client.h"
+#include "settings/settings.h"
 
 struct provider_health;
 

@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/settings.h"
+#include "settings/settings.h"
 
 #define QUESTION_NOBODY SIZE_MAX
 

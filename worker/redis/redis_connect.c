@@ -11,7 +11,7 @@
 #include <hiredis/hiredis_ssl.h>
 #include <openssl/ssl.h>
 
-#include "http/tls_trust.h"
+#include "tls/tls_trust.h"
 #endif
 
 enum status redis_connect_supported(const struct redis_url *url, struct error *err)

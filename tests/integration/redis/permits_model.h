@@ -2,7 +2,7 @@
 #ifndef CHAT_TESTS_PERMITS_MODEL_H
 #define CHAT_TESTS_PERMITS_MODEL_H
 
-#include "llm/permits.h"
+#include "quota/permits.h"
 
 enum { REQUESTS, TOKENS, LIMITS };
 

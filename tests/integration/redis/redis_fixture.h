@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "redis/redis_pool.h"
-#include "chat/session_store.h"
+#include "redis/session_store.h"
 
 struct redis_fixture {
     char url[128];

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "chat/session_store.h"
+#include "redis/session_store.h"
 
 enum { CLIENTS = 4, SESSIONS = 2, JOBS = 8, TURNS_MAX = 6, ROBBED_MAX = 4 };
 enum model_state { ABSENT, IDLE, RUN, OK, DEAD, CANCELLED };

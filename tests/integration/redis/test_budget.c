@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "llm/budget.h"
+#include "quota/budget.h"
 #include "redis_fixture.h"
 #include "redis_scripts.h"
 #include "script_at.h"

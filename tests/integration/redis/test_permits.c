@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "llm/permits.h"
+#include "quota/permits.h"
 #include "lost_answer.h"
 #include "redis_fixture.h"
 

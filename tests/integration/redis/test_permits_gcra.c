@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "llm/permits.h"
+#include "quota/permits.h"
 #include "redis_fixture.h"
 #include "redis_scripts.h"
 #include "script_at.h"

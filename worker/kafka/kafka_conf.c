@@ -1,0 +1,214 @@
+#include "kafka/kafka_conf.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "kafka/fetch_bounds.h"
+#include "telemetry/metrics.h"
+
+struct pair {
+    const char *name, *value;
+};
+
+#define FILE_BYTES_MAX (16 * 1024 * 1024)
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+
+/* Replies gather for a moment when many jobs are alive (with few, completion sends them at once); nothing waits
+ * for the acknowledgement but the commit. message.timeout.ms=0: a reply that timed out here would come after its successor.
+ * murmur2_random puts a key where Java's clients do, so that a key's jobs and replies stay together. */
+static const struct pair producer_defaults[] = {
+    {"enable.idempotence", "true"}, {"acks", "all"},      {"message.timeout.ms", "0"},
+    {"linger.ms", "10"},            {"client.id", "chat-worker"}, {"partitioner", "murmur2_random"}, {"transaction.timeout.ms", TEXT(KAFKA_TRANSACTION_TIMEOUT_MS)},
+    {NULL, NULL}};
+
+#define OFFSET_RESET "earliest"
+
+static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
+                                                {"enable.auto.offset.store", "false"},
+                                                {"auto.offset.reset", OFFSET_RESET},
+                                                {"partition.assignment.strategy", "cooperative-sticky"},
+                                                {"fetch.wait.max.ms", "100"},
+                                                {"fetch.error.backoff.ms", "100"},
+                                                {"client.id", "chat-worker"},
+                                                {NULL, NULL}};
+
+/* How soon after the prefetch was at its bounds librdkafka looks again. Before 2.2 it doesn't know the property; see intake/prefetch.h. */
+#define QUEUE_BACKOFF "fetch.queue.backoff.ms"
+#define QUEUE_BACKOFF_MS "20"
+
+/* librdkafka's synonyms. */
+static bool is_one_of(const char *value, const char *const names[3])
+{
+    return strcmp(value, names[0]) == 0 || strcmp(value, names[1]) == 0 || strcmp(value, names[2]) == 0;
+}
+
+int64_t kafka_conf_offset_reset(const struct settings *settings)
+{
+    static const char *const beginning[] = {"earliest", "smallest", "beginning"}, *const end[] = {"latest", "largest", "end"};
+    const char *value = settings_kafka_property(settings, "auto.offset.reset");
+    if (value == NULL)
+        value = OFFSET_RESET;
+    return is_one_of(value, beginning) ? RD_KAFKA_OFFSET_BEGINNING : is_one_of(value, end) ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_INVALID;
+}
+
+/* rd_kafka_conf_get calls one unknown that has no value yet. */
+static bool is_known(const char *name)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    char why[256];
+    bool known = rd_kafka_conf_set(conf, name, "", why, sizeof why) != RD_KAFKA_CONF_UNKNOWN;
+    rd_kafka_conf_destroy(conf);
+    return known;
+}
+
+const struct kafka_names kafka_conf_names = {.is_known = is_known, .show = rd_kafka_conf_properties_show};
+
+/* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
+ * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */
+static bool is_noise(const char *facility)
+{
+    return strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0;
+}
+
+static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk;
+    if (is_noise(facility))
+        return;
+    enum log_level ours = level <= 3 ? LOG_ERROR : level == 4 ? LOG_WARN : level <= 6 ? LOG_INFO : LOG_DEBUG;
+    /* A broker that is away is librdkafka's to reconnect: a warning, not an error. */
+    if (ours == LOG_ERROR)
+        ours = LOG_WARN;
+    log_at(ours, "kafka_client", F_STR("facility", facility), F_STR("text", text));
+}
+
+void kafka_conf_log(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_log_cb(conf, log_line);
+}
+
+static void log_nothing(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    (void)rk, (void)level, (void)facility, (void)text;
+}
+
+enum status kafka_conf_try(rd_kafka_conf_t *conf, rd_kafka_type_t type, struct error *err)
+{
+    char why[256] = "";
+    rd_kafka_conf_set_log_cb(conf, log_nothing);
+    rd_kafka_t *client = rd_kafka_new(type, conf, why, sizeof why);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka %s: %s", type == RD_KAFKA_PRODUCER ? "producer" : "consumer", why);
+    }
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return STATUS_OK;
+}
+
+/* From a poll. A broker that enforces a quota answers late; that is all there is to it, but whoever looks for the time wants to know. */
+static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque)
+{
+    (void)rk, (void)broker, (void)broker_id, (void)opaque;
+    METRIC_ADD(kafka_throttled_ms_total, throttle_ms);
+}
+
+/* librdkafka reads it whole, once for each of our clients: a pipe would hold the start up, and a device may have no end. What isn't
+ * there is librdkafka's to refuse. */
+static enum status check_file(const char *where, const char *name, const char *value, struct error *err)
+{
+    static const char kind[] = ".location";
+    size_t length = strlen(name);
+    struct stat found;
+    if (length < sizeof kind || strcmp(name + length - (sizeof kind - 1), kind) != 0 || stat(value, &found) != 0 ||
+        (S_ISREG(found.st_mode) && found.st_size <= FILE_BYTES_MAX) || (S_ISDIR(found.st_mode) && strcmp(name, "ssl.ca.location") == 0))
+        return STATUS_OK;
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s is no regular file of at most %d bytes", where, name, value, FILE_BYTES_MAX);
+}
+
+/* where: the place that a value was given at. */
+static enum status set_given(rd_kafka_conf_t *conf, const char *where, const char *name, const char *value, struct error *err)
+{
+    char why[256];
+    if (check_file(where, name, value, err) != STATUS_OK)
+        return STATUS_FAILED;
+    if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+        return STATUS_OK;
+    bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s", where, name, secret ? "librdkafka refuses the value" : why);
+}
+
+static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
+{
+    return set_given(conf, "default", name, value, err);
+}
+
+static enum status set_all(rd_kafka_conf_t *conf, const struct pair *pairs, struct error *err)
+{
+    for (; pairs->name != NULL; pairs++)
+        if (set(conf, pairs->name, pairs->value, err) != STATUS_OK)
+            return STATUS_FAILED;
+    return STATUS_OK;
+}
+
+static enum status set_number(rd_kafka_conf_t *conf, const char *name, int64_t value, struct error *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    return set(conf, name, text, err);
+}
+
+static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *settings, struct error *err)
+{
+    struct fetch_bounds bounds = fetch_bounds(settings);
+    char why[256];
+    if (rd_kafka_conf_set(conf, QUEUE_BACKOFF, QUEUE_BACKOFF_MS, why, sizeof why) == RD_KAFKA_CONF_INVALID)
+        return error_set(err, ERROR_PERMANENT, "kafka_property", "kafka.%s: %s", QUEUE_BACKOFF, why);
+    if (set_number(conf, "queued.min.messages", bounds.records, err) != STATUS_OK ||
+        set_number(conf, "queued.max.messages.kbytes", bounds.kbytes, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return set_number(conf, "fetch.message.max.bytes", bounds.partition_bytes, err);
+}
+
+/* A fetch names each of a broker's partitions, in the request and in its answer, and librdkafka's thread looks at each of them before
+ * and after: with 1,000 partitions a third of the worker's CPU, when a record comes at a time and is answered at once. The broker waits for more
+ * then, MANY_WAIT_MS at most. With few partitions no record is made to wait, though a round would spare some CPU there, too. */
+#define MANY_PARTITIONS 16 /* more than these */
+#define MANY_WAIT_MS 5
+#define MANY_BYTES (64 * 1024) /* so many don't wait */
+
+enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
+{
+    static const char wait[] = "fetch.wait.max.ms", bytes[] = "fetch.min.bytes";
+    if (partitions <= MANY_PARTITIONS || settings_kafka_property(settings, wait) != NULL || settings_kafka_property(settings, bytes) != NULL)
+        return STATUS_OK;
+    if (set_number(conf, wait, MANY_WAIT_MS, err) != STATUS_OK)
+        return STATUS_FAILED;
+    return set_number(conf, bytes, MANY_BYTES, err);
+}
+
+enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
+                            rd_kafka_conf_t **ret, struct error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (set_all(conf, type == RD_KAFKA_PRODUCER ? producer_defaults : consumer_defaults, err) != STATUS_OK)
+        goto failed;
+    if (type == RD_KAFKA_CONSUMER && set_prefetch(conf, settings, err) != STATUS_OK)
+        goto failed;
+    for (size_t i = 0; i < settings->kafka.property_count; i++)
+        if (set_given(conf, settings->kafka.properties[i].where, settings->kafka.properties[i].name, settings->kafka.properties[i].value, err) != STATUS_OK)
+            goto failed;
+    if (set(conf, "bootstrap.servers", bootstrap, err) != STATUS_OK)
+        goto failed;
+    if (type == RD_KAFKA_CONSUMER && set(conf, "group.id", settings->kafka.group_id, err) != STATUS_OK)
+        goto failed;
+    kafka_conf_log(conf);
+    rd_kafka_conf_set_throttle_cb(conf, count_throttle);
+    *ret = conf;
+    return STATUS_OK;
+failed:
+    rd_kafka_conf_destroy(conf);
+    return STATUS_FAILED;
+}

@@ -1,0 +1,391 @@
+#include "quota/spending.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "breakers/weather.h"
+#include "quota/budget.h"
+#include "quota/permits.h"
+#include "quota/refused_tenants.h"
+#include "quota/tenant.h"
+#include "session/redis_call.h"
+#include "task/outcome.h"
+#include "telemetry/labelled_metrics.h"
+#include "telemetry/metrics.h"
+#include "wire/max_tokens.h"
+
+#define LATE_MS_MIN 1000
+
+static const struct provider_settings *provider_of(const struct service *service, size_t provider)
+{
+    return &service->settings->providers[provider];
+}
+
+static bool has_budget(const struct spending *s)
+{
+    return s->tenant != NULL && s->service->settings->llm.tenant_tokens_per_day > 0;
+}
+
+/* ---- before the question ---- */
+
+/* A reservation is for its time: long after it, others have theirs. */
+static bool is_late(const struct service *service, const struct reservation *waiting)
+{
+    int64_t burst_ms = provider_of(service, waiting->provider)->burst_ms;
+    return clock_mono_ms() - waiting->due_ms > (burst_ms > LATE_MS_MIN ? burst_ms : LATE_MS_MIN);
+}
+
+/* Whoever's permit is reserved is asked first; a fallback, too, that is no candidate otherwise. False: it isn't to be asked now,
+ * away or too slow. */
+static bool prefer_reserved(const struct service *service, const struct reservation *waiting, size_t candidates[PROVIDERS_MAX], size_t *count)
+{
+    size_t at = 0;
+    while (at < *count && candidates[at] != waiting->provider)
+        at++;
+    if (at == *count) {
+        if (waiting->provider < service->settings->asked_count || *count == PROVIDERS_MAX)
+            return false;
+        ++*count;
+    }
+    memmove(candidates + 1, candidates, at * sizeof *candidates);
+    candidates[0] = waiting->provider;
+    return true;
+}
+
+static bool is_limited(const struct spending *s)
+{
+    for (size_t i = 0; i < s->service->settings->provider_count; i++)
+        if (spending_has_limits(provider_of(s->service, i)))
+            return true;
+    return has_budget(s);
+}
+
+void spending_begin(const struct service *service, struct task *task, size_t candidates[PROVIDERS_MAX], struct llm_question *question,
+                    struct spending *ret)
+{
+    int64_t now_ms = clock_mono_ms();
+    *ret = (struct spending){.service = service,
+                             .task = task,
+                             .tenant = tenant_of(&task->job, service->settings->llm.tenant_member),
+                             .budget_tokens = RESERVED_NONE};
+    ret->limited = is_limited(ret);
+    if (!ret->limited)
+        return;
+    struct reservation *waiting = reservations_waiting(&task->reservations);
+    if (waiting != NULL && !is_late(service, waiting) && prefer_reserved(service, waiting, candidates, &question->count)) {
+        question->skipped = waiting->skipped_turns;
+        question->alone = waiting->alone;
+    } else if (waiting != NULL) {
+        waiting->state = RESERVED_UNUSED;
+    }
+    ret->alone = question->count == 1 || question->alone;
+    ret->spare_ms = task_until_ms(task, INT64_MAX / 4) - now_ms;
+}
+
+static void add_unused_budget(struct spending *s)
+{
+    if (s->budget_tokens == RESERVED_NONE)
+        return;
+    reservations_add(&s->task->reservations, &(struct reservation){.state = RESERVED_UNUSED,
+                                                                   .permit_tokens = RESERVED_NONE,
+                                                                   .budget_tokens = s->budget_tokens,
+                                                                   .budget_day = s->budget_day,
+                                                                   .tenant = xstrdup(s->tenant)});
+    s->budget_tokens = RESERVED_NONE;
+}
+
+void spending_finish(struct spending *s)
+{
+    add_unused_budget(s);
+    free(s->refused);
+    free(s->stopped);
+    free(s->too_large);
+    free(s->tenant);
+}
+
+/* ---- before a call ---- */
+
+/* One call's takes, on one connection. */
+struct take {
+    struct permit_limits limits;
+    struct permit_op permit; /* provider NULL: none */
+    struct budget_op budget; /* tenant NULL: none */
+};
+
+static enum status call_take(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
+{
+    struct take *take = arg;
+    const char *prefix = service->store.key_prefix;
+    if (take->budget.tenant != NULL) {
+        if (budget_take(conn, prefix, &take->budget, 1, err) != STATUS_OK)
+            return STATUS_FAILED;
+        if (!take->budget.reserved)
+            return STATUS_OK;
+    }
+    return take->permit.provider == NULL ? STATUS_OK : permits_take(conn, prefix, &take->permit, 1, err);
+}
+
+static bool stop(struct spending *s, const struct error *why)
+{
+    if (s->stopped == NULL)
+        s->stopped = xcalloc(1, sizeof *s->stopped);
+    *s->stopped = *why;
+    return false;
+}
+
+static bool refuse_budget(struct spending *s, const struct budget_op *op)
+{
+    struct error why;
+    long long minutes = (long long)(op->day_left_ms / 60000);
+    METRIC_INC(budget_refusals_total);
+    refused_tenants_add(op->tenant, clock_mono_ms() + op->day_left_ms);
+    if (op->tokens > op->limit_tokens)
+        error_set(&why, ERROR_PERMANENT, "budget_exceeded", "tenant %.60s: the question may need %lld tokens, more than the %lld of a whole day", op->tenant,
+                  (long long)op->tokens, (long long)op->limit_tokens);
+    else
+        error_set(&why, ERROR_PERMANENT, "budget_exceeded",
+                  "tenant %.60s: %lld of the day's %lld tokens are left, the question may need %lld; the day (UTC) ends in %lld h %lld min", op->tenant,
+                  (long long)op->left_tokens, (long long)op->limit_tokens, (long long)op->tokens, minutes / 60, minutes % 60);
+    return stop(s, &why);
+}
+
+/* Reserves what a call needs and there isn't yet; false: stopped. */
+static bool run_take(struct spending *s, struct take *take)
+{
+    struct error why;
+    if (take->permit.provider == NULL && take->budget.tenant == NULL)
+        return true;
+    bool told = redis_call(s->service, call_take, take, &why) == STATUS_OK;
+    if (take->budget.reserved) { /* also where Redis was gone before the permit */
+        s->budget_tokens = take->budget.tokens;
+        s->budget_day = take->budget.day;
+        refused_tenants_remove(take->budget.tenant);
+    }
+    if (!told) {
+        why.class = ERROR_UNAVAILABLE; /* of Redis, never of the job */
+        s->redis_away = true;
+        return stop(s, &why);
+    }
+    if (take->budget.tenant != NULL && take->budget.error.class != ERROR_NONE)
+        return stop(s, &take->budget.error);
+    if (take->budget.tenant != NULL && !take->budget.reserved)
+        return refuse_budget(s, &take->budget);
+    return take->permit.provider == NULL || take->permit.error.class == ERROR_NONE || stop(s, &take->permit.error);
+}
+
+static struct take take_of(const struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms)
+{
+    const struct provider_settings *settings = provider_of(s->service, provider);
+    struct take take = {.limits = spending_limits(settings)};
+    if (spending_has_limits(settings))
+        take.permit = (struct permit_op){.provider = settings->name,
+                                         .tokens = cost_tokens_ahead(tokens, settings->tokens_per_minute, settings->burst_ms),
+                                         .max_wait_ms = max_wait_ms};
+    if (has_budget(s) && s->budget_tokens == RESERVED_NONE)
+        take.budget = (struct budget_op){.tenant = s->tenant,
+                                         .limit_tokens = s->service->settings->llm.tenant_tokens_per_day,
+                                         .tokens = tokens,
+                                         .now_wall_ms = clock_wall_ms()};
+    return take;
+}
+
+/* The tenant's tokens go with the call, or with the wait for it. */
+static struct reservation *add_reservation(struct spending *s, size_t provider, const struct permit_op *permit)
+{
+    bool waits = permit->provider != NULL && permit->wait_ms > 0;
+    struct reservation reservation = {.provider = provider,
+                                      .state = waits ? RESERVED_WAITS : RESERVED_CALLED,
+                                      .permit_tokens = permit->provider != NULL ? permit->tokens : RESERVED_NONE,
+                                      .budget_tokens = s->budget_tokens,
+                                      .budget_day = s->budget_day,
+                                      .tenant = s->budget_tokens != RESERVED_NONE ? xstrdup(s->tenant) : NULL,
+                                      .due_ms = clock_mono_ms() + permit->wait_ms,
+                                      .used_tokens = COST_TOKENS_UNKNOWN};
+    s->budget_tokens = RESERVED_NONE;
+    return reservations_add(&s->task->reservations, &reservation);
+}
+
+static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms, struct reservation **ret)
+{
+    if (s->budget_tokens != RESERVED_NONE && s->budget_tokens < tokens)
+        add_unused_budget(s); /* another provider's, which may answer at greater length */
+    struct take take = take_of(s, provider, tokens, max_wait_ms);
+    take.permit.limits = &take.limits;
+    if (!run_take(s, &take) || (take.permit.provider != NULL && !take.permit.reserved))
+        return false;
+    *ret = add_reservation(s, provider, &take.permit);
+    return true;
+}
+
+/* A question that may need more than a minute of this provider's rate would never be within it, however long it waited. */
+static bool is_too_large(struct spending *s, size_t provider, int64_t tokens, int64_t max_tokens)
+{
+    const struct provider_settings *settings = provider_of(s->service, provider);
+    int64_t most = cost_tokens_most(settings->tokens_per_minute, settings->burst_ms);
+    if (tokens <= most)
+        return false;
+    if (s->too_large == NULL)
+        s->too_large = xcalloc(1, sizeof *s->too_large);
+    s->too_large_provider = provider;
+    error_set(s->too_large, ERROR_PERMANENT, "tokens_above_rate",
+              "provider %.60s: the question may need %lld tokens (max_tokens: %lld), more than the %lld of a whole minute (tokens_per_minute); "
+              "lower params.max_tokens, or shorten it",
+              settings->name, (long long)tokens, (long long)max_tokens, (long long)most);
+    return true;
+}
+
+bool spending_may_start(struct spending *s, size_t provider, const char *body)
+{
+    if (!s->limited)
+        return true;
+    struct reservation *reservation = reservations_waiting(&s->task->reservations);
+    if (reservation != NULL && reservation->provider == provider) {
+        bool due = clock_mono_ms() >= reservation->due_ms;
+        reservation->state = due ? RESERVED_CALLED : RESERVED_WAITS;
+        return due;
+    }
+    if (s->stopped != NULL)
+        return false;
+    if (!spending_has_limits(provider_of(s->service, provider)) && !has_budget(s))
+        return true;
+    int64_t tokens = cost_tokens(strlen(body), max_tokens_read(body));
+    if (is_too_large(s, provider, tokens, max_tokens_read(body)))
+        return false;
+    if (reserve(s, provider, tokens, s->alone ? s->spare_ms : 0, &reservation))
+        return reservation->state == RESERVED_CALLED;
+    if (s->stopped == NULL && s->refused_count < PROVIDERS_MAX) {
+        if (s->refused == NULL)
+            s->refused = xcalloc(PROVIDERS_MAX, sizeof *s->refused);
+        s->refused[s->refused_count].provider = provider;
+        s->refused[s->refused_count++].tokens = tokens;
+    }
+    return false;
+}
+
+/* ---- after the calls ---- */
+
+static int64_t tokens_of(const struct usage *usage)
+{
+    if (usage->total_tokens >= 0)
+        return usage->total_tokens;
+    return usage->prompt_tokens >= 0 && usage->completion_tokens >= 0 ? usage->prompt_tokens + usage->completion_tokens : COST_TOKENS_UNKNOWN;
+}
+
+/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was reckoned at. */
+static void end_reservation(struct reservations *list, const struct llm_tried *tried)
+{
+    bool refused = tried->end == TRIED_FAILED && tried->failure.http_status >= 300;
+    bool unsent = tried->end == TRIED_FAILED && tried->failure.http_status == 0 && tried->error->class == ERROR_UNAVAILABLE;
+    (void)reservations_ended(list, tried->provider, !unsent, refused ? 0 : tokens_of(&tried->usage));
+}
+
+static void count_usage(enum labelled_metric known, enum labelled_metric unknown, const char *const *labels, int64_t tokens)
+{
+    labelled_add(tokens >= 0 ? known : unknown, labels, tokens >= 0 ? tokens : 1);
+}
+
+static void count(const struct spending *s, const struct llm_tried *tried, const char *model)
+{
+    static const char *const outcomes[] = {[TRIED_GOOD] = "good", [TRIED_FAILED] = "failed", [TRIED_DROPPED] = "dropped"};
+    const struct provider_settings *provider = provider_of(s->service, tried->provider);
+    if (tried->took_us < 0)
+        return;
+    labelled_add(LABELLED_PROVIDER_CALLS, (const char *const[]){provider->name, outcomes[tried->end]}, 1);
+    if (tried->end == TRIED_DROPPED)
+        return;
+    const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error->class) : "";
+    labelled_observe_us(LABELLED_CALL_DURATION, (const char *const[]){provider->name, error_type}, tried->took_us);
+    bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error->code, "content_filter") == 0;
+    if (tried->end == TRIED_FAILED && !filtered) /* no answer whose usage could be missing */
+        return;
+    const char *const labels[] = {provider->name, model != NULL ? model : provider->model, s->tenant != NULL ? s->tenant : "none"};
+    count_usage(LABELLED_INPUT_TOKENS, LABELLED_INPUT_UNKNOWN, labels, tried->usage.prompt_tokens);
+    count_usage(LABELLED_OUTPUT_TOKENS, LABELLED_OUTPUT_UNKNOWN, labels, tried->usage.completion_tokens);
+}
+
+void spending_ended(struct spending *s, const struct llm_outcome *outcome, const struct llm_answer *answer)
+{
+    for (size_t i = 0; i < outcome->tried_count; i++) {
+        const struct llm_tried *tried = &outcome->tried[i];
+        count(s, tried, answer != NULL && i == outcome->told ? answer->model : NULL);
+        if (s->limited)
+            end_reservation(&s->task->reservations, tried);
+    }
+}
+
+/* ---- no call may start now ---- */
+
+static enum status fail_stopped(struct spending *s)
+{
+    struct task *task = s->task;
+    task->error = *s->stopped;
+    task->provider = NULL;
+    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
+    return STATUS_FAILED;
+}
+
+/* The start that is held up, or, where that is too late for the job, another's. */
+static struct reservation *reserve_later(struct spending *s, const struct llm_outcome *outcome)
+{
+    struct reservation *waiting = reservations_waiting(&s->task->reservations);
+    for (int others = 0; waiting == NULL && others <= 1 && !s->alone; others++)
+        for (size_t i = 0; waiting == NULL && s->stopped == NULL && i < s->refused_count; i++)
+            if ((s->refused[i].provider != outcome->held_up_provider) == (others == 1) &&
+                !reserve(s, s->refused[i].provider, s->refused[i].tokens, s->spare_ms, &waiting))
+                waiting = NULL;
+    return waiting;
+}
+
+static enum status park(struct spending *s, struct reservation *waiting, const struct llm_outcome *outcome)
+{
+    struct task *task = s->task;
+    int64_t wait_ms = waiting->due_ms - clock_mono_ms();
+    if (waiting->provider == outcome->held_up_provider) {
+        waiting->skipped_turns = outcome->held_up_skipped;
+        waiting->alone = outcome->held_up_alone;
+    }
+    if (waiting->state == RESERVED_CALLED) { /* a start came free meanwhile: no call has it yet */
+        waiting->state = RESERVED_WAITS;
+        wait_ms = 0;
+    }
+    METRIC_INC(permit_waits_total);
+    task->provider = provider_of(s->service, waiting->provider)->name;
+    task->wait_ms = wait_ms > 0 ? wait_ms : 0;
+    error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: may be asked in %lld ms, as its rate allows", task->provider,
+              (long long)task->wait_ms);
+    task->outcome = OUTCOME_WAIT;
+    return STATUS_AGAIN;
+}
+
+enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
+{
+    struct task *task = s->task;
+    bool failed = outcome->tried_count > 0;
+    if (!s->limited || !outcome->held_up || task->error.class == ERROR_CANCELLED)
+        return STATUS_FAILED;
+    struct reservation *waiting = s->stopped != NULL ? NULL : reserve_later(s, outcome);
+    if (waiting != NULL)
+        return park(s, waiting, outcome);
+    if (failed) /* its own error says more */
+        return STATUS_FAILED;
+    if (s->stopped != NULL)
+        return fail_stopped(s);
+    task->in_outage = false;
+    if (s->too_large != NULL && s->refused_count == 0) { /* the others have no slot for it now, or there are none */
+        task->error = *s->too_large;
+        task->provider = provider_of(s->service, s->too_large_provider)->name;
+        outcome_dead(task);
+        return STATUS_AGAIN;
+    }
+    if (s->refused_count == 0) /* it wasn't for want of a permit */
+        return STATUS_FAILED;
+    task->provider = provider_of(s->service, outcome->held_up_provider)->name;
+    error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: its rate lets this question go only after the job's deadline_ms", task->provider);
+    if (task->job.deadline_ms == 0) /* a line of a day: it lines up again */
+        return STATUS_FAILED;
+    outcome_dead(task);
+    return STATUS_AGAIN;
+}

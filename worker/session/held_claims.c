@@ -1,0 +1,244 @@
+#include "session/held_claims.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+
+#define LOOKS_A_PERIOD 20 /* a look takes so large a part of all along */
+#define LOOK_EVERY_MS_MAX 500
+#define SLEEP_MS_MAX 1000
+#define OVERHEAD_BYTES 250 /* of a renewal in Redis' protocol, beside its ids */
+
+struct held_claims {
+    int64_t lease_ms;
+    int64_t due_after_ms;   /* since Redis was asked */
+    int64_t early_after_ms; /* the same, for what a look takes along */
+    struct mutex lock; /* guards the rest, and of each task in the list claimed, renew_due_ms and renewed_ms */
+    struct task *first, *last; /* by renew_due_ms */
+    size_t count;
+    uint64_t moves; /* claims taken and given up */
+    struct cond wake;
+    int64_t sleeps_until_ms; /* the renewer; 0: it is awake */
+    bool stopped;
+};
+
+struct held_claims *held_claims_create(int64_t lease_ms)
+{
+    struct held_claims *claims = xcalloc(1, sizeof *claims);
+    claims->lease_ms = lease_ms;
+    claims->due_after_ms = lease_ms / 3;
+    claims->early_after_ms = lease_ms / 4;
+    mutex_init(&claims->lock);
+    cond_init(&claims->wake);
+    return claims;
+}
+
+void held_claims_destroy(struct held_claims *claims)
+{
+    if (claims == NULL)
+        return;
+    cond_destroy(&claims->wake);
+    mutex_destroy(&claims->lock);
+    free(claims);
+}
+
+/* ---- the list ---- */
+
+static void unlink_locked(struct held_claims *claims, struct task *task)
+{
+    *(task->claimed_prev ? &task->claimed_prev->claimed_next : &claims->first) = task->claimed_next;
+    *(task->claimed_next ? &task->claimed_next->claimed_prev : &claims->last) = task->claimed_prev;
+    task->claimed_prev = task->claimed_next = NULL;
+    claims->count--;
+}
+
+/* What comes is due last, but for what Redis answered late: from the end it isn't far. */
+static void insert_locked(struct held_claims *claims, struct task *task, int64_t due_ms)
+{
+    struct task *before = claims->last;
+    while (before != NULL && before->renew_due_ms > due_ms)
+        before = before->claimed_prev;
+    task->renew_due_ms = due_ms;
+    task->claimed_prev = before;
+    task->claimed_next = before != NULL ? before->claimed_next : claims->first;
+    *(before != NULL ? &before->claimed_next : &claims->first) = task;
+    *(task->claimed_next != NULL ? &task->claimed_next->claimed_prev : &claims->last) = task;
+    claims->count++;
+}
+
+void held_claims_add(struct held_claims *claims, struct task *task)
+{
+    mutex_lock(&claims->lock);
+    task->claimed = true;
+    claims->moves++;
+    task->renewed_ms = task->begin_sent_ms;
+    insert_locked(claims, task, task->renewed_ms + claims->due_after_ms);
+    if (task->renew_due_ms < claims->sleeps_until_ms)
+        cond_signal(&claims->wake);
+    mutex_unlock(&claims->lock);
+}
+
+void held_claims_remove(struct held_claims *claims, struct task *task)
+{
+    mutex_lock(&claims->lock);
+    if (task->claimed) {
+        task->claimed = false;
+        claims->moves++;
+        unlink_locked(claims, task);
+    }
+    mutex_unlock(&claims->lock);
+}
+
+/* ---- renewals ---- */
+
+static size_t length(const char *text)
+{
+    return text != NULL ? strlen(text) : 0;
+}
+
+static size_t bytes_of(const struct claim *claim)
+{
+    return OVERHEAD_BYTES + length(claim->job_id) + length(claim->session);
+}
+
+size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t bytes_max, struct renewal *renewals, size_t max)
+{
+    mutex_lock(&claims->lock);
+    size_t along = claims->count / LOOKS_A_PERIOD + 1;
+    int64_t early_ms = now_ms + claims->due_after_ms - claims->early_after_ms;
+    size_t n = 0, bytes = 0;
+    for (struct task *task = claims->first; task != NULL && n < max; task = task->claimed_next) {
+        bool is_to_go = task->renew_due_ms <= now_ms || (n < along && task->renew_due_ms <= early_ms);
+        bytes += bytes_of(&task->begin.claim);
+        if (!is_to_go || (n > 0 && bytes > bytes_max))
+            break;
+        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin.claim};
+    }
+    mutex_unlock(&claims->lock);
+    return n;
+}
+
+static int64_t next_locked(const struct held_claims *claims, int64_t now_ms)
+{
+    if (claims->first == NULL)
+        return INT64_MAX;
+    int64_t due_ms = claims->first->renew_due_ms, early_ms = due_ms - (claims->due_after_ms - claims->early_after_ms);
+    int64_t pause_ms = claims->due_after_ms / LOOKS_A_PERIOD;
+    int64_t look_ms = now_ms + (pause_ms < LOOK_EVERY_MS_MAX ? pause_ms : LOOK_EVERY_MS_MAX);
+    if (look_ms < early_ms)
+        look_ms = early_ms;
+    return look_ms < due_ms ? look_ms : due_ms;
+}
+
+int64_t held_claims_next_ms(struct held_claims *claims, int64_t now_ms)
+{
+    mutex_lock(&claims->lock);
+    int64_t next_ms = next_locked(claims, now_ms);
+    mutex_unlock(&claims->lock);
+    return next_ms;
+}
+
+bool held_claims_sleep(struct held_claims *claims, int64_t not_before_ms)
+{
+    mutex_lock(&claims->lock);
+    int64_t began_ms = clock_mono_ms();
+    for (int64_t now_ms = began_ms; !claims->stopped; now_ms = clock_mono_ms()) {
+        int64_t until_ms = next_locked(claims, began_ms);
+        until_ms = until_ms > began_ms + SLEEP_MS_MAX ? began_ms + SLEEP_MS_MAX : until_ms;
+        until_ms = until_ms < not_before_ms ? not_before_ms : until_ms;
+        if (now_ms >= until_ms)
+            break;
+        claims->sleeps_until_ms = not_before_ms > began_ms ? 0 : until_ms;
+        cond_wait_until(&claims->wake, &claims->lock, until_ms);
+    }
+    claims->sleeps_until_ms = 0;
+    bool going = !claims->stopped;
+    mutex_unlock(&claims->lock);
+    return going;
+}
+
+void held_claims_stop(struct held_claims *claims)
+{
+    mutex_lock(&claims->lock);
+    claims->stopped = true;
+    cond_signal(&claims->wake);
+    mutex_unlock(&claims->lock);
+}
+
+/* A token changes only while its task isn't in here. */
+static bool is_held_locked(const struct task *task, const char *token)
+{
+    return task->claimed && strcmp(task->begin.claim.token, token) == 0;
+}
+
+static void move_locked(struct held_claims *claims, struct task *task, int64_t due_ms)
+{
+    unlink_locked(claims, task);
+    insert_locked(claims, task, due_ms);
+}
+
+bool held_claims_renewed(struct held_claims *claims, struct task *task, const char *token, int64_t at_ms)
+{
+    mutex_lock(&claims->lock);
+    bool held = is_held_locked(task, token);
+    if (held) {
+        task->renewed_ms = at_ms;
+        move_locked(claims, task, at_ms + claims->due_after_ms);
+    }
+    mutex_unlock(&claims->lock);
+    return held;
+}
+
+bool held_claims_refused(struct held_claims *claims, struct task *task, const char *token, int64_t now_ms)
+{
+    mutex_lock(&claims->lock);
+    bool held = is_held_locked(task, token);
+    if (held)
+        move_locked(claims, task, now_ms + claims->due_after_ms / 2);
+    mutex_unlock(&claims->lock);
+    return held;
+}
+
+bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token)
+{
+    mutex_lock(&claims->lock);
+    bool held = is_held_locked(task, token);
+    if (held) {
+        atomic_store(&task->claim_lost, true);
+        move_locked(claims, task, INT64_MAX);
+    }
+    mutex_unlock(&claims->lock);
+    return held;
+}
+
+/* ---- looks ---- */
+
+bool held_claims_ran_out(struct held_claims *claims, struct task *task)
+{
+    int64_t now_ms = clock_mono_ms();
+    if (now_ms < task->begin_sent_ms + claims->lease_ms) /* the usual: no lock */
+        return false;
+    mutex_lock(&claims->lock);
+    bool ran_out = now_ms >= task->renewed_ms + claims->lease_ms;
+    mutex_unlock(&claims->lock);
+    return ran_out;
+}
+
+uint64_t held_claims_moves(struct held_claims *claims)
+{
+    mutex_lock(&claims->lock);
+    uint64_t moves = claims->moves;
+    mutex_unlock(&claims->lock);
+    return moves;
+}
+
+void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg)
+{
+    mutex_lock(&claims->lock);
+    for (const struct task *task = claims->first; task != NULL; task = task->claimed_next)
+        look(task, arg);
+    mutex_unlock(&claims->lock);
+}

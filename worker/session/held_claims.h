@@ -1,0 +1,63 @@
+/* The claims this process holds in Redis, from begin's answer until they are settled, in the order in which they are due
+ * to be renewed: the one whose lease is out first. Holds no reference: a claim is taken out before its task goes.
+ *
+ * A claim is due a third of the lease after Redis was last asked for it, so that an answer may take another third while an
+ * earlier one is still awaited, which may take as long (settings_check.c holds redis.timeout_ms to that). Those begun at once would be due at once
+ * for ever: so each look takes a twentieth of all with it, of those that have a quarter of the lease behind them. What Redis hasn't answered for stays
+ * where it is, first.
+ *
+ * Any thread, but for what is the renewer's alone; a mutex held briefly. Where time is an argument it is clock_mono_ms. */
+#ifndef CHAT_SESSION_HELD_CLAIMS_H
+#define CHAT_SESSION_HELD_CLAIMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "task/task.h"
+
+struct held_claims;
+
+struct held_claims *held_claims_create(int64_t lease_ms);
+void held_claims_destroy(struct held_claims *claims); /* NULL is fine */
+
+/* Sets task->claimed. */
+void held_claims_add(struct held_claims *claims, struct task *task);
+/* Clears it; not held: nothing happens. */
+void held_claims_remove(struct held_claims *claims, struct task *task);
+
+/* ---- the renewer's ---- */
+
+struct renewal {
+    struct task *task;  /* a reference */
+    struct claim claim; /* a copy: the task's holder may begin it again meanwhile; strings live with the task */
+};
+/* Of what is to be renewed now the oldest, up to max and about so many bytes of ids (one at least), each with a reference. The same come again
+ * until held_claims_renewed, _refused or _lose says what became of them. */
+size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t bytes_max, struct renewal *renewals, size_t max);
+/* When to look again if none comes that is due sooner; INT64_MAX: none is held. */
+int64_t held_claims_next_ms(struct held_claims *claims, int64_t now_ms);
+/* Sleeps until held_claims_next_ms, or sooner where a claim comes that has spent much of its lease already; not before
+ * not_before_ms, though, and a second at most. False: held_claims_stop was called. */
+bool held_claims_sleep(struct held_claims *claims, int64_t not_before_ms);
+void held_claims_stop(struct held_claims *claims);
+
+/* Each of these: false, and nothing done: this claim isn't held here any more.
+ * Redis renewed it; at_ms: before it was asked. */
+bool held_claims_renewed(struct held_claims *claims, struct task *task, const char *token, int64_t at_ms);
+/* Redis answered, and not this: neither held nor lost. It is tried again some times before its lease is out. */
+bool held_claims_refused(struct held_claims *claims, struct task *task, const char *token, int64_t now_ms);
+/* Another holds it now, says Redis: sets task->claim_lost. It doesn't come up again. */
+bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token);
+
+/* ---- looks ---- */
+
+/* Has the lease passed since Redis last said that it is ours, as when the process was stopped? The task's holder. */
+bool held_claims_ran_out(struct held_claims *claims, struct task *task);
+
+/* Grows with each claim that is taken or given up. */
+uint64_t held_claims_moves(struct held_claims *claims);
+/* Shows each task that holds one. Under the lock: look must not call back. */
+void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,273 @@
+#include "settings/settings_source.h"
+
+#include <ctype.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/edit_distance.h"
+#include "base/text_file.h"
+#include "settings/settings_table.h"
+
+/* inih's limits as Debian builds it: a line buffer of 200 with its line end and NUL, and 49 bytes of a section's
+ * name. Beyond them it splits or cuts without a word, so that our reader looks first. */
+#define LINE_BYTES_MAX 198
+#define SECTION_BYTES_MAX 49
+#define FILE_BYTES_MAX (1024 * 1024)
+
+#define VARIABLE_PREFIX "CHATW__"
+
+static void add(struct settings_entries *entries, enum settings_from from, const char *section, const char *key, const char *value, const char *where)
+{
+    entries->items = xrealloc(entries->items, (entries->count + 1) * sizeof *entries->items);
+    entries->items[entries->count++] = (struct settings_entry){
+        .from = from, .section = xstrdup(section), .key = xstrdup(key), .value = xstrdup(value), .where = xstrdup(where)};
+}
+
+/* ---- the file ---- */
+
+struct file_source {
+    struct settings_entries *entries;
+    struct error *err;
+    FILE *in;
+    const char *path;
+    int line;
+    bool failed;
+};
+
+static bool at_end(FILE *in)
+{
+    int next = getc(in);
+    if (next == EOF)
+        return true;
+    ungetc(next, in);
+    return false;
+}
+
+static bool is_section_line_fine(struct file_source *source, const char *text)
+{
+    const char *end = strchr(text, ']');
+    if (end == NULL)
+        return true; /* inih reports it with the line */
+    if (end - text - 1 > SECTION_BYTES_MAX) {
+        REFUSE(source->err, "%s:%d: the section's name is longer than %d bytes", source->path, source->line, SECTION_BYTES_MAX);
+        return false;
+    }
+    end += 1 + strspn(end + 1, " \t\r\n");
+    if (*end == '\0' || *end == ';' || *end == '#')
+        return true;
+    REFUSE(source->err, "%s:%d: something stands after the section's ]; begin a new line", source->path, source->line);
+    return false;
+}
+
+/* True when text holds its line whole. A comment may be of any length: one that is cut is left out, since newer
+ * inih take what fills its buffer for an error. */
+static bool is_line_whole(struct file_source *source, char *text, int size)
+{
+    size_t length = strlen(text);
+    if (length > 0 && text[length - 1] == '\n')
+        return true;
+    if (length + 1 < (size_t)size) {
+        if (at_end(source->in))
+            return true;
+        REFUSE(source->err, "%s:%d: the line holds a NUL byte; the file must be text", source->path, source->line);
+        return false;
+    }
+    if (text[strspn(text, " \t")] == ';' || text[strspn(text, " \t")] == '#') {
+        for (int c = getc(source->in); c != EOF && c != '\n'; c = getc(source->in))
+            ;
+        strcpy(text, "\n");
+        return true;
+    }
+    REFUSE(source->err, "%s:%d: the line is longer than %d bytes; a long value goes into the environment, a secret or prompt into a file (KEY_file)",
+           source->path, source->line, LINE_BYTES_MAX);
+    return false;
+}
+
+static char *read_line(char *text, int size, void *arg)
+{
+    struct file_source *source = arg;
+    if (source->failed)
+        return NULL;
+    source->line++;
+    if (fgets(text, size, source->in) == NULL)
+        return NULL;
+    if (!is_line_whole(source, text, size)) {
+        source->failed = true;
+        return NULL;
+    }
+    /* inih takes an indented line for more of the value above; here it is a line like any other. */
+    const char *begin = text + strspn(text, " \t");
+    memmove(text, begin, strlen(begin) + 1);
+    if (*text == '[' && !is_section_line_fine(source, text)) {
+        source->failed = true;
+        return NULL;
+    }
+    return text;
+}
+
+static int take_pair(void *arg, const char *section, const char *key, const char *value)
+{
+    struct file_source *source = arg;
+    AUTO_FREE char *where = xasprintf("%s:%d", source->path, source->line);
+    add(source->entries, FROM_FILE, section, key, value ? value : "", where);
+    return 1;
+}
+
+static enum status collect_file(struct settings_entries *entries, const char *path, struct error *err)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size;
+    char why[128];
+    if (text_file_read(path, FILE_BYTES_MAX, &text, &size, why) != STATUS_OK)
+        return REFUSE(err, "%s: %s", path, why);
+    struct file_source source = {.entries = entries, .err = err, .path = path, .in = fmemopen(text, size, "r")};
+    if (source.in == NULL)
+        abort(); /* memory */
+    int broken_line = ini_parse_stream(read_line, &source, take_pair, &source);
+    fclose(source.in);
+    if (source.failed)
+        return STATUS_FAILED;
+    if (broken_line != 0)
+        return REFUSE(err, "%s:%d: neither [section] nor key = value", path, broken_line);
+    return STATUS_OK;
+}
+
+/* ---- the environment ---- */
+
+/* Variables are upper case and seldom hold a hyphen, sections may: PROVIDER__EU_WEST finds [provider.EU-west] of the file. */
+static bool names_section(const char *lower, const char *section)
+{
+    for (; *lower != '\0' && *section != '\0'; lower++, section++)
+        if (*lower != tolower((unsigned char)*section) && !(*lower == '_' && *section == '-'))
+            return false;
+    return *lower == *section;
+}
+
+static char *named_section(const struct settings_entries *entries, const char *kind, const char *name)
+{
+    AUTO_FREE char *section = xasprintf("%s.%s", kind, name);
+    for (size_t i = entries->count; i > 0; i--)
+        if (names_section(section, entries->items[i - 1].section))
+            return xstrdup(entries->items[i - 1].section);
+    return steal_ptr(&section);
+}
+
+/* Is it the kind of a section that has a name, "provider"? A misspelt one, too: then it is refused as what it is. */
+static bool is_named_kind(const char *kind, bool misspelt)
+{
+    for (size_t i = 0; i < named_sections_count; i++)
+        if (edit_distance(kind, named_sections[i].section) <= (misspelt ? 2 : 0))
+            return true;
+    return false;
+}
+
+/* CHATW__SECTION__KEY; CHATW__PROVIDER__NAME__KEY; in [kafka] a single _ stands for a dot. */
+static enum status collect_variable(struct settings_entries *entries, const char *variable, struct error *err)
+{
+    size_t name_length = strcspn(variable, "=");
+    const char *value = variable[name_length] == '=' ? variable + name_length + 1 : "";
+    AUTO_FREE char *name = xmemdup0(variable, name_length);
+    AUTO_FREE char *lower = xstrdup(name + strlen(VARIABLE_PREFIX));
+    for (char *c = lower; *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c);
+    char *key = strstr(lower, "__");
+    if (key == NULL)
+        return REFUSE(err, "%s: is no CHATW__SECTION__KEY", name);
+    *key = '\0';
+    key += 2;
+    AUTO_FREE char *section = NULL;
+    if (is_named_kind(lower, strstr(key, "__") != NULL)) {
+        char *after = strstr(key, "__");
+        if (after == NULL)
+            return REFUSE(err, "%s: is no %.*s__NAME__KEY", name, (int)(key - 2 - lower) + (int)strlen(VARIABLE_PREFIX), name);
+        *after = '\0';
+        section = named_section(entries, lower, key);
+        key = after + 2;
+    } else {
+        section = xstrdup(lower);
+    }
+    if (strcmp(section, "kafka") == 0) {
+        /* The twin's _file stays: sasl.password_file. */
+        size_t length = strlen(key);
+        size_t end = length > 5 && strcmp(key + length - 5, "_file") == 0 ? length - 5 : length;
+        for (size_t i = 0; i < end; i++)
+            if (key[i] == '_')
+                key[i] = '.';
+    }
+    add(entries, FROM_ENVIRONMENT, section, key, value, name);
+    return STATUS_OK;
+}
+
+/* ---- -X ---- */
+
+static enum status collect_override(struct settings_entries *entries, const char *override, struct error *err)
+{
+    size_t name_length = strcspn(override, "=");
+    AUTO_FREE char *name = xmemdup0(override, name_length);
+    char *dot = strchr(name, '.');
+    AUTO_FREE char *kind = xmemdup0(name, strcspn(name, "."));
+    /* The section [provider.NAME] has a dot of its own, and NAME may have more; keys have none. */
+    if (dot != NULL && is_named_kind(kind, true))
+        dot = strrchr(name, '.') == dot ? NULL : strrchr(name, '.');
+    if (override[name_length] == '\0' || dot == NULL)
+        return REFUSE(err, "-X %.80s: is no section.key=value", name);
+    AUTO_FREE char *where = xasprintf("-X %s", name);
+    *dot = '\0';
+    add(entries, FROM_OVERRIDE, name, dot + 1, override + name_length + 1, where);
+    return STATUS_OK;
+}
+
+/* ---- all of them ---- */
+
+enum status settings_entries_collect(const struct settings_sources *sources, struct settings_entries *ret, struct error *err)
+{
+    struct settings_entries entries = {0};
+    enum status status = STATUS_OK;
+    if (sources->file != NULL)
+        status = collect_file(&entries, sources->file, err);
+    for (char *const *variable = sources->environment; status == STATUS_OK && variable != NULL && *variable != NULL; variable++)
+        if (strncmp(*variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) == 0)
+            status = collect_variable(&entries, *variable, err);
+    for (const char *const *override = sources->overrides; status == STATUS_OK && override != NULL && *override != NULL; override++)
+        status = collect_override(&entries, *override, err);
+    if (status == STATUS_OK)
+        *ret = entries;
+    else
+        settings_entries_finish(&entries);
+    return status;
+}
+
+void settings_entries_finish(struct settings_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++) {
+        free(entries->items[i].section);
+        free(entries->items[i].key);
+        free(entries->items[i].value);
+        free(entries->items[i].where);
+    }
+    free(entries->items);
+    *entries = (struct settings_entries){0};
+}
+
+const struct settings_entry *settings_entries_last(const struct settings_entries *entries, const char *section, const char *key)
+{
+    for (size_t i = entries->count; i > 0; i--) {
+        const struct settings_entry *entry = &entries->items[i - 1];
+        if (strcmp(entry->section, section) == 0 && strcmp(entry->key, key) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+const char *settings_entries_where(const struct settings_entries *entries, const char *section, const char *key)
+{
+    AUTO_FREE char *twin_key = xasprintf("%s_file", key);
+    const struct settings_entry *plain = settings_entries_last(entries, section, key);
+    const struct settings_entry *twin = settings_entries_last(entries, section, twin_key);
+    if (plain == NULL || (twin != NULL && twin > plain))
+        plain = twin;
+    return plain ? plain->where : "default";
+}

@@ -1,0 +1,39 @@
+/* Where settings come from, read once and in order: file, environment, -X. What is read is text with the place it
+ * stood at; settings_load.c gives it types. Reading once lets a file be a pipe, and keeping the places lets the
+ * checks that come last name them too. Private to base/settings_*.c. */
+#ifndef CHAT_SETTINGS_SETTINGS_SOURCE_H
+#define CHAT_SETTINGS_SETTINGS_SOURCE_H
+
+#include "settings/settings.h"
+
+#define REFUSE(err, ...) error_set((err), ERROR_PERMANENT, "settings", __VA_ARGS__)
+
+enum settings_from { FROM_FILE, FROM_ENVIRONMENT, FROM_OVERRIDE };
+
+struct settings_entry {
+    enum settings_from from;
+    char *section; /* "worker", "provider.main"; "" when a key stands before any section */
+    char *key;
+    char *value;
+    char *where; /* "FILE:LINE", "CHATW__...", "-X section.key" */
+};
+
+struct settings_entries {
+    struct settings_entry *items; /* later ones win */
+    size_t count;
+};
+
+/* Blocks on reading the file. FAILED: *ret needs no release. */
+enum status settings_entries_collect(const struct settings_sources *sources, struct settings_entries *ret, struct error *err) MUST_CHECK;
+void settings_entries_finish(struct settings_entries *entries);
+
+/* The entry that wins, or NULL. */
+const struct settings_entry *settings_entries_last(const struct settings_entries *entries, const char *section, const char *key);
+
+/* Where section.key or its _file twin was last given; "default" if nowhere. */
+const char *settings_entries_where(const struct settings_entries *entries, const char *section, const char *key);
+
+/* What must hold across settings (settings_check.c). */
+enum status settings_check(struct settings *settings, const struct settings_entries *entries, struct error *err) MUST_CHECK;
+
+#endif

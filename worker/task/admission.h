@@ -1,0 +1,46 @@
+/* How many jobs may be under way, and which may start next: pure; the dispatcher asks it under its lock.
+ *
+ * Two things bound it. While a dependency is away, its breaker gives few permits or none. And a job that was found
+ * unreleased after a crash is a suspect: a redelivery repeats the same neighbours, so a crash proves nothing
+ * against one of them until it ran alone. By the crashes on its record:
+ *   0, 1       runs freely, since a process may be killed for many reasons
+ *   2          runs with at most √threads others
+ *   3 or more  runs alone, and after two crashes alone (5 in all) it is a dead letter.
+ * Suspects go first, the less suspicious before the others: while one waits, no free job starts, else it would
+ * never come to be alone. */
+#ifndef CHAT_TASK_ADMISSION_H
+#define CHAT_TASK_ADMISSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In the order in which they are started. */
+enum admission_class {
+    ADMIT_EXPIRED, /* past its own deadline, or cancelled: no model is asked, so nothing bounds it */
+    ADMIT_FEW,     /* a suspect among few */
+    ADMIT_ALONE,   /* a suspect */
+    ADMIT_FREE,
+    ADMISSION_CLASSES
+};
+
+#define CRASHES_FREE_MAX 1
+#define CRASHES_DEAD 5
+
+enum admission_class admission_class_of(int64_t crashes);
+
+struct admission {
+    size_t few;     /* how many others a suspect among few may have */
+    size_t permits; /* of the breakers; SIZE_MAX: no bound */
+    size_t running[ADMISSION_CLASSES];
+};
+
+#define ADMISSION_UNBOUNDED SIZE_MAX
+
+void admission_init(struct admission *admission, size_t threads);
+/* May one more of this class start now? */
+bool admission_allows(const struct admission *admission, enum admission_class class);
+/* Nothing waits for a permit or for being alone: jobs may start without asking. */
+bool admission_is_free(const struct admission *admission);
+
+#endif

@@ -1,0 +1,39 @@
+/* What the threads of one worker share: made and ended by main.c in this order, read-only in between. */
+#ifndef CHAT_TASK_SERVICE_H
+#define CHAT_TASK_SERVICE_H
+
+#include "llm/llm_client.h"
+#include "llm/provider_health.h"
+#include "redis/redis_pool.h"
+#include "redis/session_store.h"
+#include "settings/settings.h"
+
+struct dispatcher;
+struct held_claims;
+struct weather;
+struct completion;
+struct crash_notes;
+struct publisher;
+struct http_pool;
+struct delta_publisher;
+struct engine;
+
+struct service {
+    const struct settings *settings;
+    struct session_store_conf store;
+    struct redis_pool *redis;
+    struct http_pool *http; /* every call goes through it: to providers and context sources */
+    struct llm_client *llm;
+    struct provider_health *health;
+    struct dispatcher *dispatcher;
+    struct held_claims *claims;
+    struct weather *weather;
+    struct publisher *publisher;
+    struct delta_publisher *deltas;
+    struct completion *completion;
+    struct engine *engine;
+    int jobs_partitions; /* of the jobs' topic, when the worker started */
+    struct crash_notes *notes; /* NULL: none are taken */
+};
+
+#endif

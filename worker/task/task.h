@@ -1,0 +1,148 @@
+/* One job on its way through the worker, from intake to the acknowledgement of its reply.
+ *
+ * Owned by one place at a time (dispatcher, begin thread, pool thread, completion); the holder alone
+ * writes it. Counted references only let others keep it alive: the publisher until the last
+ * acknowledgement, the renewer while it renews the claim. */
+#ifndef CHAT_TASK_TASK_H
+#define CHAT_TASK_TASK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/error.h"
+#include "llm/llm_client.h"
+#include "redis/session_store.h"
+#include "settings/settings.h"
+#include "task/admission.h"
+#include "task/end.h"
+#include "task/partition.h"
+#include "task/reservations.h"
+#include "task/task_state.h"
+#include "wire/job.h"
+#include "wire/record.h"
+
+/* How the journey ended, before completion has carried it out (task/outcome.h). */
+enum outcome {
+    OUTCOME_NONE,
+    OUTCOME_OK,     /* answered: finish(ok), publish the reply */
+    OUTCOME_DEAD,   /* bad end: finish(dead) when claimed, publish error reply and dead letter */
+    OUTCOME_CANCELLED, /* asked for by a control record: finish(cancelled) when claimed, else the store's cancel; publish the reply, no dead letter */
+    OUTCOME_STORED, /* ended before: publish what the store holds */
+    OUTCOME_RETRY,  /* failed on its merits: release(retry), begin again when due */
+    OUTCOME_SUSPECT, /* crashed a process perhaps: not claimed; begin again when it may run among few, or alone */
+    OUTCOME_WAIT,   /* nobody to try, or someone else's claim: release(drop) if claimed, begin again when due */
+    OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
+};
+
+/* Where a job is, for whoever looks for one that is stuck. */
+enum task_place {
+    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
+    PLACE_LANE,   /* behind another of its lane */
+    PLACE_LINE,   /* to be begun */
+    PLACE_SUSPECT,
+    PLACE_READY, /* for a thread */
+    PLACE_TIMER
+};
+
+struct lane;
+
+/* How a job has failed at the providers: what tells its own fault from theirs (breakers/blame.h). */
+struct task_failures {
+    uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
+    uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
+    uint64_t series;               /* in which it was last counted: weather's */
+    int spared;
+};
+
+struct task {
+    atomic_int references;
+    struct record record;
+    struct job job;
+    struct partition *partition; /* a reference */
+    size_t bytes;                /* what it holds, as in jobs_alive_bytes: the next two together */
+    size_t input_bytes;          /* see task_weigh_input */
+    size_t end_bytes;            /* see task_weigh_end */
+    size_t published_bytes[2];   /* the Kafka client's copies: of the reply, of the dead letter */
+
+    /* The dispatcher's, up to the index. */
+    enum task_state state;
+    enum admission_class class; /* how it is bounded; changes only while it isn't under way */
+    struct lane *lane;  /* lanes'; NULL: unordered, or of none any more */
+    uint64_t age;        /* the count of those added when it was: the smaller the older */
+    uint64_t last_start; /* the same of starts; 0: it was never started */
+    struct task *prev, *next; /* the list it is in */
+    struct task *same_grant_prev, *same_grant_next; /* waiting_tasks' */
+    size_t heap_index;   /* of the heap that it is in */
+    int64_t due_ms;      /* clock_mono_ms; while it is parked */
+    UT_hash_handle by_id; /* job_index's, as the next two */
+    struct task *same_id_prev, *same_id_next;
+    bool indexed;
+    struct task *claimed_prev, *claimed_next; /* held_claims' */
+    int64_t renew_due_ms;  /* the same */
+    int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
+    int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
+
+    struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
+    atomic_int_fast64_t running_ms; /* begun_ms, from its claim until it comes to completion: a thread has it, or is to have it next; 0: none */
+    bool claimed;          /* begin said run, and neither finish nor release went yet */
+    atomic_bool claim_lost; /* the renewer heard so, and cut the call */
+    int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
+    atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
+    int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
+
+    enum outcome outcome;
+    struct error error;   /* DEAD, RETRY, WAIT: why */
+    const char *provider; /* name, borrowed from settings; NULL: none was asked */
+    struct llm_failure failure;
+    char *said; /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
+    size_t history_left_out; /* turns that the answered request went without */
+    bool history_refused;    /* all of them, since every provider refused the request with them */
+    uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
+    struct reservations reservations; /* for its calls: quota/spending.h */
+    char *reply; /* owned; what goes to the replies topic and the store */
+    char *turn;  /* owned; history element, until Redis has it */
+    int64_t wait_ms;      /* RETRY, WAIT: how long */
+    struct task_failures failures; /* weather's */
+    bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
+    bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
+    int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
+    int unavailable_waits; /* WAITs in a row: the backoff's exponent */
+    bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
+    bool settled;         /* Redis has been told */
+    atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
+
+    struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
+
+    /* The completion thread's, and once it was put its publisher's. */
+    struct end end;          /* where what it owes is on its way */
+    bool reply_owed;         /* not yet acknowledged */
+    bool dead_letter_owed;
+    bool own_partition_refused; /* the one that kafka_replyPartition names: the reply goes by its key */
+    bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
+    bool reply_replaced;     /* by an error reply: Kafka refused the first */
+    bool value_omitted;      /* from the dead letter: too large */
+
+    int64_t received_ms; /* clock_mono_ms */
+    int64_t received_wall_ms; /* Unix time */
+    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier grant saw it; set by begin */
+    int64_t begun_ms;
+    int64_t context_ms; /* durations */
+    int64_t llm_ms;
+};
+
+struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */
+/* Charge what it holds now: at intake the record and what was decoded; with its end the reply, the turn until Redis has it, and what the
+ * Kafka client keeps of the reply and the dead letter. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
+void task_weigh_input(struct task *task);
+void task_weigh_end(struct task *task);
+struct task *task_ref(struct task *task);
+void task_unref(struct task *task); /* NULL is fine */
+
+/* Classified failures, this one included. */
+int task_attempts(const struct task *task);
+/* clock_mono_ms by which the job must have ended, by its own deadline (from the record's timestamp, or from when it was first
+ * seen: wire/record_time.h) and llm.deadline_ms (from begin). The own one stays, whatever the clock or the attempts do. */
+int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms);
+
+#endif

@@ -1,0 +1,87 @@
+#include "telemetry/watchdog.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SOCKET_TIMEOUT_MS 60000 /* librdkafka's default */
+
+struct pulse {
+    atomic_uint_fast64_t turns;
+    atomic_bool busy; /* with a turn that must end */
+};
+
+static struct pulse pulses[WATCHED_COUNT];
+
+void watchdog_feed(enum watched thread)
+{
+    struct pulse *pulse = &pulses[thread];
+    atomic_fetch_add_explicit(&pulse->turns, 1, memory_order_relaxed);
+    atomic_store_explicit(&pulse->busy, true, memory_order_relaxed);
+}
+
+void watchdog_rest(enum watched thread)
+{
+    atomic_store_explicit(&pulses[thread].busy, false, memory_order_relaxed);
+}
+
+void watchdog_look(struct watchdog *watchdog, int64_t now_ms)
+{
+    int64_t passed_ms = watchdog->looked_ms != 0 ? now_ms - watchdog->looked_ms : 0;
+    if (passed_ms > 2 * WATCHDOG_LOOK_MS) /* the process stood still, or this thread did: the others may have, too */
+        passed_ms = 2 * WATCHDOG_LOOK_MS;
+    watchdog->looked_ms = now_ms;
+    for (int i = 0; i < WATCHED_COUNT; i++) {
+        uint64_t turns = atomic_load_explicit(&pulses[i].turns, memory_order_relaxed);
+        bool busy = atomic_load_explicit(&pulses[i].busy, memory_order_relaxed);
+        watchdog->silent_ms[i] = busy && turns == watchdog->turns[i] ? watchdog->silent_ms[i] + passed_ms : 0;
+        watchdog->turns[i] = turns;
+    }
+}
+
+/* ---- the rules ---- */
+
+/* Where each thread's longest call is, and what bounds it. Redis: a connection of the pool is waited for, made, and each command of
+ * a pipeline's scripts answered, perhaps again with the script in it. */
+static const struct {
+    const char *name;
+    int64_t ms;
+    int64_t redis_answers; /* times redis.timeout_ms */
+    bool waits_for_kafka;
+} allowances[] = {
+    [WATCHED_INTAKE] = {"chat-intake", 15000, 0, false},   /* the last commit before partitions go (committer.c), 5 s, and librdkafka's own calls */
+    [WATCHED_GROUP] = {"chat-group", 10000, 0, false},     /* rd_kafka_list_groups; see watchdog_silence_ms */
+    [WATCHED_TIMEKEEPER] = {"chat-time", 0, 8, false},     /* the heartbeat, a look at each provider's line */
+    [WATCHED_RENEWER] = {"chat-renew", 0, 4, false},       /* one pipeline */
+    [WATCHED_BEGIN] = {"chat-begin", 0, 8, false},         /* one pipeline, the holders' heartbeats, another pipeline */
+    [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those that were cancelled, cancels, releases; what the publisher makes of them */
+    [WATCHED_TRANSACTIONS] = {"chat-txn", 90000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after */
+    [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* where its topic's partitions begin, 2 s each question */
+};
+
+/* rd_kafka_list_groups asks twice, and each answer is bounded by the client's own time-out alone, whatever it is told. */
+static int64_t group_silence_ms(const struct settings *settings)
+{
+    const char *given = settings_kafka_property(settings, "socket.timeout.ms");
+    return 2 * (given != NULL ? strtoll(given, NULL, 10) : SOCKET_TIMEOUT_MS);
+}
+
+int64_t watchdog_silence_ms(enum watched thread, const struct settings *settings)
+{
+    int64_t more_ms = thread == WATCHED_GROUP ? group_silence_ms(settings) : 0;
+    return allowances[thread].ms + allowances[thread].redis_answers * settings->redis.timeout_ms + more_ms;
+}
+
+enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settings *settings, int64_t broker_answers_ms)
+{
+    for (int i = 0; i < WATCHED_COUNT; i++) {
+        int64_t most_ms = settings->worker.stuck_after_ms + watchdog_silence_ms((enum watched)i, settings);
+        if (watchdog->silent_ms[i] >= most_ms && (!allowances[i].waits_for_kafka || broker_answers_ms >= most_ms))
+            return (enum watched)i;
+    }
+    return WATCHED_COUNT;
+}
+
+const char *watchdog_name(enum watched thread)
+{
+    return allowances[thread].name;
+}
