@@ -375,13 +375,14 @@ class World:
         self.wanted = set(schedule.AT_START)
 
     def lag(self) -> int:
-        """Records the group hasn't committed; -1: the broker doesn't say. Two requests, however many partitions."""
+        """Records the group hasn't committed; -1: the broker doesn't say, lag_unknown has why. Two requests, however many partitions."""
         partitions = [TopicPartition(TOPICS["jobs_topic"], p) for p in range(self.shape["partitions"])]
         try:
             ends = self.kafka.admin.list_offsets({partition: OffsetSpec.latest() for partition in partitions}, request_timeout=5)
             committed = {place.partition: max(place.offset, 0) for place in self.watcher.committed(partitions, 5)}
             return sum(end.result().offset - committed[partition.partition] for partition, end in ends.items())
-        except Exception:  # noqa: BLE001  KafkaException: not back yet
+        except Exception as e:  # noqa: BLE001  KafkaException: not back yet
+            self.lag_unknown = f"{type(e).__name__}: {e}"
             return -1
 
     def config(self) -> dict:

@@ -6,7 +6,15 @@
 #   run_plain PART PROGRAM...        exit 0 is one passed test
 #   run_pytest PART PATH...
 #
+# Each test that failed is in failures, with its part, for whoever closes with them.
+#
 # Stopped in the middle (INT, TERM, HUP), what runs is ended: processes in children, whole groups in groups, each by its id.
+
+failures=()
+note_failures() { # note_failures PART, and their names by standard input
+  local name
+  while IFS= read -r name; do failures+=("$1: $name"); done
+}
 
 children=()
 groups=()
@@ -43,6 +51,11 @@ criterion_outputs() { # criterion_outputs FOLDER PROGRAM...
   groups=()
 }
 
+# Its tests' names; its own where it names none.
+failed_in_criterion() { # failed_in_criterion PROGRAM, and what it said by standard input
+  sed 's/\x1b\[[0-9;]*m//g' | sed -nE "s/^\[FAIL\] ([A-Za-z0-9_]+::[A-Za-z0-9_]+).*/$1: \1/p" | sort -u | grep . || printf '%s\n' "$1"
+}
+
 # Their closing line is "Synthesis: Tested: N | Passing: N | Failing: N | Crashing: N".
 run_criterion() {
   local part=$1 program folder out status good=0 bad=0 line
@@ -59,14 +72,17 @@ run_criterion() {
       [ "$status" -eq 0 ] || [ "${BASH_REMATCH[3]}" -gt 0 ] || bad=$((bad + 1)) # a sanitizer at exit, say
       if [ "$status" -ne 0 ] || [ "${BASH_REMATCH[3]}" -gt 0 ]; then
         printf '%s: exit %d\n%s\n' "$program" "$status" "$(tail -n 30 <<<"$out")"
+        note_failures "$part" < <(failed_in_criterion "${program##*/}" <<<"$out")
       fi
       if grep -q 'ERROR: .*Sanitizer' <<<"$out"; then # in a test's own process, whose exit Criterion doesn't judge
         bad=$((bad + 1))
         printf '%s:\n%s\n' "$program" "$(grep -A 20 -m 1 'ERROR: .*Sanitizer' <<<"$out")"
+        note_failures "$part" <<<"${program##*/}: $(grep -o -m 1 'ERROR: .*Sanitizer[^(]*' <<<"$out")"
       fi
     else
       bad=$((bad + 1))
       printf '%s ended without a count:\n%s\n' "$program" "$(tail -n 20 <<<"$out")"
+      note_failures "$part" <<<"${program##*/}: ended without a count"
     fi
   done
   rm -rf "$folder"
@@ -77,7 +93,7 @@ run_plain() {
   local part=$1 program good=0 bad=0 out
   shift
   for program in "$@"; do
-    if out=$("$program" 2>&1); then good=$((good + 1)); else bad=$((bad + 1)); printf '%s failed:\n%s\n' "$program" "$(tail -n 40 <<<"$out")"; fi
+    if out=$("$program" 2>&1); then good=$((good + 1)); else bad=$((bad + 1)); printf '%s failed:\n%s\n' "$program" "$(tail -n 40 <<<"$out")"; note_failures "$part" <<<"${program##*/}"; fi
   done
   count "$part" "$good" "$bad"
 }
@@ -95,7 +111,8 @@ run_pytest() {
   [[ $line =~ ([0-9]+)\ passed ]] && good=${BASH_REMATCH[1]}
   [[ $line =~ ([0-9]+)\ failed ]] && bad=$((bad + BASH_REMATCH[1]))
   [[ $line =~ ([0-9]+)\ error ]] && bad=$((bad + BASH_REMATCH[1]))
-  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi # ended without saying what failed
+  note_failures "$part" < <(sed -nE 's/^(FAILED|ERROR) ([^ ]+).*/\2/p' "$out")
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; note_failures "$part" <<<"ended without saying what failed"; fi
   rm -f "$out"
   count "$part" "$good" "$bad"
 }

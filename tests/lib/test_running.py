@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,16 +57,27 @@ def ran(folder, command, *arguments):
 
 def test_every_program_is_counted_and_what_failed_is_shown_in_order(folder):
     programs = [passing(folder, "test_a", passed=3),
-                program(folder, "test_b", f"echo b says why; echo '{SYNTHESIS.format(4, 2, 2)}'; exit 1"),
+                program(folder, "test_b", f"echo b says why; echo -e '[\\033[0;31mFAIL\\033[0m] b::one: (0.00s)'; echo '[FAIL] b::two: (0.00s)'; echo '{SYNTHESIS.format(4, 2, 2)}'; exit 1"),
                 program(folder, "test_c", "echo c is cut short; kill -SEGV $$"),
                 program(folder, "test_d", f"echo '{SYNTHESIS.format(5, 5, 0)}'; echo d leaks; exit 23"),
                 program(folder, "test_e", f"echo 'ERROR: AddressSanitizer: e'; echo '{SYNTHESIS.format(1, 1, 0)}'"),
                 folder / "bin" / "test_f"]
-    out = ran(folder, 'run_criterion unit "$@"', *programs)
-    assert out.splitlines()[-1] == "counted unit 11 6", out  # 3 + 2 + 5 + 1; two of b, c, d's exit, e's report, f isn't there
+    out = ran(folder, 'run_criterion unit "$@"; printf "failure %s\\n" "${failures[@]}"', *programs)
+    lines = out.splitlines()
+    failures = [line.removeprefix("failure ") for line in lines if line.startswith("failure ")]
+    assert failures == [f"unit: {what}" for what in ("test_b: b::one", "test_b: b::two", "test_c: ended without a count", "test_d", "test_e: ERROR: AddressSanitizer: e",
+                                                     "test_f: ended without a count")]
+    assert lines[-1 - len(failures)] == "counted unit 11 6", out  # 3 + 2 + 5 + 1; two of b, c, d's exit, e's report, f isn't there
     assert [out.index(word) for word in ("b says why", "c is cut short", "d leaks", "AddressSanitizer: e", "test_f ended without a count")] == sorted(
         out.index(word) for word in ("b says why", "c is cut short", "d leaks", "AddressSanitizer: e", "test_f ended without a count"))
     assert "test_a" not in out
+
+
+def test_what_failed_in_pytest_is_kept_by_name(folder):
+    (folder / "test_x.py").write_text("def test_good(): pass\ndef test_bad(): assert False\ndef test_broken(absent): pass\n")
+    out = ran(folder, 'CHAT_PYTHON=$1; shift; run_pytest part "$@"; printf "failure %s\\n" "${failures[@]}"', sys.executable, "test_x.py")
+    assert [line for line in out.splitlines() if line.startswith(("counted", "failure"))] == [
+        "counted part 1 2", "failure part: test_x.py::test_bad", "failure part: test_x.py::test_broken"], out
 
 
 def test_programs_run_side_by_side_and_not_all_at_once(folder):
