@@ -22,6 +22,7 @@ from pathlib import Path
 SOON_MS = 1000   # from a whole answer to its place in Redis, while Redis is there; a busy machine may take a while
 CLOSE_MS = 300   # between an answer's last byte at the simulator and its arrival
 START_FAILED, CUT_SHORT, FENCED = 69, 75, 78
+LEFT_WAITING_MS = 150000  # from a fault of Kafka until a worker ends whose client waits for ever (worker/telemetry/watchdog.c, and its drain)
 FENCED_AFTER_MS = 30000  # what a static member had sent before it joined anew may fence it so long after
 
 
@@ -517,11 +518,23 @@ def was_rolled_back(evidence: Evidence, life: Life, text: str) -> bool:
     return life.ended_ms is not None and any(name in own and (life.ended_ms - at) % DAY_MS <= FENCED_AFTER_MS for name, at in evidence.rolled_back)
 
 
+def is_left_waiting(evidence: Evidence, life: Life, text: str) -> bool:
+    """A call of its client waits for ever for a coordinator that went, and the worker says so and ends."""
+    return life.ended_ms is not None and "event=transactions_failed code=transactions_stuck" in text and any(
+        fault.do.startswith(("kafka_", "broker_")) and fault.meets(life.ended_ms - LEFT_WAITING_MS, life.ended_ms) for fault in evidence.faults)
+
+
+def is_late_for_having_been_stopped(life: Life) -> bool:
+    """Its time to end ran out while it was stopped, or had hardly begun when it went on."""
+    return life.ended_ms is not None and any(stop <= life.ended_ms and go >= term for term in life.sent("TERM")[:1] for stop, go in stalls(life))
+
+
 def check_lives(evidence: Evidence, report: Report) -> None:
     """A worker ends only as it was told to, or with 69 before it had started. A static member may be fenced by its own join
     or commit, under the membership it had before: that is its client's, and fatal. With exactly-once one that was stopped or
     cut off for longer than its transaction may last is fenced, and says that it is to be started again; so is one on a machine
-    too slow for that, if the coordinator says that it rolled the transaction back. At least once, librdkafka's idempotent producer may
+    too slow for that, if the coordinator says that it rolled the transaction back; and one whose client waits for ever for a coordinator
+    that went. One that was stopped while it had to end is late, and says end_overdue. At least once, librdkafka's idempotent producer may
     lose count of its records while a broker goes and comes."""
     for life in evidence.lives:
         text = evidence.logs.get(life.name, "")
@@ -532,7 +545,8 @@ def check_lives(evidence: Evidence, report: Report) -> None:
         fenced = "event=intake_failed code=FENCED_INSTANCE_ID" in text and of_kafka
         timed_out = "event=transactions_failed" in text and (of_kafka or stopped or was_rolled_back(evidence, life, text))
         lost_count = "the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER" in text and of_kafka
-        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: terms > 1 or timed_out or lost_count, START_FAILED: "event=worker_started" not in text}
+        late = "event=end_overdue" in text and is_late_for_having_been_stopped(life)
+        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: terms > 1 or timed_out or lost_count or late or is_left_waiting(evidence, life, text), START_FAILED: "event=worker_started" not in text}
         if life.status is None:
             report.add("worker_lives_on", life.name, "it didn't end")
         elif not allowed.get(life.status, False):
@@ -540,7 +554,14 @@ def check_lives(evidence: Evidence, report: Report) -> None:
 
 
 def check_logs(evidence: Evidence, report: Report) -> None:
+    lives = {life.name: life for life in evidence.lives}
     for name, text in evidence.logs.items():
+        life = lives[name]
+        expected = ["event=intake_failed code=FENCED_INSTANCE_ID", "event=transactions_failed"]  # see check_lives
+        if is_left_waiting(evidence, life, text):
+            expected.append("event=thread_stuck thread=chat-txn")
+        if is_late_for_having_been_stopped(life):
+            expected.append("event=end_overdue")
         for secret in evidence.secrets:
             if secret in text:
                 line = next(line for line in text.splitlines() if secret in line)
@@ -549,8 +570,7 @@ def check_logs(evidence: Evidence, report: Report) -> None:
         if found:
             report.add("sanitizer", name, text[found.start():][:1500])
         for line in text.splitlines():
-            fatal = "event=intake_failed code=FENCED_INSTANCE_ID" in line or "event=transactions_failed" in line  # see check_lives
-            if " level=error " in line and not fatal:
+            if " level=error " in line and not any(what in line for what in expected):
                 report.add("error_logged", name, line[:500])
 
 

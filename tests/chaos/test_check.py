@@ -354,6 +354,23 @@ def a_producer_that_lost_count_though_nothing_happened_to_kafka(run):
     run.logs["w0-1"] += "chat-worker: the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER: …)\n"
 
 
+@case("worker_ended")
+def transactions_that_are_stuck_though_nothing_happened_to_kafka(run):
+    run.lives[0].status, run.lives[0].signals = 75, []
+    run.logs["w0-1"] += line(START, "transactions_failed", level="error", code="transactions_stuck")
+
+
+@case("error_logged")
+def a_stuck_thread_though_nothing_happened_to_kafka(run):
+    run.logs["w0-1"] += line(START, "thread_stuck", level="error", thread="chat-txn")
+
+
+@case("worker_ended")
+def an_end_that_was_overdue_by_itself(run):
+    run.lives[0].status = 75
+    run.logs["w0-1"] += "event=end_overdue\n"
+
+
 @case("worker_lives_on")
 def a_worker_that_doesn_t_end(run):
     run.lives[0].status = run.lives[0].ended_ms = None
@@ -465,6 +482,22 @@ def test_a_producer_may_lose_count_while_its_broker_goes_and_comes(run):
     a_producer_that_lost_count_though_nothing_happened_to_kafka(run)
     run.faults.append(Fault("broker_kill", run.lives[0].ended_ms - 9000, run.lives[0].ended_ms - 5000, None))
     assert kinds(run) == set()
+
+
+def test_a_worker_whose_client_waits_for_a_coordinator_that_went_ends(run):
+    transactions_that_are_stuck_though_nothing_happened_to_kafka(run)
+    a_stuck_thread_though_nothing_happened_to_kafka(run)
+    run.faults.append(Fault("broker_term", run.lives[0].ended_ms - 99000, run.lives[0].ended_ms - 95000, None))
+    assert kinds(run) == set()
+
+
+def test_whoever_was_stopped_while_it_had_to_end_is_late(run):
+    life = run.lives[0]
+    term = next(at for at, name in life.signals if name == "TERM")
+    life.status, life.ended_ms = 75, term + 9000
+    life.signals = [[term, "TERM"], [term + 100, "STOP"], [term + 8900, "CONT"]]
+    run.logs["w0-1"] += line(START, "end_overdue", level="error")
+    assert "worker_ended" not in kinds(run) and "error_logged" not in kinds(run)
 
 
 def test_of_the_coordinator_s_log_the_time_outs_are_read():

@@ -15,7 +15,7 @@ from pathlib import Path
 import check
 import schedule
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from parts import BIN, Kafka, Process, Simulator, Worker, free_port, wait_until
 
 SESSION_TIMEOUT_MS, LEASE_MS = 6000, 3000
@@ -148,6 +148,7 @@ class World:
         for topic in TOPICS.values():
             partitions = self.shape["partitions"] if topic == TOPICS["jobs_topic"] else schedule.PARTITIONS
             self.kafka.make(NewTopic(topic, partitions, replica_assignment=[[schedule.NODES["data"]]] * partitions))
+        self.asker: AdminClient | None = None
         self.watcher = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group, "enable.auto.commit": False, "log_level": 0})
         wait_until(lambda: self.lag() == 0, "a leader of each partition that answers")
 
@@ -378,11 +379,13 @@ class World:
         """Records the group hasn't committed; -1: the broker doesn't say, lag_unknown has why. Two requests, however many partitions."""
         partitions = [TopicPartition(TOPICS["jobs_topic"], p) for p in range(self.shape["partitions"])]
         try:
-            ends = self.kafka.admin.list_offsets({partition: OffsetSpec.latest() for partition in partitions}, request_timeout=5)
+            self.asker = self.asker or AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 0})
+            ends = self.asker.list_offsets({partition: OffsetSpec.latest() for partition in partitions}, request_timeout=5)
             committed = {place.partition: max(place.offset, 0) for place in self.watcher.committed(partitions, 5)}
             return sum(end.result().offset - committed[partition.partition] for partition, end in ends.items())
         except Exception as e:  # noqa: BLE001  KafkaException: not back yet
             self.lag_unknown = f"{type(e).__name__}: {e}"
+            self.asker = None  # it keeps the leaders' epochs as it first heard them, and is fenced with them once a broker was started again
             return -1
 
     def config(self) -> dict:

@@ -39,6 +39,26 @@ def test_a_call_that_never_ends_fails_the_liveness_check_and_is_named(stage, pla
     worker.wait()
 
 
+def test_a_transaction_s_call_that_never_ends_ends_the_worker_and_the_next_one_answers(stage, place):
+    """librdkafka may wait for ever for a coordinator that went and has long been back. The bound here: what its time-outs and ten seconds are."""
+    redis, sim = stage.redis(), stage.simulator()
+    settings = {**place.settings, **SETTINGS, "worker.delivery": "exactly-once", "kafka.socket.timeout.ms": "1000", "kafka.reconnect.backoff.max.ms": "200",
+                "kafka.transaction.timeout.ms": "2000", "kafka.session.timeout.ms": "6000", "worker.drain_timeout_ms": "1000", "worker.close_timeout_ms": "4000",
+                "redis.lease_ms": "3000"}
+    worker = stage.worker(redis, sim, name="hangs", env=broken("transaction"), **settings)
+    for n in range(8):
+        place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
+    (stuck,) = worker.wait_event("thread_stuck")
+    assert stuck["thread"] == "chat-txn"
+    assert worker.wait() == 75, "start it again"
+    (failed,) = worker.events("transactions_failed")
+    assert failed["code"] == "transactions_stuck"
+    stage.worker(redis, sim, name="next", **settings)
+    assert {r["status"] for r in place.topics.replies(8).values()} == {"ok"}
+    wait_until(lambda: place.lag() == 0, "everything committed")
+    assert sim.stats()["requests"] == 8, "paid once"
+
+
 @pytest.fixture
 def twin():
     """A world of its own, in which a worker can be seen to get stuck."""

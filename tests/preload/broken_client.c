@@ -1,6 +1,7 @@
 /* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
  *   grant  a grant is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
+ *   transaction  what is sent into a transaction for a coordinator that went never returns
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
 #include <curl/curl.h>
@@ -24,6 +25,16 @@ rd_kafka_error_t *rd_kafka_incremental_assign(rd_kafka_t *rk, const rd_kafka_top
         return NULL;
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_incremental_assign");
     return real(rk, partitions);
+}
+
+rd_kafka_error_t *rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *offsets,
+                                                       const rd_kafka_consumer_group_metadata_t *membership, int timeout_ms)
+{
+    rd_kafka_error_t *(*real)(rd_kafka_t *, const rd_kafka_topic_partition_list_t *, const rd_kafka_consumer_group_metadata_t *, int);
+    while (is_broken("transaction"))
+        pause();
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_send_offsets_to_transaction");
+    return real(rk, offsets, membership, timeout_ms);
 }
 
 /* Decoding ends with a record's fingerprint. */

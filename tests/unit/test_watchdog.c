@@ -17,7 +17,7 @@ static void looks(struct watchdog *watchdog, int count)
 /* Looks it takes for a silence of that thread to be too long. */
 static int patience(enum watched thread)
 {
-    return (int)((BOUND + watchdog_silence_ms(thread, &settings) + WATCHDOG_LOOK_MS - 1) / WATCHDOG_LOOK_MS);
+    return (int)((watchdog_stuck_after_ms(thread, &settings) + WATCHDOG_LOOK_MS - 1) / WATCHDOG_LOOK_MS);
 }
 
 Test(watchdog, each_thread_that_says_nothing_is_found_and_no_other)
@@ -64,6 +64,25 @@ Test(watchdog, what_waits_for_kafka_is_excused_while_kafka_is_away_and_nothing_e
     looks(&watchdog, 1 + patience(WATCHED_COMPLETION));
     cr_expect_eq(watchdog_stuck(&watchdog, &settings, 0), WATCHED_COMPLETION);
     watchdog_rest(WATCHED_COMPLETION);
+}
+
+Test(watchdog, a_silence_is_too_long_beyond_the_longest_call_and_the_bound)
+{
+    for (int thread = 0; thread < WATCHED_COUNT; thread++)
+        cr_expect_eq(watchdog_stuck_after_ms((enum watched)thread, &settings) - watchdog_silence_ms((enum watched)thread, &settings),
+                     thread == WATCHED_TRANSACTIONS ? 0 : BOUND, "%s", watchdog_name((enum watched)thread));
+}
+
+/* Whoever lets Kafka's client wait for longer lets chat-txn. */
+Test(watchdog, a_transaction_s_call_may_take_as_long_as_the_client_may)
+{
+    struct kafka_property properties[] = {{.name = "socket.timeout.ms", .value = "600000"}, {.name = "reconnect.backoff.max.ms", .value = "70000"},
+                                          {.name = "transaction.timeout.ms", .value = "50000"}};
+    struct settings patient = settings;
+    patient.kafka.properties = properties;
+    patient.kafka.property_count = 3;
+    cr_expect_geq(watchdog_stuck_after_ms(WATCHED_TRANSACTIONS, &settings), 60000 + 10000 + KAFKA_TRANSACTION_TIMEOUT_MS, "librdkafka's defaults, and ours");
+    cr_expect_geq(watchdog_stuck_after_ms(WATCHED_TRANSACTIONS, &patient), 600000 + 70000 + 50000);
 }
 
 /* Longer than the longest call that each makes, with the time-outs that the settings give. */

@@ -47,6 +47,12 @@ void publisher_end_soon(struct publisher *publisher)
     publisher->operations->end_soon(publisher);
 }
 
+void publisher_give_up(struct publisher *publisher, const struct error *why)
+{
+    if (publisher->operations->give_up != NULL)
+        publisher->operations->give_up(publisher, why);
+}
+
 bool publisher_failed(struct publisher *publisher, struct error *ret)
 {
     return publisher->operations->failed != NULL && publisher->operations->failed(publisher, ret);

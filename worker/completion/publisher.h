@@ -48,6 +48,8 @@ bool publisher_close(struct publisher *publisher, int64_t until_ms) MUST_CHECK;
 
 /* The process ends: nothing that is refused is tried again. */
 void publisher_end_soon(struct publisher *publisher);
+/* Somebody has seen that it can't go on, and why: nothing more is taken, and it has failed. */
+void publisher_give_up(struct publisher *publisher, const struct error *why);
 /* Why it publishes nothing any more; false: it does. The process should end and be started again. */
 bool publisher_failed(struct publisher *publisher, struct error *ret);
 
@@ -82,6 +84,7 @@ struct publisher_operations {
     bool (*wants_poll)(struct publisher *publisher);
     bool (*close)(struct publisher *publisher, int64_t until_ms);
     void (*end_soon)(struct publisher *publisher);
+    void (*give_up)(struct publisher *publisher, const struct error *why);
     bool (*failed)(struct publisher *publisher, struct error *ret);
     void (*follow)(struct publisher *publisher, rd_kafka_t *consumer);
     void (*offer)(struct publisher *publisher, struct partition *partition);

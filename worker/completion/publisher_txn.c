@@ -52,12 +52,11 @@ static bool time_is_up(void *arg)
     return up;
 }
 
-static void fail_locked(struct publisher_txn *p, const struct error *why)
+static void fail_locked(struct publisher_txn *p, const struct error *why, const char *cause)
 {
     log_error("transactions_failed", F_STR("code", why->code), F_STR("error", why->message));
-    error_set(&p->failure, ERROR_RETRIABLE, why->code,
-              "exactly-once has ended for this process (%s: %.110s): it was fenced or was too slow for transaction.timeout.ms; start it again, nothing is lost",
-              why->code, why->message);
+    error_set(&p->failure, ERROR_RETRIABLE, why->code, "exactly-once has ended for this process (%s: %.110s): %s; start it again, nothing is lost", why->code,
+              why->message, cause);
 }
 
 /* Waits for something to do, and takes what came. False: the thread ends. *ret_wanted: the commits asked for until now. */
@@ -104,7 +103,7 @@ static void take_round(struct publisher_txn *p, const struct round *round, uint6
     mutex_lock(&p->lock);
     p->pending -= round->gone;
     if (round->failure.class != ERROR_NONE)
-        fail_locked(p, &round->failure);
+        fail_locked(p, &round->failure, "it was fenced or was too slow for transaction.timeout.ms");
     if (round->again)
         poke_locked(p);
     if (round->made)
@@ -230,6 +229,17 @@ static void txn_end_soon(struct publisher *publisher)
     mutex_unlock(&p->lock);
 }
 
+/* Its thread doesn't come back to see it. */
+static void txn_give_up(struct publisher *publisher, const struct error *why)
+{
+    struct publisher_txn *p = (struct publisher_txn *)publisher;
+    mutex_lock(&p->lock);
+    if (p->failure.class == ERROR_NONE)
+        fail_locked(p, why, "only a new process gets out of that");
+    cond_broadcast(&p->settled);
+    mutex_unlock(&p->lock);
+}
+
 static bool txn_failed(struct publisher *publisher, struct error *ret)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
@@ -317,7 +327,7 @@ static void txn_destroy(struct publisher *publisher)
 
 static const struct publisher_operations operations = {
     .destroy = txn_destroy, .put = txn_put, .poll = txn_poll, .hurry = txn_hurry, .pending = txn_pending, .wants_poll = txn_wants_poll,
-    .close = txn_close, .end_soon = txn_end_soon, .failed = txn_failed, .follow = txn_follow, .offer = txn_offer, .ask_commit = txn_ask_commit,
+    .close = txn_close, .end_soon = txn_end_soon, .give_up = txn_give_up, .failed = txn_failed, .follow = txn_follow, .offer = txn_offer, .ask_commit = txn_ask_commit,
     .commit_is_over = txn_commit_is_over, .commit_now = txn_commit_now,
     .revoked = txn_revoked};
 

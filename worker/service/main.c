@@ -171,6 +171,15 @@ static bool has_failed(struct process *process, struct error *err)
     return intake_failed(process->intake, err) || publisher_failed(process->service.publisher, err);
 }
 
+/* The probe alone would do so, too, where there is one; jobs of its partitions wait meanwhile. */
+static void give_up_transactions(struct process *process)
+{
+    struct error err;
+    error_set(&err, ERROR_RETRIABLE, "transactions_stuck", "a call of the Kafka client hasn't ended for %lld s, though the brokers answer",
+              (long long)process->watchdog.silent_ms[WATCHED_TRANSACTIONS] / 1000);
+    publisher_give_up(process->service.publisher, &err);
+}
+
 /* Admin thread, as the next two. */
 static void look(void *arg)
 {
@@ -181,6 +190,8 @@ static void look(void *arg)
     process->stuck = watchdog_stuck(&process->watchdog, process->service.settings, broker_answers_ms);
     if (process->stuck != before && process->stuck != WATCHED_COUNT)
         log_error("thread_stuck", F_STR("thread", watchdog_name(process->stuck)), F_INT("silent_ms", process->watchdog.silent_ms[process->stuck]));
+    if (process->stuck == WATCHED_TRANSACTIONS && process->stuck != before)
+        give_up_transactions(process);
 }
 
 /* Whose fault it isn't stays ready: a rebalance, or a broker that is away, would take the whole fleet out at once. */

@@ -3,7 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SOCKET_TIMEOUT_MS 60000 /* librdkafka's default */
+#define SOCKET_TIMEOUT_MS 60000 /* librdkafka's defaults, as the next */
+#define RECONNECT_BACKOFF_MAX_MS 10000
 
 struct pulse {
     atomic_uint_fast64_t turns;
@@ -54,27 +55,45 @@ static const struct {
     [WATCHED_RENEWER] = {"chat-renew", 0, 4, false},       /* one pipeline */
     [WATCHED_BEGIN] = {"chat-begin", 0, 8, false},         /* one pipeline, the holders' heartbeats, another pipeline */
     [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those that were cancelled, cancels, releases; what the publisher makes of them */
-    [WATCHED_TRANSACTIONS] = {"chat-txn", 90000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after */
+    [WATCHED_TRANSACTIONS] = {"chat-txn", 10000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after: transaction_silence_ms */
     [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* where its topic's partitions begin, 2 s each question */
 };
+
+static int64_t kafka_ms(const struct settings *settings, const char *property, int64_t otherwise)
+{
+    const char *given = settings_kafka_property(settings, property);
+    return given != NULL ? strtoll(given, NULL, 10) : otherwise;
+}
 
 /* rd_kafka_list_groups asks twice, and each answer is bounded by the client's own time-out alone, whatever it is told. */
 static int64_t group_silence_ms(const struct settings *settings)
 {
-    const char *given = settings_kafka_property(settings, "socket.timeout.ms");
-    return 2 * (given != NULL ? strtoll(given, NULL, 10) : SOCKET_TIMEOUT_MS);
+    return 2 * kafka_ms(settings, "socket.timeout.ms", SOCKET_TIMEOUT_MS);
+}
+
+/* What was sent as a broker went away is sent again once librdkafka has noticed, and has connected again; by then the transaction may
+ * have run out, which the next call hears. */
+static int64_t transaction_silence_ms(const struct settings *settings)
+{
+    return kafka_ms(settings, "socket.timeout.ms", SOCKET_TIMEOUT_MS) + kafka_ms(settings, "reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS) +
+           kafka_ms(settings, "transaction.timeout.ms", KAFKA_TRANSACTION_TIMEOUT_MS);
 }
 
 int64_t watchdog_silence_ms(enum watched thread, const struct settings *settings)
 {
-    int64_t more_ms = thread == WATCHED_GROUP ? group_silence_ms(settings) : 0;
+    int64_t more_ms = thread == WATCHED_GROUP ? group_silence_ms(settings) : thread == WATCHED_TRANSACTIONS ? transaction_silence_ms(settings) : 0;
     return allowances[thread].ms + allowances[thread].redis_answers * settings->redis.timeout_ms + more_ms;
+}
+
+int64_t watchdog_stuck_after_ms(enum watched thread, const struct settings *settings)
+{
+    return watchdog_silence_ms(thread, settings) + (allowances[thread].waits_for_kafka ? 0 : settings->worker.stuck_after_ms);
 }
 
 enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settings *settings, int64_t broker_answers_ms)
 {
     for (int i = 0; i < WATCHED_COUNT; i++) {
-        int64_t most_ms = settings->worker.stuck_after_ms + watchdog_silence_ms((enum watched)i, settings);
+        int64_t most_ms = watchdog_stuck_after_ms((enum watched)i, settings);
         if (watchdog->silent_ms[i] >= most_ms && (!allowances[i].waits_for_kafka || broker_answers_ms >= most_ms))
             return (enum watched)i;
     }

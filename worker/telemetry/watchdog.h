@@ -6,7 +6,9 @@
  *
  * A thread is stuck when it has been silent for worker.stuck_after_ms beyond its longest silence that is as it should be
  * (watchdog_silence_ms). Those are calls with a bound; what has none is cut into turns by its caller, or waits for Kafka in
- * librdkafka (chat-txn), which is an outage, not a stuck thread, unless the broker answers others for as long. */
+ * librdkafka (chat-txn), which is an outage, not a stuck thread, unless the brokers answer others for as long. Then it never comes back:
+ * rd_kafka_send_offsets_to_transaction may wait for ever for a coordinator that went and has long been back (librdkafka's issue 5456). Only a
+ * new process helps, so nothing is added to that silence, and service/main.c ends this one. */
 #ifndef CHAT_TELEMETRY_WATCHDOG_H
 #define CHAT_TELEMETRY_WATCHDOG_H
 
@@ -50,7 +52,9 @@ void watchdog_look(struct watchdog *watchdog, int64_t now_ms);
 
 /* Pure. The longest silence that is as it should be, worker.stuck_after_ms not counted. */
 int64_t watchdog_silence_ms(enum watched thread, const struct settings *settings);
-/* Pure. The first that is stuck; WATCHED_COUNT: none. broker_answers_ms: for so long the broker has answered without a failure between. */
+/* Pure. After so long a silence the thread is stuck. */
+int64_t watchdog_stuck_after_ms(enum watched thread, const struct settings *settings);
+/* Pure. The first that is stuck; WATCHED_COUNT: none. broker_answers_ms: for so long the brokers have answered without a failure between. */
 enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settings *settings, int64_t broker_answers_ms);
 const char *watchdog_name(enum watched thread);
 
