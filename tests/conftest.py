@@ -1,6 +1,8 @@
 """Fixtures: a private folder, and parts that end with the test."""
+import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,22 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.addinivalue_line("markers", "once: what it shows is a table's, whose unit tests run with every compiler, sanitizer and library; it runs once in a whole run")
     config.addinivalue_line("markers", "alone: wants the machine to itself; not run beside others")
+
+
+def in_half(name: str, half: str) -> bool:
+    """half: "first SEED" or "second SEED": of the two into which the seed parts all tests."""
+    which, seed = half.split()
+    return zlib.crc32(f"{seed} {name}".encode()) % 2 == ("first", "second").index(which)
+
+
+def pytest_collection_modifyitems(config, items):
+    """CHAT_HALF: where tests/run plays the scenarios a second and a third time, under sanitizers and on other libraries, each plays the half
+    that the other doesn't, and the next commit parts them anew."""
+    half = os.environ.get("CHAT_HALF")
+    if half:
+        left_out = [item for item in items if item.path.parent.name == "scenario" and not item.get_closest_marker("alone") and not in_half(item.name.split("@")[0], half)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
