@@ -70,6 +70,20 @@ def test_an_outage_that_few_sessions_meet_is_one_too(stage, redis_io, sessions, 
     wait_until(lambda: worker.metric("breakers_open") == 0 and worker.metric("partitions_paused") == 0, "all open again")
 
 
+def test_sessions_that_all_stand_behind_a_job_that_always_fails_go_on(stage, redis_io):
+    """Two jobs that always get a 500 are all that can be asked about: nothing shows that others would be answered, and they don't wait for it for ever."""
+    redis, sim = stage.redis(), stage.simulator()
+    worker = stage.worker(redis, sim, **{**FEW, "retry.backoff_ms": "1", "retry.backoff_max_ms": "20", "worker.redis_io": redis_io})
+    topics = Topics(worker.bootstrap)
+    for n in range(12):
+        topics.producer.produce(topics.jobs, value=json.dumps({"id": f"j{n}", "message": ("[[fault:500]] " if n < 2 else "") + f"question {n}"}), key=f"s{n % 2}")
+    topics.flush()
+    replies = topics.replies(12)
+    assert {job for job, reply in replies.items() if reply["status"] != "ok"} == {"j0", "j1"}
+    assert sorted(json.loads(r.value())["id"] if r.value().startswith(b"{") else "" for r in topics.all(topics.dead)) == ["j0", "j1"]
+    wait_until(lambda: worker.metric("breakers_open") == 0 and worker.metric("partitions_paused") == 0, "all open again")
+
+
 def test_one_that_is_alone_waits_for_what_no_job_can_cause(stage, redis_io):
     redis, sim = stage.redis(), stage.simulator("--faults", "429")
     worker = stage.worker(redis, sim, **{**FEW, "retry.backoff_ms": "1", "retry.backoff_max_ms": "1", "worker.redis_io": redis_io})

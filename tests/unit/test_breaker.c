@@ -67,21 +67,24 @@ Test(breaker, may_be_told_to_open_by_who_sees_more)
 {
     struct breaker b = fresh(4);
     cr_assert_not(breaker_failed(&b, 7, 0));
-    cr_assert_not(b.several);
+    cr_assert_not(breaker_several(&b));
     cr_assert(breaker_open(&b, 0));
     cr_assert_eq(breaker_permits(&b), 0);
     cr_assert_not(breaker_open(&b, 50), "it is open");
     cr_assert(breaker_tick(&b, 100));
     cr_assert_not(breaker_open(&b, 100), "its probe is under way");
     cr_assert(breaker_failed(&b, 7, 100));
-    cr_assert_not(b.several, "one session, still");
+    cr_assert_not(breaker_several(&b), "one session, still");
+    cr_assert_eq(breaker_sessions_with(&b, 7), 1);
+    cr_assert_eq(breaker_sessions_with(&b, 8), 2);
     cr_assert(breaker_tick(&b, 300));
     cr_assert(breaker_failed(&b, 8, 300));
-    cr_assert(b.several);
+    cr_assert(breaker_several(&b));
+    cr_assert_eq(breaker_sessions_with(&b, 8), 2);
     cr_assert(breaker_succeeded(&b, 300));
-    cr_assert_not(b.several, "an answer begins anew");
+    cr_assert_not(breaker_several(&b), "an answer begins anew");
     breaker_failed(&b, BREAKER_EACH, 300);
-    cr_assert(b.several, "no job's doing");
+    cr_assert(breaker_several(&b), "no job's doing");
 }
 
 /* ---- by rate ---- */

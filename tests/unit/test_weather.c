@@ -341,10 +341,31 @@ Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fi
     cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_PROVIDER);
     cr_expect_eq(weather_intake(weather, 2), INTAKE_CLOSED);
-    for (int i = 0; i < 2 * BLAME_SPARED_MAX; i++) {
+    for (int i = 0; i < 2 * (BLAME_SPARED_MAX - 4); i++) {
         half_opens();
         cr_assert_eq(fails_as(i % 2 ? first : second, WEIGHS_ONCE, true), BLAME_PROVIDER, "two sessions: %d", i);
     }
+    end_all();
+}
+
+/* Each has come to a job that always gets a 500, and nobody else is there to show that others are answered. */
+Test(weather, two_sessions_that_always_fail_do_not_wait_for_each_other, .init = setup, .fini = teardown)
+{
+    struct task *first = add("a"), *second = add("b"), *behind = add("a");
+    int spared = 0, more = 0;
+    fails_as(second, WEIGHS_ONCE, true);
+    while (fails_as(first, WEIGHS_ONCE, true) != BLAME_JOB) {
+        cr_assert_leq(++spared, BLAME_SPARED_MAX + 1);
+        half_opens();
+    }
+    cr_expect_geq(spared, BLAME_SPARED_MAX - 1);
+    while (fails_as(second, WEIGHS_ONCE, true) != BLAME_JOB) {
+        cr_assert_leq(++more, 2 * BLAME_SPARED_MAX + 1);
+        half_opens();
+    }
+    cr_expect_geq(more, 2 * BLAME_SPARED_MAX - 2, "it has twice the patience");
+    weather_succeeded(weather, WEATHER_PROVIDER);
+    cr_expect_neq(fails_as(behind, WEIGHS_ONCE, true), BLAME_JOB, "an answer begins anew");
     end_all();
 }
 

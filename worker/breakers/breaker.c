@@ -1,11 +1,11 @@
 #include "breakers/breaker.h"
 
-static bool is_new(const struct breaker *breaker, uint64_t who)
+static bool is_among(const uint64_t *sessions, int count, uint64_t who)
 {
-    for (int i = 0; i < breaker->failures && who != BREAKER_EACH; i++)
-        if (breaker->failed[i] == who)
-            return false;
-    return true;
+    for (int i = 0; i < count; i++)
+        if (sessions[i] == who)
+            return true;
+    return false;
 }
 
 static int64_t pause_ms(const struct breaker *breaker)
@@ -56,10 +56,10 @@ static void open_until_probe(struct breaker *breaker, int64_t now_ms)
 
 static void note_who(struct breaker *breaker, uint64_t who)
 {
-    if (!breaker->any)
-        breaker->first = who;
-    breaker->any = true;
-    breaker->several = breaker->several || who != breaker->first || who == BREAKER_EACH;
+    if (who == BREAKER_EACH)
+        breaker->no_jobs_doing = true;
+    else if (breaker->sessions < BREAKER_FAILURES && !is_among(breaker->who, breaker->sessions, who))
+        breaker->who[breaker->sessions++] = who;
 }
 
 bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
@@ -73,7 +73,7 @@ bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
         return true;
     }
     breaker->waited_ms = now_ms; /* half open: the pause begins anew */
-    if (is_new(breaker, who))
+    if (who == BREAKER_EACH || !is_among(breaker->failed, breaker->failures, who))
         breaker->failed[breaker->failures++] = who;
     if (breaker->by_rate)
         note_recent(breaker, who != 0 ? who : 1);
@@ -102,7 +102,8 @@ static void half_open(struct breaker *breaker, int64_t now_ms)
 static void forget(struct breaker *breaker)
 {
     breaker->failures = 0;
-    breaker->any = breaker->several = false;
+    breaker->sessions = 0;
+    breaker->no_jobs_doing = false;
     if (breaker->by_rate)
         note_recent(breaker, 0);
 }
@@ -155,6 +156,17 @@ bool breaker_tick(struct breaker *breaker, int64_t now_ms)
     return true;
 }
 
+int breaker_sessions_with(const struct breaker *breaker, uint64_t who)
+{
+    bool more = breaker->sessions < BREAKER_FAILURES && !is_among(breaker->who, breaker->sessions, who);
+    return breaker->sessions + more;
+}
+
+bool breaker_several(const struct breaker *breaker)
+{
+    return breaker->no_jobs_doing || breaker->sessions > 1;
+}
+
 size_t breaker_permits(const struct breaker *breaker)
 {
     switch (breaker->state) {
@@ -173,5 +185,5 @@ bool breaker_is_away(const struct breaker *breaker)
 bool breaker_is_calm(const struct breaker *breaker)
 {
     int counted;
-    return breaker->state == BREAKER_CLOSED && breaker->failures == 0 && !breaker->any && (!breaker->by_rate || recent_failures(breaker, &counted) == 0);
+    return breaker->state == BREAKER_CLOSED && breaker->failures == 0 && breaker->sessions == 0 && !breaker->no_jobs_doing && (!breaker->by_rate || recent_failures(breaker, &counted) == 0);
 }

@@ -39,8 +39,9 @@ struct breaker {
     enum breaker_state state;
     uint64_t failed[BREAKER_FAILURES]; /* sessions, since the last success or opening */
     int failures;
-    uint64_t first;  /* who failed first since the last success; with the next, also while it is open */
-    bool any, several; /* somebody has; others have, too, or it was no job's doing */
+    uint64_t who[BREAKER_FAILURES]; /* the sessions that have failed since the last success, also while it is open; no more are told apart */
+    int sessions;
+    bool no_jobs_doing; /* the same: once it was a failure that no job can cause */
     uint64_t recent[BREAKER_RECENT]; /* by_rate: whose calls failed lately, 0: it succeeded */
     int recent_count, recent_at;
     size_t permits;    /* half open */
@@ -66,6 +67,10 @@ void breaker_refused(struct breaker *breaker);
 /* Somebody had to wait for a permit of its, since the last tick. */
 void breaker_waited_for(struct breaker *breaker);
 
+/* How many sessions have failed since the last success, who among them; BREAKER_FAILURES: so many, or more. */
+int breaker_sessions_with(const struct breaker *breaker, uint64_t who);
+/* Since the last success others than one have failed, or it was no job's doing. */
+bool breaker_several(const struct breaker *breaker);
 /* How many jobs that need it may be under way. */
 size_t breaker_permits(const struct breaker *breaker);
 /* Open, and not answered since. */

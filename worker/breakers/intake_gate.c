@@ -22,7 +22,7 @@ static int probes_enough(const struct breaker *breakers, size_t count, int64_t j
 {
     bool several = false;
     for (size_t i = 0; i < count; i++)
-        several = several || (breakers[i].state != BREAKER_CLOSED && breakers[i].several);
+        several = several || (breakers[i].state != BREAKER_CLOSED && breaker_several(&breakers[i]));
     return !several ? 1 : jobs_alive < PROBES_PARKED_MAX ? (int)jobs_alive : PROBES_PARKED_MAX;
 }
 

@@ -24,6 +24,7 @@ struct weather {
     size_t permits;    /* as the dispatcher was told */
     uint64_t series;   /* of failures: grows with an answer, from 1 */
     int64_t failed;    /* jobs that have failed in it, at a provider */
+    int given_up;      /* the same: jobs that were spared in it, and then were not (blame.h, rule 5) */
     bool probing;      /* the same: what starts is a probe */
     bool closed;       /* every usable provider is away, or Redis */
     struct intake_gate gate;
@@ -236,13 +237,19 @@ static enum blame provider_failed_locked(struct weather *weather, size_t provide
                                 .away = breaker_is_away(breaker),
                                 .last_attempt = how->last_attempt,
                                 .by_any = by_any,
-                                .several = breaker->several || (breaker->any && breaker->first != who_of(task)),
+                                .no_jobs_doing = breaker->no_jobs_doing,
+                                .sessions = breaker_sessions_with(breaker, who_of(task)),
                                 .failed = weather->failed,
                                 .to_ask = load.to_ask,
                                 .in_hand = load.in_hand,
-                                .spared = task->failures.spared};
+                                .spared = task->failures.spared,
+                                .given_up = weather->given_up};
     enum blame blame = blame_of(&facts, &counts);
     task->failures.spared += counts;
+    if (blame == BLAME_JOB && how->last_attempt && !facts.at_fault && facts.spared >= blame_spared_max(weather->given_up)) {
+        task->failures.at_fault |= (uint16_t)(1u << provider);
+        weather->given_up++;
+    }
     if (facts.at_fault || (facts.away && blame == BLAME_JOB))
         return blame;
     bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : who_of(task), clock_mono_ms());
@@ -276,6 +283,7 @@ void weather_succeeded(struct weather *weather, int dependency)
     if (dependency >= WEATHER_PROVIDER) {
         weather->series++;
         weather->failed = 0;
+        weather->given_up = 0;
     }
     if (breaker_succeeded(&weather->breakers[dependency], clock_mono_ms()))
         note_locked(weather, dependency, NULL);
