@@ -423,7 +423,7 @@ class Explanations:
         facts = f"answered {call.end_ms} to {call.user}, asked again {again.start_ms} by {again.user}"
         # Redis as this worker saw it, from the last renewal on that may have gone well.
         store = [fault for fault in self.evidence.faults if fault.hits("redis", life.slot) and fault.meets(call.start_ms - self.evidence.lease_ms, again.start_ms)]
-        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again), self.lease_ran_out(life, call, again, lines, store)):
+        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again), self.away_then_stalled(life, call, again, store), self.lease_ran_out(life, call, again, lines, store)):
             if cause is not None:
                 return cause, f"{facts}; {words}"
         near = [str(fault) for fault in self.evidence.faults if fault.meets(call.start_ms - 1000, again.start_ms)]
@@ -466,6 +466,15 @@ class Explanations:
         for stop, go_on in stalls(self.lives[again.user]):
             if stop <= call.end_ms and go_on - stop >= self.evidence.lease_ms and -CLOSE_MS <= again.start_ms - go_on <= SOON_MS:
                 return "stalled beyond the lease", f"{again.user} stopped {stop}..{go_on}"
+        return None, ""
+
+    def away_then_stalled(self, life: Life, call: Call, again: Call, store: list) -> tuple[str | None, str]:
+        """Redis was away when the answer came, and the worker was stopped before it could be told."""
+        for fault in store:
+            for stop, go_on in stalls(life):
+                if fault.meets(call.end_ms - SOON_MS, call.end_ms + SOON_MS) and fault.from_ms <= stop <= fault.to_ms + SOON_MS and stop <= again.start_ms \
+                        and min(go_on, again.start_ms) - fault.from_ms >= self.evidence.lease_ms * 2 // 3 - CLOSE_MS:
+                    return "Redis away, then stalled", f"{fault}; {life.name} stopped {stop}..{go_on}"
         return None, ""
 
     def lease_ran_out(self, life: Life, call: Call, again: Call, lines: list, store: list) -> tuple[str | None, str]:
