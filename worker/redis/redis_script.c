@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/decimal.h"
 #include "redis/redis_error.h"
 #include "redis/redis_silence.h"
 
@@ -31,8 +32,7 @@ void redis_args_number(struct redis_args *args, int64_t number)
 {
     assert(args->number_count < (int)(sizeof args->numbers / sizeof *args->numbers));
     char *text = args->numbers[args->number_count++];
-    int size = snprintf(text, sizeof *args->numbers, "%" PRId64, number);
-    args_bytes(args, text, (size_t)size);
+    args_bytes(args, text, decimal_write(number, text));
 }
 
 static char *put(char *to, const char *text)
