@@ -93,6 +93,18 @@ Test(json_writer, commas_stand_between_and_nowhere_else)
     cr_expect_str_eq(text, "{\"none\":[],\"some\":[{\"brace\":\"{\"},[],\"[\",{},null],\"as\\u0020came\":0.2,\"number\":-7,\"truth\":false}");
 }
 
+Test(json_writer, whole_numbers_are_written_up_to_the_largest)
+{
+    struct json_writer writer = {0};
+    const int64_t numbers[] = {0, 9, 10, -10, INT64_MAX, INT64_MIN};
+    json_write_open_array(&writer, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_write_int(&writer, NULL, numbers[i]);
+    json_write_close_array(&writer);
+    AUTO_FREE char *text = writer.text;
+    cr_expect_str_eq(text, "[0,9,10,-10,9223372036854775807,-9223372036854775808]");
+}
+
 Test(json_writer, a_text_that_is_no_utf8_is_mended)
 {
     struct json_writer writer = {0};

@@ -163,9 +163,20 @@ static enum status find_hosts(struct http_world *world, const struct http_target
     return status;
 }
 
+/* libcurl only reads it: all threads' calls have the same. */
+static CURLU *read_url(const char *url)
+{
+    CURLU *read = curl_url();
+    if (read == NULL || curl_url_set(read, CURLUPART_URL, url, 0) == CURLUE_OK)
+        return read;
+    curl_url_cleanup(read);
+    return NULL;
+}
+
 static enum status place_init(struct http_world *world, const struct http_target *from, struct http_place *place, struct error *err)
 {
     *place = (struct http_place){.url = xstrdup(from->url),
+                                 .read_url = read_url(from->url),
                                  .ca_file = from->ca_file != NULL ? xstrdup(from->ca_file) : NULL,
                                  .connect_timeout_ms = from->connect_timeout_ms,
                                  .response_bytes_max = from->response_bytes_max};
@@ -182,6 +193,7 @@ static void place_finish(struct http_place *place)
     if (place->owns_trust)
         tls_trust_destroy(place->trust);
     free(place->url);
+    curl_url_cleanup(place->read_url);
     free(place->ca_file);
     free(place->proxy);
     free(place->host_name);

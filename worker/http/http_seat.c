@@ -227,6 +227,7 @@ static void set_options(struct http_call *call, const struct http_world *world, 
 {
     CURL *easy = call->easy;
     curl_easy_setopt(easy, CURLOPT_URL, target->url);
+    curl_easy_setopt(easy, CURLOPT_CURLU, target->read_url); /* goes before */
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_VERSION);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -352,8 +353,10 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
     call->should_retry = -1;
     call->started_ms = clock_mono_ms();
     call->progress_ms = call->first_progress_ms = 0;
-    if (request->url != NULL)
+    if (request->url != NULL) {
+        curl_easy_setopt(call->easy, CURLOPT_CURLU, NULL);
         curl_easy_setopt(call->easy, CURLOPT_URL, request->url);
+    }
     if (request->body != NULL) {
         curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->body));
         /* Not read from a callback: curl must be able to send it again on a fresh connection. */

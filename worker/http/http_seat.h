@@ -122,6 +122,7 @@ void http_call_end(struct http_seat *seat, size_t target);
 /* Where a call goes. */
 struct http_place {
     char *url;
+    CURLU *read_url; /* the same, which libcurl need not read anew for each call; NULL: it refuses to, and will say so then */
     struct curl_slist *headers;
     char *proxy; /* NULL: none */
     struct resolver_host *host; /* whose address is looked up, the proxy's or the server's; NULL: there is nothing to look up */

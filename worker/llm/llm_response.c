@@ -77,17 +77,23 @@ static enum status fold(const char *body, size_t size, struct llm_answer *ret, s
 
 /* ---- one value ---- */
 
+/* What is read of a response and of its first choice. */
+enum { CHOICES, ERROR, OBJECT, USAGE, MODEL, ROOT_MEMBERS };
+static const char *const root_names[ROOT_MEMBERS] = {"choices", "error", "object", "usage", "model"};
+enum { MESSAGE, TEXT, DELTA, CHOICE_ERROR, FINISH_REASON, NATIVE_FINISH_REASON, CHOICE_MEMBERS };
+static const char *const choice_names[CHOICE_MEMBERS] = {"message", "text", "delta", "error", "finish_reason", "native_finish_reason"};
+
 /* The message, be it the text alone; none: there is none. */
-static struct json_view find_message(struct json_view choice, bool *ret_is_text)
+static struct json_view message_of(const struct json_view choice[CHOICE_MEMBERS], bool *ret_is_text)
 {
-    static const char *const places[] = {"message", "text"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        struct json_view found = json_view_member(choice, places[i]);
-        *ret_is_text = json_view_type(found) == JSON_STRING;
-        if (*ret_is_text || (json_view_type(found) == JSON_OBJECT && i == 0))
-            return found;
-    }
-    return (struct json_view){0};
+    int type = json_view_type(choice[MESSAGE]);
+    struct json_view found = {0};
+    if (type == JSON_STRING || type == JSON_OBJECT)
+        found = choice[MESSAGE];
+    else if (json_view_type(choice[TEXT]) == JSON_STRING)
+        found = choice[TEXT];
+    *ret_is_text = json_view_type(found) == JSON_STRING;
+    return found;
 }
 
 /* As a tree: owned; NULL: it has too many members. */
@@ -109,33 +115,32 @@ static json_t *load_message(struct json_view found, bool is_text)
 }
 
 /* A choice's own error, as a tree; the caller's, or NULL. */
-static json_t *error_of(struct json_view choice)
+static json_t *error_of(struct json_view error)
 {
-    struct json_view error = json_view_member(choice, "error");
     return error.size > 0 && json_view_type(error) != JSON_NULL ? json_text_load(error.text, error.size) : NULL;
 }
 
 /* Of text that is JSON. The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
 static enum status decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
 {
-    struct json_view root = json_view_of(body, body + size);
-    struct json_view choice = {0};
-    bool is_text = false;
-    (void)json_view_next(json_view_member(root, "choices"), &choice);
-    struct json_view message = find_message(choice, &is_text);
+    struct json_view root[ROOT_MEMBERS], choice[CHOICE_MEMBERS], first = {0};
+    bool is_text;
+    json_view_members(json_view_of(body, body + size), root_names, ROOT_MEMBERS, root);
+    (void)json_view_next(root[CHOICES], &first);
+    json_view_members(first, choice_names, CHOICE_MEMBERS, choice);
+    struct json_view message = message_of(choice, &is_text);
     bool has_message = message.size > 0;
-    if (!has_message && json_view_type(json_view_member(choice, "delta")) == JSON_OBJECT)
+    if (!has_message && json_view_type(choice[DELTA]) == JSON_OBJECT)
         return fold(body, size, ret, failure, err);
-    bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
+    bool is_error = root[ERROR].size > 0 || json_view_is(root[OBJECT], "error");
     if (!has_message || is_error) {
         AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
         if (llm_is_error_in_200(said))
             return llm_error_in_200(said, failure, err);
     }
-    struct json_view usage = json_view_member(root, "usage");
-    AUTO_FREE char *reason = json_view_decode(json_view_member(choice, "finish_reason"), NULL);
-    AUTO_FREE char *native = json_view_decode(json_view_member(choice, "native_finish_reason"), NULL);
-    AUTO_JSON json_t *error = error_of(choice);
+    AUTO_FREE char *reason = json_view_decode(choice[FINISH_REASON], NULL);
+    AUTO_FREE char *native = json_view_decode(choice[NATIVE_FINISH_REASON], NULL);
+    AUTO_JSON json_t *error = error_of(choice[CHOICE_ERROR]);
     AUTO_JSON json_t *message_tree = has_message ? load_message(message, is_text) : NULL;
     if (has_message && message_tree == NULL)
         return error_set(err, ERROR_PERMANENT, "response_too_large", "the message of %zu bytes has too many members", message.size);
@@ -144,12 +149,12 @@ static enum status decode(const char *body, size_t size, struct llm_answer *ret,
         return STATUS_FAILED;
     if (!has_message)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
-                         choice.size == 0 ? "choices" : "message");
-    AUTO_JSON json_t *usage_tree = json_text_load(usage.text, usage.size);
+                         first.size == 0 ? "choices" : "message");
+    AUTO_JSON json_t *usage_tree = json_text_load(root[USAGE].text, root[USAGE].size);
     *ret = (struct llm_answer){
         .message = steal_ptr(&message_tree),
         .finish_reason = steal_ptr(&reason),
-        .model = json_view_decode(json_view_member(root, "model"), NULL),
+        .model = json_view_decode(root[MODEL], NULL),
         .usage = llm_usage_read(usage_tree),
     };
     set_kind(failure, FAILURE_NONE);

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/decimal.h"
 #include "redis/redis_error.h"
 #include "redis/redis_silence.h"
 
@@ -31,8 +32,7 @@ void redis_args_number(struct redis_args *args, int64_t number)
 {
     assert(args->number_count < (int)(sizeof args->numbers / sizeof *args->numbers));
     char *text = args->numbers[args->number_count++];
-    int size = snprintf(text, sizeof *args->numbers, "%" PRId64, number);
-    args_bytes(args, text, (size_t)size);
+    args_bytes(args, text, decimal_write(number, text));
 }
 
 static char *put(char *to, const char *text)
@@ -119,9 +119,30 @@ void redis_args_tagged_keys(struct redis_args *args, const char *prefix, const c
     }
 }
 
+#define RESP_COUNT_SIZE (1 + DECIMAL_SIZE + 2) /* a sign, a number, the line's end */
+
+static char *put_count(char *to, char sign, size_t count)
+{
+    *to++ = sign;
+    to += decimal_write((int64_t)count, to);
+    return put(to, "\r\n");
+}
+
+/* As the protocol has it (RESP): how many, then each with its size. redisAppendCommandArgv formats them piece by piece, at four times
+ * the instructions. */
 enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, struct error *err)
 {
-    if (redisAppendCommandArgv(conn->context, args->count, args->value, args->size) == REDIS_OK)
+    size_t room = RESP_COUNT_SIZE;
+    for (int i = 0; i < args->count; i++)
+        room += RESP_COUNT_SIZE + args->size[i] + 2;
+    AUTO_FREE char *command = xrealloc(NULL, room);
+    char *to = put_count(command, '*', (size_t)args->count);
+    for (int i = 0; i < args->count; i++) {
+        to = put_count(to, '$', args->size[i]);
+        memcpy(to, args->value[i], args->size[i]);
+        to = put(to + args->size[i], "\r\n");
+    }
+    if (redisAppendFormattedCommand(conn->context, command, (size_t)(to - command)) == REDIS_OK)
         return STATUS_OK;
     conn->broken = true;
     return redis_wait_failed(&(struct redis_wait){.address = redis_pool_address(conn->pool), .timeout_ms = redis_pool_timeout_ms(conn->pool)}, conn->context,

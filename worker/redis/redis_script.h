@@ -6,6 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <stdint.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "redis/redis_pool.h"
 
@@ -16,7 +17,7 @@ struct redis_args {
     int count;
     const char *value[REDIS_ARGS_MAX];
     size_t size[REDIS_ARGS_MAX];
-    char numbers[8][24];
+    char numbers[8][DECIMAL_SIZE];
     int number_count;
     char *keys; /* owned */
     size_t keys_used, keys_size;

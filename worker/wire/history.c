@@ -25,7 +25,8 @@ static bool has_role(struct json_view message, const char *role)
 
 bool history_is_system(struct json_view message)
 {
-    return has_role(message, "system") || has_role(message, "developer");
+    struct json_view role = json_view_member(message, "role");
+    return json_view_is(role, "system") || json_view_is(role, "developer");
 }
 
 static bool is_filled_array(struct json_view value)
@@ -58,16 +59,15 @@ static bool says_something(struct json_view value)
     return false;
 }
 
-static bool has_calls(struct json_view message)
-{
-    return is_filled_array(json_view_member(message, "tool_calls")) || json_view_type(json_view_member(message, "function_call")) == JSON_OBJECT;
-}
-
 /* An assistant's, without text, refusal and calls. */
 static bool is_empty(struct json_view message)
 {
-    return has_role(message, "assistant") && !has_calls(message) && !says_something(json_view_member(message, "content")) &&
-           !says_something(json_view_member(message, "refusal"));
+    enum { ROLE, TOOL_CALLS, FUNCTION_CALL, CONTENT, REFUSAL, MEMBERS };
+    static const char *const names[MEMBERS] = {"role", "tool_calls", "function_call", "content", "refusal"};
+    struct json_view of[MEMBERS];
+    json_view_members(message, names, MEMBERS, of);
+    return json_view_is(of[ROLE], "assistant") && !is_filled_array(of[TOOL_CALLS]) && json_view_type(of[FUNCTION_CALL]) != JSON_OBJECT &&
+           !says_something(of[CONTENT]) && !says_something(of[REFUSAL]);
 }
 
 /* ---- histories that are parsed ---- */

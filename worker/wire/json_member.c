@@ -2,12 +2,17 @@
 
 #include <string.h>
 
-/* From just behind an opening quote to its closing quote, or to end. */
-static const char *string_end(const char *p, const char *end)
+/* From just behind an opening quote to its closing quote, or to end. A quote behind an odd number of backslashes is escaped. */
+static const char *string_end(const char *begin, const char *end)
 {
-    while (p < end && *p != '"')
-        p += *p == '\\' && end - p > 1 ? 2 : 1;
-    return p;
+    for (const char *quote = begin; (quote = memchr(quote, '"', (size_t)(end - quote))) != NULL; quote++) {
+        const char *slashes = quote;
+        while (slashes > begin && slashes[-1] == '\\')
+            slashes--;
+        if ((quote - slashes) % 2 == 0)
+            return quote;
+    }
+    return end;
 }
 
 static bool is_space(char c)

@@ -135,15 +135,20 @@ const char *json_view_kind(struct json_view view)
     }
 }
 
+void json_view_members(struct json_view object, const char *const *names, size_t count, struct json_view *ret)
+{
+    struct json_member member = {.at = object.text, .end = object.text + object.size};
+    memset(ret, 0, count * sizeof *ret);
+    while (object.size > 0 && json_member_next(&member))
+        for (size_t i = 0; i < count; i++)
+            if (json_member_is(&member, names[i]))
+                ret[i] = (struct json_view){member.value, member.value_size};
+}
+
 struct json_view json_view_member(struct json_view object, const char *name)
 {
-    struct json_view found = {0};
-    if (object.size == 0)
-        return found;
-    struct json_member member = {.at = object.text, .end = object.text + object.size};
-    while (json_member_next(&member))
-        if (json_member_is(&member, name))
-            found = (struct json_view){member.value, member.value_size};
+    struct json_view found;
+    json_view_members(object, &name, 1, &found);
     return found;
 }
 
@@ -174,6 +179,8 @@ bool json_view_is_filled(struct json_view view)
 
 bool json_text_means(const char *raw, size_t size, const char *text)
 {
+    if (size > 0 && raw[0] != '\\' && raw[0] != text[0]) /* most that differ do at once */
+        return false;
     if (memchr(raw, '\\', size) == NULL)
         return strlen(text) == size && memcmp(raw, text, size) == 0;
     char bytes[4];

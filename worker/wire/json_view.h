@@ -25,6 +25,8 @@ const char *json_view_kind(struct json_view view);
 
 /* An object's member of that name (plain text, however it is written in the object), the last if there are several. */
 struct json_view json_view_member(struct json_view object, const char *name);
+/* Several in one pass: ret[i] is the one of names[i]. */
+void json_view_members(struct json_view object, const char *const *names, size_t count, struct json_view *ret);
 /* Walks an array: start with *at = {0}. In the end *at is none. */
 bool json_view_next(struct json_view array, struct json_view *at);
 /* Has an array an element, an object a member, a string a character? False for what is none of them. */

@@ -1,11 +1,11 @@
 #include "wire/json_writer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include "wire/job_scan.h"
 
 static void put(struct json_writer *writer, const char *bytes, size_t size)
@@ -151,10 +151,10 @@ void json_write_longer(struct json_writer *writer, const char *name, struct json
 
 void json_write_int(struct json_writer *writer, const char *name, int64_t number)
 {
-    char text[24];
-    int length = snprintf(text, sizeof text, "%" PRId64, number);
+    char text[DECIMAL_SIZE];
+    size_t length = decimal_write(number, text);
     put_name(writer, name);
-    put(writer, text, (size_t)length);
+    put(writer, text, length);
 }
 
 void json_write_bool(struct json_writer *writer, const char *name, bool value)
