@@ -56,8 +56,7 @@ static char *put_encoded(char *to, const char *text)
 static void keys_room(struct redis_args *args, size_t need)
 {
     args->keys_used = 0;
-    if (args->keys_size < need)
-        args->keys = xrealloc(args->keys, args->keys_size = need);
+    args->keys = xgrow(args->keys, &args->keys_size, need, 1);
 }
 
 static void key_end(struct redis_args *args, const char *start, const char *end)

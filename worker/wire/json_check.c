@@ -201,10 +201,7 @@ static uint64_t hash_of(struct json_view name)
 
 static void add_name(struct checker *c, const char *begin)
 {
-    if (c->name_count == c->name_room) {
-        c->name_room = c->name_room > 0 ? 2 * c->name_room : 64;
-        c->names = xrealloc(c->names, c->name_room * sizeof *c->names);
-    }
+    c->names = xgrow(c->names, &c->name_room, c->name_count + 1, sizeof *c->names);
     struct json_view name = {begin, (size_t)(c->at - begin)};
     c->names[c->name_count++] = (struct name){hash_of(name), (size_t)(begin - c->text)};
 }
