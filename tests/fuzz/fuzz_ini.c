@@ -1,4 +1,5 @@
 /* Any bytes as a settings file's text: what is read of it, written again plainly, is read the same. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

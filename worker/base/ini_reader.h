@@ -11,8 +11,8 @@
  *
  * A reader of our own, for lines of any length (a provider's params, a list of brokers) and places in messages. Of the libraries that
  * Debian 12 and 13 have, inih is built for lines of 198 bytes and sections of 49 and cuts the rest off, iniparser has lines of 1,024,
- * puts names into small letters and tells no line, libini-config and GLib's GKeyFile know neither `:` nor a comment behind a value and
- * tell no line of a key, and libconfuse reads another language. */
+ * puts names into small letters and tells no line, libini-config and GLib's GKeyFile know neither `:` nor a comment behind a value (nor does
+ * GKeyFile tell lines, or take ; for a comment), and libconfuse reads another language. */
 #ifndef CHAT_BASE_INI_READER_H
 #define CHAT_BASE_INI_READER_H
 
