@@ -5,6 +5,8 @@
 #define CHAT_WIRE_JSON_WALK_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 static inline bool json_is_space(char c)
 {
@@ -18,12 +20,18 @@ static inline const char *json_skip_space(const char *at, const char *end)
     return at;
 }
 
-/* From just behind an opening quote to its closing quote, or to end. */
+/* From just behind an opening quote to its closing quote, or to end. Most of a job is text: the C library looks for the quote, and it
+ * ends the string where an even number of backslashes stands before it. */
 static inline const char *json_string_end(const char *at, const char *end)
 {
-    while (at < end && *at != '"')
-        at += *at == '\\' && end - at > 1 ? 2 : 1;
-    return at;
+    for (const char *quote = at; quote < end && (quote = memchr(quote, '"', (size_t)(end - quote))) != NULL; quote++) {
+        const char *escapes = quote;
+        while (escapes > at && escapes[-1] == '\\')
+            escapes--;
+        if ((quote - escapes) % 2 == 0)
+            return quote;
+    }
+    return end;
 }
 
 /* The first of { } [ ] : , that stands at `at` or behind it and in no string; end: there is none, or a string isn't closed. */
