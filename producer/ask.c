@@ -17,7 +17,7 @@
 #include "cancel.h"
 #include "delta_view.h"
 #include "job_check.h"
-#include "json_argument.h"
+#include "job_options.h"
 #include "kafka_client.h"
 #include "line_reader.h"
 #include "text_form.h"
@@ -26,12 +26,13 @@
 #define POLL_MS 50
 #define CANCEL_WAIT_MS 2000
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_PARAMS, KEY_JSON, KEY_REPLIES, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS, KEY_CONTROL };
+enum { KEY_JSON = 256, KEY_STREAM, KEY_NO_STREAM, KEY_DELTAS };
 
 struct ask {
     struct common *common;
-    const char *topic, *replies_topic, *deltas_topic, *control_topic, *session, *id, *question;
-    const char *params, *metadata; /* JSON, as it was given; NULL: none */
+    struct job_options job;
+    struct topic_options topics;
+    const char *deltas_topic, *question;
     int64_t timeout_ms;
     bool whole; /* --json */
     bool stream; /* the answer is shown as it comes */
@@ -42,18 +43,10 @@ struct ask {
 };
 
 static const struct argp_option options[] = {
-    {"session", 's', "SESSION", 0, "the session: earlier turns in it are remembered", 0},
-    {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
-    {"params", KEY_PARAMS, "JSON", 0, "an object that goes to the model: '{\"temperature\":0.2}'", 0},
-    {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
     {"timeout", 'T', "SECONDS", 0, "how long to wait for the reply (60)", 0},
     {"json", KEY_JSON, NULL, 0, "print the whole reply", 0},
     {"stream", KEY_STREAM, NULL, 0, "show the answer as it comes (on a terminal: unless --no-stream)", 0},
     {"no-stream", KEY_NO_STREAM, NULL, 0, "show it when it is whole", 0},
-    {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
-    {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
-    {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
-    {"control-topic", KEY_CONTROL, "TOPIC", 0, "where Ctrl-C cancels the job (" CONTROL_TOPIC ")", 0},
     {"deltas-topic", KEY_DELTAS, "TOPIC", 0, "where pieces of answers come (chat.deltas)", 0},
     {0}};
 
@@ -63,22 +56,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = ask->common;
-        return 0;
-    case 's':
-        if (value[0] == '\0')
-            argp_error(state, "--session must not be empty");
-        ask->session = value;
-        return 0;
-    case KEY_ID:
-        if (value[0] == '\0')
-            argp_error(state, "--id must not be empty");
-        ask->id = value;
-        return 0;
-    case KEY_METADATA:
-        ask->metadata = json_argument(state, "--metadata", value);
-        return 0;
-    case KEY_PARAMS:
-        ask->params = json_argument(state, "--params", value);
+        state->child_inputs[1] = &ask->job;
+        state->child_inputs[2] = &ask->topics;
         return 0;
     case 'T':
         ask->timeout_ms = 1000 * (int64_t)number_argument(state, "--timeout", value, 1);
@@ -95,22 +74,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case KEY_DELTAS:
         ask->deltas_topic = value;
         return 0;
-    case 't':
-        ask->topic = value;
-        return 0;
-    case KEY_REPLIES:
-        ask->replies_topic = value;
-        return 0;
-    case KEY_CONTROL:
-        ask->control_topic = value;
-        return 0;
     case ARGP_KEY_ARG:
         if (ask->question != NULL)
             argp_error(state, "one question only; put it in quotes");
         ask->question = value;
         return 0;
     case ARGP_KEY_END:
-        if (ask->question == NULL && ask->id != NULL && isatty(STDIN_FILENO))
+        if (ask->question == NULL && ask->job.id != NULL && isatty(STDIN_FILENO))
             argp_error(state, "--id goes with one question; in a chat each has its own");
         return 0;
     default:
@@ -118,7 +88,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {&job_argp, 0, NULL, 0}, {&topic_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options, parse_option, "[QUESTION]", "Asks a question, waits for its reply and prints the answer."
     "\vWithout QUESTION: on a terminal a chat that keeps one session, else standard input is the question. "
@@ -140,7 +110,7 @@ static enum status assign_ends(struct ask *ask, struct error *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     struct error why = {0};
-    enum status status = kafka_add_ends(ask->consumer, ask->replies_topic, KAFKA_TOPIC_WAIT_MS, list, err);
+    enum status status = kafka_add_ends(ask->consumer, ask->topics.replies, KAFKA_TOPIC_WAIT_MS, list, err);
     if (status == STATUS_OK && ask->stream) /* where there is no such topic the answer comes whole */
         ask->stream = kafka_add_ends(ask->consumer, ask->deltas_topic, 0, list, &why) == STATUS_OK;
     if (status == STATUS_OK)
@@ -195,7 +165,7 @@ static bool look(struct ask *ask, const char *id, int *ret_status)
         return false;
     bool over = is_ours(ask, message, id, ret_status);
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        complain("%s: %s", ask->replies_topic, rd_kafka_message_errstr(message));
+        complain("%s: %s", ask->topics.replies, rd_kafka_message_errstr(message));
         over = true;
     }
     rd_kafka_message_destroy(message);
@@ -208,7 +178,7 @@ static void cancel(struct ask *ask, const char *id)
 {
     struct error err = {0};
     int exit_status;
-    bool sent = cancel_send(ask->producer, ask->control_topic, id, ask, &err) == STATUS_OK;
+    bool sent = cancel_send(ask->producer, ask->topics.control, id, ask, &err) == STATUS_OK;
     if (!sent)
         complain("%s", err.message);
     for (int64_t until = clock_mono_ms() + CANCEL_WAIT_MS; sent && interrupts() < 2 && clock_mono_ms() < until;)
@@ -217,7 +187,7 @@ static void cancel(struct ask *ask, const char *id)
                 complain("interrupted, but the answer came first");
             return;
         }
-    complain("interrupted; job %s may still be answered on %s", id, ask->replies_topic);
+    complain("interrupted; job %s may still be answered on %s", id, ask->topics.replies);
 }
 
 static int wait_reply(struct ask *ask, const char *id)
@@ -238,11 +208,11 @@ static int wait_reply(struct ask *ask, const char *id)
 static enum status encode(const struct ask *ask, const char *id, const char *question, char **ret, struct error *err)
 {
     struct job job = {0};
-    *ret = job_encode(&(struct job_parts){.id = id, .session = ask->session, .message = question, .params = ask->params,
-                                          .metadata = ask->metadata, .stream = ask->stream});
+    *ret = job_encode(&(struct job_parts){.id = id, .session = ask->job.session, .message = question, .params = ask->job.params,
+                                          .metadata = ask->job.metadata, .stream = ask->stream});
     if (*ret == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_utf8", "the question isn't UTF-8");
-    enum status status = job_check(ask->topic, ask->session, *ret, strlen(*ret), &job, err);
+    enum status status = job_check(ask->job.topic, ask->job.session, *ret, strlen(*ret), &job, err);
     job_finish(&job);
     return status;
 }
@@ -251,7 +221,7 @@ static int ask_once(struct ask *ask, const char *question)
 {
     char made[27];
     job_id_new(made);
-    const char *id = ask->id != NULL ? ask->id : made;
+    const char *id = ask->job.id != NULL ? ask->job.id : made;
     AUTO_FREE char *value = NULL;
     struct error err = {0};
     if (encode(ask, id, question, &value, &err) != STATUS_OK) {
@@ -262,10 +232,10 @@ static int ask_once(struct ask *ask, const char *question)
     ask->started_ms = clock_mono_ms();
     ask->acknowledged_ms = 0;
     ask->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_resp_err_t rc = kafka_send(ask->producer, ask->topic, RD_KAFKA_PARTITION_UA, ask->session,
-                                        ask->session == NULL ? 0 : strlen(ask->session), value, strlen(value), NULL, NULL);
+    rd_kafka_resp_err_t rc = kafka_send(ask->producer, ask->job.topic, RD_KAFKA_PARTITION_UA, ask->job.session,
+                                        ask->job.session == NULL ? 0 : strlen(ask->job.session), value, strlen(value), NULL, NULL);
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        complain("%s: %s", ask->topic, rd_kafka_err2str(rc));
+        complain("%s: %s", ask->job.topic, rd_kafka_err2str(rc));
         return rc == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ? EX_DATAERR : EXIT_NOT_DONE;
     }
     return wait_reply(ask, id);
@@ -301,8 +271,8 @@ static int chat(struct ask *ask)
 {
     char made[27];
     job_id_new(made);
-    if (ask->session == NULL)
-        ask->session = made;
+    if (ask->job.session == NULL)
+        ask->job.session = made;
     struct line_reader reader = line_reader_start(STDIN_FILENO, "<stdin>");
     char *line = NULL;
     int exit_status = EXIT_DONE;
@@ -346,8 +316,7 @@ int ask_command(int argc, char **argv, struct common *common)
     /* assign() wants a group's name; none is joined and nothing is committed. */
     static const struct kafka_property_pair reading[] = {
         {"group.id", "chat-ask"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
-    struct ask ask = {.common = common, .topic = "chat.jobs", .replies_topic = "chat.replies", .deltas_topic = "chat.deltas", .control_topic = CONTROL_TOPIC, .timeout_ms = 60000,
-                      .stream = isatty(STDOUT_FILENO)};
+    struct ask ask = {.common = common, .deltas_topic = "chat.deltas", .timeout_ms = 60000, .stream = isatty(STDOUT_FILENO)};
     struct error err = {0};
     AUTO_FREE char *from_stdin = NULL;
     int exit_status = EXIT_NOT_DONE;
@@ -362,7 +331,7 @@ int ask_command(int argc, char **argv, struct common *common)
     }
     catch_interrupts();
     if (kafka_producer_open(common, prompt, NULL, delivered, &ask, &ask.producer, &err) != STATUS_OK ||
-        kafka_must_have(ask.producer, ask.topic, &err) != STATUS_OK || kafka_consumer_open(common, reading, &ask.consumer, &err) != STATUS_OK || assign_ends(&ask, &err) != STATUS_OK) {
+        kafka_must_have(ask.producer, ask.job.topic, &err) != STATUS_OK || kafka_consumer_open(common, reading, &ask.consumer, &err) != STATUS_OK || assign_ends(&ask, &err) != STATUS_OK) {
         complain("%s", err.message);
         exit_status = kafka_exit_status(&err);
     } else {

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "job_options.h"
 #include "kafka_client.h"
 #include "wire/control.h"
 #include "wire/reply.h"
@@ -17,11 +18,11 @@
 #define TOPIC_WAIT_MS 1000
 #define POLL_MS 50
 
-enum { KEY_CONTROL = 256, KEY_REPLIES, KEY_WAIT };
+enum { KEY_WAIT = 256 };
 
 struct cancel {
     struct common *common;
-    const char *topic, *replies_topic;
+    struct topic_options topics;
     int64_t wait_ms; /* for their replies; 0: not at all */
     char *const *jobs;
     int count, acknowledged;
@@ -32,8 +33,6 @@ struct cancel {
 
 static const struct argp_option options[] = {
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to wait for the replies that say so (5; 0: not at all)", 0},
-    {"control-topic", KEY_CONTROL, "TOPIC", 0, "the control topic (" CONTROL_TOPIC ")", 0},
-    {"replies-topic", KEY_REPLIES, "TOPIC", 0, "where replies come (chat.replies)", 0},
     {0}};
 
 /* All of them before the first is sent. */
@@ -56,15 +55,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = cancel->common;
+        state->child_inputs[1] = &cancel->topics;
         return 0;
     case KEY_WAIT:
         cancel->wait_ms = 1000 * (int64_t)number_argument(state, "--wait", value, 0);
-        return 0;
-    case KEY_CONTROL:
-        cancel->topic = value;
-        return 0;
-    case KEY_REPLIES:
-        cancel->replies_topic = value;
         return 0;
     case ARGP_KEY_ARGS:
         cancel->jobs = state->argv + state->next;
@@ -78,7 +72,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {&topic_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options, parse_option, "JOB...", "Cancels jobs by their ids, wherever they are: each that has not ended yet ends with a reply of status cancelled."
     "\vOne that is still on the topic is cancelled when a worker reads it, up to a day later. Of a job whose reply doesn't come in "
@@ -126,7 +120,7 @@ static int send_all(struct cancel *cancel)
 {
     struct error err = {0};
     for (int i = 0; i < cancel->count && interrupts() == 0; i++)
-        if (cancel_send(cancel->producer, cancel->topic, cancel->jobs[i], cancel->jobs[i], &err) != STATUS_OK) {
+        if (cancel_send(cancel->producer, cancel->topics.control, cancel->jobs[i], cancel->jobs[i], &err) != STATUS_OK) {
             complain("%s", err.message);
             return EX_UNAVAILABLE;
         }
@@ -143,7 +137,7 @@ static void listen_to_replies(struct cancel *cancel)
     struct error err = {0};
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     if (kafka_consumer_open(cancel->common, reading, &cancel->consumer, &err) != STATUS_OK ||
-        kafka_add_ends(cancel->consumer, cancel->replies_topic, 0, list, &err) != STATUS_OK || kafka_assign(cancel->consumer, list, &err) != STATUS_OK) {
+        kafka_add_ends(cancel->consumer, cancel->topics.replies, 0, list, &err) != STATUS_OK || kafka_assign(cancel->consumer, list, &err) != STATUS_OK) {
         complain("%s: what becomes of the jobs can't be told", err.message);
         kafka_consumer_close(cancel->consumer);
         cancel->consumer = NULL;
@@ -189,7 +183,7 @@ static bool hear_of_all(struct cancel *cancel)
 int cancel_command(int argc, char **argv, struct common *common)
 {
     static const struct kafka_property_pair prompt[] = {{"linger.ms", "0"}, {NULL, NULL}};
-    struct cancel cancel = {.common = common, .topic = CONTROL_TOPIC, .replies_topic = "chat.replies", .wait_ms = 5000};
+    struct cancel cancel = {.common = common, .wait_ms = 5000};
     struct error err = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &cancel) != 0)
         return EX_USAGE;

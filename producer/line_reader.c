@@ -33,10 +33,8 @@ static void make_room(struct line_reader *reader)
         reader->searched -= reader->start;
         reader->start = 0;
     }
-    if (reader->capacity < reader->size + READ_BYTES + 1) { /* one for the NUL of a last line without newline */
-        reader->capacity = reader->size * 2 + READ_BYTES + 1;
-        reader->buffer = xrealloc(reader->buffer, reader->capacity);
-    }
+    /* One for the NUL of a last line without newline. */
+    reader->buffer = xgrow(reader->buffer, &reader->capacity, reader->size + READ_BYTES + 1, 1);
 }
 
 static enum status refill(struct line_reader *reader, int wait_ms, struct error *err)

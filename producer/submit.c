@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "job_check.h"
-#include "json_argument.h"
+#include "job_options.h"
 #include "kafka_client.h"
 #include "line_reader.h"
 #include "progress.h"
@@ -21,12 +21,12 @@
 
 #define IDLE_WAIT_MS 50
 
-enum { KEY_ID = 256, KEY_METADATA, KEY_PARAMS, KEY_TEXT, KEY_STREAM };
+enum { KEY_TEXT = 256, KEY_STREAM };
 
 struct submit {
     struct common *common;
-    const char *topic, *file, *session, *id, *message;
-    const char *params, *metadata; /* JSON, as it was given; NULL: none */
+    struct job_options job; /* its session: also that of a file's jobs which name none */
+    const char *file, *message;
     bool stream;
     bool text;
     rd_kafka_t *producer;
@@ -35,15 +35,9 @@ struct submit {
 };
 
 static const struct argp_option options[] = {
-    {"session", 's', "SESSION", 0, "the session, also the record's key; with --file, for jobs that name none", 0},
-    {"id", KEY_ID, "ID", 0, "the job's id (made when missing)", 0},
-    {"params", KEY_PARAMS, "JSON", 0, "an object that goes to the model: '{\"temperature\":0.2}'", 0},
-    {"metadata", KEY_METADATA, "JSON", 0, "comes back untouched in the reply", 0},
-    {"file", 'f', "FILE", 0, "a job object a line (NDJSON); - is standard input", 0},
+    {"file", 'f', "FILE", 0, "a job object a line (NDJSON); - is standard input; --session is for those that name none", 0},
     {"stream", KEY_STREAM, NULL, 0, "the answers are wanted in pieces as they come, too (chat.deltas)", 0},
     {"text", KEY_TEXT, NULL, 0, "the lines are messages, not job objects", 0},
-    {"topic", 't', "TOPIC", 0, "the jobs topic (chat.jobs)", 0},
-    {"jobs-topic", 0, NULL, OPTION_ALIAS, NULL, 0},
     {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -52,20 +46,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = submit->common;
-        return 0;
-    case 's':
-        if (value[0] == '\0')
-            argp_error(state, "--session must not be empty");
-        submit->session = value;
-        return 0;
-    case KEY_ID:
-        submit->id = value;
-        return 0;
-    case KEY_METADATA:
-        submit->metadata = json_argument(state, "--metadata", value);
-        return 0;
-    case KEY_PARAMS:
-        submit->params = json_argument(state, "--params", value);
+        state->child_inputs[1] = &submit->job;
         return 0;
     case 'f':
         submit->file = value;
@@ -76,9 +57,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case KEY_TEXT:
         submit->text = true;
         return 0;
-    case 't':
-        submit->topic = value;
-        return 0;
     case ARGP_KEY_ARG:
         if (submit->message != NULL)
             argp_error(state, "one message only; put it in quotes");
@@ -87,9 +65,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         if (submit->message != NULL && (submit->file != NULL || submit->text))
             argp_error(state, "a message, or lines from a file: not both");
-        if (submit->message == NULL && submit->id != NULL)
+        if (submit->message == NULL && submit->job.id != NULL)
             argp_error(state, "--id goes with one message; in a file each job has its own");
-        if (submit->message == NULL && (submit->metadata != NULL || submit->params != NULL) && !submit->text)
+        if (submit->message == NULL && (submit->job.metadata != NULL || submit->job.params != NULL) && !submit->text)
             argp_error(state, "--metadata and --params go with a message or --text; a job object has its own");
         if (submit->message == NULL && submit->stream && !submit->text)
             argp_error(state, "--stream goes with a message or --text; a job object has its own");
@@ -101,7 +79,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {0}};
+static const struct argp_child children[] = {{&common_argp, 0, NULL, 10}, {&job_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options, parse_option, "[MESSAGE]",
     "Puts jobs on the topic and prints the id of each once it is acknowledged."
@@ -138,7 +116,7 @@ static char *with_id(const char *value, size_t size, const char *id, size_t *ret
 static enum status send_job(struct submit *submit, const char *value, size_t size, struct error *err)
 {
     struct job job = {0};
-    if (job_check(submit->topic, submit->session, value, size, &job, err) != STATUS_OK) {
+    if (job_check(submit->job.topic, submit->job.session, value, size, &job, err) != STATUS_OK) {
         job_finish(&job);
         return STATUS_FAILED;
     }
@@ -150,7 +128,7 @@ static enum status send_job(struct submit *submit, const char *value, size_t siz
         value = made;
     }
     char *id = xstrdup(job.id_is_auto ? new_id : job.id);
-    rd_kafka_resp_err_t rc = kafka_send(submit->producer, submit->topic, RD_KAFKA_PARTITION_UA, job.session,
+    rd_kafka_resp_err_t rc = kafka_send(submit->producer, submit->job.topic, RD_KAFKA_PARTITION_UA, job.session,
                                         job.session == NULL ? 0 : strlen(job.session), value, size, NULL, id);
     job_finish(&job);
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -166,10 +144,10 @@ static enum status send_job(struct submit *submit, const char *value, size_t siz
 static enum status send_message(struct submit *submit, const char *message, struct error *err)
 {
     char id[27];
-    if (submit->id == NULL)
+    if (submit->job.id == NULL)
         job_id_new(id);
-    AUTO_FREE char *value = job_encode(&(struct job_parts){.id = submit->id != NULL ? submit->id : id, .session = submit->session, .message = message,
-                                                           .params = submit->params, .metadata = submit->metadata, .stream = submit->stream});
+    AUTO_FREE char *value = job_encode(&(struct job_parts){.id = submit->job.id != NULL ? submit->job.id : id, .session = submit->job.session, .message = message,
+                                                           .params = submit->job.params, .metadata = submit->job.metadata, .stream = submit->stream});
     if (value == NULL)
         return error_set(err, ERROR_PERMANENT, "invalid_utf8", "the text isn't UTF-8");
     return send_job(submit, value, strlen(value), err);
@@ -253,13 +231,13 @@ static int send_all(struct submit *submit)
 
 int submit_command(int argc, char **argv, struct common *common)
 {
-    struct submit submit = {.common = common, .topic = "chat.jobs"};
+    struct submit submit = {.common = common};
     struct error err = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &submit) != 0)
         return EX_USAGE;
     catch_interrupts();
     if (kafka_producer_open(common, NULL, NULL, delivered, &submit, &submit.producer, &err) != STATUS_OK ||
-        kafka_must_have(submit.producer, submit.topic, &err) != STATUS_OK) {
+        kafka_must_have(submit.producer, submit.job.topic, &err) != STATUS_OK) {
         complain("%s", err.message);
         kafka_producer_close(submit.producer);
         return kafka_exit_status(&err);

@@ -32,7 +32,7 @@ clang_runtime=libclang-rt-dev
 grep -qs '^VERSION_ID="12"' /etc/os-release && clang_runtime=libclang-rt-14-dev
 
 build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libcurl4-openssl-dev libssl-dev libhiredis-dev
-  libjansson-dev zlib1g-dev libevent-dev libinih-dev uthash-dev libxxhash-dev libroaring-dev redis-tools python3-venv util-linux)
+  libjansson-dev zlib1g-dev libevent-dev uthash-dev libxxhash-dev libroaring-dev redis-tools python3-venv util-linux)
 tests_packages=(libcriterion-dev kcat openssl)
 clang_packages=(clang "$clang_runtime")
 kafka_packages=(maven default-jdk-headless)

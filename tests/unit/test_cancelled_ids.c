@@ -120,7 +120,7 @@ Test(control, what_says_nothing_is_refused_with_why)
                  {"[]", "invalid_member"},      {"{}", "invalid_member"}, {"7", "invalid_member"},
                  {"{\"cancel\":\"\"}", "invalid_member"}, {"{\"cancel\":7}", "invalid_member"}, {"{\"cancel\":[\"j\"]}", "invalid_member"},
                  {"{\"cancel\":\"a\",\"cancel\":\"b\"}", "duplicate_member"}, {"{\"cancel\":\"a\",\"canc\\u0065l\":\"b\"}", "duplicate_member"},
-                 {"{\"cancel\":\"a\\u0000b\"}", "invalid_member"}, {"{\"cancel\":\"\\ud800\"}", "invalid_json"},
+                 {"{\"cancel\":\"a\\u0000b\"}", "invalid_member"}, {"{\"cancel\":\"\\ud800\"}", "invalid_utf8"},
                  {"{\"cancel\":\"\xff\"}", "invalid_utf8"}, {"{\"cancel\":\"a\"} x", "invalid_json"}, {"[[[[[[[[[[[[[[[[[[[[", "invalid_json"}};
     struct control control;
     struct error err;

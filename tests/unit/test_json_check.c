@@ -91,6 +91,8 @@ static void expect_as_jansson(const char *text, size_t size, uint64_t seed)
         json_error_t fault;
         AUTO_JSON json_t *tree = json_loadb(exact, size, JSON_ALLOW_NUL | JSON_DECODE_ANY | (unique ? JSON_REJECT_DUPLICATES : 0), &fault);
         struct json_fault got = json_check(exact, size, unique);
+        if (got.kind == JSON_HALF_PAIR)
+            got.kind = JSON_MALFORMED; /* which jansson doesn't tell apart */
         cr_assert_eq(got.kind, tree != NULL ? JSON_FINE : kind_of(&fault), "seed %lu: %.*s: %d at %zu; jansson: %s at %d", (unsigned long)seed, (int)size,
                      exact, got.kind, got.at, tree != NULL ? "fine" : fault.text, tree != NULL ? 0 : fault.position);
         if (got.kind == JSON_TWICE)
@@ -110,7 +112,8 @@ Test(json_check, agrees_with_jansson_on_what_is_known_to_differ_elsewhere)
         "\"\t\"", "\"\n\"", "\"\x7f\"", "\"\\/\\b\\f\"", "{\"a\\u0000\":1}", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "{\"a\":{\"b\":1,\"b\":2},\"a\":3}", "{\"a\":1,\"a\":{\"b\":1,\"b\":2}}",
         "{\"a\":1,\"a\":", "{\"a\":1,\"a\"", "{\"a\":1,\"a\":2,", "{\"a\":[{\"b\":1},{\"b\":2}]}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "{1:2}", "{\"a\" 1}", "{\"a\"::1}", "[,]", "[1,]", "[1,,2]", "[", "{", "]",
         "}", "[}", "{]", "[1", "[1 2]", "[\"a\" \"b]", "{} {}", "{} x", "{} \"abc", "{} \"\\q\"", "{} 1e999", "{} 01", "{} ,", "nullnull", "", " ", "\xEF\xBB\xBF{}", "[1]\n\r\t ", "\v[1]", "hello", "[hello", "'a'", "{a:1}", "//", "[1/**/]",
-        "{\"\":1,\"\":2}", "{\"\":1}", "[[[[]]]]", "{\"a\":{\"a\":{\"a\":1}}}"};
+        "{\"\":1,\"\":2}", "{\"\":1}", "[[[[]]]]", "{\"a\":{\"a\":{\"a\":1}}}",
+        "[\"a\\\"b\",1]", "[\"\\\\\",\"\\\\\\\"\",1]", "{\"a\\\\\":\"\\\\\\\"]\",\"\\\"\":[\"\\\"\"]}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         expect_as_jansson(texts[i], strlen(texts[i]), i);
 }

@@ -380,9 +380,8 @@ Test(settings, a_file_is_refused_by_line)
                 {strdup(NEEDS "model = \n"), "provider.main.model", "needed"},
                 {strdup("[kafka]\nbootstrap.servers=b\n[llm]\nproviders = other\n"), ":4", "[provider.other]"},
                 {strdup(NEEDS "params = nonsense\n"), ":6", "JSON"},
-                {line_of("[", 50, "]\n"), ":1", "name is longer"},
-                {line_of("[worker]\njobs_topic=", 188, "\n"), ":2", "longer than 198"},
-                {line_of("[worker]\njobs_topic=", 5000, "\n"), ":2", "longer than 198"}};
+                {line_of("[", 500, "]\nkey=\n"), ":2", "is unknown"},
+                {line_of("[worker]\n", 5000, "=3\n"), ":2", "is unknown"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *path = write_file(rows[i].text);
         must_refuse(path, NULL, NULL, rows[i].a, rows[i].b);
@@ -397,13 +396,13 @@ Test(settings, a_file_of_other_editors_is_read_as_it_was_meant)
 {
     AUTO_FREE char *text = line_of("\xef\xbb\xbf[worker]\r\n  threads = 7\r\n\tgather_ms = 6 ; soon\r\n# ", 900, "\r\n[llm]\r\nsystem_prompt=");
     AUTO_FREE char *whole = NULL;
-    AUTO_FREE char *longest = line_of(text, 184, "\n" NEEDS);
+    AUTO_FREE char *longest = line_of(text, 20000, "\n" NEEDS);
     cr_assert(asprintf(&whole, "%s[provider.no-end]\nurl=https://h\nmodel=last", longest) > 0);
     char *path = write_file(whole);
     struct settings *settings = must_load(path, NULL, NULL);
     cr_assert_eq(settings->worker.threads, 7);
     cr_assert_eq(settings->worker.gather_ms, 6);
-    cr_assert_eq(strlen(settings->llm.system_prompt), 184, "198 bytes with its key");
+    cr_assert_eq(strlen(settings->llm.system_prompt), 20000, "a line may be of any length");
     cr_assert_str_eq(settings->providers[1].model, "last");
     settings_destroy(settings);
     unlink(path);

@@ -23,6 +23,17 @@ void *xrealloc(void *old, size_t size)
     return or_die(realloc(old, size ? size : 1));
 }
 
+#define GROWN_BYTES_MIN 64
+
+void *xgrow_now(void *items, size_t *capacity, size_t needed, size_t item_size)
+{
+    size_t least = GROWN_BYTES_MIN / item_size, doubled = 2 * *capacity;
+    *capacity = needed > doubled ? needed : doubled;
+    if (*capacity < least)
+        *capacity = least;
+    return xrealloc(items, *capacity * item_size);
+}
+
 char *xstrdup(const char *text)
 {
     return or_die(strdup(text));

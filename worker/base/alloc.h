@@ -17,6 +17,14 @@ char *xstrdup(const char *text) RETURNS_OWNED;
 char *xmemdup0(const void *bytes, size_t size) RETURNS_OWNED;
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2) RETURNS_OWNED;
 
+void *xgrow_now(void *items, size_t *capacity, size_t needed, size_t item_size) RETURNS_OWNED;
+/* items with room for `needed` of them; *capacity counts those there is room for. Grown to twice what it was, or to what is needed: what is
+ * put in one by one is copied a bounded number of times. What is new is not set to anything. */
+static inline void *xgrow(void *items, size_t *capacity, size_t needed, size_t item_size)
+{
+    return needed <= *capacity ? items : xgrow_now(items, capacity, needed, item_size);
+}
+
 /* What malloc spends on a piece of so many bytes: what is charged to whoever holds it. glibc's 8 bytes before each, a multiple of
  * 16, 32 at least; large ones come from the kernel in pages. */
 size_t alloc_bytes(size_t size);

@@ -10,29 +10,26 @@ static bool has_value(const struct task *task, const char *name)
     return header != NULL && header->value != NULL;
 }
 
-static bool leave_own_partition(struct task *task, const struct refusal *why)
+/* A part of the reply's own route, which isn't followed from now on. */
+static bool leave(struct task *task, bool *refused, const char *event, const char *what, const struct refusal *why)
 {
-    if (why->kind != REFUSAL_PARTITION || task->own_partition_refused || task->own_topic_refused || !has_value(task, "kafka_replyPartition"))
-        return false;
     METRIC_INC(reply_routes_ignored_total);
-    log_warn("reply_partition_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
-             F_INT("offset", task->record.offset), F_STR("code", why->error.code),
-             F_STR("error", "the reply topic has no such partition as kafka_replyPartition names; the reply goes by its key"));
-    task->own_partition_refused = true;
+    log_warn(event, F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
+             F_STR("code", why->error.code), F_STR("error", what));
+    *refused = true;
     return true;
 }
 
 /* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
-static bool leave_own_topic(struct task *task, const struct refusal *why)
+static bool leave_own_route(struct task *task, const struct refusal *why)
 {
-    if (task->own_topic_refused || !has_value(task, "kafka_replyTopic") || !refusal_is_of_the_place(why->kind))
-        return false;
-    METRIC_INC(reply_routes_ignored_total);
-    log_warn("reply_topic_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
-             F_INT("offset", task->record.offset), F_STR("code", why->error.code),
-             F_STR("error", "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic"));
-    task->own_topic_refused = true;
-    return true;
+    if (why->kind == REFUSAL_PARTITION && !task->own_partition_refused && !task->own_topic_refused && has_value(task, "kafka_replyPartition"))
+        return leave(task, &task->own_partition_refused, "reply_partition_unusable",
+                     "the reply topic has no such partition as kafka_replyPartition names; the reply goes by its key", why);
+    if (refusal_is_of_the_place(why->kind) && !task->own_topic_refused && has_value(task, "kafka_replyTopic"))
+        return leave(task, &task->own_topic_refused, "reply_topic_unusable",
+                     "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic", why);
+    return false;
 }
 
 /* True: what it owes has another form now. */
@@ -60,7 +57,7 @@ enum refused_next refused_end(const struct service *service, struct task *task, 
 {
     if (in_company && refusal_is_of_a_batch(why->kind))
         return REFUSED_APART;
-    if (!is_dead_letter && (leave_own_partition(task, why) || leave_own_topic(task, why)))
+    if (!is_dead_letter && leave_own_route(task, why))
         return REFUSED_AGAIN;
     METRIC_INC(publish_failures_total);
     log_error("publish_refused", F_STR("job", task->job.id), F_STR("record", is_dead_letter ? "dead_letter" : "reply"),

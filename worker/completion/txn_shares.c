@@ -10,10 +10,7 @@ void partitions_add(struct partitions *partitions, struct partition *partition)
     for (size_t i = 0; i < partitions->count; i++)
         if (partitions->items[i] == partition)
             return;
-    if (partitions->count == partitions->capacity) {
-        partitions->capacity = partitions->capacity ? partitions->capacity * 2 : 16;
-        partitions->items = xrealloc(partitions->items, partitions->capacity * sizeof(struct partition *));
-    }
+    partitions->items = xgrow(partitions->items, &partitions->capacity, partitions->count + 1, sizeof(struct partition *));
     partitions->items[partitions->count++] = partition_ref(partition);
 }
 

@@ -51,10 +51,7 @@ void task_heap_finish(struct task_heap *heap)
 
 void task_heap_push(struct task_heap *heap, struct task *task, struct task_key key)
 {
-    if (heap->count == heap->capacity) {
-        heap->capacity = heap->capacity ? heap->capacity * 2 : 64;
-        heap->items = xrealloc(heap->items, heap->capacity * sizeof *heap->items);
-    }
+    heap->items = xgrow(heap->items, &heap->capacity, heap->count + 1, sizeof *heap->items);
     sift_up(heap, heap->count++, (struct task_heap_item){key, task});
 }
 

@@ -57,13 +57,8 @@ static bool body_reserve(struct http_call *call, size_t more)
             length = (curl_off_t)bytes_max;
         if (length > (curl_off_t)needed)
             needed = (size_t)length; /* announced: one allocation for the whole */
-    } else if (needed > call->body_capacity && needed < call->body_capacity * 2) {
-        needed = call->body_capacity * 2;
     }
-    if (needed > call->body_capacity) {
-        call->body = xrealloc(call->body, needed);
-        call->body_capacity = needed;
-    }
+    call->body = xgrow(call->body, &call->body_capacity, needed, 1);
     return true;
 }
 

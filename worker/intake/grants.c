@@ -15,16 +15,10 @@ struct partition *grants_find(const struct grants *grants, const char *topic, in
 
 static void make_room(struct grants *grants, size_t id)
 {
-    if (grants->count == grants->capacity) {
-        grants->capacity = grants->capacity ? grants->capacity * 2 : 16;
-        grants->partitions = xrealloc(grants->partitions, grants->capacity * sizeof(struct partition *));
-    }
-    if (id < grants->ids)
-        return;
-    size_t ids = id * 2 + 16;
-    grants->by_id = xrealloc(grants->by_id, ids * sizeof(struct partition *));
-    memset(grants->by_id + grants->ids, 0, (ids - grants->ids) * sizeof(struct partition *));
-    grants->ids = ids;
+    size_t ids = grants->ids;
+    grants->partitions = xgrow(grants->partitions, &grants->capacity, grants->count + 1, sizeof(struct partition *));
+    grants->by_id = xgrow(grants->by_id, &grants->ids, id + 1, sizeof(struct partition *));
+    memset(grants->by_id + ids, 0, (grants->ids - ids) * sizeof(struct partition *));
 }
 
 struct partition *grants_add(struct grants *grants, const char *topic, int32_t id)

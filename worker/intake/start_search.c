@@ -15,10 +15,7 @@
 
 void searches_add(struct searches *list, struct search search)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2 : 16;
-        list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
-    }
+    list->items = xgrow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
     list->items[list->count++] = search;
 }
 

@@ -1,6 +1,8 @@
 #include "llm/context_text.h"
 
+#include <curl/curl.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -20,22 +22,13 @@ char *context_user(const char *metadata)
     return json_view_decode(json_view_member(root, "user"), NULL);
 }
 
-static bool is_unreserved(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
 static void append_encoded(struct text_buffer *url, const char *value)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (; *value != '\0'; value++) {
-        unsigned char c = (unsigned char)*value;
-        char triple[3] = {'%', hex[c >> 4], hex[c & 15]};
-        if (is_unreserved(c))
-            text_buffer_append(url, value, 1);
-        else
-            text_buffer_append(url, triple, sizeof triple);
-    }
+    char *encoded = curl_easy_escape(NULL, value, 0);
+    if (encoded == NULL)
+        abort(); /* memory */
+    text_buffer_append(url, encoded, strlen(encoded));
+    curl_free(encoded);
 }
 
 /* url: "scheme://host…" */

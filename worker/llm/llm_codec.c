@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "llm/finish_reason.h"
 #include "llm/refusal.h"
+#include "settings/reserved_params.h"
 #include "wire/history.h"
 #include "wire/job_scan.h"
 #include "wire/json_check.h"
@@ -21,9 +22,8 @@
 /* What the codec itself decides. A job's params can't hold them (job_decode refuses); a provider's might. */
 static bool param_is_ours(const struct json_member *param)
 {
-    static const char *const ours[] = {"messages", "stream", "stream_options", "n"};
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (json_member_is(param, ours[i]))
+    for (const char *const *name = reserved_params; *name != NULL; name++)
+        if (json_member_is(param, *name))
             return true;
     return false;
 }

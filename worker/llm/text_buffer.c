@@ -7,12 +7,7 @@
 
 void text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t size)
 {
-    size_t needed = buffer->size + size + 1;
-    if (needed > buffer->capacity) {
-        size_t doubled = buffer->capacity * 2;
-        buffer->capacity = needed > doubled ? needed + 64 : doubled;
-        buffer->bytes = xrealloc(buffer->bytes, buffer->capacity);
-    }
+    buffer->bytes = xgrow(buffer->bytes, &buffer->capacity, buffer->size + size + 1, 1);
     if (size > 0)
         memcpy(buffer->bytes + buffer->size, bytes, size);
     buffer->size += size;

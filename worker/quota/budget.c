@@ -11,12 +11,6 @@
 static const struct redis_script take_script = {"budget_take", script_budget_take, script_budget_take_sha, true};
 static const struct redis_script settle_script = {"budget_settle", script_budget_settle, script_budget_settle_sha, false};
 
-/* What the callbacks of one call see. */
-struct batch {
-    const char *key_prefix;
-    void *ops;
-};
-
 static int64_t clamp(int64_t value, int64_t min, int64_t max)
 {
     return value < min ? min : value > max ? max : value;
@@ -38,11 +32,10 @@ static int64_t tokens_of(int64_t tokens)
 
 /* ---- take ---- */
 
-static void take_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void take_fill(struct redis_args *args, const void *shared, const void *of)
 {
     enum { DAYS = 3 };
-    const struct batch *batch = batch_arg;
-    const struct budget_op *op = (const struct budget_op *)batch->ops + index;
+    const struct budget_op *op = of;
     int64_t first = clamp(op->now_wall_ms / 1000 / DAY_S - 1, 0, DAY_LAST - DAYS + 1);
     char days[DAYS][BUDGET_DAY_SIZE];
     const char *names[DAYS];
@@ -50,30 +43,23 @@ static void take_fill(struct redis_args *args, void *batch_arg, size_t index)
         budget_day_name(first + i, days[i]);
         names[i] = days[i];
     }
-    redis_args_tagged_keys(args, batch->key_prefix, "budget", op->tenant, names, DAYS);
+    redis_args_tagged_keys(args, shared, "budget", op->tenant, names, DAYS);
     redis_args_number(args, first);
     redis_args_number(args, tokens_of(op->tokens));
     redis_args_number(args, tokens_of(op->limit_tokens));
 }
 
-static bool take_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool take_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct budget_op *op = (struct budget_op *)((struct batch *)batch_arg)->ops + index;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4)
+    (void)shared;
+    struct budget_op *op = of;
+    if (!redis_reply_is_integers(reply, 4))
         return false;
-    for (size_t i = 0; i < 4; i++)
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
-            return false;
     op->reserved = reply->element[0]->integer == 1;
     op->day = reply->element[1]->integer;
     op->left_tokens = reply->element[2]->integer;
     op->day_left_ms = reply->element[3]->integer;
     return true;
-}
-
-static struct error *take_error(void *batch_arg, size_t index)
-{
-    return &((struct budget_op *)((struct batch *)batch_arg)->ops + index)->error;
 }
 
 static void take_ops_clear(struct budget_op *ops, size_t n)
@@ -88,10 +74,8 @@ static void take_ops_clear(struct budget_op *ops, size_t n)
 enum status budget_take(struct redis_conn *conn, const char *key_prefix, struct budget_op *ops, size_t n,
                         struct error *err)
 {
-    struct batch batch = {key_prefix, ops};
     take_ops_clear(ops, n);
-    enum status status = redis_script_run(
-        conn, &(struct redis_script_calls){&take_script, take_fill, take_answer, take_error, &batch}, n, err);
+    enum status status = redis_script_run(conn, &REDIS_SCRIPT_CALLS(&take_script, take_fill, take_answer, key_prefix, ops), n, err);
     if (status != STATUS_OK) /* some were answered before the connection broke; a batch has one fate */
         take_ops_clear(ops, n);
     return status;
@@ -99,33 +83,25 @@ enum status budget_take(struct redis_conn *conn, const char *key_prefix, struct 
 
 /* ---- settle ---- */
 
-static void settle_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void settle_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct budget_settle_op *op = (const struct budget_settle_op *)batch->ops + index;
+    const struct budget_settle_op *op = of;
     char day[BUDGET_DAY_SIZE];
     budget_day_name(op->day, day);
-    redis_args_tagged_keys(args, batch->key_prefix, "budget", op->tenant, (const char *const[]){day}, 1);
+    redis_args_tagged_keys(args, shared, "budget", op->tenant, (const char *const[]){day}, 1);
     redis_args_number(args, tokens_of(op->tokens_reserved));
     redis_args_number(args, tokens_of(op->tokens_used < 0 ? op->tokens_reserved : op->tokens_used));
 }
 
-static bool settle_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool settle_answer(void *of, const void *shared, const redisReply *reply)
 {
-    (void)batch_arg;
-    (void)index;
+    (void)of;
+    (void)shared;
     return reply->type == REDIS_REPLY_INTEGER;
-}
-
-static struct error *settle_error(void *batch_arg, size_t index)
-{
-    return &((struct budget_settle_op *)((struct batch *)batch_arg)->ops + index)->error;
 }
 
 enum status budget_settle(struct redis_conn *conn, const char *key_prefix, struct budget_settle_op *ops, size_t n,
                           struct error *err)
 {
-    struct batch batch = {key_prefix, ops};
-    return redis_script_run(
-        conn, &(struct redis_script_calls){&settle_script, settle_fill, settle_answer, settle_error, &batch}, n, err);
+    return redis_script_run(conn, &REDIS_SCRIPT_CALLS(&settle_script, settle_fill, settle_answer, key_prefix, ops), n, err);
 }

@@ -6,26 +6,10 @@
 static const struct redis_script take_script = {"permit_take", script_permit_take, script_permit_take_sha, true};
 static const struct redis_script settle_script = {"permit_settle", script_permit_settle, script_permit_settle_sha, false};
 
-/* What the callbacks of one call see. */
-struct batch {
-    const char *key_prefix;
-    void *ops;
-};
-
-static void keys_fill(struct redis_args *args, const struct batch *batch, const char *provider)
+static void keys_fill(struct redis_args *args, const char *key_prefix, const char *provider)
 {
     static const char *const names[] = {"requests", "tokens"};
-    redis_args_tagged_keys(args, batch->key_prefix, "permit", provider, names, sizeof names / sizeof *names);
-}
-
-static bool are_integers(const redisReply *reply, size_t count)
-{
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
-            return false;
-    return true;
+    redis_args_tagged_keys(args, key_prefix, "permit", provider, names, sizeof names / sizeof *names);
 }
 
 /* ---- take ---- */
@@ -37,12 +21,11 @@ static int64_t max_wait_us(const struct permit_op *op)
     return 1000 * (op->max_wait_ms < PERMITS_WAIT_MS_MAX ? op->max_wait_ms : PERMITS_WAIT_MS_MAX);
 }
 
-static void take_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void take_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct permit_op *op = (const struct permit_op *)batch->ops + index;
+    const struct permit_op *op = of;
     const struct permit_limits *limits = op->limits;
-    keys_fill(args, batch, op->provider);
+    keys_fill(args, shared, op->provider);
     redis_args_number(args, cost_us(1, limits->requests_per_minute));
     redis_args_number(args, cost_burst_us(limits->burst_ms, limits->requests_per_minute));
     redis_args_number(args, cost_us(op->tokens, limits->tokens_per_minute));
@@ -50,10 +33,11 @@ static void take_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_number(args, max_wait_us(op));
 }
 
-static bool take_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool take_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct permit_op *op = (struct permit_op *)((struct batch *)batch_arg)->ops + index;
-    if (!are_integers(reply, 4) || reply->element[2]->integer < PERMIT_NO_LIMIT ||
+    (void)shared;
+    struct permit_op *op = of;
+    if (!redis_reply_is_integers(reply, 4) || reply->element[2]->integer < PERMIT_NO_LIMIT ||
         reply->element[2]->integer > PERMIT_TOKENS)
         return false;
     op->reserved = reply->element[0]->integer == 1;
@@ -61,11 +45,6 @@ static bool take_answer(void *batch_arg, size_t index, const redisReply *reply)
     op->waits_for = (enum permit_limit)reply->element[2]->integer;
     op->redis_us = reply->element[3]->integer;
     return true;
-}
-
-static struct error *take_error(void *batch_arg, size_t index)
-{
-    return &((struct permit_op *)((struct batch *)batch_arg)->ops + index)->error;
 }
 
 static void take_ops_clear(struct permit_op *ops, size_t n)
@@ -81,10 +60,8 @@ static void take_ops_clear(struct permit_op *ops, size_t n)
 enum status permits_take(struct redis_conn *conn, const char *key_prefix, struct permit_op *ops, size_t n,
                          struct error *err)
 {
-    struct batch batch = {key_prefix, ops};
     take_ops_clear(ops, n);
-    enum status status = redis_script_run(
-        conn, &(struct redis_script_calls){&take_script, take_fill, take_answer, take_error, &batch}, n, err);
+    enum status status = redis_script_run(conn, &REDIS_SCRIPT_CALLS(&take_script, take_fill, take_answer, key_prefix, ops), n, err);
     if (status != STATUS_OK) /* some were answered before the connection broke; a batch has one fate */
         take_ops_clear(ops, n);
     return status;
@@ -98,22 +75,22 @@ static int64_t correction_us(int64_t used, int64_t reserved, int64_t per_minute)
     return cost_us(used, per_minute) - cost_us(reserved, per_minute);
 }
 
-static void settle_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void settle_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct permit_settle_op *op = (const struct permit_settle_op *)batch->ops + index;
+    const struct permit_settle_op *op = of;
     int64_t used = op->called ? op->tokens_used : 0;
     if (used < 0) /* unknown */
         used = op->tokens_reserved;
-    keys_fill(args, batch, op->provider);
+    keys_fill(args, shared, op->provider);
     redis_args_number(args, correction_us(op->called, 1, op->limits->requests_per_minute));
     redis_args_number(args, correction_us(used, op->tokens_reserved, op->limits->tokens_per_minute));
 }
 
-static bool settle_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool settle_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct permit_settle_op *op = (struct permit_settle_op *)((struct batch *)batch_arg)->ops + index;
-    if (!are_integers(reply, 3))
+    (void)shared;
+    struct permit_settle_op *op = of;
+    if (!redis_reply_is_integers(reply, 3))
         return false;
     op->redis_us = reply->element[0]->integer;
     op->requests_until_us = reply->element[1]->integer;
@@ -134,15 +111,8 @@ int64_t permits_line_ms(const struct permit_settle_op *op)
     return ((requests_us > tokens_us ? requests_us : tokens_us) + 999) / 1000;
 }
 
-static struct error *settle_error(void *batch_arg, size_t index)
-{
-    return &((struct permit_settle_op *)((struct batch *)batch_arg)->ops + index)->error;
-}
-
 enum status permits_settle(struct redis_conn *conn, const char *key_prefix, struct permit_settle_op *ops, size_t n,
                            struct error *err)
 {
-    struct batch batch = {key_prefix, ops};
-    return redis_script_run(
-        conn, &(struct redis_script_calls){&settle_script, settle_fill, settle_answer, settle_error, &batch}, n, err);
+    return redis_script_run(conn, &REDIS_SCRIPT_CALLS(&settle_script, settle_fill, settle_answer, key_prefix, ops), n, err);
 }

@@ -56,8 +56,7 @@ static char *put_encoded(char *to, const char *text)
 static void keys_room(struct redis_args *args, size_t need)
 {
     args->keys_used = 0;
-    if (args->keys_size < need)
-        args->keys = xrealloc(args->keys, args->keys_size = need);
+    args->keys = xgrow(args->keys, &args->keys_size, need, 1);
 }
 
 static void key_end(struct redis_args *args, const char *start, const char *end)
@@ -201,6 +200,26 @@ enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct e
     return STATUS_OK;
 }
 
+bool redis_reply_is_integers(const redisReply *reply, size_t count)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
+            return false;
+    return true;
+}
+
+static void *op_at(const struct redis_script_calls *calls, size_t index)
+{
+    return (char *)calls->ops + index * calls->op_size;
+}
+
+static struct error *error_at(const struct redis_script_calls *calls, size_t index)
+{
+    return (struct error *)((char *)op_at(calls, index) + calls->error_at);
+}
+
 static enum status append_all(struct redis_conn *conn, const struct redis_script_calls *calls, const size_t *todo,
                               size_t count, bool load, struct error *err)
 {
@@ -216,7 +235,7 @@ static enum status append_all(struct redis_conn *conn, const struct redis_script
         redis_args_reset(&args);
         redis_args_text(&args, "EVALSHA");
         redis_args_text(&args, calls->script->sha);
-        calls->fill(&args, calls->ops, todo[i]);
+        calls->fill(&args, calls->shared, op_at(calls, todo[i]));
         status = redis_args_append(&args, conn, err);
     }
     redis_args_finish(&args);
@@ -242,7 +261,7 @@ static enum status read_load(struct redis_conn *conn, const struct redis_script_
 static void set_unknown(const struct redis_script_calls *calls, const size_t *todo, size_t count, const struct error *why)
 {
     for (size_t i = 0; i < count; i++)
-        (void)set_lost(calls->error(calls->ops, todo[i]), why->message);
+        (void)set_lost(error_at(calls, todo[i]), why->message);
 }
 
 bool redis_script_refused(const struct error *own)
@@ -264,7 +283,7 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
             set_unknown(calls, todo + i, count - i, err);
             return STATUS_FAILED;
         }
-        struct error *own = calls->error(calls->ops, todo[i]);
+        struct error *own = error_at(calls, todo[i]);
         own->class = ERROR_NONE;
         if (reply->type == REDIS_REPLY_ERROR) {
             enum redis_error_kind kind = redis_error_kind(reply->str);
@@ -281,7 +300,7 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
                 *err = *own;
                 status = STATUS_FAILED;
             }
-        } else if (!calls->answer(calls->ops, todo[i], reply)) {
+        } else if (!calls->answer(op_at(calls, todo[i]), calls->shared, reply)) {
             char message[sizeof own->message];
             snprintf(message, sizeof message, "Redis %s, script %s: unexpected answer", address, calls->script->name);
             (void)set_lost(own, message);

@@ -4,6 +4,8 @@
 #define CHAT_REDIS_REDIS_SCRIPT_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/decimal.h"
@@ -44,13 +46,23 @@ struct redis_script {
     bool shared; /* its keys are of many jobs: what they hold is no single job's fault, and the call is refused until that is mended */
 };
 
+/* Calls of one script, one for each element of an array: what it is made from and where its answer goes. REDIS_SCRIPT_CALLS makes it. */
 struct redis_script_calls {
     const struct redis_script *script;
-    void (*fill)(struct redis_args *args, void *ops, size_t index); /* keys and arguments of one call */
-    bool (*answer)(void *ops, size_t index, const redisReply *reply); /* false: not what the script returns */
-    struct error *(*error)(void *ops, size_t index); /* where one call's own error goes */
+    void (*fill)(struct redis_args *args, const void *shared, const void *op); /* keys and arguments of one call */
+    bool (*answer)(void *op, const void *shared, const redisReply *reply); /* false: not what the script returns */
+    const void *shared; /* what all of them need */
     void *ops;
+    size_t op_size, error_at; /* where in each its own error goes */
 };
+
+/* op_array: of a struct with a member `struct error error`. */
+#define REDIS_SCRIPT_CALLS(which, fill_one, take_answer, of_all, op_array)                                             \
+    (struct redis_script_calls)                                                                                        \
+    {                                                                                                                  \
+        .script = (which), .fill = (fill_one), .answer = (take_answer), .shared = (of_all), .ops = (op_array),         \
+        .op_size = sizeof *(op_array), .error_at = offsetof(__typeof__(*(op_array)), error)                            \
+    }
 
 /* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what a job's keys hold (redis_error.h),
  * UNAVAILABLE with code redis_refused for what Redis refused this call alone: try it again.
@@ -70,6 +82,9 @@ bool redis_script_refused(const struct error *own);
 enum status redis_script_run_pair(struct redis_conn *conn, const struct redis_script_calls *first, size_t n,
                                   const struct redis_script_calls *then, size_t m, bool *ret_ahead,
                                   struct error *err) MUST_CHECK;
+
+/* An array of so many integers, and nothing else? */
+bool redis_reply_is_integers(const redisReply *reply, size_t count);
 
 /* The next reply, of a plain command: the caller's to free. FAILED: connection broken, or the server as a whole can't
  * serve us. */

@@ -1,5 +1,7 @@
 #include "redis/redis_url.h"
 
+#include <ctype.h>
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,40 +15,23 @@ static enum status malformed(struct error *err, const char *what)
     return error_set(err, ERROR_PERMANENT, "redis_url", "redis.url: %s; expected %s", what, FORM);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* NULL: a bad escape, a control character or a NUL among the bytes. */
+/* NULL: a bad escape, which libcurl would leave as it is, a control character or a NUL among the bytes. */
 static char *percent_decode(const char *from, size_t size)
 {
-    char *text = xmemdup0(from, size);
-    char *to = text;
-    for (size_t i = 0; i < size; i++) {
-        int c = (unsigned char)from[i];
-        if (c == '%') {
-            int high = i + 2 < size ? hex_digit(from[i + 1]) : -1;
-            int low = i + 2 < size ? hex_digit(from[i + 2]) : -1;
-            if (high < 0 || low < 0) {
-                free(text);
-                return NULL;
-            }
-            c = high * 16 + low;
-            i += 2;
-        }
-        if (c < 0x20 || c == 0x7f) {
-            free(text);
+    int length = 0;
+    for (size_t i = 0; i < size; i++)
+        if (from[i] == '%' && (size - i < 3 || !isxdigit((unsigned char)from[i + 1]) || !isxdigit((unsigned char)from[i + 2])))
             return NULL;
-        }
-        *to++ = (char)c;
-    }
-    *to = '\0';
-    return text;
+    AUTO_FREE char *text = xmemdup0(from, size); /* to libcurl, a size of 0 means up to a NUL */
+    char *plain = curl_easy_unescape(NULL, text, 0, &length);
+    if (plain == NULL)
+        abort(); /* memory */
+    bool fine = true;
+    for (int i = 0; i < length; i++)
+        fine = fine && (unsigned char)plain[i] >= 0x20 && plain[i] != 0x7f;
+    char *decoded = fine ? xmemdup0(plain, (size_t)length) : NULL;
+    curl_free(plain);
+    return decoded;
 }
 
 /* Digits only: strtol would take signs and spaces. */

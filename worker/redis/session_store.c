@@ -26,12 +26,6 @@ static const struct redis_script renew_script = {"renew", script_renew, script_r
 
 static const char *const end_state_names[] = {[END_OK] = "ok", [END_DEAD] = "dead", [END_CANCELLED] = "cancelled"};
 
-/* What the callbacks of one call see. */
-struct batch {
-    const struct session_store_conf *conf;
-    void *ops;
-};
-
 void session_store_token(char out[33])
 {
     uint64_t random[2];
@@ -69,11 +63,10 @@ static bool end_state_read(const redisReply *reply, enum end_state *ret)
 
 /* ---- begin ---- */
 
-static void begin_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void begin_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct session_store_conf *conf = batch->conf;
-    const struct begin_op *op = (const struct begin_op *)batch->ops + index;
+    const struct session_store_conf *conf = shared;
+    const struct begin_op *op = of;
     redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, true);
     redis_args_text(args, op->claim.token);
     redis_args_text(args, op->fingerprint);
@@ -114,10 +107,10 @@ static bool run_read(struct begin_op *op, const redisReply *reply)
     return true;
 }
 
-static bool begin_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool begin_answer(void *of, const void *shared, const redisReply *reply)
 {
-    const struct batch *batch = batch_arg;
-    struct begin_op *op = (struct begin_op *)batch->ops + index;
+    const struct session_store_conf *conf = shared;
+    struct begin_op *op = of;
     if (!is_array(reply, 1))
         return false;
     redisReply *const *parts = reply->element;
@@ -144,13 +137,8 @@ static bool begin_answer(void *batch_arg, size_t index, const redisReply *reply)
     op->state = BEGIN_BUSY;
     op->busy_ms = parts[1]->integer;
     snprintf(op->holder, sizeof op->holder, "%s", parts[2]->str);
-    op->holder_is_self = strcmp(op->holder, batch->conf->self.id) == 0;
+    op->holder_is_self = strcmp(op->holder, conf->self.id) == 0;
     return true;
-}
-
-static struct error *begin_error(void *batch_arg, size_t index)
-{
-    return &((struct begin_op *)((struct batch *)batch_arg)->ops + index)->error;
 }
 
 static bool held_by_another(const struct begin_op *op)
@@ -201,8 +189,7 @@ static enum status heartbeats_check(struct redis_conn *conn, const struct sessio
 static enum status take_from_dead(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
                                   struct error *err)
 {
-    const struct batch *batch = calls->ops;
-    struct begin_op *ops = batch->ops;
+    struct begin_op *ops = calls->ops;
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
         count += held_by_another(&ops[i]);
@@ -213,7 +200,7 @@ static enum status take_from_dead(struct redis_conn *conn, const struct redis_sc
     for (size_t i = 0; i < n; i++)
         if (held_by_another(&ops[i]))
             busy[count++] = i;
-    if (heartbeats_check(conn, batch->conf, ops, busy, &count, err) != STATUS_OK)
+    if (heartbeats_check(conn, calls->shared, ops, busy, &count, err) != STATUS_OK)
         return STATUS_FAILED;
     return redis_script_run_some(conn, calls, busy, count, err);
 }
@@ -240,8 +227,7 @@ static void begin_ops_release(struct begin_op *ops, size_t n)
 enum status session_store_begin(struct redis_conn *conn, const struct session_store_conf *conf, struct begin_op *ops,
                                 size_t n, struct error *err)
 {
-    struct batch batch = {conf, ops};
-    struct redis_script_calls calls = {&begin_script, begin_fill, begin_answer, begin_error, &batch};
+    struct redis_script_calls calls = REDIS_SCRIPT_CALLS(&begin_script, begin_fill, begin_answer, conf, ops);
     begin_ops_clear(ops, n);
     if (redis_script_run(conn, &calls, n, err) == STATUS_OK && take_from_dead(conn, &calls, n, err) == STATUS_OK)
         return STATUS_OK;
@@ -267,11 +253,10 @@ void begin_op_finish(struct begin_op *op)
 
 /* ---- finish ---- */
 
-static void finish_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void finish_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct session_store_conf *conf = batch->conf;
-    const struct finish_op *op = (const struct finish_op *)batch->ops + index;
+    const struct session_store_conf *conf = shared;
+    const struct finish_op *op = of;
     redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, true);
     redis_args_text(args, op->claim.token);
     redis_args_text(args, end_state_names[op->end_state]);
@@ -288,9 +273,10 @@ static void finish_fill(struct redis_args *args, void *batch_arg, size_t index)
     redis_args_number(args, conf->applied_max);
 }
 
-static bool finish_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool finish_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct finish_op *op = (struct finish_op *)((struct batch *)batch_arg)->ops + index;
+    (void)shared;
+    struct finish_op *op = of;
     if (is_text(reply, "done"))
         op->state = FINISH_DONE;
     else if (is_text(reply, "lost"))
@@ -302,19 +288,12 @@ static bool finish_answer(void *batch_arg, size_t index, const redisReply *reply
     return true;
 }
 
-static struct error *finish_error(void *batch_arg, size_t index)
-{
-    return &((struct finish_op *)((struct batch *)batch_arg)->ops + index)->error;
-}
-
 enum status session_store_finish(struct redis_conn *conn, const struct session_store_conf *conf,
                                  struct finish_op *ends, size_t n, struct begin_op *followers, size_t m,
                                  struct error *err)
 {
-    struct batch end_batch = {conf, ends};
-    struct batch begin_batch = {conf, followers};
-    struct redis_script_calls finish = {&finish_script, finish_fill, finish_answer, finish_error, &end_batch};
-    struct redis_script_calls begin = {&begin_script, begin_fill, begin_answer, begin_error, &begin_batch};
+    struct redis_script_calls finish = REDIS_SCRIPT_CALLS(&finish_script, finish_fill, finish_answer, conf, ends);
+    struct redis_script_calls begin = REDIS_SCRIPT_CALLS(&begin_script, begin_fill, begin_answer, conf, followers);
     bool ahead = false;
     begin_ops_clear(followers, m);
     enum status status = redis_script_run_pair(conn, &finish, n, &begin, m, &ahead, err);
@@ -333,57 +312,51 @@ enum status session_store_finish(struct redis_conn *conn, const struct session_s
 
 /* ---- release ---- */
 
-static void release_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void release_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct release_op *op = (const struct release_op *)batch->ops + index;
-    redis_args_keys(args, batch->conf->key_prefix, op->claim.session, op->claim.job_id, false);
+    const struct session_store_conf *conf = shared;
+    const struct release_op *op = of;
+    redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, false);
     redis_args_text(args, op->claim.token);
     redis_args_text(args, op->kind == RELEASE_RETRY ? "retry" : "drop");
-    redis_args_number(args, unfinished_keep_ms(batch->conf));
+    redis_args_number(args, unfinished_keep_ms(conf));
 }
 
-static bool release_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool release_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct release_op *op = (struct release_op *)((struct batch *)batch_arg)->ops + index;
-    if (!is_array(reply, 2) || reply->element[0]->type != REDIS_REPLY_INTEGER ||
-        reply->element[1]->type != REDIS_REPLY_INTEGER)
+    (void)shared;
+    struct release_op *op = of;
+    if (!redis_reply_is_integers(reply, 2))
         return false;
     op->held = reply->element[0]->integer == 1;
     op->fails = reply->element[1]->integer;
     return true;
 }
 
-static struct error *release_error(void *batch_arg, size_t index)
-{
-    return &((struct release_op *)((struct batch *)batch_arg)->ops + index)->error;
-}
-
 enum status session_store_release(struct redis_conn *conn, const struct session_store_conf *conf,
                                   struct release_op *ops, size_t n, struct error *err)
 {
-    struct batch batch = {conf, ops};
-    return redis_script_run(
-        conn, &(struct redis_script_calls){&release_script, release_fill, release_answer, release_error, &batch}, n, err);
+    return redis_script_run(conn, &REDIS_SCRIPT_CALLS(&release_script, release_fill, release_answer, conf, ops), n, err);
 }
 
 /* ---- cancel ---- */
 
-static void cancel_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void cancel_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct cancel_op *op = (const struct cancel_op *)batch->ops + index;
-    redis_args_keys(args, batch->conf->key_prefix, op->claim.session, op->claim.job_id, false);
+    const struct session_store_conf *conf = shared;
+    const struct cancel_op *op = of;
+    redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, false);
     redis_args_text(args, op->claim.token);
     redis_args_text(args, op->fingerprint);
     redis_args_text(args, op->origin);
     redis_args_text(args, op->reply);
-    redis_args_number(args, batch->conf->reply_ttl_s);
+    redis_args_number(args, conf->reply_ttl_s);
 }
 
-static bool cancel_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool cancel_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct cancel_op *op = (struct cancel_op *)((struct batch *)batch_arg)->ops + index;
+    (void)shared;
+    struct cancel_op *op = of;
     if (!is_array(reply, 1))
         return false;
     redisReply *const *parts = reply->element;
@@ -404,11 +377,6 @@ static bool cancel_answer(void *batch_arg, size_t index, const redisReply *reply
     return true;
 }
 
-static struct error *cancel_error(void *batch_arg, size_t index)
-{
-    return &((struct cancel_op *)((struct batch *)batch_arg)->ops + index)->error;
-}
-
 void cancel_op_finish(struct cancel_op *op)
 {
     free(op->stored);
@@ -418,11 +386,9 @@ void cancel_op_finish(struct cancel_op *op)
 enum status session_store_cancel(struct redis_conn *conn, const struct session_store_conf *conf, struct cancel_op *ops,
                                  size_t n, struct error *err)
 {
-    struct batch batch = {conf, ops};
     for (size_t i = 0; i < n; i++)
         ops[i].stored = NULL;
-    enum status status = redis_script_run(
-        conn, &(struct redis_script_calls){&cancel_script, cancel_fill, cancel_answer, cancel_error, &batch}, n, err);
+    enum status status = redis_script_run(conn, &REDIS_SCRIPT_CALLS(&cancel_script, cancel_fill, cancel_answer, conf, ops), n, err);
     for (size_t i = 0; i < n && status != STATUS_OK; i++)
         cancel_op_finish(&ops[i]);
     return status;
@@ -430,33 +396,27 @@ enum status session_store_cancel(struct redis_conn *conn, const struct session_s
 
 /* ---- renew, heartbeat ---- */
 
-static void renew_fill(struct redis_args *args, void *batch_arg, size_t index)
+static void renew_fill(struct redis_args *args, const void *shared, const void *of)
 {
-    const struct batch *batch = batch_arg;
-    const struct renew_op *op = (const struct renew_op *)batch->ops + index;
-    redis_args_keys(args, batch->conf->key_prefix, op->claim.session, op->claim.job_id, false);
+    const struct session_store_conf *conf = shared;
+    const struct renew_op *op = of;
+    redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, false);
     redis_args_text(args, op->claim.token);
     redis_args_number(args, op->lease_ms);
 }
 
-static bool renew_answer(void *batch_arg, size_t index, const redisReply *reply)
+static bool renew_answer(void *of, const void *shared, const redisReply *reply)
 {
-    struct renew_op *op = (struct renew_op *)((struct batch *)batch_arg)->ops + index;
+    (void)shared;
+    struct renew_op *op = of;
     op->held = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
     return reply->type == REDIS_REPLY_INTEGER;
-}
-
-static struct error *renew_error(void *batch_arg, size_t index)
-{
-    return &((struct renew_op *)((struct batch *)batch_arg)->ops + index)->error;
 }
 
 enum status session_store_renew(struct redis_conn *conn, const struct session_store_conf *conf, struct renew_op *ops,
                                 size_t n, struct error *err)
 {
-    struct batch batch = {conf, ops};
-    return redis_script_run(
-        conn, &(struct redis_script_calls){&renew_script, renew_fill, renew_answer, renew_error, &batch}, n, err);
+    return redis_script_run(conn, &REDIS_SCRIPT_CALLS(&renew_script, renew_fill, renew_answer, conf, ops), n, err);
 }
 
 enum status session_store_heartbeat(struct redis_conn *conn, const struct session_store_conf *conf, struct error *err)

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/template.h"
+#include "settings/reserved_params.h"
 #include "settings/settings_source.h"
 #include "settings/settings_table.h"
 
@@ -50,7 +51,6 @@ static enum status order_named(const struct named_sections *named, struct settin
 
 static enum status check_params(const struct provider_settings *provider, const char *where, struct error *err)
 {
-    static const char *const ours[] = {"messages", "stream_options", "n"};
     json_error_t why;
     if (provider->params == NULL)
         return STATUS_OK;
@@ -59,9 +59,9 @@ static enum status check_params(const struct provider_settings *provider, const 
         return REFUSE(err, "%s: provider.%s.params: is no JSON object%s%s", where, provider->name, params ? "" : ": ", params ? "" : why.text);
     if (json_object_get(params, "stream") != NULL)
         return REFUSE(err, "%s: provider.%s.params: stream is the worker's to set; provider.%s.stream says how it is asked", where, provider->name, provider->name);
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (json_object_get(params, ours[i]) != NULL)
-            return REFUSE(err, "%s: provider.%s.params: %s is the worker's to set; leave it out", where, provider->name, ours[i]);
+    for (const char *const *name = reserved_params; *name != NULL; name++)
+        if (json_object_get(params, *name) != NULL)
+            return REFUSE(err, "%s: provider.%s.params: %s is the worker's to set; leave it out", where, provider->name, *name);
     return STATUS_OK;
 }
 

@@ -256,10 +256,10 @@ static enum status refuse_unknown(const struct settings_entry *entry, const stru
 {
     char nearest[128];
     if (find_nearest(entry, names, nearest, sizeof nearest))
-        return REFUSE(err, "%s: %s.%s is unknown; do you mean %s?", entry->where, entry->section, entry->key, nearest);
+        return REFUSE(err, "%s: %.80s.%.80s is unknown; do you mean %s?", entry->where, entry->section, entry->key, nearest);
     if (strcmp(entry->section, "kafka") == 0)
-        return REFUSE(err, "%s: kafka.%s is unknown to librdkafka; its properties: " KAFKA_NAMES_PAGE, entry->where, entry->key);
-    return REFUSE(err, "%s: %s.%s is unknown; chat-worker --help lists the settings", entry->where, *entry->section ? entry->section : "(no section)",
+        return REFUSE(err, "%s: kafka.%.80s is unknown to librdkafka; its properties: " KAFKA_NAMES_PAGE, entry->where, entry->key);
+    return REFUSE(err, "%s: %.80s.%.80s is unknown; chat-worker --help lists the settings", entry->where, *entry->section ? entry->section : "(no section)",
                   entry->key);
 }
 

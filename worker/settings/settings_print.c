@@ -151,7 +151,7 @@ void settings_print_markdown(FILE *out)
           "A **secret** is masked when printed and has a twin `KEY_file` that names a file to read it from (its last line end is left\n"
           "out). Both in one source are refused; a later source wins over an earlier one in either form.\n\n"
           "In the file, a line is a `[section]`, a `key = value` or, after `;` or `#`, a comment; ` ;` ends a value too. Values don't\n"
-          "go on in the next line, and a line has at most 198 bytes; the environment takes longer values. Nothing takes quotes off: a value in\n"
+          "go on in the next line; a line may be of any length. Nothing takes quotes off: a value in\n"
           "quotes is refused, wherever it comes from; a secret or a prompt that really stands in them goes into a file (`KEY_file`).\n\n"
           "## [kafka]\n\n"
           "Any librdkafka property as it is. `bootstrap.servers` is needed: your brokers, or `embedded` for a cluster in the worker's own\n"

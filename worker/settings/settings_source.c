@@ -1,7 +1,6 @@
 #include "settings/settings_source.h"
 
 #include <ctype.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,12 +8,9 @@
 #include "base/cleanup.h"
 #include "base/edit_distance.h"
 #include "base/text_file.h"
+#include "settings/ini_reader.h"
 #include "settings/settings_table.h"
 
-/* inih's limits as Debian builds it: a line buffer of 200 with its line end and NUL, and 49 bytes of a section's
- * name. Beyond them it splits or cuts without a word, so that our reader looks first. */
-#define LINE_BYTES_MAX 198
-#define SECTION_BYTES_MAX 49
 #define FILE_BYTES_MAX (1024 * 1024)
 
 #define VARIABLE_PREFIX "CHATW__"
@@ -28,94 +24,6 @@ static void add(struct settings_entries *entries, enum settings_from from, const
 
 /* ---- the file ---- */
 
-struct file_source {
-    struct settings_entries *entries;
-    struct error *err;
-    FILE *in;
-    const char *path;
-    int line;
-    bool failed;
-};
-
-static bool at_end(FILE *in)
-{
-    int next = getc(in);
-    if (next == EOF)
-        return true;
-    ungetc(next, in);
-    return false;
-}
-
-static bool is_section_line_fine(struct file_source *source, const char *text)
-{
-    const char *end = strchr(text, ']');
-    if (end == NULL)
-        return true; /* inih reports it with the line */
-    if (end - text - 1 > SECTION_BYTES_MAX) {
-        REFUSE(source->err, "%s:%d: the section's name is longer than %d bytes", source->path, source->line, SECTION_BYTES_MAX);
-        return false;
-    }
-    end += 1 + strspn(end + 1, " \t\r\n");
-    if (*end == '\0' || *end == ';' || *end == '#')
-        return true;
-    REFUSE(source->err, "%s:%d: something stands after the section's ]; begin a new line", source->path, source->line);
-    return false;
-}
-
-/* True when text holds its line whole. A comment may be of any length: one that is cut is left out, since newer
- * inih take what fills its buffer for an error. */
-static bool is_line_whole(struct file_source *source, char *text, int size)
-{
-    size_t length = strlen(text);
-    if (length > 0 && text[length - 1] == '\n')
-        return true;
-    if (length + 1 < (size_t)size) {
-        if (at_end(source->in))
-            return true;
-        REFUSE(source->err, "%s:%d: the line holds a NUL byte; the file must be text", source->path, source->line);
-        return false;
-    }
-    if (text[strspn(text, " \t")] == ';' || text[strspn(text, " \t")] == '#') {
-        for (int c = getc(source->in); c != EOF && c != '\n'; c = getc(source->in))
-            ;
-        strcpy(text, "\n");
-        return true;
-    }
-    REFUSE(source->err, "%s:%d: the line is longer than %d bytes; a long value goes into the environment, a secret or prompt into a file (KEY_file)",
-           source->path, source->line, LINE_BYTES_MAX);
-    return false;
-}
-
-static char *read_line(char *text, int size, void *arg)
-{
-    struct file_source *source = arg;
-    if (source->failed)
-        return NULL;
-    source->line++;
-    if (fgets(text, size, source->in) == NULL)
-        return NULL;
-    if (!is_line_whole(source, text, size)) {
-        source->failed = true;
-        return NULL;
-    }
-    /* inih takes an indented line for more of the value above; here it is a line like any other. */
-    const char *begin = text + strspn(text, " \t");
-    memmove(text, begin, strlen(begin) + 1);
-    if (*text == '[' && !is_section_line_fine(source, text)) {
-        source->failed = true;
-        return NULL;
-    }
-    return text;
-}
-
-static int take_pair(void *arg, const char *section, const char *key, const char *value)
-{
-    struct file_source *source = arg;
-    AUTO_FREE char *where = xasprintf("%s:%d", source->path, source->line);
-    add(source->entries, FROM_FILE, section, key, value ? value : "", where);
-    return 1;
-}
-
 static enum status collect_file(struct settings_entries *entries, const char *path, struct error *err)
 {
     AUTO_FREE char *text = NULL;
@@ -123,16 +31,14 @@ static enum status collect_file(struct settings_entries *entries, const char *pa
     char why[128];
     if (text_file_read(path, FILE_BYTES_MAX, &text, &size, why) != STATUS_OK)
         return REFUSE(err, "%s: %s", path, why);
-    struct file_source source = {.entries = entries, .err = err, .path = path, .in = fmemopen(text, size, "r")};
-    if (source.in == NULL)
-        abort(); /* memory */
-    int broken_line = ini_parse_stream(read_line, &source, take_pair, &source);
-    fclose(source.in);
-    if (source.failed)
-        return STATUS_FAILED;
-    if (broken_line != 0)
-        return REFUSE(err, "%s:%d: neither [section] nor key = value", path, broken_line);
-    return STATUS_OK;
+    struct ini_reader reader;
+    enum ini_got got;
+    ini_reader_init(&reader, text, size);
+    while ((got = ini_next(&reader)) == INI_PAIR) {
+        AUTO_FREE char *where = xasprintf("%s:%d", path, reader.line);
+        add(entries, FROM_FILE, reader.section, reader.key, reader.value, where);
+    }
+    return got == INI_END ? STATUS_OK : REFUSE(err, "%s:%d: %s", path, reader.line, reader.fault);
 }
 
 /* ---- the environment ---- */

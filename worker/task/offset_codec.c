@@ -23,10 +23,7 @@ struct bytes {
 
 static void put(struct bytes *out, uint8_t byte)
 {
-    if (out->size == out->capacity) {
-        out->capacity = out->capacity ? out->capacity * 2 : 256;
-        out->data = xrealloc(out->data, out->capacity);
-    }
+    out->data = xgrow(out->data, &out->capacity, out->size + 1, 1);
     out->data[out->size++] = byte;
 }
 

@@ -15,10 +15,7 @@ void offset_runs_append(struct offset_runs *runs, int64_t from, int64_t to)
         last->to = to;
         return;
     }
-    if (runs->count == runs->capacity) {
-        runs->capacity = runs->capacity ? runs->capacity * 2 : 16;
-        runs->items = xrealloc(runs->items, runs->capacity * sizeof *runs->items);
-    }
+    runs->items = xgrow(runs->items, &runs->capacity, runs->count + 1, sizeof *runs->items);
     runs->items[runs->count++] = (struct offset_run){from, to};
 }
 

@@ -7,10 +7,7 @@
 
 struct reservation *reservations_add(struct reservations *list, const struct reservation *reservation)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity > 0 ? 2 * list->capacity : 2;
-        list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
-    }
+    list->items = xgrow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
     list->items[list->count] = *reservation;
     return &list->items[list->count++];
 }

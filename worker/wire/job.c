@@ -50,19 +50,24 @@ static const char *member_at(const struct record *record, size_t offset)
     return "the value";
 }
 
-static enum status refuse_json(const struct record *record, const struct json_fault *fault, struct error *err)
+static size_t depth_max_of(const struct job_limits *limits)
 {
+    return limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
+}
+
+static enum status refuse_json(const struct record *record, const struct job_limits *limits, const struct json_fault *fault, struct error *err)
+{
+    if (fault->kind == JSON_TOO_DEEP)
+        return REFUSE(err, "nested_too_deep", "%s: nested deeper than %zu levels at byte %zu", member_at(record, fault->at), depth_max_of(limits), fault->at);
     bool whole = fault->kind == JSON_ENDS_EARLY || fault->kind == JSON_GOES_ON;
     return json_fault_set(err, whole ? "the value" : member_at(record, fault->at), record->value, record->value_size, fault);
 }
 
 /* What can be known without parsing. */
-static enum status check_bytes(const struct record *record, const struct job_limits *limits, struct job_scan *ret_scan,
-                               struct error *err)
+static enum status check_bytes(const struct record *record, const struct job_limits *limits, struct error *err)
 {
     const char *value = record->value;
     size_t size = record->value_size;
-    size_t depth_max = limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
     if (value == NULL)
         return REFUSE(err, "tombstone", "the value: null (a tombstone) is not a job");
     if (size == 0)
@@ -77,28 +82,21 @@ static enum status check_bytes(const struct record *record, const struct job_lim
     size_t bad = utf8_invalid_at(value, size);
     if (bad != SCAN_NOWHERE)
         return REFUSE(err, "invalid_utf8", "%s: not UTF-8 at byte %zu", member_at(record, bad), bad);
-    *ret_scan = job_scan(value, size, depth_max);
-    if (ret_scan->too_deep_at != SCAN_NOWHERE)
-        return REFUSE(err, "nested_too_deep", "%s: nested deeper than %zu levels at byte %zu",
-                      member_at(record, ret_scan->too_deep_at), depth_max, ret_scan->too_deep_at);
-    if (ret_scan->lone_surrogate_at != SCAN_NOWHERE)
-        return REFUSE(err, "invalid_utf8", "%s: half a surrogate pair (\\ud800 to \\udfff) at byte %zu",
-                      member_at(record, ret_scan->lone_surrogate_at), ret_scan->lone_surrogate_at);
     return STATUS_OK;
 }
 
 /* The value as JSON; STATUS_OK: an object, and all in it is as a job's values must be. */
 static enum status check_json(const struct record *record, const struct job_limits *limits, struct error *err)
 {
-    struct job_scan scan;
-    if (check_bytes(record, limits, &scan, err) != STATUS_OK)
+    struct json_oddities odd;
+    if (check_bytes(record, limits, err) != STATUS_OK)
         return STATUS_FAILED;
     const char *value = record->value;
-    struct json_fault fault = json_check(value, record->value_size, true);
+    struct json_fault fault = json_check_within(value, record->value_size, depth_max_of(limits), &odd);
     if (fault.kind != JSON_FINE)
-        return refuse_json(record, &fault, err);
+        return refuse_json(record, limits, &fault, err);
     struct json_view root = json_view_of(value, value + record->value_size);
-    if ((scan.has_nul_escape || scan.has_long_number) && job_values(root, err) != STATUS_OK)
+    if ((odd.has_nul || odd.has_long_number) && job_values(root, err) != STATUS_OK)
         return STATUS_FAILED;
     if (json_view_type(root) != JSON_OBJECT)
         return REFUSE(err, "invalid_member", "the value: must be a JSON object, not %s", json_view_kind(root));
@@ -232,11 +230,10 @@ static enum status take_members(const struct record *record, const struct job_li
 /* Can this member of a value that isn't JSON be used on its own? */
 static bool is_sound(const struct json_member *member, const struct job_limits *limits)
 {
-    size_t depth_max = limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
     /* A NUL, too: what goes back as it came must not hold one. */
     if (!member->whole || member->value_size > limits->bytes_max || memchr(member->value, '\0', member->value_size) != NULL ||
-        job_scan(member->value, member->value_size, depth_max - 1).too_deep_at != SCAN_NOWHERE ||
-        !json_text_is_valid(member->value, member->value_size))
+        utf8_invalid_at(member->value, member->value_size) != SCAN_NOWHERE ||
+        json_check_within(member->value, member->value_size, depth_max_of(limits) - 1, NULL).kind != JSON_FINE)
         return false;
     struct error ignored;
     return job_values((struct json_view){member->value, member->value_size}, &ignored) == STATUS_OK;

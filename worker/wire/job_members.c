@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "settings/reserved_params.h"
 #include "wire/json_member.h"
 
 #define REFUSE(err, ...) error_set((err), ERROR_PERMANENT, "invalid_member", __VA_ARGS__)
@@ -122,16 +123,13 @@ static bool is_allowed(struct json_view model, const char *const *models_allowed
 
 enum status job_params(struct json_view params, const char *const *models_allowed, struct error *err)
 {
-    /* The worker's own: what is asked, how it is read, and one answer a job. */
-    static const char *const refused[] = {"messages", "stream", "stream_options", "n"};
-
     if (params.size == 0)
         return STATUS_OK;
     if (json_view_type(params) != JSON_OBJECT)
         return REFUSE(err, "params: must be an object, not %s", json_view_kind(params));
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (json_view_member(params, refused[i]).size > 0)
-            return REFUSE(err, "params.%s: not allowed in a job; remove it", refused[i]);
+    for (const char *const *name = reserved_params; *name != NULL; name++)
+        if (json_view_member(params, *name).size > 0)
+            return REFUSE(err, "params.%s: not allowed in a job; remove it", *name);
     struct json_view model = json_view_member(params, "model");
     if (model.size > 0 && json_view_type(model) != JSON_STRING)
         return REFUSE(err, "params.model: must be a string, not %s", json_view_kind(model));

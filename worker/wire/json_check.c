@@ -12,8 +12,10 @@
 #include "base/cleanup.h"
 #include "wire/job_scan.h"
 #include "wire/json_view.h"
+#include "wire/json_walk.h"
 
 #define DIGITS_SAFE 300 /* a number so short and without an exponent is below the largest double */
+#define LONG_NUMBER 16
 #define FEW_NAMES 12    /* compared with one another; more are sorted */
 
 struct name {
@@ -33,6 +35,8 @@ struct checker {
     size_t depth;
     struct name *names; /* of all open objects; owned */
     size_t name_count, name_room;
+    size_t depth_max;
+    struct json_oddities odd;
     struct json_fault fault;
 };
 
@@ -49,8 +53,7 @@ static bool fail(struct checker *c, enum json_fault_kind kind)
 
 static void skip_space(struct checker *c)
 {
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
-        c->at++;
+    c->at = json_skip_space(c->at, c->end);
 }
 
 static bool is_digit(const struct checker *c)
@@ -68,7 +71,7 @@ static bool is_unicode_escape(const char *at, const char *end)
 
 static bool string(struct checker *c, bool *ret_nul)
 {
-    bool half = false; /* of a surrogate pair */
+    const char *half = NULL; /* of a surrogate pair: the first */
     for (c->at++; c->at < c->end && *c->at != '"';) {
         if ((unsigned char)*c->at < ' ')
             return fail(c, JSON_MALFORMED);
@@ -79,14 +82,15 @@ static bool string(struct checker *c, bool *ret_nul)
         struct json_escape escape = json_escape_read(c->at, c->end);
         if (escape.size == 0 && !is_unicode_escape(c->at, c->end))
             return fail(c, JSON_MALFORMED);
-        half = half || escape.size == 0;
+        if (escape.size == 0 && half == NULL)
+            half = c->at;
         *ret_nul = *ret_nul || (escape.size > 0 && escape.code == 0);
         c->at += escape.size > 0 ? escape.size : 6;
     }
     if (c->at == c->end)
         return fail(c, JSON_ENDS_EARLY);
     c->at++;
-    return !half || fail(c, JSON_MALFORMED);
+    return half == NULL || fail_at(c, JSON_HALF_PAIR, half);
 }
 
 /* As a double or a 64-bit integer; its syntax is right. */
@@ -138,6 +142,7 @@ static bool number(struct checker *c)
             c->at++;
     }
     size_t size = (size_t)(c->at - begin);
+    c->odd.has_long_number = c->odd.has_long_number || size >= LONG_NUMBER;
     if (is_real ? !has_exponent && size < DIGITS_SAFE : size < 19)
         return true;
     return is_in_range(begin, size, is_real) || fail(c, JSON_OUT_OF_RANGE);
@@ -155,9 +160,8 @@ static bool word(struct checker *c)
 
 static bool scalar(struct checker *c)
 {
-    bool nul = false;
     if (*c->at == '"')
-        return string(c, &nul);
+        return string(c, &c->odd.has_nul);
     if (*c->at == '-' || is_digit(c))
         return number(c);
     if ((*c->at | 0x20) >= 'a' && (*c->at | 0x20) <= 'z')
@@ -197,10 +201,7 @@ static uint64_t hash_of(struct json_view name)
 
 static void add_name(struct checker *c, const char *begin)
 {
-    if (c->name_count == c->name_room) {
-        c->name_room = c->name_room > 0 ? 2 * c->name_room : 64;
-        c->names = xrealloc(c->names, c->name_room * sizeof *c->names);
-    }
+    c->names = xgrow(c->names, &c->name_room, c->name_count + 1, sizeof *c->names);
     struct json_view name = {begin, (size_t)(c->at - begin)};
     c->names[c->name_count++] = (struct name){hash_of(name), (size_t)(begin - c->text)};
 }
@@ -260,7 +261,7 @@ static void look_for_repeats(struct checker *c, size_t from)
 
 static bool open_level(struct checker *c)
 {
-    if (c->depth == JSON_DEPTH_MAX)
+    if (c->depth == c->depth_max)
         return fail(c, JSON_TOO_DEEP);
     c->levels[c->depth++] = (struct level){.is_object = *c->at++ == '{', .first_name = c->name_count};
     return true;
@@ -351,13 +352,26 @@ static bool whole(struct checker *c)
     return fail(c, JSON_GOES_ON);
 }
 
+static struct json_fault check(struct checker *c)
+{
+    if (!whole(c))
+        look_for_repeats(c, 0);
+    free(c->names);
+    return c->fault;
+}
+
 struct json_fault json_check(const char *text, size_t size, bool unique)
 {
-    struct checker c = {.text = text, .at = text, .end = text + size, .unique = unique};
-    if (!whole(&c))
-        look_for_repeats(&c, 0);
-    free(c.names);
-    return c.fault;
+    return check(&(struct checker){.text = text, .at = text, .end = text + size, .unique = unique, .depth_max = JSON_DEPTH_MAX});
+}
+
+struct json_fault json_check_within(const char *text, size_t size, size_t depth_max, struct json_oddities *ret)
+{
+    struct checker c = {.text = text, .at = text, .end = text + size, .unique = true, .depth_max = depth_max};
+    struct json_fault fault = check(&c);
+    if (ret != NULL)
+        *ret = c.odd;
+    return fault;
 }
 
 bool json_text_is_valid(const char *text, size_t size)

@@ -28,6 +28,8 @@ enum status json_fault_set(struct error *err, const char *where, const char *tex
     case JSON_TWICE:
         name_before(text, size, at, name, sizeof name);
         return REFUSE(err, "duplicate_member", "%s: the member \"%s\" is there twice, again at byte %zu; keep one", where, name, at);
+    case JSON_HALF_PAIR:
+        return REFUSE(err, "invalid_utf8", "%s: half a surrogate pair (\\ud800 to \\udfff) at byte %zu", where, at);
     case JSON_OUT_OF_RANGE:
         return REFUSE(err, "integer_out_of_range", "%s: the number at byte %zu is out of range; send it as a string", where, at);
     case JSON_TOO_DEEP:

@@ -14,6 +14,7 @@
 #include "wire/json_member.h"
 #include "wire/json_text.h"
 #include "wire/json_view.h"
+#include "wire/json_walk.h"
 #include "wire/utf8_mend.h"
 
 #define GROWTH_MAX(size) ((size) / 8 + 1024)
@@ -49,17 +50,11 @@ static void put(struct repairer *r, const char *bytes, size_t size)
     r->size += size;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* One is left: what they part stays apart. */
-static void skip_blanks(struct repairer *r)
+static void skip_space(struct repairer *r)
 {
     const char *begin = r->at;
-    while (r->at < r->end && is_blank(*r->at))
-        r->at++;
+    r->at = json_skip_space(r->at, r->end);
     if (r->at > begin)
         put(r, " ", 1);
 }
@@ -136,9 +131,7 @@ static bool string(struct repairer *r)
     if (r->at == r->end)
         return false;
     put(r, r->at++, 1);
-    const char *next = r->at;
-    while (next < r->end && is_blank(*next))
-        next++;
+    const char *next = json_skip_space(r->at, r->end);
     if (nul && next < r->end && *next == ':')
         replace_nuls(r, from);
     return true;
@@ -187,7 +180,7 @@ static bool value(struct repairer *r)
 {
     size_t depth = 0;
     do {
-        skip_blanks(r);
+        skip_space(r);
         if (r->at == r->end || r->full)
             return false;
         char c = *r->at;
@@ -210,7 +203,7 @@ static void skip_front(struct repairer *r)
 {
     size_t mark = 0;
     do {
-        while (r->at < r->end && (is_blank(*r->at) || *r->at == '\0'))
+        while (r->at < r->end && (json_is_space(*r->at) || *r->at == '\0'))
             r->at++;
         mark = byte_order_mark_size(r->at, (size_t)(r->end - r->at));
         r->at += mark;

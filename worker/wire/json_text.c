@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "wire/json_repair.h"
+#include "wire/json_walk.h"
 
 /* What jansson 2.14 takes on a 64-bit machine beside the texts (tests/unit/test_json_text.c measures it). A name is counted by its
  * colon, a value by what opens it or by the comma behind it. */
@@ -17,23 +18,18 @@
 bool json_text_is_too_much(const char *text, size_t size)
 {
     size_t depth = 0, bytes = SCALAR_BYTES;
-    for (size_t i = 0; i < size && bytes <= JSON_TREE_BYTES_MAX; i++) {
-        switch (text[i]) {
-        case '"':
-            for (i++; i < size && text[i] != '"'; i++)
-                i += text[i] == '\\';
-            break;
+    const char *end = text + size;
+    for (const char *at = json_next_mark(text, end); at < end && bytes <= JSON_TREE_BYTES_MAX; at = json_next_mark(at + 1, end)) {
+        switch (*at) {
         case '{':
         case '[':
             if (++depth > JSON_DEPTH_MAX)
                 return true;
-            bytes += text[i] == '{' ? OBJECT_BYTES : ARRAY_BYTES;
+            bytes += *at == '{' ? OBJECT_BYTES : ARRAY_BYTES;
             break;
-        case '}':
-        case ']': depth -= depth > 0; break;
         case ':': bytes += NAME_BYTES; break;
         case ',': bytes += SCALAR_BYTES; break;
-        default: break;
+        default: depth -= depth > 0; break; /* a bracket that closes */
         }
     }
     return bytes > JSON_TREE_BYTES_MAX;

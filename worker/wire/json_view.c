@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "wire/json_member.h"
+#include "wire/json_walk.h"
 
 /* ---- escapes ---- */
 
@@ -79,18 +80,11 @@ static size_t next_bytes(const char **at, const char *end, char out[4])
 
 /* ---- values ---- */
 
-static const char *skip_space(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
-        at++;
-    return at;
-}
-
 struct json_view json_view_of(const char *text, const char *end)
 {
     if (text == NULL)
         return (struct json_view){0};
-    const char *begin = skip_space(text, end);
+    const char *begin = json_skip_space(text, end);
     if (begin >= end)
         return (struct json_view){0};
     return (struct json_view){begin, (size_t)(json_value_end(begin, end) - begin)};
@@ -157,9 +151,9 @@ bool json_view_next(struct json_view array, struct json_view *at)
     if (array.size < 2 || array.text[0] != '[')
         return false;
     const char *end = array.text + array.size;
-    const char *p = skip_space(at->text == NULL ? array.text + 1 : at->text + at->size, end);
+    const char *p = json_skip_space(at->text == NULL ? array.text + 1 : at->text + at->size, end);
     if (at->text != NULL && p < end && *p == ',')
-        p = skip_space(p + 1, end);
+        p = json_skip_space(p + 1, end);
     if (p >= end || *p == ']') {
         *at = (struct json_view){0};
         return false;
@@ -172,7 +166,7 @@ bool json_view_is_filled(struct json_view view)
 {
     if (view.size < 2 || strchr("{[\"", view.text[0]) == NULL)
         return false;
-    return view.text[0] == '"' ? view.size > 2 : skip_space(view.text + 1, view.text + view.size) != view.text + view.size - 1;
+    return view.text[0] == '"' ? view.size > 2 : json_skip_space(view.text + 1, view.text + view.size) != view.text + view.size - 1;
 }
 
 /* ---- strings ---- */

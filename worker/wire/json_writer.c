@@ -8,14 +8,12 @@
 #include "base/decimal.h"
 #include "wire/job_scan.h"
 
+#define SPARE_BYTES 512 /* what follows is mostly short */
+
 static void put(struct json_writer *writer, const char *bytes, size_t size)
 {
-    if (writer->capacity - writer->size <= size) { /* room for the NUL, too */
-        size_t doubled = writer->capacity * 2;
-        size_t needed = writer->size + size + 1;
-        writer->capacity = needed > doubled ? needed + 512 : doubled;
-        writer->text = xrealloc(writer->text, writer->capacity);
-    }
+    if (writer->capacity - writer->size <= size) /* room for the NUL, too */
+        writer->text = xgrow(writer->text, &writer->capacity, writer->size + size + 1 + SPARE_BYTES, 1);
     memcpy(writer->text + writer->size, bytes, size);
     writer->size += size;
     writer->text[writer->size] = '\0';

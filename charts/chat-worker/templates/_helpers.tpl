@@ -86,7 +86,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- $line := printf "%s = %s" $key (toString $value) }}
 {{- if regexMatch "[\r\n]|\\s;" $line }}{{ fail (printf "%s.%s: a line break or a ; after a space can't stand in the settings file: use extraEnv" $section $key) }}{{ end }}
-{{- if gt (len $line) 198 }}{{ fail (printf "%s.%s: the line is longer than 198 bytes: use extraEnv with CHATW__SECTION__KEY" $section $key) }}{{ end }}
 {{- $line }}
 {{- end }}
 
