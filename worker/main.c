@@ -39,6 +39,7 @@
 #include "ops/signals.h"
 #include "ops/startup.h"
 #include "ops/watchdog.h"
+#include "version.h"
 #include "wire/embedded_address.h"
 
 #define MAX_POLL_INTERVAL_MS 300000 /* librdkafka's default */
