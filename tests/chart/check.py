@@ -16,7 +16,7 @@ import kubernetes_validate
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from memory_bound import MIB, bound  # noqa: E402
+from memory_bound import MIB, bound
 
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
@@ -177,9 +177,7 @@ def settings(schema):
             bounds = re.match(r"(-?\d+) to (-?\d+)", found[2])
             if entry is None:
                 wrong.append(f"{name} is missing")
-            elif bounds and (entry.get("minimum"), entry.get("maximum")) != (int(bounds[1]), int(bounds[2])):
-                wrong.append(f"{name}: {found[2]}")
-            elif "enum" in entry and entry["enum"] != found[2].split(", "):
+            elif bounds and (entry.get("minimum"), entry.get("maximum")) != (int(bounds[1]), int(bounds[2])) or "enum" in entry and entry["enum"] != found[2].split(", "):
                 wrong.append(f"{name}: {found[2]}")
     wrong += [f"{s}.{k} is unknown to the worker" for s, keys in sections.items() for k in keys if f"{s}.{k}" not in seen]
     print("; ".join(wrong))
