@@ -31,6 +31,7 @@ enum { KEY_ID = 256, KEY_METADATA, KEY_PARAMS, KEY_JSON, KEY_REPLIES, KEY_STREAM
 struct ask {
     struct common *common;
     const char *topic, *replies_topic, *deltas_topic, *control_topic, *session, *id, *question;
+    char made_session[27]; /* of a chat that was given none */
     const char *params, *metadata; /* JSON, as it was given; NULL: none */
     int64_t timeout_ms;
     bool whole; /* --json */
@@ -299,10 +300,9 @@ static bool next_turn(struct ask *ask, struct line_reader *reader, char **ret_li
 
 static int chat(struct ask *ask)
 {
-    char made[27];
-    job_id_new(made);
+    job_id_new(ask->made_session);
     if (ask->session == NULL)
-        ask->session = made;
+        ask->session = ask->made_session;
     struct line_reader reader = line_reader_start(STDIN_FILENO, "<stdin>");
     char *line = NULL;
     int exit_status = EXIT_DONE;
@@ -356,9 +356,10 @@ int ask_command(int argc, char **argv, struct common *common)
     ask.stream = ask.stream && !ask.whole;
     bool is_chat = ask.question == NULL && isatty(STDIN_FILENO);
     if (ask.question == NULL && !is_chat) {
-        ask.question = from_stdin = read_question();
-        if (ask.question == NULL)
+        from_stdin = read_question();
+        if (from_stdin == NULL)
             return EX_USAGE;
+        ask.question = from_stdin;
     }
     catch_interrupts();
     if (kafka_producer_open(common, prompt, NULL, delivered, &ask, &ask.producer, &err) != STATUS_OK ||
