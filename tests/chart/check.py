@@ -21,6 +21,7 @@ from memory_bound import MIB, bound
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
 STATE = "/var/lib/chat-worker"
+VERSION = yaml.safe_load((pathlib.Path(__file__).resolve().parents[2] / "charts/chat-worker/Chart.yaml").read_text())["appVersion"]
 
 
 def load(path):
@@ -32,7 +33,7 @@ def load(path):
 
 EXPECTED = {
     "minimal": {"kinds": {"ConfigMap", "Secret", "ServiceAccount", "Deployment", "PodDisruptionBudget"}, "grace": 75, "startup_s": 660,
-                "pdb": {"maxUnavailable": 1}, "image": "registry.test/chat-worker:0.1.0", "replicas": 1, "account": "t-chat-worker",
+                "pdb": {"maxUnavailable": 1}, "image": f"registry.test/chat-worker:{VERSION}", "replicas": 1, "account": "t-chat-worker",
                 "scrape": ("true", "9464", "/metrics"),
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "env": None, "secret": "t-chat-worker", "files": {"redis.url_file": "redis-url"}, "keys": {"redis-url": "redis://redis:6379/0"}},
