@@ -33,6 +33,7 @@ struct ask {
     struct job_options job;
     struct topic_options topics;
     const char *deltas_topic, *question;
+    char made_session[27]; /* of a chat that was given none */
     int64_t timeout_ms;
     bool whole; /* --json */
     bool stream; /* the answer is shown as it comes */
@@ -269,10 +270,9 @@ static bool next_turn(struct ask *ask, struct line_reader *reader, char **ret_li
 
 static int chat(struct ask *ask)
 {
-    char made[27];
-    job_id_new(made);
+    job_id_new(ask->made_session);
     if (ask->job.session == NULL)
-        ask->job.session = made;
+        ask->job.session = ask->made_session;
     struct line_reader reader = line_reader_start(STDIN_FILENO, "<stdin>");
     char *line = NULL;
     int exit_status = EXIT_DONE;
@@ -325,9 +325,10 @@ int ask_command(int argc, char **argv, struct common *common)
     ask.stream = ask.stream && !ask.whole;
     bool is_chat = ask.question == NULL && isatty(STDIN_FILENO);
     if (ask.question == NULL && !is_chat) {
-        ask.question = from_stdin = read_question();
-        if (ask.question == NULL)
+        from_stdin = read_question();
+        if (from_stdin == NULL)
             return EX_USAGE;
+        ask.question = from_stdin;
     }
     catch_interrupts();
     if (kafka_producer_open(common, prompt, NULL, delivered, &ask, &ask.producer, &err) != STATUS_OK ||

@@ -95,7 +95,7 @@ static enum status must_be_there(rd_kafka_t *producer, const char *name, struct 
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(producer, name, NULL);
     rd_kafka_resp_err_t rc = topic == NULL ? rd_kafka_last_error() : rd_kafka_metadata(producer, 0, topic, &metadata, TOPIC_WAIT_MS);
-    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (metadata != NULL) {
         rc = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         rd_kafka_metadata_destroy(metadata);
     }

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "outside_text.h"
 #include "standard_files.h"
+#include "version.h"
 
 const char *argp_program_version = "chat-producer " CHAT_VERSION;
 

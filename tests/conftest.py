@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "lib"))
-from stage import Stage  # noqa: E402
+from stage import Stage
 
 
 def pytest_configure(config):

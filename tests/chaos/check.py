@@ -10,12 +10,13 @@ It shares no code with the worker. `collect` reads topics and Redis into the fol
 test_check.py shows for each kind of violation that it is seen. A violation is a kind, a job id (or another name), and the evidence."""
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -319,7 +320,7 @@ def check_histories(evidence: Evidence, jobs: dict, replies: dict, report: Repor
         known = [job for job in dict.fromkeys(have) if job in want]
         in_order = sorted(known, key=want.index)
         if known != in_order:
-            first = next(a for a, b in zip(known, in_order) if a != b)
+            first = next(a for a, b in zip(known, in_order, strict=True) if a != b)
             report.add("history_order", first, f"session {session}: {around(known, first)}, not {around(in_order, first)}")
         for turn in turns:
             if turn.get("job") in want:
@@ -386,10 +387,10 @@ def check_calls(evidence: Evidence, jobs: dict, report: Report) -> None:
             report.add("harness", job, f"a call of an unknown worker: {calls[0]}")
             continue
         calls.sort(key=lambda call: call.start_ms)
-        for call, again in zip(calls, calls[1:]):
+        for call, again in itertools.pairwise(calls):
             check_one_at_a_time(job, call, again, explain, report)
         paid = [call for call in calls if call.paid]
-        for call, again in zip(paid, paid[1:]):
+        for call, again in itertools.pairwise(paid):
             cause, words = explain.why_again(job, call, again)
             report.paid_twice.append((job, cause or "unexplained", words))
             if cause is None:
@@ -423,7 +424,8 @@ class Explanations:
         facts = f"answered {call.end_ms} to {call.user}, asked again {again.start_ms} by {again.user}"
         # Redis as this worker saw it, from the last renewal on that may have gone well.
         store = [fault for fault in self.evidence.faults if fault.hits("redis", life.slot) and fault.meets(call.start_ms - self.evidence.lease_ms, again.start_ms)]
-        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again), self.away_then_stalled(life, call, again, store), self.lease_ran_out(life, call, again, lines, store)):
+        for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again),
+                             self.away_then_stalled(life, call, again, store), self.lease_ran_out(life, call, again, lines, store)):
             if cause is not None:
                 return cause, f"{facts}; {words}"
         near = [str(fault) for fault in self.evidence.faults if fault.meets(call.start_ms - 1000, again.start_ms)]
@@ -731,9 +733,11 @@ def load(folder: Path) -> Evidence:
     stores = json.loads((folder / "stores.json").read_text())
     records = {name: [Record(**row) for row in rows(folder / f"{name}.ndjson")] for name in ("jobs", "replies", "dead")}
     lives = [Life(**row) for row in rows(folder / "lives.ndjson")]
-    return Evidence(left_open=stores.get("left_open", []), skipped=stores.get("skipped", []), rolled_back=stores.get("rolled_back", []), places=stores.get("places", {}), delivery=config["delivery"], lease_ms=config["lease_ms"], secrets=config["secrets"], expected=config["expected"], **records,
+    return Evidence(left_open=stores.get("left_open", []), skipped=stores.get("skipped", []), rolled_back=stores.get("rolled_back", []), places=stores.get("places", {}),
+                    delivery=config["delivery"], lease_ms=config["lease_ms"], secrets=config["secrets"], expected=config["expected"], **records,
                     histories=stores["histories"], states=stores["states"], committed={int(p): o for p, o in stores["committed"].items()},
-                    ends={int(p): o for p, o in stores["ends"].items()}, commits=[(row["partition"], row["offset"], row["at_ms"]) for row in rows(folder / "commits.ndjson")], calls=[call_of(row) for row in rows(folder / "llm.ndjson")], lives=lives,
+                    ends={int(p): o for p, o in stores["ends"].items()}, commits=[(row["partition"], row["offset"], row["at_ms"]) for row in rows(folder / "commits.ndjson")],
+                    calls=[call_of(row) for row in rows(folder / "llm.ndjson")], lives=lives,
                     faults=[Fault(**row) for row in rows(folder / "faults.ndjson")], harness=config["harness"],
                     logs={life.name: (folder / f"{life.name}.log").read_text(errors="replace") for life in lives})
 

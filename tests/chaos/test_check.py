@@ -2,6 +2,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import check
@@ -14,7 +15,7 @@ START = 1_800_000_000_000  # Unix ms
 
 
 def stamp(ms):
-    return check.datetime.fromtimestamp(ms / 1000, check.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def line(ms, event, **fields):

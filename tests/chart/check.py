@@ -16,11 +16,12 @@ import kubernetes_validate
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from memory_bound import MIB, bound  # noqa: E402
+from memory_bound import MIB, bound
 
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
 STATE = "/var/lib/chat-worker"
+VERSION = yaml.safe_load((pathlib.Path(__file__).resolve().parents[2] / "charts/chat-worker/Chart.yaml").read_text())["appVersion"]
 
 
 def load(path):
@@ -32,7 +33,7 @@ def load(path):
 
 EXPECTED = {
     "minimal": {"kinds": {"ConfigMap", "Secret", "ServiceAccount", "Deployment", "PodDisruptionBudget"}, "grace": 75, "startup_s": 660,
-                "pdb": {"maxUnavailable": 1}, "image": "registry.test/chat-worker:0.1.0", "replicas": 1, "account": "t-chat-worker",
+                "pdb": {"maxUnavailable": 1}, "image": f"registry.test/chat-worker:{VERSION}", "replicas": 1, "account": "t-chat-worker",
                 "scrape": ("true", "9464", "/metrics"),
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "env": None, "secret": "t-chat-worker", "files": {"redis.url_file": "redis-url"}, "keys": {"redis-url": "redis://redis:6379/0"}},
@@ -177,9 +178,7 @@ def settings(schema):
             bounds = re.match(r"(-?\d+) to (-?\d+)", found[2])
             if entry is None:
                 wrong.append(f"{name} is missing")
-            elif bounds and (entry.get("minimum"), entry.get("maximum")) != (int(bounds[1]), int(bounds[2])):
-                wrong.append(f"{name}: {found[2]}")
-            elif "enum" in entry and entry["enum"] != found[2].split(", "):
+            elif bounds and (entry.get("minimum"), entry.get("maximum")) != (int(bounds[1]), int(bounds[2])) or "enum" in entry and entry["enum"] != found[2].split(", "):
                 wrong.append(f"{name}: {found[2]}")
     wrong += [f"{s}.{k} is unknown to the worker" for s, keys in sections.items() for k in keys if f"{s}.{k}" not in seen]
     print("; ".join(wrong))

@@ -147,7 +147,7 @@ def test_a_history_that_outgrew_the_context_is_shortened(scene):
 
 def test_a_key_that_litellm_does_not_know_is_the_providers_own(scene):
     """Without a database it answers any but its master key with a 400, "No connected db": the next is asked, and the breaker hears of it."""
-    for n in range(5):
+    for _ in range(5):
         assert_by_spare(scene.ask(scene.keyless, "mock", "hi"))
     refused = scene.litellm.refused(400)
     wait_until(lambda: scene.keyless.metric("breakers_open") == 1, "the breaker open")

@@ -29,7 +29,7 @@ def test_one_poison_job_among_64_innocents_ends_as_the_only_dead_letter(stage, p
     sim.faults("slow ms=60000")  # so that none of them has ended when the poison comes
     for crash in range(1, CRASHES + 1):
         worker = stage.worker(redis, sim, name=f"life-{crash}", ready=False, **settings)
-        wait_until(lambda: sim.stats()["faults"].get("stall", 0) == crash, f"the poison at the model for the {crash}. time")  # noqa: B023
+        wait_until(lambda: sim.stats()["faults"].get("stall", 0) == crash, f"the poison at the model for the {crash}. time")
         worker.signal(signal.SIGKILL)
         worker.wait()
         sim.faults("")
@@ -61,7 +61,7 @@ def test_many_violent_ends_make_no_innocent_a_dead_letter(stage, place):
     for life in range(4):
         asked = sim.stats()["requests"]
         worker = stage.worker(redis, sim, name=f"life-{life}", ready=False, **settings)
-        wait_until(lambda: sim.stats()["requests"] > asked, "a job at the model")  # noqa: B023
+        wait_until(lambda: sim.stats()["requests"] > asked, "a job at the model")
         worker.signal(signal.SIGKILL)
         worker.wait()
     worker = stage.worker(redis, sim, name="last-life", **settings)

@@ -26,7 +26,7 @@ class LiteLLM(Process):
             "general_settings": {"master_key": KEY},
             "router_settings": {"num_retries": 0, "disable_cooldowns": True, "optional_pre_call_checks": ["enforce_model_rate_limits"]},
             "litellm_settings": {"telemetry": False, "num_retries": 0}}))
-        away = {name: proxy.url for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+        away = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy.url)
         super().__init__("litellm", folder, [Path(os.environ["CHAT_LITELLM_PYTHON"]).parent / "litellm", "--config", config, "--host", "127.0.0.1", "--port", port, "--telemetry", "False"],
                          env={**away, "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True",
                               "DISABLE_ADMIN_UI": "True", "PYTHONUNBUFFERED": "1"})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 # Before the import: OpenMP threads that spin would starve everything else on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-import xllamacpp  # noqa: E402
+import xllamacpp
 
 
 def weights() -> str:

@@ -106,7 +106,7 @@ REDIS_SERVER = os.environ.get("CHAT_REDIS_SERVER", "redis-server")
 def redis_servers() -> dict[str, str]:
     """The servers that tests/run has found, by name: Redis and Valkey of several versions. Alone: the one of this machine."""
     pairs = (pair.split("=", 1) for pair in os.environ.get("CHAT_REDIS_SERVERS", f"redis-server={REDIS_SERVER}").split())
-    return {name: path for name, path in pairs}
+    return dict(pairs)
 
 
 class Redis(Process):

@@ -4,6 +4,7 @@
 #   need build   what compiles and runs the worker (also for worker/quickstart)
 #   need tests   what the tests need beyond it: Criterion, a Python venv
 #   need clang   the other compiler
+#   need lint    clang-tidy, clang-format, ShellCheck, and a venv with ruff: CHAT_RUFF
 #   need redis   servers of other versions: CHAT_REDIS_SERVERS
 #   need model   a venv with the real small model
 #   need openai  a venv with OpenAI's own Python client: CHAT_OPENAI_PYTHON
@@ -35,6 +36,7 @@ build_packages=(build-essential cmake ninja-build pkg-config librdkafka-dev libc
   libjansson-dev zlib1g-dev libevent-dev uthash-dev libxxhash-dev libroaring-dev redis-tools python3-venv util-linux)
 tests_packages=(libcriterion-dev kcat openssl)
 clang_packages=(clang "$clang_runtime")
+lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
 valgrind_packages=(valgrind)
@@ -89,6 +91,7 @@ link_program() { # link_program PROGRAM NAME: others may be running it by that n
 short_folder() {
   local base folder
   for base in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do
+    # shellcheck disable=SC2015 # either condition goes on
     [ ${#base} -le 60 ] && [[ $base =~ ^/[A-Za-z0-9/._-]*$ ]] || continue
     if folder=$(mktemp -d "${base%/}/$1.XXXXXX" 2>/dev/null); then
       printf '%s\n' "$folder"
@@ -120,6 +123,12 @@ make_venv() { # make_venv FOLDER NAME REQUIREMENTS [pip options]
 }
 
 need_tests_python() { CHAT_PYTHON=$(venv tests "$root/tests/requirements.txt") && export CHAT_PYTHON; }
+
+need_lint() {
+  need_packages "${lint_packages[@]}" && CHAT_RUFF=$(venv ruff "$root/tests/lint/requirements.txt" --only-binary :all:) || return 1
+  CHAT_RUFF=${CHAT_RUFF%/*}/ruff
+  export CHAT_RUFF
+}
 
 need_model() {
   grep -qw avx2 /proc/cpuinfo || { say "the small model needs a processor with AVX2; this one has none"; return 1; }
@@ -279,6 +288,7 @@ need() {
       build) need_packages "${build_packages[@]}" && need_redis_server ;;
       tests) need_packages "${tests_packages[@]}" && need_tests_python ;;
       clang) need_packages "${clang_packages[@]}" ;;
+      lint) need_lint ;;
       redis) need_redis_server && need_redis_versions ;;
       model) need_model ;;
       openai) need_openai ;;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "server.h"
+#include "version.h"
 
 #define FAULTS_FILE_BYTES_MAX 1048576
 

@@ -178,9 +178,9 @@ def test_the_journal_tells_how_each_request_ended(stage):
     left.close()
     wait_until(lambda: len(file.read_text().splitlines()) == 4, "four lines")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [(l["number"], l["message"].split()[-1], l["user"], l["status"], l["end"]) for l in lines] == [
+    assert [(line["number"], line["message"].split()[-1], line["user"], line["status"], line["end"]) for line in lines] == [
         (1, "well", "u-1", 200, "answered"), (2, "badly", "u-1", 503, "answered"), (3, "half", "u-1", 200, "broken"), (4, "left", None, 0, "aborted")]
-    assert all(0 < l["start_ms"] <= l["end_ms"] for l in lines)
+    assert all(0 < line["start_ms"] <= line["end_ms"] for line in lines)
 
 
 def context_of(sim, path, limit_s=LIMIT_S):
@@ -264,7 +264,7 @@ def test_a_dialect_refuses_settings_that_are_wrong_as_the_family_does(stage, dia
     assert post(sim, path, **good)[0] == 200
     if no_key:
         status, body = post(sim, path, Authorization="Bearer wrong")
-        assert status == no_key and "hi" != body and post(sim, path)[0] == no_key
+        assert status == no_key and body != "hi" and post(sim, path)[0] == no_key
     if no_model:
         wrong = path.replace("/m/", "/other/") if dialect == "azure" else path
         assert post(sim, wrong, {"model": "other"}, **good)[0] == no_model

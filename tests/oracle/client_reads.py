@@ -27,7 +27,7 @@ def read(client: openai.OpenAI, name: str, mode: str) -> dict:
             return of_answer(got, "whole") if isinstance(got, openai.BaseModel) else {"refused": "no JSON: a text"}
         with client.chat.completions.create(**asked, stream=True) as stream:
             return of_chunks(list(stream))
-    except Exception as refused:  # noqa: BLE001: whatever it is, this client has no answer
+    except Exception as refused:  # noqa: BLE001  whatever it is, this client has no answer
         return {"refused": f"{type(refused).__name__}: {refused}"[:300]}
 
 

@@ -94,4 +94,4 @@ def cut(data: bytes, draw: random.Random) -> list[bytes]:
     """Whole, into a few pieces, or into very small ones."""
     count = draw.choice([0, draw.randrange(1, 6), min(len(data), 400)])
     places = sorted({draw.randrange(1, len(data)) for _ in range(count)}) if len(data) > 1 else []
-    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)]) if b > a]
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True) if b > a]

@@ -55,7 +55,7 @@ def corpus() -> list[Transcript]:
 
 def read(file: Path) -> list[Transcript]:
     parts = re.split(r"^### +(\S+)\n", file.read_text(encoding="utf-8"), flags=re.M)
-    return [_one(file, f"{file.stem}/{name}", text) for name, text in zip(parts[1::2], parts[2::2])]
+    return [_one(file, f"{file.stem}/{name}", text) for name, text in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def _one(file: Path, name: str, text: str) -> Transcript:

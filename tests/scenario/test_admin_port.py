@@ -41,7 +41,7 @@ def test_half_open_requests_take_no_descriptors_from_the_work(stage):
     resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (512, 512))
     before = most = descriptors(worker)
     held = []
-    for i in range(480):
+    for _ in range(480):
         held.append(connect(worker))
         held[-1].sendall(b"GET /heal")
         most = max(most, descriptors(worker))

@@ -35,7 +35,7 @@ CASES = [
 @pytest.mark.xdist_group("bad input")
 @pytest.mark.parametrize("name,value,code,member", CASES, ids=[c[0] for c in CASES])
 def test_one_bad_record_between_two_good_ones(shared_worker, name, value, code, member):
-    worker, topics = shared_worker
+    _worker, topics = shared_worker
     key = name.replace(" ", "-")
     topics.send({"id": f"{key}-first", "message": "before"}, key=key)
     topics.send(value, key=key)

@@ -184,3 +184,13 @@ def test_a_check_leaves_nothing_behind_and_says_yes_beside_the_worker_itself(sta
     topics = Topics(worker.bootstrap)
     topics.send({"id": "j", "message": "hi"}, key="s")
     assert topics.reply_of("j")["status"] == "ok"
+
+
+@pytest.mark.parametrize("action", ["--print-example", "--print-markdown", "--print-config", "--check-config"])
+def test_what_cannot_be_printed_is_no_success(stage, action):
+    """A full disk under `--print-example > worker.ini` leaves half a file."""
+    assert run(stage, {}, action).returncode == 0
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BIN / "chat-worker", action, *(part for key, value in GOOD.items() for part in ("-X", f"{key}={value}"))], text=True, stdout=full, stderr=subprocess.PIPE,
+                              timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder)})
+    assert done.returncode == 74 and complaint(done) == ["chat-worker: standard output can't be written"]

@@ -18,7 +18,7 @@ def test_a_rate_limit_is_tried_again_and_counted(stage, redis_io):
 
 
 def test_a_billing_429_is_dead_at_once(stage, redis_io):
-    worker, topics, sim, reply = run_one(stage, "hi [[fault:billing]]", **{"worker.redis_io": redis_io})
+    _worker, topics, sim, reply = run_one(stage, "hi [[fault:billing]]", **{"worker.redis_io": redis_io})
     assert reply["status"] == "error" and reply["error"]["code"] == "insufficient_quota"
     assert sim.stats()["requests"] == 1
     (letter,) = topics.read("chat.dead", 1)
@@ -34,7 +34,7 @@ def test_always_500_is_dead_after_the_attempts(stage):
 
 
 def test_503_counts_as_no_attempt_and_is_waited_for(stage):
-    worker, _, sim, reply = run_one(stage, "hi [[fault:503 times=8]]", **{"retry.attempts_max": "2", "retry.backoff_max_ms": "40"})
+    _worker, _, sim, reply = run_one(stage, "hi [[fault:503 times=8]]", **{"retry.attempts_max": "2", "retry.backoff_max_ms": "40"})
     assert reply["status"] == "ok" and reply["attempts"] == 1
     assert sim.stats()["requests"] == 9
 

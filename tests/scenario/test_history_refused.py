@@ -16,7 +16,7 @@ def takes_no_poison(body, number, words="E1001: messages[2].content is malformed
 class Session:
     def __init__(self, stage, script, providers=1, **settings):
         self.providers = [stage.scripted(script) for _ in range(providers)]
-        pairs = {f"provider.{name}.{key}": value for name, provider in zip("bc", self.providers[1:]) for key, value in (("url", provider.url), ("model", name))}
+        pairs = {f"provider.{name}.{key}": value for name, provider in zip("bc"[:providers - 1], self.providers[1:], strict=True) for key, value in (("url", provider.url), ("model", name))}
         self.worker = stage.worker(stage.redis(), self.providers[0], **{**pairs, "llm.providers": ",".join(["main", *"bc"[:providers - 1]]), **settings})
         self.topics = Topics(self.worker.bootstrap)
 
@@ -37,7 +37,7 @@ def test_the_session_goes_on_without_a_history_that_all_refuse(stage, providers)
     reply = session.ask("j3", "and now?")
     assert reply["status"] == "ok" and reply["message"]["content"] == "fine" and reply["history_left_out"] == 2 and reply["attempts"] == 1
     after = session.asked()
-    assert [a - b for a, b in zip(after, before)] == [2] + [1] * (providers - 1), "one call more than providers"
+    assert [a - b for a, b in zip(after, before, strict=True)] == [2] + [1] * (providers - 1), "one call more than providers"
     assert [m["content"] for m in session.providers[0].requests[-1]["messages"]] == ["and now?"]
 
 
@@ -89,7 +89,7 @@ def test_a_repeat_that_waits_for_its_rate_is_still_the_only_one(stage, repeat_is
     before = session.asked()
     reply = session.ask("j2", "and now?")
     assert reply["status"] == ("ok" if repeat_is_taken else "error") and reply.get("history_left_out") == (1 if repeat_is_taken else None)
-    assert [a - b for a, b in zip(session.asked(), before)] == [2, 1]
+    assert [a - b for a, b in zip(session.asked(), before, strict=True)] == [2, 1]
 
 
 @pytest.mark.parametrize("answer_of", [(400, {"error": {"message": "no", "param": "temperature", "code": "invalid_value"}}),

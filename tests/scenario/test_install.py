@@ -35,7 +35,7 @@ def test_both_programs_the_example_and_the_unit_are_there_and_nothing_else(insta
 
 @pytest.mark.parametrize("program", ["chat-worker", "chat-producer"])
 def test_an_installed_program_says_what_it_is(installed, program):
-    assert re.fullmatch(rf"{program} \d+\.\d+\.\d+\n", run(installed / "bin" / program, "--version"))
+    assert re.fullmatch(rf"{program} \d+\.\d+\.\d+(-\d+)?(-g[0-9a-f]+)?\n", run(installed / "bin" / program, "--version"))
     assert run(installed / "bin" / program, "--help").startswith(f"Usage: {program} ")
 
 

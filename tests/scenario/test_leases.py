@@ -19,7 +19,7 @@ def claims(redis):
         pipe.hmget(job, "state", "lease_until_ms")
     (s, us), *found = pipe.execute()
     now_ms = s * 1000 + us // 1000
-    return {job: int(until) - now_ms for job, (state, until) in zip(jobs, found) if state == "run"}
+    return {job: int(until) - now_ms for job, (state, until) in zip(jobs, found, strict=True) if state == "run"}
 
 
 def scripts_run(redis):

@@ -25,7 +25,8 @@ JOBS = {"objects": '{"messages":[{"role":"user","content":[' + "{}," * 329_000 +
 def test_a_job_takes_its_text_not_a_hundred_times_that(stage, kind):
     """Twelve of 0.99 MB while the provider holds them all: each is there as record, as what was read of it, and as a request."""
     redis, sim = stage.redis(), stage.simulator("--faults", "stall")
-    worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(256 * MIB), "worker.drain_timeout_ms": "0", "llm.deadline_ms": "3600000", "provider.main.attempt_timeout_ms": "3600000", "kafka.message.max.bytes": str(4 * MIB), "log.level": "info"})
+    worker = stage.worker(redis, sim, **{"worker.buffered_bytes_max": str(256 * MIB), "worker.drain_timeout_ms": "0", "llm.deadline_ms": "3600000", "provider.main.attempt_timeout_ms": "3600000",
+                                         "kafka.message.max.bytes": str(4 * MIB), "log.level": "info"})
     topics = Topics(worker.bootstrap)
     before = resident(worker)
     for number in range(12):

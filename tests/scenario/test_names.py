@@ -63,7 +63,8 @@ def test_a_look_up_that_hangs_is_cut_by_a_cancel_and_by_the_time_to_connect(stag
     assert topics.reply_of("unwanted")["error"]["code"] == "cancelled"
     assert worker.metric("llm_call_failures_total") == 0, "it wasn't the time that ended the call"
     impatient = stage.worker(redis, Named(sim, "model.test"), env=names.env, name="impatient",
-                             **{"llm.providers": "main,other", "provider.main.connect_timeout_ms": "200", "provider.main.attempt_timeout_ms": str(3_600_000), "provider.other.url": sim.url, "provider.other.model": "sim", "redis.key_prefix": "two"})
+                             **{"llm.providers": "main,other", "provider.main.connect_timeout_ms": "200", "provider.main.attempt_timeout_ms": str(3_600_000),
+                                "provider.other.url": sim.url, "provider.other.model": "sim", "redis.key_prefix": "two"})
     topics = Topics(impatient.bootstrap)
     topics.send({"id": "j", "message": "hi"}, key="s")
     reply = topics.reply_of("j")

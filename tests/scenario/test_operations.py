@@ -7,7 +7,6 @@ import threading
 import parts
 from parts import BIN, LIMIT_S, Topics, job_of, wait_until
 
-
 QUICK = {"kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "300"}  # where a group of the mock cluster changes
 
 

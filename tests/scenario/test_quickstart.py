@@ -168,7 +168,7 @@ def test_no_service_is_installed_with_what_is_missing(stage):
     fake(bare, "dpkg-query", "exit 1")
     fake(bare, "apt-get", f'echo "$@" >>{asked}')
     fake(bare, "sudo", '"$@"')
-    done = setup(stage, "need build; need_packages ${tests_packages[@]} ${clang_packages[@]} ${kafka_packages[@]} ${gnuplot_packages[@]} ${valgrind_packages[@]}",
+    done = setup(stage, "need build; need_packages ${tests_packages[@]} ${clang_packages[@]} ${lint_packages[@]} ${kafka_packages[@]} ${gnuplot_packages[@]} ${valgrind_packages[@]}",
                  PATH=f"{bare}:{os.environ['PATH']}", CHAT_CACHE=str(stage.folder / "cache"))
     assert done.returncode == 0, done.stderr
     packages = set(asked.read_text().split())

@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from parts import BIN, LIMIT_S, NameService, Topics, free_port, job_of, wait_until
+from parts import BIN, LIMIT_S, NameService, Topics, free_port, wait_until
 from test_names import Named
 
 HOUR = "3600000"
@@ -171,7 +171,8 @@ def test_a_second_term_ends_a_start(stage, peer, action):
     url = {"dns": f"redis://redis.test:{free_port()}"}.get(peer, redis.url)
     {"redis": redis, "broker": kafka}.get(peer, SignalNobody).signal(signal.SIGSTOP)
     process = subprocess.Popen([BIN / "chat-worker", *(() if action == "run" else ("--check-config", "--connect")),
-                                *(part for key, value in {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": url, "redis.timeout_ms": "60000", "redis.lease_ms": "180000", "admin.listen": "127.0.0.1:0", "provider.main.url": sim.url,
+                                *(part for key, value in {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": url, "redis.timeout_ms": "60000", "redis.lease_ms": "180000",
+                                                          "admin.listen": "127.0.0.1:0", "provider.main.url": sim.url,
                                                           "provider.main.model": sim.model, "worker.startup_wait_ms": HOUR, "worker.close_timeout_ms": HOUR}.items()
                                   for part in ("-X", f"{key}={value}"))],
                                env={**os.environ, **names.env, "XDG_RUNTIME_DIR": str(stage.folder)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

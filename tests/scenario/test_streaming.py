@@ -51,7 +51,7 @@ def test_never_means_never(stage):
 # Streams that break, each once: an end in order without [DONE], an error in it, a cut, a reset, silence.
 @pytest.mark.parametrize("fault", ["no-done n=2", "stream-error n=2", "truncated n=2", "stall n=2", "not-json", "chatter"])
 def test_a_stream_that_breaks_is_asked_again_and_told_apart(stage, fault):
-    worker, topics, sim, reader = start(stage, "--tokens", "6", **{"provider.main.idle_timeout_ms": "3000", "provider.main.first_token_timeout_ms": "3000"})
+    _worker, topics, sim, reader = start(stage, "--tokens", "6", **{"provider.main.idle_timeout_ms": "3000", "provider.main.first_token_timeout_ms": "3000"})
     topics.send({"id": "j", "message": f"hi [[fault:{fault} times=1]]"}, key="s")
     reply = topics.replies(1)["j"]
     assert (reply["status"], reply["attempts"]) == ("ok", 2) and sim.stats()["requests"] == 2

@@ -406,6 +406,11 @@ Test(refusal, waits_that_the_body_tells_are_read)
         {"{\"error\":{\"retry_after\":3}}", 3000},
         {"{\"retry_after\":\"3.5\"}", 3500},
         {"{\"retry_after_ms\":1500}", 1500},
+        {"{\"retry_after_ms\":\"1500\"}", 1500},
+        {"{\"retry_after_ms\":\"1500.5\"}", 1500},
+        {"{\"retry_after_ms\":\"soon\",\"message\":\"Please try again in 4.77s.\"}", 4770}, /* a text that is no number tells no wait, 0 least of all */
+        {"{\"retry_after_ms\":\"-1500\"}", -1},
+        {"{\"retry_after_ms\":\"99999999999999999999\"}", -1},
         {"{\"error\":{\"message\":\"{\\\"error\\\":{\\\"details\\\":[{\\\"retryDelay\\\":\\\"9s\\\"}]}}\"}}", 9000},
         {MESSAGE("\xe8\xaf\xb7\xe5\x9c\xa8 3 \xe7\xa7\x92\xe5\x90\x8e\xe9\x87\x8d\xe8\xaf\x95"), 3000},
         {MESSAGE("Too many requests, wait 12 seconds and retry"), 12000},

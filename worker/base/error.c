@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set
 enum status error_set(struct error *err, enum error_class class, const char *code, const char *fmt, ...)
 {
     if (err == NULL)

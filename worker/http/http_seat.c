@@ -224,7 +224,7 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_URL, target->url);
     curl_easy_setopt(easy, CURLOPT_CURLU, target->read_url); /* goes before */
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_VERSION);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_RELEASE);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     /* One call a connection: HTTP/2 would only add its windows and frames. */

@@ -1,5 +1,6 @@
 #include "llm/context_text.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ static void append_encoded(struct text_buffer *url, const char *value)
 /* url: "scheme://host…" */
 static bool has_steps(const char *url)
 {
+    assert(url != NULL);
     const char *at = strstr(url, "://") + 3;
     const char *end = at + strcspn(at, "?");
     at += strcspn(at, "/?");

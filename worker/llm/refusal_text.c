@@ -285,6 +285,13 @@ static void take_place(struct refusal_text *said, const json_t *place)
 
 /* ---- the walk ---- */
 
+/* "1500", "1500.5"; -1: it is no number. */
+static int64_t whole_ms(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits <= 15 && (text[digits] == '\0' || text[digits] == '.') ? strtoll(text, NULL, 10) : -1;
+}
+
 static void take_string(struct refusal_text *said, const json_t *value, enum member member, bool base_resp, int depth)
 {
     const char *text = json_string_value(value);
@@ -295,7 +302,7 @@ static void take_string(struct refusal_text *said, const json_t *value, enum mem
     case MEMBER_TEXT: take_text(said, text, size, depth); break;
     case MEMBER_PARAM: take_param(said, text); break;
     case MEMBER_WAIT: said->wait_ms = refusal_wait_of(text); break;
-    case MEMBER_WAIT_MS: said->wait_ms = atoll(text); break;
+    case MEMBER_WAIT_MS: said->wait_ms = whole_ms(text); break;
     case MEMBER_RESET: said->reset = refusal_reset_of(text); break;
     default: break;
     }

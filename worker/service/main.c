@@ -39,6 +39,7 @@
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 #include "telemetry/watchdog.h"
+#include "version.h"
 #include "wire/embedded_address.h"
 
 #define MAX_POLL_INTERVAL_MS 300000 /* librdkafka's default */
@@ -118,7 +119,7 @@ static char *help_filter(int key, const char *text, void *input)
     settings_print_help(out);
     fprintf(out, "\nSignals: TERM or INT drains (a second one ends within a second), TSTP takes no new jobs, CONT takes them again, "
                  "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
-                 "70 internal error, 75 ended at once by a second signal, or by itself because something it waited for didn't come in worker.close_timeout_ms, or its "
+                 "70 internal error, 74 what it was to print can't be written, 75 ended at once by a second signal, or by itself because something it waited for didn't come in worker.close_timeout_ms, or its "
                  "Kafka producer was fenced, too slow or failed for good (nothing is lost: start it again), 78 settings "
                  "(also a group.instance.id that another process came with).\n");
     fclose(out);
@@ -439,6 +440,15 @@ static int check(const struct settings *settings, bool connect)
     return EX_OK;
 }
 
+/* What is printed may go into a file, and the disk may be full. */
+static int printed(int status)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || status != EX_OK)
+        return status;
+    fputs("chat-worker: standard output can't be written\n", stderr);
+    return EX_IOERR;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -448,7 +458,7 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (arguments.action == PRINT_MARKDOWN || arguments.action == PRINT_EXAMPLE) {
         (arguments.action == PRINT_MARKDOWN ? settings_print_markdown : settings_print_example)(stdout);
-        return EX_OK;
+        return printed(EX_OK);
     }
     startup_tune_malloc();
     if (signals_start(&err) != STATUS_OK)
@@ -466,5 +476,5 @@ int main(int argc, char **argv)
     else
         status = run(settings);
     settings_destroy(settings);
-    return status;
+    return arguments.action == RUN ? status : printed(status);
 }

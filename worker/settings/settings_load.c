@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ static enum status store_choice(const struct setting *setting, int *field, const
 static enum status store(const struct setting *setting, void *base, const char *section, const char *value, const char *where, struct error *err)
 {
     void *field = setting->at == NO_FIELD ? NULL : (char *)base + setting->at;
+    assert(field != NULL || setting->type == SETTING_CHOICE);
     switch (setting->type) {
     case SETTING_INT:
         return store_int(setting, field, value, where, section, err);
@@ -243,7 +245,7 @@ static bool find_nearest(const struct settings_entry *entry, const struct kafka_
     char name[64];
     bool found;
     if (strcmp(entry->section, "kafka") == 0) {
-        if ((found = kafka_names_nearest(names->show, entry->key, name)))
+        if ((found = names != NULL && kafka_names_nearest(names->show, entry->key, name)))
             snprintf(ret, size, "%s", name);
         return found;
     }
