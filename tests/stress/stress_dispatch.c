@@ -11,6 +11,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "session/held_claims.h"
 #include "telemetry/metrics.h"
 

@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "dispatch/task_heap.h"
 #include "telemetry/metrics.h"
 

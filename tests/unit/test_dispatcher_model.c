@@ -9,6 +9,8 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "telemetry/metrics.h"
 
 #define THREADS 8

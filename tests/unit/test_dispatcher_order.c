@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 
 static struct partition *partition;
 static struct dispatcher *dispatcher;

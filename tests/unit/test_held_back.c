@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
 #include "telemetry/held_back.h"

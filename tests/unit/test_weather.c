@@ -7,6 +7,7 @@
 #include "breakers/breaker.h"
 #include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "telemetry/metrics.h"
 #include "one_provider.h"
 

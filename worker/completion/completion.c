@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
 #include "quota/spending.h"
 #include "session/held_claims.h"
 #include "session/session.h"

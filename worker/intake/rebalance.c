@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
-#include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "intake/pausing.h"
 #include "intake/set_restore.h"
 #include "kafka/kafka_conf.h"
