@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "completion/publisher.h"
-#include "intake/liveness.h"
+#include "intake/head_state.h"
 #include "telemetry/metrics.h"
 
 #define ANSWER_MS 20
@@ -84,9 +84,9 @@ static void note_full(struct committer *committer, struct partition *partition)
     }
     char job[128];
     int64_t head = partition_head(partition);
-    enum head_state state = liveness_find(committer->service, partition, head, job, sizeof job);
+    enum head_state state = head_state_find(committer->service, partition, head, job, sizeof job);
     log_warn("completed_set_full", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("head_offset", head),
-             F_STR("head_job", job), F_STR("head", liveness_state_name(state)),
+             F_STR("head_job", job), F_STR("head", head_state_name(state)),
              F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
 }
 

@@ -1,20 +1,18 @@
-/* What is stuck, and what only waits; what the group's own bytes say we own. */
+/* What is stuck, and what only waits. */
 #include <criterion/criterion.h>
-#include <string.h>
 
-#include "intake/group_watch.h"
-#include "intake/liveness.h"
+#include "intake/stuck_rules.h"
 
-enum { BOUND = 1000, CALL = 500, WRITE = BOUND + LIVENESS_ACKNOWLEDGE_MS, LONG = 1000 * BOUND };
+enum { BOUND = 1000, CALL = 500, WRITE = BOUND + STUCK_ACKNOWLEDGE_MS, LONG = 1000 * BOUND };
 
 #define AWAY .redis_is_away = true
 #define HELD .is_held_back = true
 
-Test(liveness, stuck_is_what_nothing_excuses)
+Test(stuck_rules, stuck_is_what_nothing_excuses)
 {
     static const struct {
         const char *what;
-        struct liveness_view view;
+        struct head_view view;
         bool stuck;
     } cases[] = {
         {"runs within its call's time, however long it has been the head", {HEAD_RUNNING, .in_state_ms = LONG, .running_ms = BOUND + CALL - 1, .still_ms = LONG}, false},
@@ -43,30 +41,5 @@ Test(liveness, stuck_is_what_nothing_excuses)
         {"it is begun again and again while Redis is away", {HEAD_ENDING, .in_state_ms = LONG, .broker_answers_ms = LONG, AWAY}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        cr_expect_eq(liveness_is_stuck(&cases[i].view, BOUND, CALL), cases[i].stuck, "%s", cases[i].what);
-}
-
-static const unsigned char assignment[] = {0, 1, 0, 0, 0, 2,                                                       /* version, two topics */
-                                           0, 4, 'j', 'o', 'b', 's', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 2,           /* jobs: 0, 258 */
-                                           0, 1, 'x', 0, 0, 0, 1, 0, 0, 0, 7,                                      /* x: 7 */
-                                           0xff, 0xff, 0xff, 0xff};                                                /* no user data */
-
-Test(group_watch, an_assignment_is_read_as_the_group_keeps_it)
-{
-    rd_kafka_topic_partition_list_t *list = group_assignment_decode(assignment, sizeof assignment);
-    cr_assert_not_null(list);
-    cr_expect_eq(list->cnt, 3);
-    cr_expect_not_null(rd_kafka_topic_partition_list_find(list, "jobs", 0));
-    cr_expect_not_null(rd_kafka_topic_partition_list_find(list, "jobs", 258));
-    cr_expect_not_null(rd_kafka_topic_partition_list_find(list, "x", 7));
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-Test(group_watch, what_is_cut_or_nonsense_is_no_assignment)
-{
-    for (size_t size = 0; size + 4 < sizeof assignment; size++) /* the user data may be missing */
-        cr_expect_null(group_assignment_decode(assignment, size), "%zu bytes", size);
-    unsigned char huge[] = {0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    cr_expect_null(group_assignment_decode(huge, sizeof huge));
-    cr_expect_null(group_assignment_decode("", 0));
+        cr_expect_eq(stuck_rules_is_stuck(&cases[i].view, BOUND, CALL), cases[i].stuck, "%s", cases[i].what);
 }
