@@ -1,5 +1,5 @@
 /* The admin port: GET /healthz (200 while the process works), /readyz (200 while started and in the group),
- * /metrics (Prometheus text). One thread (libevent), which judges all the others (telemetry/watchdog.h). Shows no keys and no message text.
+ * /metrics (Prometheus text): admin_pages.h. One thread (libevent), which judges all the others (telemetry/watchdog.h).
  *
  * It hurts nobody else: it holds ADMIN_CONNECTIONS_MAX connections at most, so that the work's descriptors stay the work's. A connection
  * brings one request of 8 KiB at most and has ADMIN_REQUEST_S_MAX seconds from its accept to the answer's last byte, however many bytes it
