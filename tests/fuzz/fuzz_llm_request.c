@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_request.h"
 #include "wire/history.h"
 #include "wire/job.h"
 

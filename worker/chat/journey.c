@@ -10,7 +10,7 @@
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"
 #include "llm/llm_ask.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_request.h"
 #include "llm/retry_policy.h"
 #include "quota/spending.h"
 #include "session/held_claims.h"

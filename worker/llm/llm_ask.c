@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "llm/finish_reason.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_request.h"
 #include "llm/question.h"
 #include "llm/refusal_words.h"
 #include "llm/said_text.h"

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "llm/answer_shape.h"
 #include "llm/call_failure.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_error.h"
 #include "llm/llm_response.h"
 #include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"
