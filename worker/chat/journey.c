@@ -59,13 +59,13 @@ static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
     const struct service *service = from->service;
-    if (!provider_health_take(service->health, provider, weather_permits(service->weather, provider))) {
+    if (!provider_slots_take(service->slots, provider, weather_permits(service->weather, provider))) {
         from->full = provider;
         return false;
     }
     if (spending_may_start(&from->spending, provider, body))
         return true;
-    provider_health_give_back(service->health, provider);
+    provider_slots_give_back(service->slots, provider);
     return false;
 }
 
@@ -107,7 +107,7 @@ static enum in_time look(const struct service *service, const struct task *task,
                                         .max_tokens = max_tokens_of(task, &service->settings->providers[provider]),
                                         .waited_ms = task->too_slow_ms != 0 ? now_ms - task->too_slow_ms : 0,
                                         .may_probe = may_probe};
-    return provider_health_in_time(service->health, provider, &question);
+    return provider_times_look(service->times, provider, &question);
 }
 
 /* All that aren't away look too slow: the first that is due for a probe is asked all the same. Returns how many candidates. */
@@ -135,12 +135,12 @@ static size_t choose_providers(const struct service *service, const struct task 
     size_t count = 0, slow_count = 0, full_count = 0;
     *ret_in_time = IN_TIME_ASK;
     for (size_t i = 0; i < service->settings->asked_count; i++) {
-        size_t permits = weather_permits(service->weather, i), in_flight = provider_health_inflight(service->health, i);
+        size_t permits = weather_permits(service->weather, i), in_flight = provider_slots_inflight(service->slots, i);
         if (in_flight < permits && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
             candidates[count++] = i;
         else if (in_flight < permits)
             slow[slow_count++] = i;
-        else if (in_flight >= provider_health_limit(service->health, i))
+        else if (in_flight >= provider_slots_limit(service->slots, i))
             full[full_count++] = i;
         else /* its breaker isn't closed */
             weather_waited_for(service->weather, i);
@@ -207,9 +207,9 @@ static void tell_limit(const struct service *service, size_t provider)
 {
     size_t limit, told;
     do {
-        told = provider_health_limit(service->health, provider);
+        told = provider_slots_limit(service->slots, provider);
         weather_limit(service->weather, provider, told);
-        limit = provider_health_limit(service->health, provider);
+        limit = provider_slots_limit(service->slots, provider);
     } while (limit != told);
 }
 
@@ -274,7 +274,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
     struct request_parts parts = {.service = service, .task = task, .context = context, .stream = is_streamed(service, task), .try = -1, .full = SIZE_MAX};
     struct llm_question question = {.settings = service->settings,
                                     .client = service->llm,
-                                    .health = service->health,
+                                    .slots = service->slots,
+                                    .times = service->times,
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),

@@ -111,11 +111,11 @@ static void note_failure(struct llm_tried *tried, const struct error *why)
     *tried->error = *why;
 }
 
-static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t first_ms, int64_t tokens)
+static void tell_end(struct asking *a, size_t provider, enum call_end end, int64_t first_ms, int64_t tokens)
 {
     int64_t took_ms = (clock_mono_us() - a->calls[provider].started_us) / 1000;
-    a->outcome->limit_changed |=
-        provider_health_ended(a->question->health, provider, a->calls[provider].began_under, end, first_ms, took_ms, tokens);
+    a->outcome->limit_changed |= provider_slots_ended(a->question->slots, provider, a->calls[provider].began_under, end);
+    provider_times_ended(a->question->times, provider, end, first_ms, took_ms, tokens);
 }
 
 /* ---- what an end means ---- */
@@ -177,10 +177,10 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
     struct llm_tried *tried = note(a, provider);
     int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
     if (llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why) == STATUS_OK) {
-        tell_health(a, provider, HEALTH_GOOD, first_ms, answer.usage.completion_tokens);
+        tell_end(a, provider, CALL_GOOD, first_ms, answer.usage.completion_tokens);
         take_answer(a, provider, tried, &answer);
     } else {
-        tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
+        tell_end(a, provider, call_end_of(&tried->failure), first_ms, -1);
         take_failure(a, provider, tried, &why);
     }
 }
@@ -190,7 +190,7 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
 static void give_slot_back(struct asking *a, size_t provider)
 {
     if (a->calls[provider].slot)
-        provider_health_give_back(a->question->health, provider);
+        provider_slots_give_back(a->question->slots, provider);
     a->calls[provider].slot = false;
 }
 
@@ -216,7 +216,8 @@ static void start(struct asking *a, const struct question_step *step)
     METRIC_ADD(llm_fallbacks_total, step->fallback);
     bool streamed = llm_request_is_streamed(&question->settings->providers[step->provider], question->stream);
     if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
-        call->began_under = provider_health_started(question->health, step->provider, step->extra);
+        call->began_under = provider_slots_started(question->slots, step->provider);
+        provider_times_started(question->times, step->extra);
         call->slot = false; /* the call's */
     } else {
         give_slot_back(a, step->provider);
@@ -229,7 +230,7 @@ static void drop(struct asking *a, size_t provider)
 {
     int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
     llm_talk_drop(&a->talk, provider);
-    tell_health(a, provider, HEALTH_DROPPED, first_ms, -1);
+    tell_end(a, provider, CALL_DROPPED, first_ms, -1);
     METRIC_INC(llm_calls_dropped_total);
     METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->calls[provider].body));
     note(a, provider)->end = TRIED_DROPPED;
@@ -249,7 +250,7 @@ static void wait_for_end(struct asking *a, int64_t until_ms)
 
 static bool may_hedge(struct asking *a)
 {
-    bool may = provider_health_may_hedge(a->question->health);
+    bool may = provider_times_may_hedge(a->question->times);
     METRIC_ADD(llm_hedges_total, may);
     METRIC_ADD(llm_hedges_denied_total, !may);
     return may;
@@ -332,7 +333,7 @@ static struct question *plan(const struct llm_question *question)
                                   .alone = question->alone,
                                   .refused = question->refused};
     if (steps.hedge_after_ms == HEDGE_AUTO)
-        steps.hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
+        steps.hedge_after_ms = provider_times_hedge_after_ms(question->times, question->candidates[0], HEDGE_UNKNOWN_MS);
     return question_create(&steps);
 }
 

@@ -11,7 +11,8 @@
 #define CHAT_LLM_LLM_ASK_H
 
 #include "llm/llm_client.h"
-#include "llm/provider_health.h"
+#include "llm/provider_slots.h"
+#include "llm/provider_times.h"
 
 /* A piece of an answer that is being written. The pieces of one `try` are one answer, from its beginning; when another
  * provider takes over (the first broke off, or another was faster), a new try begins, and what came before is void. */
@@ -25,7 +26,8 @@ struct llm_piece {
 struct llm_question {
     const struct settings *settings;
     struct llm_client *client;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct http_cancel *cancel; /* NULL: none */
     const size_t *candidates;   /* whom to ask, by preference: indices of settings.providers; at least one */
     size_t count;
@@ -38,7 +40,7 @@ struct llm_question {
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
     bool alone;     /* all of them, since nobody took the question with its history: nobody else is asked */
     uint16_t refused; /* who has refused it before a wait: as question.h has it */
-    /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there
+    /* Asked before each call, with its body; takes the call's slot (provider_slots_take). NULL: all may. False: not now, there
      * is no permit for it. It counts as not asked then, and the next candidate's turn has come; nothing waits here. */
     bool (*may_start)(size_t provider, const char *body, void *arg);
     /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */

@@ -64,7 +64,8 @@ enum status process_make(struct process *process, const struct settings *setting
     service->llm = llm_client_create(settings, service->http);
     if (process_is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
         return STATUS_FAILED;
-    service->health = provider_health_create(settings);
+    service->slots = provider_slots_create(settings);
+    service->times = provider_times_create(settings);
     return STATUS_OK;
 }
 
@@ -147,7 +148,8 @@ bool process_take_apart(struct process *process, int status)
     dispatcher_destroy(service->dispatcher);
     kafka_embedded_stop(process->embedded);
     signals_step(END_EXIT);
-    provider_health_destroy(service->health);
+    provider_slots_destroy(service->slots);
+    provider_times_destroy(service->times);
     llm_client_destroy(service->llm);
     http_pool_destroy(service->http);
     redis_pool_destroy(service->redis);

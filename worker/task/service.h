@@ -3,7 +3,8 @@
 #define CHAT_TASK_SERVICE_H
 
 #include "llm/llm_client.h"
-#include "llm/provider_health.h"
+#include "llm/provider_slots.h"
+#include "llm/provider_times.h"
 #include "redis/redis_pool.h"
 #include "redis/session_store.h"
 #include "settings/settings.h"
@@ -24,7 +25,8 @@ struct service {
     struct redis_pool *redis;
     struct http_pool *http; /* every call goes through it: to providers and context sources */
     struct llm_client *llm;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct dispatcher *dispatcher;
     struct held_claims *claims;
     struct weather *weather;
