@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "llm/llm_request.h"
-#include "wire/history.h"
+#include "wire/history_turn.h"
 #include "wire/job.h"
 
 #define TURNS_MAX 20

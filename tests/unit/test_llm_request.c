@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "llm/llm_request.h"
 #include "wire/history.h"
+#include "wire/history_turn.h"
 
 static struct provider_settings provider = {.name = "main", .model = "small"};
 
@@ -185,7 +186,7 @@ static void expect_turn(const char *messages, const char *answer, const char *wa
     cr_assert_not_null(turn, "%s", answer);
     AUTO_JSON json_t *root = json_loads(turn, 0, NULL);
     cr_assert_not_null(root, "%s", turn);
-    json_object_del(root, "xxh3"); /* the mark; see the tests of history_splice */
+    json_object_del(root, "xxh3"); /* the mark; see the tests of history_turn_splice */
     expect_json(root, want);
 }
 
@@ -222,7 +223,7 @@ Test(history, used_unparsed_is_what_parsing_gives)
         json_write_open_array(&parsed, NULL);
         json_write_open_array(&spliced, NULL);
         history_append(&parsed, turns, count, bytes_max, &job);
-        if (history_splice(&spliced, turns, count, bytes_max, &job)) {
+        if (history_turn_splice(&spliced, turns, count, bytes_max, &job)) {
             cr_expect_str_eq(spliced.text, parsed.text);
             spliced_count++;
         } else {
@@ -243,7 +244,7 @@ Test(history, a_mark_on_a_damaged_element_is_not_believed)
     char now[] = "[" USER("now") "]", id[] = "this";
     struct job job = {.id = id, .messages = now};
     struct json_writer out = {0};
-    cr_expect_not(history_splice(&out, turns, 1, -1, &job));
+    cr_expect_not(history_turn_splice(&out, turns, 1, -1, &job));
     cr_expect_null(out.text);
 }
 

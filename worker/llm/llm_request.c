@@ -5,6 +5,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "wire/history.h"
+#include "wire/history_message.h"
+#include "wire/history_turn.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
 #include "wire/json_writer.h"
@@ -17,11 +19,6 @@ static bool param_is_ours(const struct json_member *param)
         if (json_member_is(param, ours[i]))
             return true;
     return false;
-}
-
-static struct json_view view_of(const char *text)
-{
-    return text != NULL ? json_view_of(text, text + strlen(text)) : (struct json_view){0};
 }
 
 /* Has object (may be none) a member of the same name? */
@@ -48,7 +45,7 @@ static void put_history(struct json_writer *out, const struct llm_request_parts 
 {
     if (parts->turn_count == 0)
         return;
-    if (!history_splice(out, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job))
+    if (!history_turn_splice(out, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job))
         history_append(out, parts->turns, parts->turn_count, parts->history_bytes_max, parts->job);
 }
 
@@ -98,15 +95,15 @@ static void put_last_system(struct json_writer *out, struct json_view own, const
 
 static void put_messages(struct json_writer *out, const struct llm_request_parts *parts)
 {
-    struct json_view messages = view_of(parts->job->messages), at = {0}, last_leading = {0};
+    struct json_view messages = json_view_of_text(parts->job->messages), at = {0}, last_leading = {0};
     bool own_system = false;
     while (!own_system && json_view_next(messages, &at))
-        own_system = history_is_system(at);
+        own_system = history_message_is_system(at);
 
     /* Many chat templates take a system message in first place only, and but one: the job's leading ones go before the
      * history, and the context into the last message before it. */
     at = (struct json_view){0};
-    while (json_view_next(messages, &at) && history_is_system(at)) {
+    while (json_view_next(messages, &at) && history_message_is_system(at)) {
         if (last_leading.size > 0)
             json_write_view(out, NULL, last_leading);
         last_leading = at;
@@ -120,8 +117,8 @@ static void put_messages(struct json_writer *out, const struct llm_request_parts
 /* The model, then params; the later ones win: settings, the provider's, the job's. */
 static void put_rest(struct json_writer *out, const struct provider_settings *provider, const char *own_text)
 {
-    struct json_view base = view_of(provider->params); /* checked at start */
-    struct json_view own = view_of(own_text);          /* by job_decode */
+    struct json_view base = json_view_of_text(provider->params); /* checked at start */
+    struct json_view own = json_view_of_text(own_text);          /* by job_decode */
     if (provider->model != NULL && json_view_member(base, "model").size == 0 && json_view_member(own, "model").size == 0)
         json_write_text(out, "model", provider->model);
     put_params(out, base, own);

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "llm/retry_policy.h"
 #include "telemetry/metrics.h"
-#include "wire/history.h"
+#include "wire/history_turn.h"
 
 #define BUSY_WAIT_MS_MIN 50
 #define BUSY_WAIT_MS_MAX 5000
