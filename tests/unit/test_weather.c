@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "breakers/breaker.h"
 #include "breakers/weather.h"
+#include "breakers/weather_provider.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_waiting.h"
 #include "telemetry/metrics.h"

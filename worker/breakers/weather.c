@@ -9,28 +9,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mutex.h"
-#include "breakers/breaker.h"
+#include "breakers/weather_locked.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
-
-struct weather {
-    const struct settings *settings;
-    struct dispatcher *dispatcher;
-    atomic_bool calm; /* every breaker is closed and remembers no failure */
-    atomic_bool limited; /* a provider may have so many calls in flight */
-    struct mutex lock; /* guards the rest */
-    size_t permits;    /* as the dispatcher was told */
-    uint64_t series;   /* of failures: grows with an answer, from 1 */
-    int64_t failed;    /* jobs that have failed in it, at a provider */
-    bool probing;      /* the same: what starts is a probe */
-    bool closed;       /* every usable provider is away, or Redis */
-    struct intake_gate gate;
-    size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
-    size_t count;
-    struct breaker breakers[];
-};
 
 static void follow_limits_locked(struct weather *weather);
 
@@ -114,7 +96,7 @@ static void tell_held_back_locked(const struct weather *weather)
                   (weather->breakers[WEATHER_REDIS].state != BREAKER_CLOSED) + (weather->breakers[WEATHER_DEAD_TOPIC].state != BREAKER_CLOSED));
 }
 
-static void follow_locked(struct weather *weather)
+void weather_follow_locked(struct weather *weather)
 {
     size_t permits = provider_permits_locked(weather, permits_of_locked), by_breakers = provider_permits_locked(weather, breaker_permits_of_locked);
     size_t redis = breaker_permits(&weather->breakers[WEATHER_REDIS]);
@@ -147,7 +129,7 @@ static void follow_limits_locked(struct weather *weather)
     for (size_t i = 0; i < weather->settings->provider_count; i++)
         limited = limited || weather->limits[i] != SIZE_MAX;
     atomic_store(&weather->limited, limited);
-    follow_locked(weather);
+    weather_follow_locked(weather);
 }
 
 static void name_of(const struct weather *weather, int dependency, char *name, size_t size)
@@ -177,15 +159,15 @@ static void note_locked(struct weather *weather, int dependency, const struct er
     }
 }
 
-/* ---- */
+/* ---- what is told of a dependency ---- */
 
-static uint64_t who_of(const struct task *task)
+uint64_t weather_who_of(const struct task *task)
 {
     const char *name = task->job.session != NULL ? task->job.session : task->job.id != NULL ? task->job.id : "";
     return XXH3_64bits(name, strlen(name));
 }
 
-static void opened_locked(struct weather *weather, int dependency, const struct error *why)
+void weather_opened_locked(struct weather *weather, int dependency, const struct error *why)
 {
     if (weather->breakers[dependency].failed_probes == 0)
         intake_gate_reset(&weather->gate);
@@ -196,76 +178,12 @@ bool weather_failed(struct weather *weather, int dependency, const struct task *
 {
     struct breaker *breaker = &weather->breakers[dependency];
     mutex_lock(&weather->lock);
-    if (breaker_failed(breaker, who_of(task), clock_mono_ms()))
-        opened_locked(weather, dependency, why);
-    follow_locked(weather);
+    if (breaker_failed(breaker, weather_who_of(task), clock_mono_ms()))
+        weather_opened_locked(weather, dependency, why);
+    weather_follow_locked(weather);
     bool away = breaker_is_away(breaker);
     mutex_unlock(&weather->lock);
     return away;
-}
-
-/* Has it failed here before, and was anybody answered since? */
-static bool look_for_fault(const struct breaker *breaker, size_t provider, struct task_failures *failures)
-{
-    uint16_t bit = (uint16_t)(1u << provider);
-    if ((failures->at & bit) != 0 && failures->after[provider] != breaker->successes)
-        failures->at_fault |= bit;
-    failures->at |= bit;
-    failures->after[provider] = breaker->successes;
-    return (failures->at_fault & bit) != 0;
-}
-
-static void count_locked(struct weather *weather, struct task_failures *failures)
-{
-    if (failures->series == weather->series)
-        return;
-    failures->series = weather->series;
-    weather->failed++;
-}
-
-/* Told to the breaker, unless the job is at fault: then it proves nothing against the provider, and the next one's turn has come. */
-static enum blame provider_failed_locked(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
-{
-    int dependency = WEATHER_PROVIDER + (int)provider;
-    struct breaker *breaker = &weather->breakers[dependency];
-    struct dispatcher_load load = dispatcher_load(weather->dispatcher);
-    bool by_any = how->weight == WEIGHS_EACH_TIME;
-    bool counts;
-    count_locked(weather, &task->failures);
-    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
-                                .away = breaker_is_away(breaker),
-                                .last_attempt = how->last_attempt,
-                                .by_any = by_any,
-                                .several = breaker->several || (breaker->any && breaker->first != who_of(task)),
-                                .failed = weather->failed,
-                                .to_ask = load.to_ask,
-                                .in_hand = load.in_hand,
-                                .spared = task->failures.spared};
-    enum blame blame = blame_of(&facts, &counts);
-    task->failures.spared += counts;
-    if (facts.at_fault || (facts.away && blame == BLAME_JOB))
-        return blame;
-    bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : who_of(task), clock_mono_ms());
-    if (blame == BLAME_PROVIDER)
-        opened = breaker_open(breaker, clock_mono_ms()) || opened;
-    if (opened)
-        opened_locked(weather, dependency, how->why);
-    return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have been the one that was missing */
-}
-
-enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
-{
-    enum blame blame = BLAME_JOB;
-    if (how->weight == WEIGHS_NOTHING || (how->weight == WEIGHS_FOR && weather_is_calm(weather)))
-        return blame;
-    mutex_lock(&weather->lock);
-    if (how->weight == WEIGHS_FOR)
-        breaker_refused(&weather->breakers[WEATHER_PROVIDER + provider]);
-    else
-        blame = provider_failed_locked(weather, provider, task, how);
-    follow_locked(weather);
-    mutex_unlock(&weather->lock);
-    return blame;
 }
 
 void weather_succeeded(struct weather *weather, int dependency)
@@ -279,7 +197,7 @@ void weather_succeeded(struct weather *weather, int dependency)
     }
     if (breaker_succeeded(&weather->breakers[dependency], clock_mono_ms()))
         note_locked(weather, dependency, NULL);
-    follow_locked(weather);
+    weather_follow_locked(weather);
     mutex_unlock(&weather->lock);
 }
 
@@ -339,7 +257,7 @@ bool weather_tick(struct weather *weather)
         if (breaker_tick(&weather->breakers[i], now_ms))
             note_locked(weather, (int)i, NULL);
     }
-    follow_locked(weather);
+    weather_follow_locked(weather);
     mutex_unlock(&weather->lock);
     return true;
 }

@@ -11,10 +11,10 @@
 #define CHAT_BREAKERS_WEATHER_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "breakers/blame.h"
 #include "breakers/intake_gate.h"
-#include "llm/failure_kind.h"
 #include "settings/settings.h"
 #include "task/task.h"
 
@@ -30,16 +30,6 @@ void weather_destroy(struct weather *weather); /* NULL is fine */
  * also while it recovers, since it answers others. */
 bool weather_failed(struct weather *weather, int dependency, const struct task *task, const struct error *why);
 
-/* A provider (index of settings.providers) failed for this task: whose fault it is (breakers/blame.h). What isn't an outage's is
- * the job's (llm/failure_kind.h). A job that failed at a provider before others were answered there, and fails again, is at
- * fault from then on: it proves nothing against the provider and loses attempts even while a breaker is open, or, the last that is
- * left to probe with, it would keep the breaker open and wait for ever. */
-struct weather_failure {
-    enum failure_weight weight;
-    bool last_attempt; /* the job has failed as often as a job may, this time included */
-    const struct error *why;
-};
-enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how);
 void weather_succeeded(struct weather *weather, int dependency);
 /* How many calls to a provider (index of settings.providers) may be in flight, by its answers; SIZE_MAX: any number. */
 void weather_limit(struct weather *weather, size_t provider, size_t limit);

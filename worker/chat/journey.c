@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/weather.h"
+#include "breakers/weather_provider.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"

@@ -1,0 +1,69 @@
+#include "breakers/weather_provider.h"
+
+#include "base/clock.h"
+#include "breakers/weather_locked.h"
+#include "dispatch/dispatcher.h"
+
+/* Has it failed here before, and was anybody answered since? */
+static bool look_for_fault(const struct breaker *breaker, size_t provider, struct task_failures *failures)
+{
+    uint16_t bit = (uint16_t)(1u << provider);
+    if ((failures->at & bit) != 0 && failures->after[provider] != breaker->successes)
+        failures->at_fault |= bit;
+    failures->at |= bit;
+    failures->after[provider] = breaker->successes;
+    return (failures->at_fault & bit) != 0;
+}
+
+static void count_locked(struct weather *weather, struct task_failures *failures)
+{
+    if (failures->series == weather->series)
+        return;
+    failures->series = weather->series;
+    weather->failed++;
+}
+
+/* Told to the breaker, unless the job is at fault: then it proves nothing against the provider, and the next one's turn has come. */
+static enum blame provider_failed_locked(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+{
+    int dependency = WEATHER_PROVIDER + (int)provider;
+    struct breaker *breaker = &weather->breakers[dependency];
+    struct dispatcher_load load = dispatcher_load(weather->dispatcher);
+    bool by_any = how->weight == WEIGHS_EACH_TIME;
+    bool counts;
+    count_locked(weather, &task->failures);
+    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
+                                .away = breaker_is_away(breaker),
+                                .last_attempt = how->last_attempt,
+                                .by_any = by_any,
+                                .several = breaker->several || (breaker->any && breaker->first != weather_who_of(task)),
+                                .failed = weather->failed,
+                                .to_ask = load.to_ask,
+                                .in_hand = load.in_hand,
+                                .spared = task->failures.spared};
+    enum blame blame = blame_of(&facts, &counts);
+    task->failures.spared += counts;
+    if (facts.at_fault || (facts.away && blame == BLAME_JOB))
+        return blame;
+    bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : weather_who_of(task), clock_mono_ms());
+    if (blame == BLAME_PROVIDER)
+        opened = breaker_open(breaker, clock_mono_ms()) || opened;
+    if (opened)
+        weather_opened_locked(weather, dependency, how->why);
+    return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have been the one that was missing */
+}
+
+enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+{
+    enum blame blame = BLAME_JOB;
+    if (how->weight == WEIGHS_NOTHING || (how->weight == WEIGHS_FOR && weather_is_calm(weather)))
+        return blame;
+    mutex_lock(&weather->lock);
+    if (how->weight == WEIGHS_FOR)
+        breaker_refused(&weather->breakers[WEATHER_PROVIDER + provider]);
+    else
+        blame = provider_failed_locked(weather, provider, task, how);
+    weather_follow_locked(weather);
+    mutex_unlock(&weather->lock);
+    return blame;
+}
