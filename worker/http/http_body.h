@@ -1,5 +1,5 @@
 /* What arrives of a response's body: unpacked where it is packed (http_unpack.h), kept whole within the call's bounds, or passed to the request's sink
- * as soon as its first bytes say that it is a stream. Of an error its beginning is kept. libcurl calls it on the thread of http_seat_wait; it blocks
+ * as soon as its first bytes say that it is a stream. Of an error its beginning is kept. libcurl calls it on the thread of http_client_wait; it blocks
  * never. What is kept is the call's, until http_call_end. */
 #ifndef CHAT_HTTP_HTTP_BODY_H
 #define CHAT_HTTP_HTTP_BODY_H

@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/http_body.h"
+#include "http/http_client.h"
 #include "http/http_header.h"
-#include "http/http_seat.h"
 #include "http/http_unpack.h"
 #include "tls/tls_trust.h"
 
@@ -62,19 +62,19 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 }
 
-bool http_call_prepare(struct http_seat *seat, size_t target)
+bool http_call_prepare(struct http_client *client, size_t target)
 {
-    struct http_call *call = &seat->calls[target];
+    struct http_call *call = &client->calls[target];
     if (call->easy == NULL && (call->easy = curl_easy_init()) != NULL)
-        set_options(call, seat->world, &seat->world->places[target]);
+        set_options(call, client->world, &client->world->places[target]);
     return call->easy != NULL;
 }
 
 /* ---- from its start to its end ---- */
 
-const struct http_place *http_call_place(const struct http_seat *seat, const struct http_call *call)
+const struct http_place *http_call_place(const struct http_client *client, const struct http_call *call)
 {
-    return &seat->world->places[call - seat->calls];
+    return &client->world->places[call - client->calls];
 }
 
 /* libcurl keeps them for as long as the handle, and asks nobody. */
@@ -89,13 +89,13 @@ static void use_addresses(struct http_call *call, const struct http_place *place
     call->addresses = list;
 }
 
-bool http_call_is_resolved(struct http_seat *seat, struct http_call *call)
+bool http_call_is_resolved(struct http_client *client, struct http_call *call)
 {
-    const struct http_place *place = http_call_place(seat, call);
+    const struct http_place *place = http_call_place(client, call);
     struct resolver_answer answer = {.version = call->addresses_version};
     if (place->host == NULL)
         return true;
-    if (call->resolve_error != 0 || resolver_ask(place->host, &call->wait, seat->multi, clock_mono_ms(), &answer, &call->resolve_error) != RESOLVER_KNOWN)
+    if (call->resolve_error != 0 || resolver_ask(place->host, &call->wait, client->multi, clock_mono_ms(), &answer, &call->resolve_error) != RESOLVER_KNOWN)
         return false;
     AUTO_FREE char *addresses = answer.addresses;
     call->addresses_version = answer.version;
@@ -104,20 +104,20 @@ bool http_call_is_resolved(struct http_seat *seat, struct http_call *call)
     return true;
 }
 
-bool http_call_send_out(struct http_seat *seat, struct http_call *call)
+bool http_call_send_out(struct http_client *client, struct http_call *call)
 {
-    int64_t left_ms = call->started_ms + http_call_place(seat, call)->connect_timeout_ms - clock_mono_ms();
+    int64_t left_ms = call->started_ms + http_call_place(client, call)->connect_timeout_ms - clock_mono_ms();
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
-    call->went_out = curl_multi_add_handle(seat->multi, call->easy) == CURLM_OK;
-    seat->broken = seat->broken || !call->went_out;
+    call->went_out = curl_multi_add_handle(client->multi, call->easy) == CURLM_OK;
+    client->broken = client->broken || !call->went_out;
     return call->went_out;
 }
 
-enum status http_call_start(struct http_seat *seat, size_t target, const struct http_request *request, struct error *err)
+enum status http_call_start(struct http_client *client, size_t target, const struct http_request *request, struct error *err)
 {
-    struct http_call *call = &seat->calls[target];
-    assert(target < seat->count && call->request == NULL);
-    if (!http_call_prepare(seat, target))
+    struct http_call *call = &client->calls[target];
+    assert(target < client->count && call->request == NULL);
+    if (!http_call_prepare(client, target))
         return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no memory for another call");
     call->request = request;
     call->end = HTTP_RUNNING;
@@ -141,13 +141,13 @@ enum status http_call_start(struct http_seat *seat, size_t target, const struct 
     } else {
         curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
     }
-    bool resolved = http_call_is_resolved(seat, call);
-    if (resolved && !http_call_send_out(seat, call)) {
+    bool resolved = http_call_is_resolved(client, call);
+    if (resolved && !http_call_send_out(client, call)) {
         call->request = NULL;
         return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
     }
-    seat->unresolved += !resolved;
-    seat->running++;
+    client->unresolved += !resolved;
+    client->running++;
     return STATUS_OK;
 }
 
@@ -174,18 +174,18 @@ bool http_call_was_refused_by_proxy(const struct http_call *call)
     return status >= 300 && !http_call_was_sent(call);
 }
 
-void http_call_end(struct http_seat *seat, size_t target)
+void http_call_end(struct http_client *client, size_t target)
 {
-    struct http_call *call = &seat->calls[target];
+    struct http_call *call = &client->calls[target];
     if (call->request == NULL)
         return;
     if (call->end == HTTP_RUNNING) {
-        seat->running--;
-        seat->unresolved -= !call->went_out;
+        client->running--;
+        client->unresolved -= !call->went_out;
     }
     resolver_leave(&call->wait);
     if (call->went_out)
-        curl_multi_remove_handle(seat->multi, call->easy);
+        curl_multi_remove_handle(client->multi, call->easy);
     call->request = NULL;
     free(steal_ptr(&call->body));
     http_unpacker_destroy(steal_ptr(&call->unpacker));

@@ -1,7 +1,7 @@
-/* One call over HTTP, from its start to its end, and its response. A seat (http_seat.h) has one to each target at most, and waits for them.
+/* One call over HTTP, from its start to its end, and its response. A client (http_client.h) has one to each target at most, and waits for them.
  * A call whose host is being looked up goes out when the address is there.
  *
- * Thread: the seat's borrower alone. Nothing here blocks: http_seat_wait does. Makes no retry, and judges no status. */
+ * Thread: the client's borrower alone. Nothing here blocks: http_client_wait does. Makes no retry, and judges no status. */
 #ifndef CHAT_HTTP_HTTP_CALL_H
 #define CHAT_HTTP_HTTP_CALL_H
 
@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "http/resolver.h"
 
-struct http_seat;
+struct http_client;
 struct http_call;
 struct http_place;
 struct http_unpacker;
@@ -30,7 +30,7 @@ enum http_shape {
 typedef enum http_shape http_look(bool typed, const char *bytes, size_t size);
 
 /* Takes what arrives of a stream, in pieces of any size; false: end the call (code is CURLE_WRITE_ERROR). Runs on
- * the thread of http_seat_wait. What counts as progress is for it to say: http_call_progress. */
+ * the thread of http_client_wait. What counts as progress is for it to say: http_call_progress. */
 typedef bool http_sink(struct http_call *call, const char *data, size_t size, void *arg);
 
 struct http_request {
@@ -82,8 +82,8 @@ struct http_call {
     char problem[CURL_ERROR_SIZE]; /* curl's words; empty: none */
 };
 
-/* Begins; nothing is sent before http_seat_wait. request stays the caller's, until http_call_end. FAILED: unavailable `no_resources`. */
-enum status http_call_start(struct http_seat *seat, size_t target, const struct http_request *request, struct error *err) MUST_CHECK;
+/* Begins; nothing is sent before http_client_wait. request stays the caller's, until http_call_end. FAILED: unavailable `no_resources`. */
+enum status http_call_start(struct http_client *client, size_t target, const struct http_request *request, struct error *err) MUST_CHECK;
 
 /* The response's status; 0: none came. */
 int http_call_status(const struct http_call *call);
@@ -94,17 +94,17 @@ bool http_call_was_refused_by_proxy(const struct http_call *call);
 /* What the sink took counts: the idle time begins anew. */
 void http_call_progress(struct http_call *call);
 /* Frees the response. In the middle of a call it closes the connection: the server stops its work. Nothing if none was started. */
-void http_call_end(struct http_seat *seat, size_t target);
+void http_call_end(struct http_client *client, size_t target);
 
-/* ---- http_seat's ---- */
+/* ---- http_client's ---- */
 
 /* Makes the call's handle, where it has none yet. False: no memory. */
-bool http_call_prepare(struct http_seat *seat, size_t target);
+bool http_call_prepare(struct http_client *client, size_t target);
 /* Where it goes. */
-const struct http_place *http_call_place(const struct http_seat *seat, const struct http_call *call);
+const struct http_place *http_call_place(const struct http_client *client, const struct http_call *call);
 /* True: its host's address is known, so that it can go out. False: it isn't yet, or never will be (resolve_error). */
-bool http_call_is_resolved(struct http_seat *seat, struct http_call *call);
+bool http_call_is_resolved(struct http_client *client, struct http_call *call);
 /* Hands it to libcurl. False: libcurl can't go on. */
-bool http_call_send_out(struct http_seat *seat, struct http_call *call);
+bool http_call_send_out(struct http_client *client, struct http_call *call);
 
 #endif

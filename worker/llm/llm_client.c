@@ -153,7 +153,7 @@ void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *r
 
 int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)
 {
-    const struct http_call *call = http_seat_call(talk->seat, provider);
+    const struct http_call *call = http_client_call(talk->http, provider);
     return (call->first_progress_ms != 0 ? call->first_progress_ms : clock_mono_ms()) - call->started_ms;
 }
 
@@ -165,7 +165,7 @@ enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel
     *ret = (struct llm_talk){.client = client,
                              .cancel = cancel,
                              .calls = xcalloc(count, sizeof *ret->calls)};
-    if (http_pool_take(client->pool, &ret->seat, err) == STATUS_OK)
+    if (http_pool_take(client->pool, &ret->http, err) == STATUS_OK)
         return STATUS_OK;
     llm_talk_end(ret);
     return STATUS_FAILED;
@@ -173,8 +173,8 @@ enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel
 
 void llm_talk_end(struct llm_talk *talk)
 {
-    if (talk->seat != NULL)
-        http_pool_give(talk->client->pool, &talk->seat);
+    if (talk->http != NULL)
+        http_pool_give(talk->client->pool, &talk->http);
     for (size_t i = 0; i < talk->client->settings->provider_count; i++)
         stream_destroy(talk->calls[i].stream);
     free(talk->calls);
@@ -201,14 +201,14 @@ enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *bod
                                           .sink = on_bytes,
                                           .look = answer_shape_look,
                                           .sink_arg = call};
-    if (http_call_start(talk->seat, provider, &call->request, &why) != STATUS_OK)
+    if (http_call_start(talk->http, provider, &call->request, &why) != STATUS_OK)
         return name_provider(talk, provider, &why, err);
     return STATUS_OK;
 }
 
 enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider)
 {
-    return http_seat_wait(talk->seat, until_ms, talk->cancel, ret_provider);
+    return http_client_wait(talk->http, until_ms, talk->cancel, ret_provider);
 }
 
 /* Of a stream its fold has told it, as it came. */
@@ -226,20 +226,20 @@ enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_ans
     struct llm_said said = {.secrets = secrets};
     gather_secrets(&talk->client->settings->providers[provider], secrets);
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1, .said = &said};
-    const struct http_call *call = http_seat_call(talk->seat, provider);
+    const struct http_call *call = http_client_call(talk->http, provider);
     enum status status = talk->calls[provider].stream != NULL ? read_stream(call, talk->calls[provider].stream, ret_answer, ret_failure, &why)
                                                               : read_outcome(call, ret_answer, ret_failure, &why);
     take_said(talk, provider, &said);
     ret_failure->said = NULL;
     if (ret_failure->retry_after_ms < 0 && ret_failure->reset > 0)
         ret_failure->retry_after_ms = refusal_reset_wait_ms(ret_failure->reset, clock_wall_ms());
-    http_call_end(talk->seat, provider);
+    http_call_end(talk->http, provider);
     return status == STATUS_OK ? status : name_provider(talk, provider, &why, err);
 }
 
 void llm_talk_drop(struct llm_talk *talk, size_t provider)
 {
-    http_call_end(talk->seat, provider);
+    http_call_end(talk->http, provider);
 }
 
 /* ---- the client ---- */

@@ -66,7 +66,7 @@ typedef void llm_on_text(size_t provider, void *arg);
 
 struct llm_talk {
     struct llm_client *client;
-    struct http_seat *seat;
+    struct http_client *http;
     struct http_cancel *cancel; /* borrowed; NULL: none */
     llm_on_text *on_text; /* of streams */
     void *on_text_arg;
