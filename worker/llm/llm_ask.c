@@ -28,7 +28,7 @@ struct call {
 struct asking {
     const struct llm_question *question;
     struct question *steps;
-    struct llm_talk talk;
+    struct llm_exchange exchange;
     enum http_event stopped; /* HTTP_CANCELLED, HTTP_BROKEN; else HTTP_ENDED */
     struct llm_outcome *outcome;
     struct llm_answer *answer;
@@ -60,7 +60,7 @@ static void on_text(size_t provider, void *arg)
     int64_t try;
     if (!question_text(a->steps, provider, &try))
         return;
-    llm_talk_news(&a->talk, provider, &news);
+    llm_exchange_news(&a->exchange, provider, &news);
     tell(a, try, &news, false);
 }
 
@@ -79,8 +79,8 @@ static void tell_whole(struct asking *a, int64_t try)
 static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 {
     struct stream_news news;
-    if (llm_talk_is_streamed(&a->talk, end->winner)) {
-        llm_talk_news(&a->talk, end->winner, &news);
+    if (llm_exchange_is_streamed(&a->exchange, end->winner)) {
+        llm_exchange_news(&a->exchange, end->winner, &news);
         tell(a, end->final_try, &news, false);
     } else {
         tell_whole(a, end->final_try);
@@ -148,7 +148,7 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     if (end.verdict == QUESTION_TOO_LONG)
         end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
     note_failure(tried, why);
-    tried->said = steal_ptr(&a->talk.said);
+    tried->said = steal_ptr(&a->exchange.said);
     (void)question_ended(a->steps, provider, &end);
 }
 
@@ -175,8 +175,8 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
     struct llm_answer answer = {0};
     struct error why = {0};
     struct llm_tried *tried = note(a, provider);
-    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
-    if (llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why) == STATUS_OK) {
+    int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);
+    if (llm_exchange_read(&a->exchange, provider, &answer, &tried->failure, &why) == STATUS_OK) {
         tell_end(a, provider, CALL_GOOD, first_ms, answer.usage.completion_tokens);
         take_answer(a, provider, tried, &answer);
     } else {
@@ -215,7 +215,7 @@ static void start(struct asking *a, const struct question_step *step)
     METRIC_INC(llm_calls_total);
     METRIC_ADD(llm_fallbacks_total, step->fallback);
     bool streamed = llm_request_is_streamed(&question->settings->providers[step->provider], question->stream);
-    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
+    if (llm_exchange_ask(&a->exchange, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
         call->began_under = provider_slots_started(question->slots, step->provider);
         provider_times_started(question->times, step->extra);
         call->slot = false; /* the call's */
@@ -228,8 +228,8 @@ static void start(struct asking *a, const struct question_step *step)
 /* Whoever generates for nobody stops. */
 static void drop(struct asking *a, size_t provider)
 {
-    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
-    llm_talk_drop(&a->talk, provider);
+    int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);
+    llm_exchange_drop(&a->exchange, provider);
     tell_end(a, provider, CALL_DROPPED, first_ms, -1);
     METRIC_INC(llm_calls_dropped_total);
     METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->calls[provider].body));
@@ -239,7 +239,7 @@ static void drop(struct asking *a, size_t provider)
 static void wait_for_end(struct asking *a, int64_t until_ms)
 {
     size_t provider = 0;
-    enum http_event event = llm_talk_wait(&a->talk, until_ms, &provider);
+    enum http_event event = llm_exchange_wait(&a->exchange, until_ms, &provider);
     if (event == HTTP_ENDED) {
         take_end(a, provider);
     } else if (event != HTTP_TIME) {
@@ -337,7 +337,7 @@ static struct question *plan(const struct llm_question *question)
     return question_create(&steps);
 }
 
-static enum status talk(struct asking *a)
+static enum status exchange(struct asking *a)
 {
     const struct llm_question *question = a->question;
     const struct settings *settings = question->settings;
@@ -346,19 +346,19 @@ static enum status talk(struct asking *a)
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    if (llm_talk_begin(question->client, question->cancel, &a->talk, a->err) != STATUS_OK) {
+    if (llm_exchange_begin(question->client, question->cancel, &a->exchange, a->err) != STATUS_OK) {
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    a->talk.on_text = question->stream ? on_text : NULL;
-    a->talk.on_text_arg = a;
+    a->exchange.on_text = question->stream ? on_text : NULL;
+    a->exchange.on_text_arg = a;
     a->steps = plan(question);
     enum status status = drive(a);
     for (size_t i = 0; i < settings->provider_count; i++)
         give_slot_back(a, i);
     a->outcome->refused = question_outcome(a->steps).refused;
     question_destroy(a->steps);
-    llm_talk_end(&a->talk);
+    llm_exchange_end(&a->exchange);
     return status;
 }
 
@@ -368,7 +368,7 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
     AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->calls[0]);
     *a = (struct asking){.question = question, .stopped = HTTP_ENDED, .outcome = ret, .answer = ret_answer, .err = err};
     *ret = (struct llm_outcome){.refused = question->refused};
-    enum status status = talk(a);
+    enum status status = exchange(a);
     for (size_t i = 0; i < count; i++)
         free(a->calls[i].body);
     return status;
