@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
@@ -110,7 +110,7 @@ static void begin_planned(struct world *world, const struct plan *plan)
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2);
     world->service.claims = held_claims_create(30000);
-    world->service.weather = weather_create(world->settings, world->service.dispatcher);
+    world->service.breakers = breakers_create(world->settings, world->service.dispatcher);
     world->service.completion = completion_create(&world->service);
     if (plan->brokers > 1) {
         lead(world, "chat.jobs", partitions, 1);
@@ -139,7 +139,7 @@ static void end_world(struct world *world)
     publisher_destroy(world->service.publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
     dispatcher_stop(world->service.dispatcher);
-    weather_destroy(world->service.weather);
+    breakers_destroy(world->service.breakers);
     held_claims_destroy(world->service.claims);
     dispatcher_destroy(world->service.dispatcher);
     completion_destroy(world->service.completion);

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
@@ -35,7 +35,7 @@ static void begin_world(struct world *world, const char *property)
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world->service.weather = weather_create(world->settings, world->service.dispatcher);
+    world->service.breakers = breakers_create(world->settings, world->service.dispatcher);
     cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->publisher, &err), STATUS_OK, "%s", err.message);
     world->partition = partition_create("chat.jobs", 0, 1);
 }
@@ -46,7 +46,7 @@ static void end_world(struct world *world)
     cr_expect(publisher_close(world->publisher, clock_mono_ms()));
     publisher_destroy(world->publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
-    weather_destroy(world->service.weather);
+    breakers_destroy(world->service.breakers);
     dispatcher_destroy(world->service.dispatcher);
     partition_unref(world->partition);
     rd_kafka_destroy(world->host);

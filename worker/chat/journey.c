@@ -5,8 +5,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
-#include "breakers/weather_provider.h"
+#include "breakers/breakers.h"
+#include "breakers/breakers_provider.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"
@@ -60,7 +60,7 @@ static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
     const struct service *service = from->service;
-    if (!provider_slots_take(service->slots, provider, weather_permits(service->weather, provider))) {
+    if (!provider_slots_take(service->slots, provider, breakers_permits(service->breakers, provider))) {
         from->full = provider;
         return false;
     }
@@ -136,7 +136,7 @@ static size_t choose_providers(const struct service *service, const struct task 
     size_t count = 0, slow_count = 0, full_count = 0;
     *ret_in_time = IN_TIME_ASK;
     for (size_t i = 0; i < service->settings->asked_count; i++) {
-        size_t permits = weather_permits(service->weather, i), in_flight = provider_slots_inflight(service->slots, i);
+        size_t permits = breakers_permits(service->breakers, i), in_flight = provider_slots_inflight(service->slots, i);
         if (in_flight < permits && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
             candidates[count++] = i;
         else if (in_flight < permits)
@@ -144,7 +144,7 @@ static size_t choose_providers(const struct service *service, const struct task 
         else if (in_flight >= provider_slots_limit(service->slots, i))
             full[full_count++] = i;
         else /* its breaker isn't closed */
-            weather_waited_for(service->weather, i);
+            breakers_waited_for(service->breakers, i);
     }
     for (size_t i = 0; i < full_count; i++)
         candidates[count++] = full[i];
@@ -209,7 +209,7 @@ static void tell_limit(const struct service *service, size_t provider)
     size_t limit, told;
     do {
         told = provider_slots_limit(service->slots, provider);
-        weather_limit(service->weather, provider, told);
+        breakers_limit(service->breakers, provider, told);
         limit = provider_slots_limit(service->slots, provider);
     } while (limit != told);
 }
@@ -230,13 +230,13 @@ static enum blame blame_for(const struct service *service, struct task *task, co
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
                               .may_be_quoted = tried->failure.may_be_quoted,
                               .out_of_time = task_until_ms(task, INT64_MAX / 4) <= now_ms};
-    struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
+    struct breakers_failure how = {.weight = failure_weight(tried->failure.kind, &job),
                                   .last_attempt = is_last_attempt(service, task),
                                   .why = tried->error};
-    return weather_provider_failed(service->weather, tried->provider, task, &how);
+    return breakers_provider_failed(service->breakers, tried->provider, task, &how);
 }
 
-/* Tells the weather how each provider did. It is theirs only where it is so at all that were asked. */
+/* Tells the breakers how each provider did. It is theirs only where it is so at all that were asked. */
 static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
 {
     enum blame least = BLAME_PROVIDER;
@@ -249,7 +249,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
         if (tried->end == TRIED_FAILED)
             blame = blame_for(service, task, tried);
         else
-            weather_succeeded(service->weather, WEATHER_PROVIDER + (int)tried->provider);
+            breakers_succeeded(service->breakers, DEPENDENCY_PROVIDER + (int)tried->provider);
         least = blame < least ? blame : least;
         told = true;
     }

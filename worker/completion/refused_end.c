@@ -1,6 +1,6 @@
 #include "completion/refused_end.h"
 
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "task/outcome.h"
 #include "telemetry/metrics.h"
 
@@ -69,6 +69,6 @@ enum refused_next refused_end(const struct service *service, struct task *task, 
     if (replace(task, is_dead_letter, why))
         return REFUSED_AGAIN;
     if (is_dead_letter)
-        (void)weather_failed(service->weather, WEATHER_DEAD_TOPIC, task, &why->error);
+        (void)breakers_failed(service->breakers, DEPENDENCY_DEAD_TOPIC, task, &why->error);
     return REFUSED_LATER;
 }

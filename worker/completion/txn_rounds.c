@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
 #include "completion/refused_end.h"
@@ -119,7 +119,7 @@ static enum answer drop_revoked(struct txn_rounds *r)
     size_t aside = count_of(&r->ends.held, owes_a_letter);
     r->round.gone += end_queue_drop(&r->ends, is_of_the_revoked);
     if (aside > 0 && count_of(&r->ends.held, owes_a_letter) == 0)
-        weather_succeeded(r->service->weather, WEATHER_DEAD_TOPIC);
+        breakers_succeeded(r->service->breakers, DEPENDENCY_DEAD_TOPIC);
     return ANSWER_OK;
 }
 
@@ -277,7 +277,7 @@ static void merge(struct txn_rounds *r, const struct shares *shares)
     r->round.gone += r->ends.sent.count;
     for (struct task *task; (task = r->ends.sent.first) != NULL;) {
         if (task->dead_letter_owed)
-            weather_succeeded(r->service->weather, WEATHER_DEAD_TOPIC);
+            breakers_succeeded(r->service->breakers, DEPENDENCY_DEAD_TOPIC);
         end_queue_move(&r->ends, task, PUBLISH_DONE);
     }
     partitions_clear(&r->offers);

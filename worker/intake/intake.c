@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
@@ -143,7 +143,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
     case OFFSET_NEW: METRIC_INC(jobs_received_total); break;
     }
-    weather_let_in(intake->service->weather);
+    breakers_let_in(intake->service->breakers);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
     if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {

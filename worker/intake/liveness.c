@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "intake/group_watch.h"
 #include "intake/head_state.h"
 #include "intake/ownership.h"
@@ -110,7 +110,7 @@ static void look_at_heads(struct liveness *liveness, const struct grants *grants
         struct partition *partition = grants->partitions[i];
         char job[128] = "";
         struct head_view view = {.still_ms = now_ms - liveness->still_since_ms,
-                                     .redis_is_away = !weather_is_well(liveness->service->weather, WEATHER_REDIS),
+                                     .redis_is_away = !breakers_is_well(liveness->service->breakers, DEPENDENCY_REDIS),
                                      .is_held_back = metric_get(METRIC_breakers_open) > 0,
                                      .broker_answers_ms = group_watch_answers_ms(liveness->watch, now_ms)};
         if (view_head(liveness, partition, now_ms, &view, job, sizeof job) && stuck_rules_is_stuck(&view, liveness->bound_ms, call_ms))

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
@@ -92,7 +92,7 @@ static bool is_full(const struct service *service, int64_t alive)
 int pausing_hold_ms(const struct service *service, bool held)
 {
     int64_t alive = metric_get(METRIC_jobs_alive);
-    if (held || weather_intake(service->weather, alive) == INTAKE_CLOSED)
+    if (held || breakers_intake(service->breakers, alive) == INTAKE_CLOSED)
         return CLOSED_MS;
     if (alive == 0) /* a job larger than the whole buffer is let in alone */
         return 0;

@@ -1,4 +1,4 @@
-/* How many calls each provider has, as this process sees it, and how many it may have (inflight_limit.h). Breakers are elsewhere (breakers/weather.h).
+/* How many calls each provider has, as this process sees it, and how many it may have (inflight_limit.h). Breakers are elsewhere (breakers/breakers.h).
  * Made once, by process.c. Any thread; a lock a provider, held briefly; blocks for nothing else.
  *
  * A call's slot:  take ─▶ started ─▶ ended

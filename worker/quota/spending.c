@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "quota/budget.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
@@ -323,7 +323,7 @@ static enum status fail_stopped(struct spending *s)
     struct task *task = s->task;
     task->error = *s->stopped;
     task->provider = NULL;
-    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
+    task->in_outage = s->redis_away && breakers_failed(s->service->breakers, DEPENDENCY_REDIS, task, s->stopped);
     return STATUS_FAILED;
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "completion/publisher.h"
@@ -99,7 +99,7 @@ enum status process_start(struct process *process, struct error *err)
     service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
     dispatcher_bound_ends(service->dispatcher, settings->worker.buffered_bytes_max / 2);
     service->claims = held_claims_create(settings->redis.lease_ms);
-    service->weather = weather_create(settings, service->dispatcher);
+    service->breakers = breakers_create(settings, service->dispatcher);
     service->completion = completion_create(service);
     if (engine_start(service, NULL, &service->engine, err) != STATUS_OK || completion_start(service->completion, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -143,7 +143,7 @@ bool process_take_apart(struct process *process, int status)
     delta_publisher_destroy(service->deltas);
     publisher_destroy(service->publisher);
     completion_destroy(service->completion);
-    weather_destroy(service->weather);
+    breakers_destroy(service->breakers);
     held_claims_destroy(service->claims);
     dispatcher_destroy(service->dispatcher);
     kafka_embedded_stop(process->embedded);

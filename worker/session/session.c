@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "session/held_claims.h"
 #include "session/redis_call.h"
 #include "session/session.h"
@@ -141,7 +141,7 @@ void session_begin(const struct service *service, struct task **all, size_t n)
         if (!answered) {
             tasks[i]->begin.error = why;
             tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
-            tasks[i]->in_outage = weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
+            tasks[i]->in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
         }
         begun(service, tasks[i]);
     }
@@ -354,7 +354,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     bool told = batch.finish_count + batch.release_count + batch.cancel_count == 0 ||
                 redis_call(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
-        (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
+        (void)breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
     for (size_t i = 0; i < batch.follower_count; i++) {
         take_begin(follower_tasks[i], &followers[i]);
         if (told)

@@ -11,7 +11,7 @@
 
 struct dispatcher;
 struct held_claims;
-struct weather;
+struct breakers;
 struct completion;
 struct crash_notes;
 struct publisher;
@@ -29,7 +29,7 @@ struct service {
     struct provider_times *times;
     struct dispatcher *dispatcher;
     struct held_claims *claims;
-    struct weather *weather;
+    struct breakers *breakers;
     struct publisher *publisher;
     struct delta_publisher *deltas;
     struct completion *completion;

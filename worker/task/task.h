@@ -51,7 +51,7 @@ struct lane;
 struct task_failures {
     uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
     uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
-    uint64_t series;               /* in which it was last counted: weather's */
+    uint64_t series;               /* in which it was last counted: the breakers' */
     int spared;
 };
 
@@ -103,7 +103,7 @@ struct task {
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element, until Redis has it */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
-    struct task_failures failures; /* weather's */
+    struct task_failures failures; /* the breakers' */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
     int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */

@@ -423,17 +423,17 @@ static void run(struct client *c, struct call *call)
 {
     struct error err = {0};
     struct ops ops;
-    int weather = below(36);
-    if (weather < 4) {
+    int chance = below(36);
+    if (chance < 4) {
         run_unheard(c, call);
         if (below(2))
             return; /* the client may come back to it, or not */
-    } else if (weather == 4) {
+    } else if (chance == 4) {
         fixture_kill(c->conn); /* before it was sent */
         fill(&ops, c, call);
         CHECK(tell(c, &ops, &err) == STATUS_FAILED && err.class == ERROR_UNAVAILABLE);
         reconnect(c);
-    } else if (weather == 5) {
+    } else if (chance == 5) {
         fixture_do("SCRIPT FLUSH");
     }
     for (int times = 1 + one_in(10); times > 0; times--) {

@@ -1,7 +1,7 @@
-#include "breakers/weather_provider.h"
+#include "breakers/breakers_provider.h"
 
 #include "base/clock.h"
-#include "breakers/weather_locked.h"
+#include "breakers/breakers_locked.h"
 #include "dispatch/dispatcher.h"
 
 /* Has it failed here before, and was anybody answered since? */
@@ -15,29 +15,29 @@ static bool look_for_fault(const struct breaker *breaker, size_t provider, struc
     return (failures->at_fault & bit) != 0;
 }
 
-static void count_locked(struct weather *weather, struct task_failures *failures)
+static void count_locked(struct breakers *breakers, struct task_failures *failures)
 {
-    if (failures->series == weather->series)
+    if (failures->series == breakers->series)
         return;
-    failures->series = weather->series;
-    weather->failed++;
+    failures->series = breakers->series;
+    breakers->failed++;
 }
 
 /* Told to the breaker, unless the job is at fault: then it proves nothing against the provider, and the next one's turn has come. */
-static enum blame provider_failed_locked(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+static enum blame provider_failed_locked(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how)
 {
-    int dependency = WEATHER_PROVIDER + (int)provider;
-    struct breaker *breaker = &weather->breakers[dependency];
-    struct dispatcher_load load = dispatcher_load(weather->dispatcher);
+    int dependency = DEPENDENCY_PROVIDER + (int)provider;
+    struct breaker *breaker = &breakers->of[dependency];
+    struct dispatcher_load load = dispatcher_load(breakers->dispatcher);
     bool by_any = how->weight == WEIGHS_EACH_TIME;
     bool counts;
-    count_locked(weather, &task->failures);
+    count_locked(breakers, &task->failures);
     struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
                                 .away = breaker_is_away(breaker),
                                 .last_attempt = how->last_attempt,
                                 .by_any = by_any,
-                                .several = breaker->several || (breaker->any && breaker->first != weather_who_of(task)),
-                                .failed = weather->failed,
+                                .several = breaker->several || (breaker->any && breaker->first != breakers_who_of(task)),
+                                .failed = breakers->failed,
                                 .to_ask = load.to_ask,
                                 .in_hand = load.in_hand,
                                 .spared = task->failures.spared};
@@ -45,25 +45,25 @@ static enum blame provider_failed_locked(struct weather *weather, size_t provide
     task->failures.spared += counts;
     if (facts.at_fault || (facts.away && blame == BLAME_JOB))
         return blame;
-    bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : weather_who_of(task), clock_mono_ms());
+    bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : breakers_who_of(task), clock_mono_ms());
     if (blame == BLAME_PROVIDER)
         opened = breaker_open(breaker, clock_mono_ms()) || opened;
     if (opened)
-        weather_opened_locked(weather, dependency, how->why);
+        breakers_opened_locked(breakers, dependency, how->why);
     return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have been the one that was missing */
 }
 
-enum blame weather_provider_failed(struct weather *weather, size_t provider, struct task *task, const struct weather_failure *how)
+enum blame breakers_provider_failed(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how)
 {
     enum blame blame = BLAME_JOB;
-    if (how->weight == WEIGHS_NOTHING || (how->weight == WEIGHS_FOR && weather_is_calm(weather)))
+    if (how->weight == WEIGHS_NOTHING || (how->weight == WEIGHS_FOR && breakers_are_calm(breakers)))
         return blame;
-    mutex_lock(&weather->lock);
+    mutex_lock(&breakers->lock);
     if (how->weight == WEIGHS_FOR)
-        breaker_refused(&weather->breakers[WEATHER_PROVIDER + provider]);
+        breaker_refused(&breakers->of[DEPENDENCY_PROVIDER + provider]);
     else
-        blame = provider_failed_locked(weather, provider, task, how);
-    weather_follow_locked(weather);
-    mutex_unlock(&weather->lock);
+        blame = provider_failed_locked(breakers, provider, task, how);
+    breakers_follow_locked(breakers);
+    mutex_unlock(&breakers->lock);
     return blame;
 }

@@ -5,8 +5,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "breakers/breaker.h"
-#include "breakers/weather.h"
-#include "breakers/weather_provider.h"
+#include "breakers/breakers.h"
+#include "breakers/breakers_provider.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_waiting.h"
 #include "telemetry/metrics.h"
@@ -14,7 +14,7 @@
 
 static struct settings *settings;
 static struct dispatcher *dispatcher;
-static struct weather *weather;
+static struct breakers *breakers;
 static struct partition *partition;
 
 static void set_up(const char *providers)
@@ -23,7 +23,7 @@ static void set_up(const char *providers)
     settings = one_provider_settings(overrides);
     settings->retry.backoff_ms = settings->retry.backoff_max_ms = 1;
     dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 64);
-    weather = weather_create(settings, dispatcher);
+    breakers = breakers_create(settings, dispatcher);
     partition = partition_create("jobs", 0, 1);
 }
 
@@ -40,7 +40,7 @@ static void setup_two(void)
 static void teardown(void)
 {
     partition_unref(partition);
-    weather_destroy(weather);
+    breakers_destroy(breakers);
     dispatcher_destroy(dispatcher);
     settings_destroy(settings);
 }
@@ -56,8 +56,8 @@ static struct task *job(const char *session)
 static enum blame fails_as(struct task *task, enum failure_weight weight, bool last_attempt)
 {
     struct error why = {.class = ERROR_RETRIABLE};
-    struct weather_failure how = {.weight = weight, .last_attempt = last_attempt, .why = &why};
-    return weather_provider_failed(weather, 0, task, &how);
+    struct breakers_failure how = {.weight = weight, .last_attempt = last_attempt, .why = &why};
+    return breakers_provider_failed(breakers, 0, task, &how);
 }
 
 static bool fails(int dependency, int session)
@@ -66,7 +66,7 @@ static bool fails(int dependency, int session)
     char name[16];
     snprintf(name, sizeof name, "s%d", session);
     struct task *task = job(name);
-    bool away = dependency >= WEATHER_PROVIDER ? fails_as(task, WEIGHS_ONCE, false) == BLAME_PROVIDER : weather_failed(weather, dependency, task, &why);
+    bool away = dependency >= DEPENDENCY_PROVIDER ? fails_as(task, WEIGHS_ONCE, false) == BLAME_PROVIDER : breakers_failed(breakers, dependency, task, &why);
     task_unref(task);
     return away;
 }
@@ -83,7 +83,7 @@ static void half_opens(void)
 {
     for (int64_t until = clock_mono_ms() + settings->retry.backoff_max_ms; clock_mono_ms() < until;)
         ;
-    cr_assert(weather_tick(weather));
+    cr_assert(breakers_tick(breakers));
 }
 
 /* Answered, and nobody waits: time does the rest. */
@@ -91,8 +91,8 @@ static void closes(void)
 {
     half_opens();
     cr_assert_eq(metric_get(METRIC_breakers_open), 0);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_FREE);
-    cr_assert(weather_is_calm(weather));
+    cr_assert_eq(breakers_intake(breakers, 5), INTAKE_FREE);
+    cr_assert(breakers_are_calm(breakers));
 }
 
 static void probe_fails(int dependency)
@@ -101,51 +101,51 @@ static void probe_fails(int dependency)
     cr_assert(fails(dependency, 5));
 }
 
-Test(weather, one_let_in_that_ended_without_asking_is_followed_by_another, .init = setup, .fini = teardown)
+Test(breakers, one_let_in_that_ended_without_asking_is_followed_by_another, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_CLOSED, "there are jobs to probe with");
+    opens(DEPENDENCY_PROVIDER);
+    cr_assert_eq(breakers_intake(breakers, 5), INTAKE_CLOSED, "there are jobs to probe with");
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(weather_intake(weather, 0), INTAKE_ONE, "%d: none is left to probe with", i);
-        weather_let_in(weather);
-        cr_assert_eq(weather_intake(weather, 1), INTAKE_CLOSED, "%d: it is the next probe", i);
+        cr_assert_eq(breakers_intake(breakers, 0), INTAKE_ONE, "%d: none is left to probe with", i);
+        breakers_let_in(breakers);
+        cr_assert_eq(breakers_intake(breakers, 1), INTAKE_CLOSED, "%d: it is the next probe", i);
         half_opens(); /* it ends, by its deadline say, and tells nothing of the provider */
     }
 }
 
-Test(weather, a_probe_in_vain_of_an_outage_that_is_over_says_nothing_of_the_next, .init = setup, .fini = teardown)
+Test(breakers, a_probe_in_vain_of_an_outage_that_is_over_says_nothing_of_the_next, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     for (int i = 0; i < 9; i++)
-        probe_fails(WEATHER_PROVIDER);
+        probe_fails(DEPENDENCY_PROVIDER);
     half_opens();
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     closes();
-    opens(WEATHER_REDIS);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_CLOSED, "the provider's probes aren't those of Redis");
+    opens(DEPENDENCY_REDIS);
+    cr_assert_eq(breakers_intake(breakers, 5), INTAKE_CLOSED, "the provider's probes aren't those of Redis");
 }
 
-Test(weather, when_it_opens_again_in_the_middle_of_recovery_probes_are_counted_anew, .init = setup, .fini = teardown)
+Test(breakers, when_it_opens_again_in_the_middle_of_recovery_probes_are_counted_anew, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     for (int i = 0; i < 9; i++)
-        probe_fails(WEATHER_PROVIDER);
-    cr_assert_eq(weather_intake(weather, 50), INTAKE_ONE);
-    weather_let_in(weather);
+        probe_fails(DEPENDENCY_PROVIDER);
+    cr_assert_eq(breakers_intake(breakers, 50), INTAKE_ONE);
+    breakers_let_in(breakers);
     half_opens();
-    weather_succeeded(weather, WEATHER_PROVIDER);
-    opens(WEATHER_PROVIDER);
-    probe_fails(WEATHER_PROVIDER);
-    cr_assert_eq(weather_intake(weather, 1), INTAKE_ONE, "the only one was probed in vain");
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
+    probe_fails(DEPENDENCY_PROVIDER);
+    cr_assert_eq(breakers_intake(breakers, 1), INTAKE_ONE, "the only one was probed in vain");
 }
 
-Test(weather, while_redis_is_away_jobs_wait_but_for_a_probe, .init = setup, .fini = teardown)
+Test(breakers, while_redis_is_away_jobs_wait_but_for_a_probe, .init = setup, .fini = teardown)
 {
     struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};
-    opens(WEATHER_REDIS);
+    opens(DEPENDENCY_REDIS);
     struct task *task = task_create(&record, partition);
     cr_assert(dispatcher_add(dispatcher, task));
-    cr_expect_eq(weather_intake(weather, 1), INTAKE_CLOSED);
+    cr_expect_eq(breakers_intake(breakers, 1), INTAKE_CLOSED);
     cr_expect(dispatcher_load(dispatcher).kept_waiting);
     half_opens();
     cr_expect_not(dispatcher_load(dispatcher).kept_waiting, "it is the probe");
@@ -155,52 +155,52 @@ Test(weather, while_redis_is_away_jobs_wait_but_for_a_probe, .init = setup, .fin
 }
 
 /* There may be no second one for days. */
-Test(weather, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .init = setup, .fini = teardown)
+Test(breakers, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_DEAD_TOPIC);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_CLOSED);
+    opens(DEPENDENCY_DEAD_TOPIC);
+    cr_assert_eq(breakers_intake(breakers, 5), INTAKE_CLOSED);
     cr_assert_eq(metric_get(METRIC_breakers_open), 1);
     half_opens();
-    weather_succeeded(weather, WEATHER_DEAD_TOPIC);
-    cr_assert_eq(weather_intake(weather, 5), INTAKE_FREE);
+    breakers_succeeded(breakers, DEPENDENCY_DEAD_TOPIC);
+    cr_assert_eq(breakers_intake(breakers, 5), INTAKE_FREE);
     cr_assert_eq(metric_get(METRIC_breakers_open), 0);
 }
 
 /* Or jobs that always fail, the last that are left, would keep the breaker open and wait for ever. */
-Test(weather, a_job_that_fails_before_and_after_others_were_answered_is_at_fault, .init = setup, .fini = teardown)
+Test(breakers, a_job_that_fails_before_and_after_others_were_answered_is_at_fault, .init = setup, .fini = teardown)
 {
     struct task *poison = job("poison"), *unlucky = job("unlucky");
     cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_JOB);
     for (int session = 0; session < 3; session++)
-        cr_expect_not(fails(WEATHER_PROVIDER, session));
+        cr_expect_not(fails(DEPENDENCY_PROVIDER, session));
     cr_expect_eq(fails_as(unlucky, WEIGHS_ONCE, false), BLAME_PROVIDER, "five sessions: an outage");
     half_opens();
     cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_PROVIDER, "again, and nobody was answered between: the outage goes on");
     half_opens();
-    weather_succeeded(weather, WEATHER_PROVIDER);
-    opens(WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     for (int i = 0; i < 3; i++)
         cr_expect_eq(fails_as(poison, WEIGHS_ONCE, true), BLAME_JOB, "%d: it loses an attempt, whatever the breaker says", i);
     half_opens();
     cr_expect_eq(fails_as(poison, WEIGHS_EACH_TIME, true), BLAME_JOB);
     cr_expect_eq(metric_get(METRIC_breakers_open), 1);
-    cr_expect_eq(weather_permits(weather, 0), 1, "as a probe it proves nothing: the next one may go");
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    cr_expect_eq(breakers_permits(breakers, 0), 1, "as a probe it proves nothing: the next one may go");
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     closes();
     task_unref(poison);
     task_unref(unlucky);
 }
 
-Test(weather, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup_two, .fini = teardown)
+Test(breakers, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup_two, .fini = teardown)
 {
     struct error why = {.class = ERROR_RETRIABLE};
-    struct weather_failure how = {.weight = WEIGHS_ONCE, .last_attempt = true, .why = &why};
+    struct breakers_failure how = {.weight = WEIGHS_ONCE, .last_attempt = true, .why = &why};
     struct task *poison = job("poison");
     for (int round = 0; round < 3; round++) {
-        (void)weather_provider_failed(weather, 0, poison, &how);
+        (void)breakers_provider_failed(breakers, 0, poison, &how);
         cr_expect_eq(poison->failures.at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
-        (void)weather_provider_failed(weather, 1, poison, &how);
-        weather_succeeded(weather, WEATHER_PROVIDER);
+        (void)breakers_provider_failed(breakers, 1, poison, &how);
+        breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     }
     cr_expect_eq(poison->failures.at_fault, 1);
     task_unref(poison);
@@ -208,7 +208,7 @@ Test(weather, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup_
 
 /* ---- what isn't the provider's ---- */
 
-Test(weather, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup, .fini = teardown)
+Test(breakers, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup, .fini = teardown)
 {
     for (int session = 0; session < 50; session++) {
         char name[16];
@@ -217,23 +217,23 @@ Test(weather, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup, 
         cr_expect_eq(fails_as(task, session % 2 ? WEIGHS_NOTHING : WEIGHS_FOR, true), BLAME_JOB);
         task_unref(task);
     }
-    cr_expect(weather_is_calm(weather));
-    cr_expect_eq(weather_permits(weather, 0), SIZE_MAX);
+    cr_expect(breakers_are_calm(breakers));
+    cr_expect_eq(breakers_permits(breakers, 0), SIZE_MAX);
 }
 
-Test(weather, a_refusal_between_two_failures_hides_no_answer, .init = setup, .fini = teardown)
+Test(breakers, a_refusal_between_two_failures_hides_no_answer, .init = setup, .fini = teardown)
 {
     struct task *poison = job("poison"), *refused = job("refused");
     cr_expect_eq(fails_as(poison, WEIGHS_ONCE, false), BLAME_JOB);
     cr_expect_eq(fails_as(refused, WEIGHS_FOR, false), BLAME_JOB);
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     (void)fails_as(poison, WEIGHS_ONCE, false);
     cr_expect_eq(poison->failures.at_fault, 1);
     task_unref(poison);
     task_unref(refused);
 }
 
-Test(weather, a_key_that_is_refused_counts_for_each_job_of_one_session, .init = setup, .fini = teardown)
+Test(breakers, a_key_that_is_refused_counts_for_each_job_of_one_session, .init = setup, .fini = teardown)
 {
     struct task *task = job("one");
     for (int i = 0; i < BREAKER_FAILURES - 1; i++)
@@ -267,13 +267,13 @@ static void end_all(void)
 }
 
 /* What came last was let in to be the probe; from the first answer on it is an outage no more, and age counts. */
-Test(weather, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = teardown)
+Test(breakers, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     struct task *jobs[] = {add("a"), add("b"), add("c")};
     half_opens();
     cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[2], "the probe");
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     cr_assert_eq(dispatcher_take(dispatcher, 1), jobs[0], "one more may start");
     end(jobs[2]);
     cr_assert_eq(dispatcher_take(dispatcher, 0), jobs[1]);
@@ -281,7 +281,7 @@ Test(weather, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = 
     end(jobs[1]);
 }
 
-Test(weather, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = setup, .fini = teardown)
+Test(breakers, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = setup, .fini = teardown)
 {
     struct task *head = add("lone");
     for (int i = 0; i < 3; i++)
@@ -290,17 +290,17 @@ Test(weather, of_a_lone_session_with_more_to_do_no_attempt_is_the_last, .init = 
     cr_expect_eq(metric_get(METRIC_breakers_open), 0);
     cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER);
     cr_expect_eq(metric_get(METRIC_breakers_open), 1);
-    cr_expect_eq(weather_intake(weather, 4), INTAKE_CLOSED);
+    cr_expect_eq(breakers_intake(breakers, 4), INTAKE_CLOSED);
     half_opens();
     cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER);
-    cr_expect_eq(weather_intake(weather, 4), INTAKE_ONE, "of another session, perhaps: it knows more");
+    cr_expect_eq(breakers_intake(breakers, 4), INTAKE_ONE, "of another session, perhaps: it knows more");
     half_opens();
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     closes();
     end_all();
 }
 
-Test(weather, a_lone_session_that_always_fails_waits_so_often_and_no_more, .init = setup, .fini = teardown)
+Test(breakers, a_lone_session_that_always_fails_waits_so_often_and_no_more, .init = setup, .fini = teardown)
 {
     struct task *poison = add("lone"), *next = add("lone");
     int spared = 0;
@@ -309,13 +309,13 @@ Test(weather, a_lone_session_that_always_fails_waits_so_often_and_no_more, .init
         half_opens();
     }
     cr_expect_eq(spared, BLAME_SPARED_MAX);
-    cr_expect_eq(weather_permits(weather, 0), 1, "the next goes at once");
+    cr_expect_eq(breakers_permits(breakers, 0), 1, "the next goes at once");
     cr_expect_eq(fails_as(poison, WEIGHS_ONCE, true), BLAME_JOB, "for good");
     cr_expect_eq(fails_as(next, WEIGHS_ONCE, false), BLAME_PROVIDER);
     end_all();
 }
 
-Test(weather, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = teardown)
+Test(breakers, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = teardown)
 {
     for (int i = 0; i < 3; i++)
         add("gone");
@@ -332,17 +332,17 @@ Test(weather, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = tea
     end_all();
 }
 
-Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fini = teardown)
+Test(breakers, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fini = teardown)
 {
     struct task *first = add("a"), *second = add("b");
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_UNKNOWN, "the other is still under way");
-    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(breakers_intake(breakers, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_UNKNOWN, "often, and still one of two");
-    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(breakers_intake(breakers, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(second, WEIGHS_ONCE, false), BLAME_JOB);
-    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_eq(breakers_intake(breakers, 2), INTAKE_FREE);
     cr_expect_eq(fails_as(first, WEIGHS_ONCE, true), BLAME_PROVIDER);
-    cr_expect_eq(weather_intake(weather, 2), INTAKE_CLOSED);
+    cr_expect_eq(breakers_intake(breakers, 2), INTAKE_CLOSED);
     for (int i = 0; i < 2 * BLAME_SPARED_MAX; i++) {
         half_opens();
         cr_assert_eq(fails_as(i % 2 ? first : second, WEIGHS_ONCE, true), BLAME_PROVIDER, "two sessions: %d", i);
@@ -350,50 +350,50 @@ Test(weather, the_intake_is_closed_when_every_job_has_failed, .init = setup, .fi
     end_all();
 }
 
-Test(weather, a_job_counts_anew_in_each_series_of_failures, .init = setup_two, .fini = teardown)
+Test(breakers, a_job_counts_anew_in_each_series_of_failures, .init = setup_two, .fini = teardown)
 {
     struct task *head = add("lone");
     add("lone");
     cr_expect_eq(fails_as(head, WEIGHS_ONCE, false), BLAME_JOB);
-    weather_succeeded(weather, WEATHER_PROVIDER + 1);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER + 1);
     cr_expect_eq(fails_as(head, WEIGHS_ONCE, true), BLAME_PROVIDER, "it is the only one to ask");
     end_all();
 }
 
 /* ---- ways back ---- */
 
-Test(weather, after_an_outage_one_answer_and_a_pause_close_it_with_many_threads, .init = setup, .fini = teardown)
+Test(breakers, after_an_outage_one_answer_and_a_pause_close_it_with_many_threads, .init = setup, .fini = teardown)
 {
-    static const int dependencies[] = {WEATHER_REDIS, WEATHER_PROVIDER};
+    static const int dependencies[] = {DEPENDENCY_REDIS, DEPENDENCY_PROVIDER};
     for (size_t i = 0; i < 2; i++) {
         opens(dependencies[i]);
         half_opens();
-        weather_succeeded(weather, dependencies[i]);
+        breakers_succeeded(breakers, dependencies[i]);
         closes();
     }
 }
 
-Test(weather, while_jobs_wait_for_a_permit_it_stays_half_open, .init = setup, .fini = teardown)
+Test(breakers, while_jobs_wait_for_a_permit_it_stays_half_open, .init = setup, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     half_opens();
     for (int i = 0; i < 3; i++)
         add(i == 0 ? "a" : i == 1 ? "b" : "c"); /* per-thread form: they go to the ready list as permits allow */
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     half_opens();
     cr_expect_eq(metric_get(METRIC_breakers_open), 1);
-    cr_expect_eq(weather_permits(weather, 0), 2);
+    cr_expect_eq(breakers_permits(breakers, 0), 2);
     end_all();
     closes();
 }
 
-Test(weather, whom_a_question_did_without_stays_half_open, .init = setup_two, .fini = teardown)
+Test(breakers, whom_a_question_did_without_stays_half_open, .init = setup_two, .fini = teardown)
 {
-    opens(WEATHER_PROVIDER);
+    opens(DEPENDENCY_PROVIDER);
     half_opens();
-    weather_succeeded(weather, WEATHER_PROVIDER);
+    breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     for (int i = 0; i < 3; i++) {
-        weather_waited_for(weather, 0);
+        breakers_waited_for(breakers, 0);
         half_opens();
         cr_assert_eq(metric_get(METRIC_breakers_open), 1);
     }

@@ -1,6 +1,6 @@
-/* What the files of the breakers share: their state, and what is done under its mutex. Private to weather*.c. */
-#ifndef CHAT_BREAKERS_WEATHER_LOCKED_H
-#define CHAT_BREAKERS_WEATHER_LOCKED_H
+/* What the files of the breakers share: their state, and what is done under its mutex. Private to breakers*.c. */
+#ifndef CHAT_BREAKERS_BREAKERS_LOCKED_H
+#define CHAT_BREAKERS_BREAKERS_LOCKED_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -9,10 +9,10 @@
 
 #include "base/mutex.h"
 #include "breakers/breaker.h"
+#include "breakers/breakers.h"
 #include "breakers/intake_gate.h"
-#include "breakers/weather.h"
 
-struct weather {
+struct breakers {
     const struct settings *settings;
     struct dispatcher *dispatcher;
     atomic_bool calm; /* every breaker is closed and remembers no failure */
@@ -26,14 +26,14 @@ struct weather {
     struct intake_gate gate;
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
     size_t count;
-    struct breaker breakers[];
+    struct breaker of[];
 };
 
 /* After any change of a breaker: what may start, and whether the intake takes records, is as the breakers say. */
-void weather_follow_locked(struct weather *weather);
+void breakers_follow_locked(struct breakers *breakers);
 /* A breaker has opened, or failed its probe. */
-void weather_opened_locked(struct weather *weather, int dependency, const struct error *why);
+void breakers_opened_locked(struct breakers *breakers, int dependency, const struct error *why);
 /* Names the task's session for a breaker; without one, the job. */
-uint64_t weather_who_of(const struct task *task);
+uint64_t breakers_who_of(const struct task *task);
 
 #endif
