@@ -184,7 +184,7 @@ Test(breakers, a_job_that_fails_before_and_after_others_were_answered_is_at_faul
     half_opens();
     cr_expect_eq(fails_as(poison, WEIGHS_EACH_TIME, true), BLAME_JOB);
     cr_expect_eq(metric_get(METRIC_breakers_open), 1);
-    cr_expect_eq(breakers_permits(breakers, 0), 1, "as a probe it proves nothing: the next one may go");
+    cr_expect_eq(breakers_calls_max(breakers, 0), 1, "as a probe it proves nothing: the next one may go");
     breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     closes();
     task_unref(poison);
@@ -218,7 +218,7 @@ Test(breakers, fifty_odd_answers_and_refusals_leave_all_as_it_is, .init = setup,
         task_unref(task);
     }
     cr_expect(breakers_are_calm(breakers));
-    cr_expect_eq(breakers_permits(breakers, 0), SIZE_MAX);
+    cr_expect_eq(breakers_calls_max(breakers, 0), SIZE_MAX);
 }
 
 Test(breakers, a_refusal_between_two_failures_hides_no_answer, .init = setup, .fini = teardown)
@@ -309,7 +309,7 @@ Test(breakers, a_lone_session_that_always_fails_waits_so_often_and_no_more, .ini
         half_opens();
     }
     cr_expect_eq(spared, BLAME_SPARED_MAX);
-    cr_expect_eq(breakers_permits(breakers, 0), 1, "the next goes at once");
+    cr_expect_eq(breakers_calls_max(breakers, 0), 1, "the next goes at once");
     cr_expect_eq(fails_as(poison, WEIGHS_ONCE, true), BLAME_JOB, "for good");
     cr_expect_eq(fails_as(next, WEIGHS_ONCE, false), BLAME_PROVIDER);
     end_all();
@@ -373,16 +373,16 @@ Test(breakers, after_an_outage_one_answer_and_a_pause_close_it_with_many_threads
     }
 }
 
-Test(breakers, while_jobs_wait_for_a_permit_it_stays_half_open, .init = setup, .fini = teardown)
+Test(breakers, while_jobs_wait_to_be_admitted_it_stays_half_open, .init = setup, .fini = teardown)
 {
     opens(DEPENDENCY_PROVIDER);
     half_opens();
     for (int i = 0; i < 3; i++)
-        add(i == 0 ? "a" : i == 1 ? "b" : "c"); /* per-thread form: they go to the ready list as permits allow */
+        add(i == 0 ? "a" : i == 1 ? "b" : "c"); /* per-thread form: they go to the ready list as they are admitted */
     breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     half_opens();
     cr_expect_eq(metric_get(METRIC_breakers_open), 1);
-    cr_expect_eq(breakers_permits(breakers, 0), 2);
+    cr_expect_eq(breakers_calls_max(breakers, 0), 2);
     end_all();
     closes();
 }

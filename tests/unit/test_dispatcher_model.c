@@ -38,7 +38,7 @@ struct model_job {
 static struct {
     unsigned seed, random;
     bool batched, probing, held;
-    size_t permits;
+    size_t bound;
     int count, starts;
     struct model_job jobs[JOBS_MAX];
     int grants[PARTITIONS];
@@ -104,7 +104,7 @@ static bool may_start(enum admission_class class)
         return false;
     if (class == ADMIT_EXPIRED)
         return true;
-    if ((size_t)others >= m.permits || under_way(ADMIT_ALONE) > 0)
+    if ((size_t)others >= m.bound || under_way(ADMIT_ALONE) > 0)
         return false;
     if (class == ADMIT_ALONE)
         return others == 0;
@@ -113,7 +113,7 @@ static bool may_start(enum admission_class class)
 
 static bool is_bounded(void)
 {
-    return m.permits != ADMISSION_UNBOUNDED || under_way(ADMIT_FEW) + under_way(ADMIT_ALONE) > 0;
+    return m.bound != ADMISSION_UNBOUNDED || under_way(ADMIT_FEW) + under_way(ADMIT_ALONE) > 0;
 }
 
 static bool goes_before(const struct model_job *a, const struct model_job *b, bool probing)
@@ -445,11 +445,11 @@ static void step_revoke(void)
     partition_unref(gone);
 }
 
-static void step_permit(void)
+static void step_bound(void)
 {
     m.probing = one_in(3);
-    m.permits = m.probing ? (size_t)draw(3) : one_in(2) ? (size_t)draw(THREADS + 1) : ADMISSION_UNBOUNDED;
-    dispatcher_permit(m.d, m.permits, m.probing ? START_PROBES : START_OLDEST);
+    m.bound = m.probing ? (size_t)draw(3) : one_in(2) ? (size_t)draw(THREADS + 1) : ADMISSION_UNBOUNDED;
+    dispatcher_bound(m.d, m.bound, m.probing ? START_PROBES : START_OLDEST);
     pump();
 }
 
@@ -534,7 +534,7 @@ static const struct {
     int often;
 } steps[] = {{"an add", step_add, 20}, {"a take", step_take, 20}, {"a begin", step_begin, 12}, {"begun", step_begun, 12}, {"an end", step_end, 16},
              {"a wait", step_wait, 8}, {"a suspect", step_suspect, 2}, {"a cancel", step_cancel, 3}, {"a revoke", step_revoke, 1},
-             {"permits", step_permit, 5}, {"a tick", step_tick, 8}, {"a passed deadline", step_late, 3}, {"a hold", step_hold, 1},
+             {"a bound", step_bound, 5}, {"a tick", step_tick, 8}, {"a passed deadline", step_late, 3}, {"a hold", step_hold, 1},
              {"a hand-over", step_hand_over, 12}};
 
 static void play_step(void)
@@ -555,8 +555,8 @@ static void wind_up(void)
     if (m.held)
         step_hold();
     m.probing = false;
-    m.permits = ADMISSION_UNBOUNDED;
-    dispatcher_permit(m.d, m.permits, START_OLDEST);
+    m.bound = ADMISSION_UNBOUNDED;
+    dispatcher_bound(m.d, m.bound, START_OLDEST);
     pump();
     for (int round = 0; in_state(TASK_ENDED) < m.count; round++) {
         cr_assert_lt(round, 2000, "seed %u: somebody waits for ever", m.seed);
@@ -576,7 +576,7 @@ static void live(unsigned seed)
     memset(&m, 0, sizeof m);
     m.seed = m.random = seed;
     m.batched = seed % 2 == 0;
-    m.permits = ADMISSION_UNBOUNDED;
+    m.bound = ADMISSION_UNBOUNDED;
     now_ms = 1000;
     m.d = dispatcher_create(ORDERING_KEY, m.batched ? REDIS_IO_BATCHED : REDIS_IO_PER_THREAD, THREADS);
     dispatcher_use_clock(m.d, model_clock);

@@ -112,7 +112,7 @@ Test(held_back, many_that_are_hastened_come_by_time_and_then_in_turn)
 
 Test(held_back, while_a_limit_alone_bounds_them_jobs_keep_their_turn)
 {
-    dispatcher_permit(d, 1, START_OLDEST);
+    dispatcher_bound(d, 1, START_OLDEST);
     struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
     end(first);
@@ -128,7 +128,7 @@ Test(held_back, a_limit_of_one_call_is_no_outage)
     struct settings *settings = one_provider_settings(overrides);
     struct error why = {.class = ERROR_UNAVAILABLE};
     struct breakers *breakers = breakers_create(settings, d);
-    cr_expect_eq(breakers_permits(breakers, 0), 1);
+    cr_expect_eq(breakers_calls_max(breakers, 0), 1);
     struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
     cr_expect_not(breakers_failed(breakers, DEPENDENCY_PROVIDER, first, &why), "one failure: no longer calm");

@@ -50,7 +50,7 @@ Test(provider_slots, a_slot_is_taken_once_and_comes_back_at_the_call_s_end_or_wi
     (void)provider_slots_ended(slots, 0, epoch, CALL_DROPPED);
     cr_expect_eq(provider_slots_inflight(slots, 0), 0);
     cr_assert(provider_slots_take(slots, 0, 1));
-    cr_expect_not(provider_slots_take(slots, 0, 1), "the breaker's permits bound it, too");
+    cr_expect_not(provider_slots_take(slots, 0, 1), "what the breaker admits bounds it, too");
     cr_expect_not(provider_slots_take(slots, 1, 0));
 }
 

@@ -23,7 +23,7 @@ struct breakers *breakers_create(const struct settings *settings, struct dispatc
     breakers->settings = settings;
     breakers->dispatcher = dispatcher;
     breakers->count = count;
-    breakers->permits = BREAKER_PERMITS_ALL;
+    breakers->bound = BREAKER_ADMITS_ALL;
     intake_gate_reset(&breakers->gate);
     breakers->series = 1;
     for (size_t i = 0; i < PROVIDERS_MAX; i++)
@@ -54,32 +54,32 @@ void breakers_destroy(struct breakers *breakers)
 
 /* ---- what follows from the breakers; locked ---- */
 
-static size_t permits_of_locked(const struct breakers *breakers, size_t provider)
+static size_t calls_max_locked(const struct breakers *breakers, size_t provider)
 {
-    size_t permits = breaker_permits(&breakers->of[DEPENDENCY_PROVIDER + provider]);
-    return breakers->limits[provider] < permits ? breakers->limits[provider] : permits;
+    size_t admitted = breaker_admits(&breakers->of[DEPENDENCY_PROVIDER + provider]);
+    return breakers->limits[provider] < admitted ? breakers->limits[provider] : admitted;
 }
 
-static size_t breaker_permits_of_locked(const struct breakers *breakers, size_t provider)
+static size_t breaker_admits_locked(const struct breakers *breakers, size_t provider)
 {
-    return breaker_permits(&breakers->of[DEPENDENCY_PROVIDER + provider]);
+    return breaker_admits(&breakers->of[DEPENDENCY_PROVIDER + provider]);
 }
 
 /* A job can run while one provider of llm.providers is there. */
-static size_t provider_permits_locked(const struct breakers *breakers, size_t (*of)(const struct breakers *breakers, size_t provider))
+static size_t providers_admit_locked(const struct breakers *breakers, size_t (*of)(const struct breakers *breakers, size_t provider))
 {
     size_t most = 0;
     for (size_t i = 0; i < breakers->settings->asked_count; i++) {
-        size_t permits = of(breakers, i);
-        if (permits == BREAKER_PERMITS_ALL)
-            return permits;
-        most += permits;
+        size_t admitted = of(breakers, i);
+        if (admitted == BREAKER_ADMITS_ALL)
+            return admitted;
+        most += admitted;
     }
     return most;
 }
 
 /* Every provider of llm.providers is, or Redis: whoever starts now is asked to show whether that has ended. Limits of calls in
- * flight are no such thing, nor are the few permits of one that answers again. */
+ * flight are no such thing, nor is it one that answers again and admits few. */
 static bool is_probing_locked(const struct breakers *breakers)
 {
     bool away = true;
@@ -98,12 +98,12 @@ static void tell_held_back_locked(const struct breakers *breakers)
 
 void breakers_follow_locked(struct breakers *breakers)
 {
-    size_t permits = provider_permits_locked(breakers, permits_of_locked), by_breakers = provider_permits_locked(breakers, breaker_permits_of_locked);
-    size_t redis = breaker_permits(&breakers->of[DEPENDENCY_REDIS]);
+    size_t admitted = providers_admit_locked(breakers, calls_max_locked), by_breakers = providers_admit_locked(breakers, breaker_admits_locked);
+    size_t redis = breaker_admits(&breakers->of[DEPENDENCY_REDIS]);
     bool calm = true;
     int64_t open = 0;
-    if (redis < permits)
-        permits = redis;
+    if (redis < admitted)
+        admitted = redis;
     for (size_t i = 0; i < breakers->count; i++) {
         calm = calm && breaker_is_calm(&breakers->of[i]);
         open += breakers->of[i].state != BREAKER_CLOSED;
@@ -116,11 +116,11 @@ void breakers_follow_locked(struct breakers *breakers)
     /* A limit alone bounds what runs; it is no outage, and the intake stays open. */
     breakers->closed = by_breakers <= 1 || redis <= 1;
     bool probing = is_probing_locked(breakers);
-    if (permits == breakers->permits && probing == breakers->probing)
+    if (admitted == breakers->bound && probing == breakers->probing)
         return;
-    breakers->permits = permits;
+    breakers->bound = admitted;
     breakers->probing = probing;
-    dispatcher_permit(breakers->dispatcher, permits, probing ? START_PROBES : START_OLDEST);
+    dispatcher_bound(breakers->dispatcher, admitted, probing ? START_PROBES : START_OLDEST);
 }
 
 static void follow_limits_locked(struct breakers *breakers)
@@ -212,14 +212,14 @@ void breakers_limit(struct breakers *breakers, size_t provider, size_t limit)
     mutex_unlock(&breakers->lock);
 }
 
-size_t breakers_permits(struct breakers *breakers, size_t provider)
+size_t breakers_calls_max(struct breakers *breakers, size_t provider)
 {
     if (atomic_load_explicit(&breakers->calm, memory_order_relaxed) && !atomic_load_explicit(&breakers->limited, memory_order_relaxed))
         return SIZE_MAX;
     mutex_lock(&breakers->lock);
-    size_t permits = permits_of_locked(breakers, provider);
+    size_t admitted = calls_max_locked(breakers, provider);
     mutex_unlock(&breakers->lock);
-    return permits;
+    return admitted;
 }
 
 void breakers_waited_for(struct breakers *breakers, size_t provider)
@@ -264,7 +264,7 @@ bool breakers_tick(struct breakers *breakers)
 
 static bool is_closed_locked(const struct breakers *breakers)
 {
-    return breakers->closed || breaker_permits(&breakers->of[DEPENDENCY_DEAD_TOPIC]) <= 1;
+    return breakers->closed || breaker_admits(&breakers->of[DEPENDENCY_DEAD_TOPIC]) <= 1;
 }
 
 enum intake_gate_state breakers_intake(struct breakers *breakers, int64_t jobs_alive)

@@ -3,7 +3,7 @@
  * none, what failed for it waits without losing an attempt, and the intake takes no more: lag grows instead.
  * While the dead-letter topic refuses, the intake alone is closed.
  *
- *   journey, begin, completion ──failed, succeeded──▶ breakers ──permits──▶ dispatcher
+ *   journey, begin, completion ──failed, succeeded──▶ breakers ──admitted──▶ dispatcher
  *                                timekeeper ──tick──▶          ──intake──▶ intake (reads it as it polls)
  *
  * Any thread; a mutex held briefly, and none at all while all is well. Its lock comes before the dispatcher's. */
@@ -34,8 +34,8 @@ void breakers_succeeded(struct breakers *breakers, int dependency);
 /* How many calls to a provider (index of settings.providers) may be in flight, by its answers; SIZE_MAX: any number. */
 void breakers_limit(struct breakers *breakers, size_t provider, size_t limit);
 /* How many calls it may have now: its limit, and what its breaker gives. 0: it isn't to be asked. */
-size_t breakers_permits(struct breakers *breakers, size_t provider);
-/* A question would have gone to it, and had no permit. */
+size_t breakers_calls_max(struct breakers *breakers, size_t provider);
+/* A question would have gone to it, which admits no more. */
 void breakers_waited_for(struct breakers *breakers, size_t provider);
 /* No failure of it is remembered: it answered when it was asked last. */
 bool breakers_is_well(struct breakers *breakers, int dependency);

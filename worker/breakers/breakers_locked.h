@@ -18,7 +18,7 @@ struct breakers {
     atomic_bool calm; /* every breaker is closed and remembers no failure */
     atomic_bool limited; /* a provider may have so many calls in flight */
     struct mutex lock; /* guards the rest */
-    size_t permits;    /* as the dispatcher was told */
+    size_t bound;      /* as the dispatcher was told */
     uint64_t series;   /* of failures: grows with an answer, from 1 */
     int64_t failed;    /* jobs that have failed in it, at a provider */
     bool probing;      /* the same: what starts is a probe */

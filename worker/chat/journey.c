@@ -60,7 +60,7 @@ static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
     const struct service *service = from->service;
-    if (!provider_slots_take(service->slots, provider, breakers_permits(service->breakers, provider))) {
+    if (!provider_slots_take(service->slots, provider, breakers_calls_max(service->breakers, provider))) {
         from->full = provider;
         return false;
     }
@@ -136,10 +136,10 @@ static size_t choose_providers(const struct service *service, const struct task 
     size_t count = 0, slow_count = 0, full_count = 0;
     *ret_in_time = IN_TIME_ASK;
     for (size_t i = 0; i < service->settings->asked_count; i++) {
-        size_t permits = breakers_permits(service->breakers, i), in_flight = provider_slots_inflight(service->slots, i);
-        if (in_flight < permits && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
+        size_t admitted = breakers_calls_max(service->breakers, i), in_flight = provider_slots_inflight(service->slots, i);
+        if (in_flight < admitted && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
             candidates[count++] = i;
-        else if (in_flight < permits)
+        else if (in_flight < admitted)
             slow[slow_count++] = i;
         else if (in_flight >= provider_slots_limit(service->slots, i))
             full[full_count++] = i;
@@ -150,7 +150,7 @@ static size_t choose_providers(const struct service *service, const struct task 
         candidates[count++] = full[i];
     if (count == 0 && slow_count > 0)
         return probe(service, task, left_ms, now_ms, slow, slow_count, candidates, ret_in_time);
-    if (count == 0) /* a probe took the only permit since the dispatcher let this job go: may_start will say so */
+    if (count == 0) /* a probe was the only one admitted since the dispatcher let this job go: may_start will say so */
         candidates[count++] = 0;
     return count;
 }

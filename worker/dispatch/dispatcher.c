@@ -271,10 +271,10 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
     return wanted;
 }
 
-void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule)
+void dispatcher_bound(struct dispatcher *d, size_t bound, enum start_rule rule)
 {
     mutex_lock(&d->lock);
-    d->places.admission.permits = permits;
+    d->places.admission.bound = bound;
     start_order_follow(&d->places.line, rule);
     dispatcher_pump_locked(d);
     mutex_unlock(&d->lock);

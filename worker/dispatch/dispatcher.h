@@ -67,7 +67,7 @@ void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
  * ADMISSION_UNBOUNDED: as many as there are threads. */
-void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule);
+void dispatcher_bound(struct dispatcher *d, size_t bound, enum start_rule rule);
 /* What there is to do. */
 struct dispatcher_load {
     int64_t in_hand;   /* jobs from dispatcher_add to dispatcher_end */

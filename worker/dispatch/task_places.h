@@ -9,7 +9,7 @@
 #include "dispatch/start_order.h"
 #include "dispatch/waiting_tasks.h"
 
-/* To read; its owner changes none but the lanes' heads, the line's rule and the permits. */
+/* To read; its owner changes none but the lanes' heads, the line's rule and the bound. */
 struct task_places {
     size_t count[TASK_STATES]; /* of tasks; NEW and ENDED aren't counted */
     struct lanes lanes;

@@ -72,12 +72,12 @@ static void tell_held_back_locked(struct provider *provider, size_t index)
     held_back_until(HELD_BACK_LIMIT, index, full ? 0 : clock_mono_ms() + HELD_BACK_LINGERS_MS);
 }
 
-bool provider_slots_take(struct provider_slots *slots, size_t index, size_t permits)
+bool provider_slots_take(struct provider_slots *slots, size_t index, size_t admitted)
 {
     struct provider *provider = &slots->providers[index];
     mutex_lock(&provider->lock);
     size_t limit = inflight_limit_get(&provider->limit);
-    bool free = provider->inflight < (limit < permits ? limit : permits);
+    bool free = provider->inflight < (limit < admitted ? limit : admitted);
     provider->inflight += free;
     provider->taken += free;
     tell_held_back_locked(provider, index);

@@ -26,9 +26,9 @@ size_t provider_slots_inflight(struct provider_slots *slots, size_t provider);
 /* SIZE_MAX: none. */
 size_t provider_slots_limit(struct provider_slots *slots, size_t provider);
 
-/* Takes a slot for one call; false: there are as many as there may be, by the limit or by permits (the breaker's; SIZE_MAX: any
+/* Takes a slot for one call; false: there are as many as there may be, by the limit or as many as are admitted (by the breaker; SIZE_MAX: any
  * number). */
-bool provider_slots_take(struct provider_slots *slots, size_t provider, size_t permits) MUST_CHECK;
+bool provider_slots_take(struct provider_slots *slots, size_t provider, size_t admitted) MUST_CHECK;
 /* No call came of it. */
 void provider_slots_give_back(struct provider_slots *slots, size_t provider);
 
