@@ -28,7 +28,7 @@ def test_a_session_keeps_its_order(stage, place, redis_io):
 
 @pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
 def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_twice(stage, place, redis_io, strategy):
-    """Cooperative, the first keeps two of its grants; eager, it gives up all four and gets two anew."""
+    """Cooperative, the first keeps two of its assignments; eager, it gives up all four and gets two anew."""
     redis, sim = stage.redis(), stage.simulator("--latency", "60")
     settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "4", "kafka.partition.assignment.strategy": strategy}
     first = stage.worker(redis, sim, name="first", **settings)
@@ -44,9 +44,9 @@ def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_
     assert group.partition_assignor == strategy
     assert sorted(len(m.assignment.topic_partitions) for m in group.members) == [2, 2]
     (revoked,) = first.events("kafka_revoked")
-    given_up, kept, grants = ("2", "2", "4") if strategy == "cooperative-sticky" else ("4", "0", "6")
+    given_up, kept, assignments = ("2", "2", "4") if strategy == "cooperative-sticky" else ("4", "0", "6")
     assert (revoked["partitions"], revoked["owned"], revoked["lost"]) == (given_up, kept, "0")
-    assert first.events("kafka_assigned")[-1]["generation"] == grants, "what it keeps it had from the first grant on"
+    assert first.events("kafka_assigned")[-1]["generation"] == assignments, "what it keeps it had from the first assignment on"
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     place.topics.replies(200)
@@ -136,7 +136,7 @@ def test_a_second_term_in_the_middle_loses_nothing(stage, place, redis_io):
 
 
 def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(stage, place):
-    """librdkafka keeps a pause over revoke and grant; the worker must not. Here nothing of the jobs is given back before the
+    """librdkafka keeps a pause over revoke and assignment; the worker must not. Here nothing of the jobs is given back before the
     partitions go, which would end the pauses: the worker itself was stopped, and finds that another has them."""
     redis, sim = stage.redis(), stage.simulator()
     settings = {**place.settings, "kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "500", "worker.buffered_jobs_max": "64"}

@@ -158,7 +158,7 @@ Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init =
     struct task *waiting = take(d);
     cr_assert(dispatcher_wait(d, waiting, 60000));
 
-    /* The same partition is granted again while the first grant's job still runs. */
+    /* The same partition is assigned again while the first assignment's job still runs. */
     partition = partition_create("jobs", 0, 2);
     struct task *fresh = make("jobs", "a");
     dispatcher_add(d, fresh);
@@ -173,7 +173,7 @@ Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init =
     cr_assert_eq(dropped, 2);
     cr_assert_not(dispatcher_wait(d, running, 10), "no retry for a revoked partition");
     end(d, running);
-    cr_assert_eq(take(d), fresh, "the new grant's job follows the old one that still ran");
+    cr_assert_eq(take(d), fresh, "the new assignment's job follows the old one that still ran");
     end(d, fresh);
     nothing_left(d);
     partition_unref(mine);

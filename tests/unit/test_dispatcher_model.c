@@ -26,7 +26,7 @@ struct model_job {
     struct task *task; /* NULL: ended */
     enum task_state state;
     enum admission_class class;
-    int partition, grant, session; /* session -1: no lane */
+    int partition, assignment, session; /* session -1: no lane */
     bool has_lane, is_head;        /* of its lane */
     bool has_permit;               /* it waits for a start that its provider's rate gave it */
     bool is_late, is_cancelled, has_outcome;
@@ -41,7 +41,7 @@ static struct {
     size_t bound;
     int count, starts;
     struct model_job jobs[JOBS_MAX];
-    int grants[PARTITIONS];
+    int assignments[PARTITIONS];
     struct partition *partitions[PARTITIONS];
     struct dispatcher *d;
     struct task *begun[THREADS * 4]; /* the begin thread's batch */
@@ -221,7 +221,7 @@ static void expect_same(const char *step)
             continue;
         cr_assert_eq(job->task->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->state, job->state);
         cr_assert_eq(job->task->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->class, job->class);
-        behind[job->partition] += job->state == TASK_BEHIND && job->grant == m.grants[job->partition];
+        behind[job->partition] += job->state == TASK_BEHIND && job->assignment == m.assignments[job->partition];
         in_hand++;
     }
     for (int i = 0; i < PARTITIONS; i++)
@@ -243,7 +243,7 @@ static void step_add(void)
     struct record record = {.topic = xstrdup("jobs"), .partition = partition, .offset = m.count, .timestamp_ms = -1};
     struct model_job *job = &m.jobs[m.count++];
     *job = (struct model_job){.task = task_create(&record, m.partitions[partition]), .class = ADMIT_FREE, .partition = partition,
-                              .grant = m.grants[partition], .session = one_in(4) ? -1 : draw(SESSIONS), .age = m.count, .id = id};
+                              .assignment = m.assignments[partition], .session = one_in(4) ? -1 : draw(SESSIONS), .age = m.count, .id = id};
     job->task->job.session = job->session >= 0 ? xstrdup(sessions[job->session]) : NULL;
     job->task->job.id = xasprintf("%d", id);
     job->is_cancelled = m.cancelled_ids[id];
@@ -325,7 +325,7 @@ static void step_begun(void)
 
 static bool is_revoked(const struct model_job *job)
 {
-    return job->grant != m.grants[job->partition];
+    return job->assignment != m.assignments[job->partition];
 }
 
 static void step_wait(void)
@@ -400,7 +400,7 @@ static void step_cancel(void)
     pump();
 }
 
-/* Of one grant, or all (NULL). */
+/* Of one assignment, or all (NULL). */
 static void take_out(struct partition *partition)
 {
     int want = 0, got = 0;
@@ -438,8 +438,8 @@ static void step_revoke(void)
     int i = draw(PARTITIONS);
     struct partition *gone = m.partitions[i];
     partition_revoke(gone);
-    m.partitions[i] = partition_create("jobs", i, (uint64_t)++m.grants[i] + 1);
-    while (one_in(3) && m.count < JOBS_MAX) /* the next grant's first come before the last one's are gone */
+    m.partitions[i] = partition_create("jobs", i, (uint64_t)++m.assignments[i] + 1);
+    while (one_in(3) && m.count < JOBS_MAX) /* the next assignment's first come before the last one's are gone */
         step_add();
     take_out(gone);
     partition_unref(gone);

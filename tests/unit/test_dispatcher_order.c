@@ -14,10 +14,10 @@ static struct dispatcher *dispatcher;
 
 static int64_t next_offset;
 
-static struct task *add_to(struct partition *grant, const char *session)
+static struct task *add_to(struct partition *assignment, const char *session)
 {
-    struct record record = {.topic = xstrdup("jobs"), .partition = grant->id, .offset = next_offset++, .timestamp_ms = -1, .key = xstrdup(session), .key_size = strlen(session)};
-    struct task *task = task_create(&record, grant);
+    struct record record = {.topic = xstrdup("jobs"), .partition = assignment->id, .offset = next_offset++, .timestamp_ms = -1, .key = xstrdup(session), .key_size = strlen(session)};
+    struct task *task = task_create(&record, assignment);
     task->job.session = xstrdup(session);
     dispatcher_add(dispatcher, task);
     return task;
@@ -220,32 +220,32 @@ Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_befor
 Test(dispatcher_order, a_revoke_looks_at_what_it_takes_out_and_at_nothing_else, .init = setup, .fini = teardown)
 {
     enum { PARTITIONS = 100, SESSIONS = 20, EACH = 3 };
-    struct partition *grants[PARTITIONS];
+    struct partition *assignments[PARTITIONS];
     char name[16], job[8];
     dispatcher_bound(dispatcher, 0, START_OLDEST);
     for (int p = 0; p < PARTITIONS; p++) {
-        grants[p] = partition_create("jobs", p, 1);
+        assignments[p] = partition_create("jobs", p, 1);
         for (int i = 0; i < SESSIONS * EACH; i++) {
             snprintf(name, sizeof name, "s%d", i % SESSIONS);
-            (void)add_to(grants[p], name);
+            (void)add_to(assignments[p], name);
         }
     }
     uint64_t looked = dispatcher_looked(dispatcher);
-    cr_expect_eq(dispatcher_find(dispatcher, grants[7], next_offset, job, sizeof job), PLACE_ENDING);
+    cr_expect_eq(dispatcher_find(dispatcher, assignments[7], next_offset, job, sizeof job), PLACE_ENDING);
     cr_expect_leq(dispatcher_looked(dispatcher) - looked, SESSIONS * EACH, "its own partition's");
     for (int p = 0; p < PARTITIONS; p++) {
         int count = 0;
         looked = dispatcher_looked(dispatcher);
-        for (struct task *task = dispatcher_remove_waiting(dispatcher, grants[p]), *after; task != NULL; task = after, count++) {
+        for (struct task *task = dispatcher_remove_waiting(dispatcher, assignments[p]), *after; task != NULL; task = after, count++) {
             after = task->next;
             end(task);
         }
         cr_expect_eq(count, SESSIONS * EACH);
         cr_expect_leq(dispatcher_looked(dispatcher) - looked, 2 * SESSIONS * EACH, "%d lanes are left", (PARTITIONS - p - 1) * SESSIONS);
         looked = dispatcher_looked(dispatcher);
-        cr_expect_null(dispatcher_remove_waiting(dispatcher, grants[p]));
+        cr_expect_null(dispatcher_remove_waiting(dispatcher, assignments[p]));
         cr_expect_eq(dispatcher_looked(dispatcher), looked, "again and again, while what runs ends");
-        partition_unref(grants[p]);
+        partition_unref(assignments[p]);
     }
     /* As a drain does every few milliseconds, while threads are at work. */
     dispatcher_bound(dispatcher, ADMISSION_UNBOUNDED, START_OLDEST);

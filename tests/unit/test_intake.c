@@ -392,7 +392,7 @@ Test(intake, where_records_expired_before_they_were_read_it_goes_on_with_the_fir
 struct desk {
     struct world world;
     rd_kafka_t *consumer;
-    struct grants grants;
+    struct assignments assignments;
     atomic_bool joining;
     struct committer *committer;
 };
@@ -407,24 +407,24 @@ static void begin_desk(struct desk *desk)
     rd_kafka_topic_partition_list_add(list, "chat.jobs", 0);
     cr_assert_eq(rd_kafka_committed(desk->consumer, list, LIMIT_MS), 0, "its coordinator answers");
     rd_kafka_topic_partition_list_destroy(list);
-    desk->grants = (struct grants){0};
-    grants_add(&desk->grants, "chat.jobs", 0);
+    desk->assignments = (struct assignments){0};
+    assignments_add(&desk->assignments, "chat.jobs", 0);
     atomic_init(&desk->joining, false);
-    desk->committer = committer_create(&desk->world.service, desk->consumer, &desk->grants, &desk->joining);
+    desk->committer = committer_create(&desk->world.service, desk->consumer, &desk->assignments, &desk->joining);
     for (int i = 0; i < 2; i++)
-        cr_assert_eq(partition_receive(desk->grants.partitions[0], i, -1), OFFSET_NEW);
-    partition_mark_done(desk->grants.partitions[0], 0);
+        cr_assert_eq(partition_receive(desk->assignments.partitions[0], i, -1), OFFSET_NEW);
+    partition_mark_done(desk->assignments.partitions[0], 0);
 }
 
 static void end_desk(struct desk *desk)
 {
     committer_destroy(desk->committer);
-    grants_finish(&desk->grants);
+    assignments_finish(&desk->assignments);
     rd_kafka_destroy(desk->consumer);
     end_world(&desk->world);
 }
 
-/* From a revoke to the next grant. The broker would take it: what it holds tells how many there were. */
+/* From a revoke to the next assignment. The broker would take it: what it holds tells how many there were. */
 Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
 {
     struct desk desk;
@@ -432,7 +432,7 @@ Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
     committer_rest(desk.committer, true);
     for (int i = 0; i < 3; i++)
         committer_look(desk.committer); /* the first would send it */
-    partition_mark_done(desk.grants.partitions[0], 1);
+    partition_mark_done(desk.assignments.partitions[0], 1);
     committer_rest(desk.committer, false);
     for (int64_t until = clock_mono_ms() + LIMIT_MS; committed(&desk.world, 0) < 2 && clock_mono_ms() < until;)
         committer_look(desk.committer);
@@ -449,7 +449,7 @@ Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .t
     rd_kafka_mock_broker_push_request_error_rtts(desk.world.cluster, 1, OFFSET_COMMIT, 2, RD_KAFKA_RESP_ERR_NO_ERROR, LATE_MS, RD_KAFKA_RESP_ERR_NO_ERROR,
                                                  LATE_MS);
     committer_look(desk.committer);
-    partition_mark_done(desk.grants.partitions[0], 1);
+    partition_mark_done(desk.assignments.partitions[0], 1);
     committer_now(desk.committer);
     cr_expect_eq(metric_get(METRIC_commits_total), 2, "%lld of them answered", (long long)metric_get(METRIC_commits_total));
     cr_expect_eq(committed(&desk.world, 0), 2);

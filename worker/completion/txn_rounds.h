@@ -1,12 +1,12 @@
 /* What goes into transactions, and what follows when one can't be committed. A round takes the ends that came, in the order
  * of put, and carries the open transaction as far as it goes:
  *
- *     owed ─admit─▶ produce … ─▶ membership ─▶ are all grants still ours? ─▶ send offsets ─▶ commit ─▶ merge into the trackers
+ *     owed ─admit─▶ produce … ─▶ membership ─▶ are all assignments still ours? ─▶ send offsets ─▶ commit ─▶ merge into the trackers
  *      ▲                            └── abortable error: abort, back off, all of it again in the same order
  *      └──────────────────────────────────────────┘
  *
  * Why a result of a revoked partition can't set the new owner back. The group's metadata (member and generation) is taken
- * first, then each grant in the transaction is looked at: one that isn't revoked then was ours when the metadata was
+ * first, then each assignment in the transaction is looked at: one that isn't revoked then was ours when the metadata was
  * taken. Whatever moves the partition later makes another generation, of which the broker refuses our offsets
  * (KIP-447); and once it has taken them, the new owner's read of committed offsets waits for our end. Taken when the
  * transaction begins, the metadata would be refused after every rebalance that leaves our partitions in place, and in

@@ -5,12 +5,12 @@
 #include "dispatch/dispatcher_locked.h"
 #include "task/task_list.h"
 
-/* Those of one grant that wait, in two rounds: a head that leaves has none of its own grant behind it then. */
-static void remove_grant_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
+/* Those of one assignment that wait, in two rounds: a head that leaves has none of its own assignment behind it then. */
+static void remove_assignment_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
 {
     struct task *after;
     for (struct task *task = waiting_tasks_first(&d->places.waiting, partition); task != NULL; task = after, d->looked++) {
-        after = task->same_grant_next;
+        after = task->same_assignment_next;
         if (task->state != TASK_BEHIND)
             continue;
         task_become(&d->places, task, TASK_LEAVING);
@@ -19,7 +19,7 @@ static void remove_grant_locked(struct dispatcher *d, const struct partition *pa
     }
     for (struct task *task; (task = waiting_tasks_first(&d->places.waiting, partition)) != NULL; d->looked++) {
         task_become(&d->places, task, TASK_LEAVING);
-        dispatcher_leave_lane_locked(d, task); /* to one of the next grant of the same partition */
+        dispatcher_leave_lane_locked(d, task); /* to one of the next assignment of the same partition */
         task_list_push(gone, task);
     }
 }
@@ -29,9 +29,9 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
     struct task_list gone = {0};
     mutex_lock(&d->lock);
     if (partition != NULL)
-        remove_grant_locked(d, partition, &gone);
-    while (partition == NULL && d->places.waiting.grants != NULL)
-        remove_grant_locked(d, d->places.waiting.grants, &gone);
+        remove_assignment_locked(d, partition, &gone);
+    while (partition == NULL && d->places.waiting.assignments != NULL)
+        remove_assignment_locked(d, d->places.waiting.assignments, &gone);
     if (gone.count > 0)
         dispatcher_pump_locked(d);
     mutex_unlock(&d->lock);
@@ -75,7 +75,7 @@ enum task_place dispatcher_find(struct dispatcher *d, const struct partition *pa
 {
     mutex_lock(&d->lock);
     const struct task *task = waiting_tasks_first(&d->places.waiting, partition);
-    for (; task != NULL && task->record.offset != offset; task = task->same_grant_next)
+    for (; task != NULL && task->record.offset != offset; task = task->same_assignment_next)
         d->looked++;
     d->looked += task != NULL;
     enum task_place place = task != NULL ? place_of(task) : PLACE_ENDING;

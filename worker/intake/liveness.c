@@ -103,11 +103,11 @@ static bool view_head(struct liveness *liveness, struct partition *partition, in
     return view->state != HEAD_RUNNING; /* all that run were looked at */
 }
 
-static void look_at_heads(struct liveness *liveness, const struct grants *grants, int64_t now_ms, char *why, size_t size)
+static void look_at_heads(struct liveness *liveness, const struct assignments *assignments, int64_t now_ms, char *why, size_t size)
 {
     int64_t call_ms = liveness->service->settings->llm.deadline_ms;
-    for (size_t i = 0; i < grants->count && why[0] == '\0'; i++) {
-        struct partition *partition = grants->partitions[i];
+    for (size_t i = 0; i < assignments->count && why[0] == '\0'; i++) {
+        struct partition *partition = assignments->partitions[i];
         char job[128] = "";
         struct head_view view = {.still_ms = now_ms - liveness->still_since_ms,
                                      .redis_is_away = !breakers_is_well(liveness->service->breakers, DEPENDENCY_REDIS),
@@ -119,14 +119,14 @@ static void look_at_heads(struct liveness *liveness, const struct grants *grants
     }
 }
 
-static void find_stuck(struct liveness *liveness, const struct grants *grants, int64_t now_ms, char *why, size_t size)
+static void find_stuck(struct liveness *liveness, const struct assignments *assignments, int64_t now_ms, char *why, size_t size)
 {
     uint64_t moves = held_claims_moves(liveness->service->claims);
     if (moves != liveness->moves || liveness->still_since_ms == 0)
         liveness->still_since_ms = now_ms;
     liveness->moves = moves;
-    for (size_t i = 0; i < grants->count; i++) {
-        struct partition *partition = grants->partitions[i];
+    for (size_t i = 0; i < assignments->count; i++) {
+        struct partition *partition = assignments->partitions[i];
         int64_t head = partition_head(partition);
         partition->head_claim = -1;
         if (head == partition->head)
@@ -137,7 +137,7 @@ static void find_stuck(struct liveness *liveness, const struct grants *grants, i
     }
     struct look look = {.now_ms = now_ms, .running_before_ms = now_ms - liveness->bound_ms - liveness->service->settings->llm.deadline_ms, .why = why, .size = size};
     held_claims_each(liveness->service->claims, look_at_claim, &look);
-    look_at_heads(liveness, grants, now_ms, why, size);
+    look_at_heads(liveness, assignments, now_ms, why, size);
 }
 
 /* ---- the verdict ---- */
@@ -154,19 +154,19 @@ static void set_verdict(struct liveness *liveness, const char *why)
         log_info("liveness_restored");
 }
 
-void liveness_look(struct liveness *liveness, const struct grants *grants)
+void liveness_look(struct liveness *liveness, const struct assignments *assignments)
 {
     int64_t now_ms = clock_mono_ms();
     if (now_ms < liveness->next_ms)
         return;
     liveness->next_ms = now_ms + liveness->look_every_ms;
-    ownership_compare(&liveness->ownership, liveness->watch, liveness->consumer, grants, now_ms);
+    ownership_compare(&liveness->ownership, liveness->watch, liveness->consumer, assignments, now_ms);
     char why[320] = "";
     if (liveness->ownership.missing_since_ms != 0 && now_ms - liveness->ownership.missing_since_ms >= liveness->bound_ms)
         snprintf(why, sizeof why, "not consumed: the group counts on us for %s, and the client doesn't fetch it, for %lld s", liveness->ownership.missing,
                  (long long)(now_ms - liveness->ownership.missing_since_ms) / 1000);
     else
-        find_stuck(liveness, grants, now_ms, why, sizeof why);
+        find_stuck(liveness, assignments, now_ms, why, sizeof why);
     set_verdict(liveness, why);
 }
 

@@ -14,14 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "intake/grants.h"
+#include "intake/assignments.h"
 #include "task/service.h"
 
 struct liveness;
 
 struct liveness *liveness_create(const struct service *service, rd_kafka_t *consumer);
 void liveness_destroy(struct liveness *liveness); /* before the consumer; NULL is fine */
-void liveness_look(struct liveness *liveness, const struct grants *grants);
+void liveness_look(struct liveness *liveness, const struct assignments *assignments);
 /* True: *why says which partition, and what of it. */
 bool liveness_failed(struct liveness *liveness, char *why, size_t size);
 int64_t liveness_broker_answers_ms(struct liveness *liveness);

@@ -72,7 +72,7 @@ struct task {
     uint64_t age;        /* the count of those added when it was: the smaller the older */
     uint64_t last_start; /* the same of starts; 0: it was never started */
     struct task *prev, *next; /* the list it is in */
-    struct task *same_grant_prev, *same_grant_next; /* waiting_tasks' */
+    struct task *same_assignment_prev, *same_assignment_next; /* waiting_tasks' */
     size_t heap_index;   /* of the heap that it is in */
     int64_t due_ms;      /* clock_mono_ms; while it is parked */
     UT_hash_handle by_id; /* job_index's, as the next two */
@@ -125,7 +125,7 @@ struct task {
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t received_wall_ms; /* Unix time */
-    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier grant saw it; set by begin */
+    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier assignment saw it; set by begin */
     int64_t begun_ms;
     int64_t context_ms; /* durations */
     int64_t llm_ms;

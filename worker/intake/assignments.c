@@ -1,0 +1,63 @@
+#include "intake/assignments.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "telemetry/metrics.h"
+
+struct partition *assignments_find(const struct assignments *assignments, const char *topic, int32_t id)
+{
+    struct partition *partition = id >= 0 && (size_t)id < assignments->ids ? assignments->by_id[id] : NULL;
+    return partition != NULL && strcmp(partition->topic, topic) == 0 ? partition : NULL;
+}
+
+static void make_room(struct assignments *assignments, size_t id)
+{
+    if (assignments->count == assignments->capacity) {
+        assignments->capacity = assignments->capacity ? assignments->capacity * 2 : 16;
+        assignments->partitions = xrealloc(assignments->partitions, assignments->capacity * sizeof(struct partition *));
+    }
+    if (id < assignments->ids)
+        return;
+    size_t ids = id * 2 + 16;
+    assignments->by_id = xrealloc(assignments->by_id, ids * sizeof(struct partition *));
+    memset(assignments->by_id + assignments->ids, 0, (ids - assignments->ids) * sizeof(struct partition *));
+    assignments->ids = ids;
+}
+
+struct partition *assignments_add(struct assignments *assignments, const char *topic, int32_t id)
+{
+    struct partition *partition = assignments_find(assignments, topic, id);
+    if (partition != NULL)
+        return partition;
+    assert(id >= 0);
+    make_room(assignments, (size_t)id);
+    assert(assignments->by_id[id] == NULL);
+    partition = partition_create(topic, id, ++assignments->generation);
+    partition->index = assignments->count;
+    assignments->partitions[assignments->count++] = assignments->by_id[id] = partition;
+    return partition;
+}
+
+void assignments_forget(struct assignments *assignments, struct partition *partition)
+{
+    assert(assignments->partitions[partition->index] == partition);
+    if (partition->full_told)
+        METRIC_ADD(partitions_set_full, -1);
+    struct partition *last = assignments->partitions[--assignments->count];
+    assignments->partitions[partition->index] = last;
+    last->index = partition->index;
+    assignments->by_id[partition->id] = NULL;
+    partition_unref(partition);
+}
+
+void assignments_finish(struct assignments *assignments)
+{
+    for (size_t i = 0; i < assignments->count; i++)
+        partition_unref(assignments->partitions[i]);
+    free(assignments->partitions);
+    free(assignments->by_id);
+    *assignments = (struct assignments){0};
+}
