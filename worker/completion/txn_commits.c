@@ -1,4 +1,4 @@
-#include "completion/txn_rounds.h"
+#include "completion/txn_commits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +19,13 @@
 #define BACKOFF_MS_MAX 2000
 #define ROOM_POLL_MS 50
 
-struct txn_rounds {
+struct txn_commits {
     const struct service *service;
     struct record_producer *producer;
     struct transaction transaction;
     struct end_queue ends; /* SENT and INCOMPLETE: in the open transaction */
     struct partitions offers;
-    struct round round; /* what this round has come to */
+    struct txn_round round; /* what this round has come to */
     bool client_full;   /* in this round: no more enter before what is inside is committed */
     bool put_aside;     /* in this round: what failed is out of the way */
     int failures;       /* in a row: the backoff's exponent */
@@ -39,7 +39,7 @@ static bool is_revoked(const struct partition *partition)
 
 /* ---- ending a transaction without effect ---- */
 
-static void back_off(struct txn_rounds *r)
+static void back_off(struct txn_commits *r)
 {
     int shift = r->failures < 7 ? r->failures : 7;
     int64_t wait_ms = (int64_t)BACKOFF_MS_MIN << shift;
@@ -49,7 +49,7 @@ static void back_off(struct txn_rounds *r)
 
 /* A record of an end in the transaction was refused; what follows from it does when it is aborted. Whoever has no other form stays by
  * itself from then on: its next try is to cost nobody but itself. */
-static void set_incomplete(struct txn_rounds *r, struct task *task, enum refused_next next)
+static void set_incomplete(struct txn_commits *r, struct task *task, enum refused_next next)
 {
     task->end.apart = task->end.apart || next != REFUSED_AGAIN;
     task->end.not_before_ms = next == REFUSED_LATER ? clock_mono_ms() + ASIDE_MS + (int64_t)r->ends.held.count * ASIDE_EACH_MS : 0;
@@ -57,7 +57,7 @@ static void set_incomplete(struct txn_rounds *r, struct task *task, enum refused
 }
 
 /* The last first: each comes before those that came back already. */
-static void take_back(struct txn_rounds *r)
+static void take_back(struct txn_commits *r)
 {
     for (struct task *task; (task = r->ends.sent.last) != NULL;) {
         r->put_aside = r->put_aside || task->end.not_before_ms > 0;
@@ -69,7 +69,7 @@ static void take_back(struct txn_rounds *r)
 }
 
 /* What it held is to be done again, or is gone. */
-static enum answer abort_open(struct txn_rounds *r, const struct stop *why)
+static enum answer abort_open(struct txn_commits *r, const struct stop *why)
 {
     struct stop worse;
     bool was_open = r->transaction.open;
@@ -107,7 +107,7 @@ static bool owes_a_letter(const struct task *task)
 
 /* Ends of partitions that went: their new owner answers from the store. With the last letter that the topic refused
  * nobody would try it again, and its breaker would hold the intake for ever: it is another's trouble now. */
-static enum answer drop_revoked(struct txn_rounds *r)
+static enum answer drop_revoked(struct txn_commits *r)
 {
     size_t inside = count_of(&r->ends.sent, is_of_the_revoked);
     if (inside > 0) {
@@ -134,14 +134,14 @@ static enum answer stopped(struct stop *why, enum stop_reason reason, const stru
 
 /* The client has no room for a letter whose reply is in already: there is when a record of the transaction has reached its broker, or
  * failed, by its message.timeout.ms at the latest. */
-static bool wait_for_room(struct txn_rounds *r)
+static bool wait_for_room(struct txn_commits *r)
 {
     rd_kafka_poll(record_producer_client(r->producer), ROOM_POLL_MS);
     return !r->transaction.time_is_up(r->transaction.arg);
 }
 
 /* What the client refuses at once (its message.max.bytes) never enters: it gets another form. */
-static enum answer enter(struct txn_rounds *r, struct task *task, struct stop *why)
+static enum answer enter(struct txn_commits *r, struct task *task, struct stop *why)
 {
     struct refusal refusal;
     bool reply_in = false, letter_in = !task->dead_letter_owed;
@@ -180,7 +180,7 @@ static enum answer enter(struct txn_rounds *r, struct task *task, struct stop *w
     return ANSWER_OK;
 }
 
-static bool have_offers(struct txn_rounds *r)
+static bool have_offers(struct txn_commits *r)
 {
     size_t left = 0;
     for (size_t i = 0; i < r->offers.count; i++) {
@@ -194,14 +194,14 @@ static bool have_offers(struct txn_rounds *r)
     return left > 0;
 }
 
-static size_t room(const struct txn_rounds *r)
+static size_t room(const struct txn_commits *r)
 {
     size_t most = (size_t)r->service->settings->worker.transaction_jobs_max, inside = r->ends.sent.count;
     bool sealed = inside > 0 && r->ends.sent.first->end.apart;
     return sealed || r->client_full || inside >= most ? 0 : most - inside;
 }
 
-static enum answer fill(struct txn_rounds *r, struct stop *why)
+static enum answer fill(struct txn_commits *r, struct stop *why)
 {
     enum answer answer = ANSWER_OK;
     end_queue_release(&r->ends, clock_mono_ms());
@@ -242,7 +242,7 @@ static bool any_revoked(const struct shares *shares)
     return false;
 }
 
-static enum answer send_offsets(struct txn_rounds *r, struct shares *shares, struct stop *why)
+static enum answer send_offsets(struct txn_commits *r, struct shares *shares, struct stop *why)
 {
     enum answer answer = ANSWER_ABORT;
     rd_kafka_consumer_group_metadata_t *membership = transaction_membership(&r->transaction);
@@ -266,7 +266,7 @@ static enum answer send_offsets(struct txn_rounds *r, struct shares *shares, str
 }
 
 /* Only now the ends are done. */
-static void merge(struct txn_rounds *r, const struct shares *shares)
+static void merge(struct txn_commits *r, const struct shares *shares)
 {
     METRIC_INC(transactions_committed_total);
     METRIC_ADD(commits_total, (int64_t)shares->count);
@@ -284,7 +284,7 @@ static void merge(struct txn_rounds *r, const struct shares *shares)
     r->failures = 0;
 }
 
-static enum answer commit(struct txn_rounds *r, struct stop *why)
+static enum answer commit(struct txn_commits *r, struct stop *why)
 {
     struct shares shares;
     enum answer answer = ANSWER_OK;
@@ -308,13 +308,13 @@ static enum answer commit(struct txn_rounds *r, struct stop *why)
 /* ---- one round ---- */
 
 /* Few others are about: nobody to wait for. Else by number and time. */
-static bool is_due(const struct txn_rounds *r, bool commit_now)
+static bool is_due(const struct txn_commits *r, bool commit_now)
 {
     return commit_now || room(r) == 0 || metric_get(METRIC_jobs_alive) - (int64_t)end_queue_count(&r->ends) <= FEW_JOBS ||
            clock_mono_ms() >= r->transaction.opened_ms + r->service->settings->worker.transaction_ms;
 }
 
-static void carry_on(struct txn_rounds *r, bool commit_now)
+static void carry_on(struct txn_commits *r, bool commit_now)
 {
     struct stop why = {0};
     rd_kafka_poll(record_producer_client(r->producer), 0);
@@ -339,19 +339,19 @@ static void carry_on(struct txn_rounds *r, bool commit_now)
     r->round.made = !was_full;
 }
 
-struct round txn_rounds_run(struct txn_rounds *r, bool commit_now)
+struct txn_round txn_commits_run(struct txn_commits *r, bool commit_now)
 {
-    r->round = (struct round){0};
+    r->round = (struct txn_round){0};
     carry_on(r, commit_now);
     return r->round;
 }
 
-int64_t txn_rounds_not_before_ms(const struct txn_rounds *r)
+int64_t txn_commits_not_before_ms(const struct txn_commits *r)
 {
     return r->not_before_ms;
 }
 
-int64_t txn_rounds_next_ms(const struct txn_rounds *r)
+int64_t txn_commits_next_ms(const struct txn_commits *r)
 {
     if (r->transaction.open)
         return r->transaction.opened_ms + r->service->settings->worker.transaction_ms;
@@ -363,7 +363,7 @@ int64_t txn_rounds_next_ms(const struct txn_rounds *r)
     return soonest > clock_mono_ms() ? soonest : clock_mono_ms() + BACKOFF_MS_MAX; /* the latter: held back by a full set */
 }
 
-void txn_rounds_take(struct txn_rounds *r, struct task_list *incoming, struct partitions *offered)
+void txn_commits_take(struct txn_commits *r, struct task_list *incoming, struct partitions *offered)
 {
     for (struct task *task; (task = task_list_pop(incoming)) != NULL; task_unref(task))
         end_queue_put(&r->ends, task);
@@ -377,15 +377,15 @@ void txn_rounds_take(struct txn_rounds *r, struct task_list *incoming, struct pa
 /* In the thread, while the client is polled, flushed or aborts. What fails with its transaction is nobody's fault. */
 static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
-    struct txn_rounds *r = arg;
+    struct txn_commits *r = arg;
     if (why != NULL && refusal_is_final(why->kind) && task->end.state == PUBLISH_SENT)
         set_incomplete(r, task, refused_end(r->service, task, is_dead_letter, !task->end.apart, why));
 }
 
-enum status txn_rounds_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
-                              void *arg, bool (*give_up)(void), struct txn_rounds **ret, struct error *err)
+enum status txn_commits_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),
+                              void *arg, bool (*give_up)(void), struct txn_commits **ret, struct error *err)
 {
-    struct txn_rounds *r = xcalloc(1, sizeof *r);
+    struct txn_commits *r = xcalloc(1, sizeof *r);
     r->service = service;
     transaction_init(&r->transaction, NULL, time_is_up, arg);
     if (record_producer_create(service->settings, bootstrap, transactional_id, reported, r, &r->producer, err) == STATUS_OK) {
@@ -395,11 +395,11 @@ enum status txn_rounds_create(const struct service *service, const char *bootstr
             return STATUS_OK;
         }
     }
-    (void)!txn_rounds_destroy(r);
+    (void)!txn_commits_destroy(r);
     return STATUS_FAILED;
 }
 
-size_t txn_rounds_end(struct txn_rounds *r, bool abandon)
+size_t txn_commits_end(struct txn_commits *r, bool abandon)
 {
     struct stop why = {.reason = STOP_CLOSING};
     error_set(&why.error, ERROR_CANCELLED, "closing", "the worker ends");
@@ -409,7 +409,7 @@ size_t txn_rounds_end(struct txn_rounds *r, bool abandon)
     return end_queue_drop(&r->ends, NULL);
 }
 
-bool txn_rounds_destroy(struct txn_rounds *r)
+bool txn_commits_destroy(struct txn_commits *r)
 {
     if (r == NULL)
         return true;
@@ -421,7 +421,7 @@ bool txn_rounds_destroy(struct txn_rounds *r)
     return true;
 }
 
-void txn_rounds_follow(struct txn_rounds *r, rd_kafka_t *consumer)
+void txn_commits_follow(struct txn_commits *r, rd_kafka_t *consumer)
 {
     transaction_follow(&r->transaction, consumer);
 }
