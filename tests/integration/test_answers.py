@@ -45,8 +45,8 @@ def test_a_question_longer_than_the_context_has_a_clear_end_and_the_session_goes
     replies = place.topics.replies(2)
     error = replies["long"]["error"]
     assert (replies["long"]["status"], error["code"], error["retriable"], replies["long"]["attempts"]) == ("error", "context_length_exceeded", False, 1), error
-    (letter,) = place.topics.read(place.topics.dead, 1)
-    assert dict(letter.headers())["chat.error.code"] == b"context_length_exceeded"
+    (dead_letter,) = place.topics.read(place.topics.dead, 1)
+    assert dict(dead_letter.headers())["chat.error.code"] == b"context_length_exceeded"
     assert replies["short"]["status"] == "ok" and replies["short"]["usage"]["prompt_tokens"] < 100, "what failed left no turn"
 
 

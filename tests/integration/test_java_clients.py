@@ -48,7 +48,7 @@ def test_a_partition_that_is_not_there_costs_no_reply(stage, place):
     assert {e["job"] for e in worker.events("reply_partition_unusable", level="warn")} == {"j0", "j2"}
 
 
-def test_jobs_replies_letters_and_pieces_of_a_key_are_where_java_puts_it(stage, place):
+def test_jobs_replies_dead_letters_and_pieces_of_a_key_are_where_java_puts_it(stage, place):
     """Four topics of as many partitions; the jobs come from Java's producer, or from ours."""
     worker = stage.worker(stage.redis(), stage.simulator(), **place.settings)
     keys = [b"", b"a", b"ab", b"abc", b"s-17", "schlüssel".encode(), *(f"key-{n}".encode() for n in range(60))]

@@ -156,9 +156,9 @@ def test_dead_letters_are_shown_and_have_their_headers(world):
     (example,) = of("bash", section="A dead letter")
     world.topics.send("no JSON", key="letter")
     world.topics.read("chat.replies", 1, key="letter")
-    (letter,) = world.topics.read("chat.dead", 1, key="letter")
+    (dead_letter,) = world.topics.read("chat.dead", 1, key="letter")
     optional = {"chat.error.provider.message", "chat.value.omitted"}
-    assert {name for name, _ in letter.headers()} == set(names("A dead letter")) - optional and letter.value() == b"no JSON"
+    assert {name for name, _ in dead_letter.headers()} == set(names("A dead letter")) - optional and dead_letter.value() == b"no JSON"
     (shown,) = re.findall(r"^letter (.*)$", must_run(example, world.kafka.bootstrap), re.M)
     assert "chat.error.code=invalid_json" in shown and "__dlq.errors.topic=chat.jobs" in shown
 
@@ -247,8 +247,8 @@ def test_the_rights_that_the_page_names_are_enough(stage, delivery):
         assert {reply["job"]: reply["status"] for reply in replies} == {"good": "ok", "bad": "error", "held": "cancelled"}
         app.read("chat.deltas", lambda found: any(piece.get("final") for piece in found))
         assert app.refused == []
-        (letter,) = Topics(kafka.bootstrap).read("chat.dead", 1)
-        assert json.loads(letter.value())["id"] == "bad"
+        (dead_letter,) = Topics(kafka.bootstrap).read("chat.dead", 1)
+        assert json.loads(dead_letter.value())["id"] == "bad"
         wait_until(lambda: worker.metric("commits_total") > 0 or worker.metric("transactions_committed_total") > 0, "a commit")
     finally:
         app.end()

@@ -329,7 +329,7 @@ def test_a_dead_letter_is_replayed_once_however_often_replay_runs(stage, place):
     assert sim.stats()["requests"] == 2
 
 
-def test_a_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, place):
+def test_a_dead_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, place):
     """Of a batch of which one is beyond the topic's limit; then that one alone, to where it fits."""
     small = f"{place.prefix}.small"
     place.kafka.create_topics(small, partitions=1, **{"max.message.bytes": "3000"})
@@ -396,8 +396,8 @@ def test_ten_megabytes_are_a_dead_letter_and_the_neighbours_are_answered(stage, 
     assert sorted(r["status"] for r in replies) == ["error", "ok", "ok"]
     (bad,) = [r for r in replies if r["status"] == "error"]
     assert bad["error"]["code"] == "value_too_large"
-    (letter,) = place.topics.read(place.topics.dead, 1)
-    assert letter.value() == big and "chat.value.omitted" not in dict(letter.headers()), "its topic has room for it"
+    (dead_letter,) = place.topics.read(place.topics.dead, 1)
+    assert dead_letter.value() == big and "chat.value.omitted" not in dict(dead_letter.headers()), "its topic has room for it"
     assert worker.get("/healthz")[0] == 200
 
 
@@ -425,8 +425,8 @@ def test_one_reply_too_large_for_its_topic_costs_its_batch_nothing(stage, place)
     assert [job_of(r) for r in records if json.loads(r.value())["status"] != "ok"] == ["large"] and len(records) == 102
     for session in set(sent.values()):
         assert [job_of(r) for r in records if r.key() == session.encode()] == [job for job, s in sent.items() if s == session]
-    (letter,) = place.topics.all(place.topics.dead)
-    assert json.loads(letter.value())["id"] == "large" and dict(letter.headers())["chat.error.code"] == b"reply_refused"
+    (dead_letter,) = place.topics.all(place.topics.dead)
+    assert json.loads(dead_letter.value())["id"] == "large" and dict(dead_letter.headers())["chat.error.code"] == b"reply_refused"
     assert worker.metric("publish_failures_total") == 1 and worker.events("batch_refused")
     place.topics.send({"id": "later", "message": "b"}, key="s")
     assert place.topics.replies(103)["later"]["status"] == "ok"

@@ -34,7 +34,7 @@ class Place:
         wait_until(lambda: self.sim.stats()["in_flight"] == count, "the calls under way")
 
     def is_cancelled(self, job, session="s"):
-        """By its one reply, its record and the history; and no letter."""
+        """By its one reply, its record and the history; and no dead letter."""
         reply = self.topics.reply_of(job)
         assert (reply["status"], reply["error"]["code"], reply["error"]["retriable"]) == ("cancelled", "cancelled", False)
         assert self.state(job, session) == "cancelled" and job not in self.history(session)

@@ -79,9 +79,9 @@ def test_every_header_is_there():
     pattern = r'"(kafka_(?:reply|correlation)\w*|chat\.[a-z.]+|__dlq\.[a-z.]+|ce_\w+|traceparent|tracestate|content-type)"'
     of_records = [path for path in SOURCES if path.startswith(("worker/wire/", "worker/completion/", "worker/intake/", "producer/"))]
     found = {name for path in of_records for name in re.findall(pattern, SOURCES[path])} - topics
-    letter = {name for name in re.findall(pattern, SOURCES["worker/wire/dead_letter.c"])}
-    assert set(names("A dead letter")) == letter
-    assert set(names("Headers")) | letter == found
+    dead_letter = {name for name in re.findall(pattern, SOURCES["worker/wire/dead_letter.c"])}
+    assert set(names("A dead letter")) == dead_letter
+    assert set(names("Headers")) | dead_letter == found
     assert len(re.findall(r"headers_find\(&record->headers, copied\[i\]\)", SOURCES["worker/wire/reply_route.c"])) == 1
 
 

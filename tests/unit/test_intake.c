@@ -195,7 +195,7 @@ static int64_t written(struct world *world, const char *topic)
 static bool is_committed(struct world *world) { return committed(world, 0) == 1; }
 static bool other_is_committed(struct world *world) { return committed(world, 1) == 1; }
 static bool reply_is_written(struct world *world) { return written(world, "chat.replies") == 1; }
-static bool letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
+static bool dead_letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
 static bool refused_once(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 1; }
 static bool is_joined(struct world *world) { return intake_in_group(world->intake); }
 static bool both_are_enqueued(struct world *world) { return publisher_pending(world->service.publisher) == 2; }
@@ -485,12 +485,12 @@ static void hold_one_back(const char *topic, bool (*other_is_written)(struct wor
 
 Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)
 {
-    hold_one_back("chat.dead", reply_is_written, letter_is_written);
+    hold_one_back("chat.dead", reply_is_written, dead_letter_is_written);
 }
 
 Test(intake, a_reply_that_cannot_be_written_holds_the_commit, .timeout = 120)
 {
-    hold_one_back("chat.replies", letter_is_written, reply_is_written);
+    hold_one_back("chat.replies", dead_letter_is_written, reply_is_written);
 }
 
 Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
@@ -510,7 +510,7 @@ Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
     cr_assert_eq(rd_kafka_mock_broker_set_up(world.cluster, 2), 0);
     cr_expect(comes_true(is_committed, &world));
     cr_expect(reply_is_written(&world));
-    cr_expect(letter_is_written(&world));
+    cr_expect(dead_letter_is_written(&world));
     end_world(&world);
 }
 

@@ -206,7 +206,7 @@ Test(refused_end, a_partition_that_is_not_there_is_left_before_its_topic)
     task_unref(task);
 }
 
-Test(refused_end, a_letter_goes_without_its_value_only_where_that_helps)
+Test(refused_end, a_dead_letter_goes_without_its_value_only_where_that_helps)
 {
     static const rd_kafka_resp_err_t too_large[] = {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE, RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE};
     for (size_t i = 0; i < sizeof too_large / sizeof *too_large; i++) {
@@ -222,7 +222,7 @@ Test(refused_end, a_letter_goes_without_its_value_only_where_that_helps)
     task_unref(task);
 }
 
-Test(refused_end, the_breaker_of_the_dead_topic_hears_of_letters_that_wait)
+Test(refused_end, the_breaker_of_the_dead_topic_hears_of_dead_letters_that_wait)
 {
     for (int i = 0; i < 5; i++) {
         struct task *task = ended(NULL);

@@ -486,7 +486,7 @@ static bool intake_is_closed(struct world *world) { return breakers_intake(world
 static bool intake_is_free(struct world *world) { return breakers_intake(world->service.breakers, 5) == INTAKE_FREE; }
 
 /* Until the topic's breaker has opened. */
-static void put_letters(struct world *world, int64_t count)
+static void put_dead_letters(struct world *world, int64_t count)
 {
     for (int64_t offset = 0; offset < count; offset++) {
         struct task *task = end_of(world->partition, offset);
@@ -505,7 +505,7 @@ Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_mo
     begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     world.service.breakers = breakers_create(world.settings, dispatcher);
-    put_letters(&world, 5);
+    put_dead_letters(&world, 5);
     partition_revoke(world.partition);
     publisher_revoked(world.publisher);
     cr_assert(comes_true(nothing_is_pending, &world));
@@ -523,16 +523,16 @@ static bool other_is_done(struct world *world)
 }
 
 /* Each is tried again in a transaction of its own, which is aborted: all of the time, were there no bound. */
-Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 120)
+Test(publisher_txn, however_many_dead_letters_are_refused_replies_go_on, .timeout = 120)
 {
-    enum { LETTERS = 40 };
+    enum { DEAD_LETTERS = 40 };
     struct world world;
     begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
     world.service.breakers = breakers_create(world.settings, dispatcher);
     partition_unref(world.partition);
-    world.partition = received(0, LETTERS);
-    put_letters(&world, LETTERS);
+    world.partition = received(0, DEAD_LETTERS);
+    put_dead_letters(&world, DEAD_LETTERS);
     other_partition = partition_create("chat.jobs", 0, 2);
     for (int64_t offset = 0; offset < 3; offset++) {
         (void)partition_receive(other_partition, offset, -1);

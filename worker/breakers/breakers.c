@@ -38,7 +38,7 @@ struct breakers *breakers_create(const struct settings *settings, struct dispatc
                                                 .pause_max_ms = settings->retry.backoff_max_ms,
                                                 .threads = (size_t)settings->worker.threads,
                                                 .by_rate = i >= DEPENDENCY_PROVIDER && settings->asked_count > 1};
-    /* It bounds the intake alone, and letters are few: the first that is taken closes it. */
+    /* It bounds the intake alone, and dead letters are few: the first that is taken closes it. */
     breakers->of[DEPENDENCY_DEAD_TOPIC].threads = 1;
     follow_limits_locked(breakers); /* nobody else has it yet */
     return breakers;

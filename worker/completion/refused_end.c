@@ -48,7 +48,7 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (refusal_is_of_the_place(why->kind) || task->reply_replaced)
         return false;
     task->reply_replaced = true;
-    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its letter is owed or there */
+    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its dead letter is owed or there */
         error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
         task->dead_letter_owed = true;
     }

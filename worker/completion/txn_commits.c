@@ -100,12 +100,12 @@ static size_t count_of(const struct task_list *list, bool (*is)(const struct tas
     return n;
 }
 
-static bool owes_a_letter(const struct task *task)
+static bool owes_a_dead_letter(const struct task *task)
 {
     return task->dead_letter_owed;
 }
 
-/* Ends of partitions that went: their new owner answers from the store. With the last letter that the topic refused
+/* Ends of partitions that went: their new owner answers from the store. With the last dead letter that the topic refused
  * nobody would try it again, and its breaker would hold the intake for ever: it is another's trouble now. */
 static enum answer drop_revoked(struct txn_commits *r)
 {
@@ -116,9 +116,9 @@ static enum answer drop_revoked(struct txn_commits *r)
         if (abort_open(r, &why) != ANSWER_OK)
             return ANSWER_END;
     }
-    size_t aside = count_of(&r->ends.held, owes_a_letter);
+    size_t aside = count_of(&r->ends.held, owes_a_dead_letter);
     r->round.gone += end_queue_drop(&r->ends, is_of_the_revoked);
-    if (aside > 0 && count_of(&r->ends.held, owes_a_letter) == 0)
+    if (aside > 0 && count_of(&r->ends.held, owes_a_dead_letter) == 0)
         breakers_succeeded(r->service->breakers, DEPENDENCY_DEAD_TOPIC);
     return ANSWER_OK;
 }
@@ -132,7 +132,7 @@ static enum answer stopped(struct stop *why, enum stop_reason reason, const stru
     return ANSWER_ABORT;
 }
 
-/* The client has no room for a letter whose reply is in already: there is when a record of the transaction has reached its broker, or
+/* The client has no room for a dead letter whose reply is in already: there is when a record of the transaction has reached its broker, or
  * failed, by its message.timeout.ms at the latest. */
 static bool wait_for_room(struct txn_commits *r)
 {
@@ -144,18 +144,18 @@ static bool wait_for_room(struct txn_commits *r)
 static enum answer enter(struct txn_commits *r, struct task *task, struct stop *why)
 {
     struct refusal refusal;
-    bool reply_in = false, letter_in = !task->dead_letter_owed;
+    bool reply_in = false, dead_letter_in = !task->dead_letter_owed;
     end_queue_move(&r->ends, task, PUBLISH_SENT);
-    while (!reply_in || !letter_in) {
-        bool letter = reply_in;
-        switch (letter ? record_producer_dead_letter(r->producer, task, &refusal) : record_producer_reply(r->producer, task, &refusal)) {
+    while (!reply_in || !dead_letter_in) {
+        bool dead_letter = reply_in;
+        switch (dead_letter ? record_producer_dead_letter(r->producer, task, &refusal) : record_producer_reply(r->producer, task, &refusal)) {
         case STATUS_OK:
-            *(letter ? &letter_in : &reply_in) = true;
+            *(dead_letter ? &dead_letter_in : &reply_in) = true;
             continue;
         case STATUS_AGAIN:
-            if (letter && wait_for_room(r))
+            if (dead_letter && wait_for_room(r))
                 continue;
-            if (letter)
+            if (dead_letter)
                 return stopped(why, STOP_RECORD, &refusal.error);
             end_queue_move(&r->ends, task, PUBLISH_OWED);
             r->client_full = true;
@@ -165,8 +165,8 @@ static enum answer enter(struct txn_commits *r, struct task *task, struct stop *
         }
         if (!refusal_is_final(refusal.kind))
             return stopped(why, STOP_RECORD, &refusal.error); /* the transaction has failed already */
-        enum refused_next next = refused_end(r->service, task, letter, false, &refusal);
-        letter_in = !task->dead_letter_owed;
+        enum refused_next next = refused_end(r->service, task, dead_letter, false, &refusal);
+        dead_letter_in = !task->dead_letter_owed;
         if (next == REFUSED_AGAIN)
             continue;
         if (task->end.state == PUBLISH_SENT)
