@@ -51,7 +51,7 @@ def test_every_member_of_a_job_is_there():
 def written(path):
     """The paths of the members that a file writes, by the order of its calls: an object's name stands before its members."""
     found, within = set(), []
-    for call, name in re.findall(r'\b(json_write_\w+|write_count|write_piece)\([^,;]*(?:, (NULL|"\w+"))?', SOURCES[path]):
+    for call, name in re.findall(r'\b(json_write_\w+|write_count|write_text)\([^,;]*(?:, (NULL|"\w+"))?', SOURCES[path]):
         if call == "json_write_open":
             within = within + [name.strip('"')] if name not in ("", "NULL") else []
         elif call == "json_write_close":

@@ -27,7 +27,7 @@ struct request_parts {
     const struct task *task;
     const char *context; /* NULL: none */
     bool stream;
-    int64_t seq, try; /* of the pieces */
+    int64_t seq, try; /* of the deltas */
     size_t full;      /* a provider that had no slot for a call; SIZE_MAX: none was */
     struct spending spending;
 };
@@ -70,22 +70,22 @@ static bool may_start(size_t provider, const char *body, void *arg)
     return false;
 }
 
-static void send_piece(const struct llm_piece *piece, void *arg)
+static void send_delta(const struct llm_delta *new_text, void *arg)
 {
     struct request_parts *from = arg;
-    if (piece->try != from->try)
+    if (new_text->try != from->try)
         from->seq = 0;
-    from->try = piece->try;
+    from->try = new_text->try;
     struct delta delta = {.job = from->task->job.id,
                           .session = from->task->job.session,
                           .epoch = from->task->begin.claim.claim_epoch,
-                          .try = piece->try,
+                          .try = new_text->try,
                           .seq = from->seq++,
-                          .text = piece->text,
-                          .text_size = piece->text_size,
-                          .reasoning = piece->reasoning,
-                          .reasoning_size = piece->reasoning_size,
-                          .final = piece->final};
+                          .text = new_text->text,
+                          .text_size = new_text->text_size,
+                          .reasoning = new_text->reasoning,
+                          .reasoning_size = new_text->reasoning_size,
+                          .final = new_text->final};
     delta_publisher_send(from->service->deltas, &from->task->record, &delta);
 }
 
@@ -283,7 +283,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .turn_count = task->begin.turn_count,
                                     .refused = task->refused_by,
                                     .stream = parts.stream,
-                                    .on_piece = send_piece,
+                                    .on_delta = send_delta,
                                     .encode = request_of,
                                     .skip = turns_to_skip,
                                     .may_start = may_start,

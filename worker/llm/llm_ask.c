@@ -36,21 +36,21 @@ struct asking {
     struct call calls[]; /* by index of settings.providers */
 };
 
-/* ---- pieces ---- */
+/* ---- deltas ---- */
 
 static void tell(struct asking *a, int64_t try, const struct stream_news *news, bool final)
 {
-    struct llm_piece piece = {.try = try, .final = final};
+    struct llm_delta delta = {.try = try, .final = final};
     if (news->size[STREAM_CHANNEL_TEXT] > 0) {
-        piece.text = news->text[STREAM_CHANNEL_TEXT];
-        piece.text_size = news->size[STREAM_CHANNEL_TEXT];
+        delta.text = news->text[STREAM_CHANNEL_TEXT];
+        delta.text_size = news->size[STREAM_CHANNEL_TEXT];
     }
     if (news->size[STREAM_CHANNEL_REASONING] > 0) {
-        piece.reasoning = news->text[STREAM_CHANNEL_REASONING];
-        piece.reasoning_size = news->size[STREAM_CHANNEL_REASONING];
+        delta.reasoning = news->text[STREAM_CHANNEL_REASONING];
+        delta.reasoning_size = news->size[STREAM_CHANNEL_REASONING];
     }
-    if (piece.text != NULL || piece.reasoning != NULL || final)
-        a->question->on_piece(&piece, a->question->arg);
+    if (delta.text != NULL || delta.reasoning != NULL || final)
+        a->question->on_delta(&delta, a->question->arg);
 }
 
 static void on_text(size_t provider, void *arg)
@@ -64,7 +64,7 @@ static void on_text(size_t provider, void *arg)
     tell(a, try, &news, false);
 }
 
-/* An answer that came whole though pieces are wanted is one. */
+/* An answer that came whole though deltas are wanted is one. */
 static void tell_whole(struct asking *a, int64_t try)
 {
     struct text_buffer text = {0}, reasoning = {0};

@@ -14,13 +14,13 @@
 #include "llm/provider_slots.h"
 #include "llm/provider_times.h"
 
-/* A piece of an answer that is being written. The pieces of one `try` are one answer, from its beginning; when another
+/* A delta: new text of an answer that is being written. The deltas of one `try` are one answer, from its beginning; when another
  * provider takes over (the first broke off, or another was faster), a new try begins, and what came before is void. */
-struct llm_piece {
+struct llm_delta {
     int64_t try; /* from 0 */
     const char *text, *reasoning; /* lent; NULL: none */
     size_t text_size, reasoning_size;
-    bool final; /* the answer is whole: no piece follows */
+    bool final; /* the answer is whole: no delta follows */
 };
 
 struct llm_question {
@@ -33,7 +33,7 @@ struct llm_question {
     size_t count;
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
     bool stream; /* hand out the answer as it comes; the encoded bodies ask for it as each provider likes (llm_request_is_streamed) */
-    void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
+    void (*on_delta)(const struct llm_delta *delta, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
     size_t turn_count; /* of the history that a body carries */

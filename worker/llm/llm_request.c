@@ -138,9 +138,9 @@ static size_t room_for(const struct llm_request_parts *parts)
     return room + (parts->history_bytes_max >= 0 && history > (size_t)parts->history_bytes_max ? (size_t)parts->history_bytes_max : history);
 }
 
-bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_pieces)
+bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_deltas)
 {
-    return provider->stream == STREAM_ALWAYS || (provider->stream == STREAM_ASKED && wants_pieces);
+    return provider->stream == STREAM_ALWAYS || (provider->stream == STREAM_ASKED && wants_deltas);
 }
 
 char *llm_request_encode(const struct llm_request_parts *parts)

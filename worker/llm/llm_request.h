@@ -21,8 +21,8 @@ struct llm_request_parts {
     bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out; false: whole */
 };
 
-/* How a provider is asked: as it likes it (provider.NAME.stream), else as a stream where pieces are wanted. */
-bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_pieces) MUST_CHECK;
+/* How a provider is asked: as it likes it (provider.NAME.stream), else as a stream where deltas are wanted. */
+bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_deltas) MUST_CHECK;
 
 /* The body: model, messages (system, context, history, new), provider params merged, then the job's. Elements of
  * the job itself and what follows it are cut (a job asked again after its turn was applied); leading ones

@@ -24,7 +24,7 @@ class Reader:
             streams = self.streams(job)
             last = streams[max(streams)] if streams else []
             return last if last and last[-1].get("final") else None
-        return wait_until(look, f"the last piece of {job}")
+        return wait_until(look, f"the last delta of {job}")
 
 
 def text(deltas):
