@@ -40,7 +40,7 @@ static inline enum status ask_one(const struct asker *asker, int64_t until_ms, s
                                     .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body, .skip = ask_one_skip,
                                     .arg = (void *)(uintptr_t)asker->body};
     enum status status = llm_ask(&question, ret_answer, &outcome, err);
-    *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.told].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.reported].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     llm_outcome_finish(&outcome);
     return status;
 }

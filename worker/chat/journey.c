@@ -261,7 +261,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
 /* The words that belong to the task's error, if it is a provider's. */
 static void take_said(struct task *task, const struct llm_outcome *outcome)
 {
-    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->told] : NULL;
+    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->reported] : NULL;
     if (told != NULL && told->end == TRIED_FAILED && strcmp(told->error->code, task->error.code) == 0)
         task->said = steal_ptr(&told->said);
 }
@@ -302,7 +302,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     task->history_refused = outcome.alone;
     task->refused_by = outcome.refused;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
-        const struct llm_tried *told = &outcome.tried[outcome.told];
+        const struct llm_tried *told = &outcome.tried[outcome.reported];
         task->provider = service->settings->providers[told->provider].name;
         task->failure = told->failure;
     }

@@ -44,7 +44,7 @@ struct partition *assignments_add(struct assignments *assignments, const char *t
 void assignments_forget(struct assignments *assignments, struct partition *partition)
 {
     assert(assignments->partitions[partition->index] == partition);
-    if (partition->full_told)
+    if (partition->full_reported)
         METRIC_ADD(partitions_set_full, -1);
     struct partition *last = assignments->partitions[--assignments->count];
     assignments->partitions[partition->index] = last;

@@ -74,9 +74,9 @@ void committer_expect_join(struct committer *committer)
 static void note_full(struct committer *committer, struct partition *partition)
 {
     bool full = atomic_load(&partition->set_is_full);
-    if (full == partition->full_told)
+    if (full == partition->full_reported)
         return;
-    partition->full_told = full;
+    partition->full_reported = full;
     METRIC_ADD(partitions_set_full, full ? 1 : -1);
     if (!full) {
         log_info("completed_set_fits", F_STR("topic", partition->topic), F_INT("partition", partition->id));

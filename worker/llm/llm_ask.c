@@ -261,7 +261,7 @@ static bool may_hedge(struct asking *a)
 static enum status conclude_won(struct asking *a)
 {
     struct question_outcome end = question_outcome(a->steps);
-    a->outcome->told = end.told;
+    a->outcome->reported = end.reported;
     a->outcome->skipped = end.skipped;
     a->outcome->alone = end.alone;
     if (a->question->stream)
@@ -282,10 +282,10 @@ static enum status conclude_lost(struct asking *a)
     outcome->held_up_provider = end.held_up_provider;
     outcome->held_up_skipped = end.held_up_skipped;
     outcome->held_up_alone = end.held_up_alone;
-    if (end.told == QUESTION_NOBODY)
+    if (end.reported == QUESTION_NOBODY)
         return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
-    outcome->told = end.told;
-    *a->err = *outcome->tried[end.told].error;
+    outcome->reported = end.reported;
+    *a->err = *outcome->tried[end.reported].error;
     return STATUS_FAILED;
 }
 

@@ -62,7 +62,7 @@ struct llm_tried {
 struct llm_outcome {
     struct llm_tried *tried; /* in the order of their ends; owned, and made with the first: while a thousand threads wait, none has any */
     size_t tried_count;      /* one more than there are providers at most */
-    size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
+    size_t reported; /* which of them the outcome is: the good one, or the failure that leaves most hope */
     size_t skipped; /* OK: how many turns the answered request went without */
     bool alone;     /* OK: all of them, since nobody took the question with its history */
     bool limit_changed; /* of a provider's calls in flight */

@@ -1,6 +1,6 @@
 /* One message joined from its deltas: how, whatever the stream around them is.
  *
- * content, refusal and reasoning of whatever name (stream_told.h) are concatenated; tool_calls as tool_call_fold.h says; function_call
+ * content, refusal and reasoning of whatever name (stream_output.h) are concatenated; tool_calls as tool_call_fold.h says; function_call
  * likewise; any other member, and content or reasoning that is no text, as member_fold.h says. Content that goes over from text to parts, or back,
  * is parts: [{"type":"text","text":…},…]. What a message must have besides is answer_message.h's. Nothing is lost in silence: what can't be
  * joined with what came before it is a fault, and nothing more is joined then.
@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #include "llm/member_fold.h"
-#include "llm/stream_told.h"
+#include "llm/stream_output.h"
 #include "llm/text_buffer.h"
 #include "llm/tool_call_fold.h"
 

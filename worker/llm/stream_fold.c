@@ -18,7 +18,7 @@ void stream_fold_init(struct stream_fold *fold, size_t bytes_max)
     *fold = (struct stream_fold){.bytes_max = bytes_max,
                                  .usage = llm_usage_read(NULL),
                                  .failure = {.retry_after_ms = -1, .should_retry = -1}};
-    stream_told_init(&fold->told);
+    stream_output_init(&fold->output);
 }
 
 void stream_fold_finish(struct stream_fold *fold)
@@ -27,7 +27,7 @@ void stream_fold_finish(struct stream_fold *fold)
     free(fold->native_finish_reason);
     free(fold->model);
     message_fold_finish(&fold->message);
-    stream_told_finish(&fold->told);
+    stream_output_finish(&fold->output);
     *fold = (struct stream_fold){0};
 }
 
@@ -50,14 +50,14 @@ static void fail_by(struct stream_fold *fold, enum fold_fault fault)
 
 bool stream_fold_has_news(const struct stream_fold *fold)
 {
-    return !fold->failed && stream_told_has_news(&fold->told, fold->message.texts);
+    return !fold->failed && stream_output_has_news(&fold->output, fold->message.texts);
 }
 
 void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
     if (!fold->failed)
-        stream_told_news(&fold->told, fold->message.texts, ret);
+        stream_output_news(&fold->output, fold->message.texts, ret);
 }
 
 /* ---- joining ---- */
@@ -84,7 +84,7 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
     json_object_foreach(delta, name, value)
         if (again && !message_fold_has(&fold->message, name))
             json_object_set(joined, name, value);
-    stream_told_hear(&fold->told, fold->message.texts, joined);
+    stream_output_hear(&fold->output, fold->message.texts, joined);
     message_fold_add(&fold->message, joined);
     fail_by(fold, fold->message.fault);
     if (!fold->failed && fold->message.bytes > fold->bytes_max) {
@@ -129,8 +129,8 @@ static void take_choice(struct stream_fold *fold, const json_t *choice)
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
     take_message(fold, choice);
-    stream_told_settle(&fold->told, fold->message.texts, false); /* also where it is another member that is ragged */
-    if (fold->told.ragged)
+    stream_output_settle(&fold->output, fold->message.texts, false); /* also where it is another member that is ragged */
+    if (fold->output.ragged)
         json_tree_mend(error);
     struct llm_finish broken = {.error = error};
     if (!fold->failed && llm_finish_check(&broken, &fold->failure, &fold->why) != STATUS_OK)
@@ -176,9 +176,9 @@ static size_t take_mended(struct stream_fold *fold, bool named_error, const char
     if (!json_repair(data, size, JSON_HALVES_KEPT, &repaired))
         return 0;
     AUTO_JSON json_t *root = json_repaired_tree(&repaired);
-    if (repaired.ragged && !fold->told.ragged) {
-        fold->told.ragged = true;
-        stream_told_settle(&fold->told, fold->message.texts, false); /* what was told before is UTF-8 */
+    if (repaired.ragged && !fold->output.ragged) {
+        fold->output.ragged = true;
+        stream_output_settle(&fold->output, fold->message.texts, false); /* what was handed out before is UTF-8 */
     }
     fold->message.bytes += repaired.ragged ? growth_of(&repaired) : 0;
     free(repaired.text);
@@ -281,7 +281,7 @@ static enum status fail_again(const struct stream_fold *fold, struct llm_failure
 enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_answer *ret, struct llm_failure *failure,
                             struct error *err)
 {
-    stream_told_settle(&fold->told, fold->message.texts, true);
+    stream_output_settle(&fold->output, fold->message.texts, true);
     if (!fold->failed && message_fold_is_contrary(&fold->message))
         fail_by(fold, FOLD_CONTRARY);
     if (fold->failed)
@@ -294,7 +294,7 @@ enum status stream_fold_end(struct stream_fold *fold, bool orderly, struct llm_a
                          orderly ? "ended" : "was cut off", (unsigned long long)fold->chunk_count);
     if (!fold->answered)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the stream has no choices");
-    AUTO_JSON json_t *message = message_fold_json(&fold->message, fold->told.ragged);
+    AUTO_JSON json_t *message = message_fold_json(&fold->message, fold->output.ragged);
     struct llm_finish finish = {.reason = fold->finish_reason, .native = fold->native_finish_reason, .message = fold->has_message ? message : NULL};
     if (llm_finish_check(&finish, failure, err) != STATUS_OK)
         return STATUS_FAILED;

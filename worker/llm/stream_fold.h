@@ -1,7 +1,7 @@
 /* Folds the chunks of a streamed answer into what a whole one would have been.
  *
  * The second stage: sse_parser -> stream_fold -> struct llm_answer, the same that llm_response_decode gives.
- * What is new of its text is told by stream_fold_news, to whoever asks for it after an event; the answer, or why there is
+ * What is new of its text is handed out by stream_fold_news, to whoever asks for it after an event; the answer, or why there is
  * none, by stream_fold_end.
  *
  * What counts as an answer: a stream that says `[DONE]`, or one that gives a finish_reason and then ends in
@@ -12,7 +12,7 @@
  * the whole said again (MiniMax): then it brings only what isn't there. A completion's `text` is content.
  *
  * A chunk is read as liberally as a whole answer (json_repair.h). Halves of a surrogate pair, and bytes of a character, that two
- * chunks hold are joined; what is left of such becomes U+FFFD, and is told when it is known. Several values in one event are several
+ * chunks hold are joined; what is left of such becomes U+FFFD, and is handed out when it is known. Several values in one event are several
  * chunks.
  *
  * Pure: no I/O, no clock. One thread at a time. */
@@ -28,7 +28,7 @@
 #include "llm/llm_client.h"
 #include "llm/message_fold.h"
 #include "llm/sse_parser.h"
-#include "llm/stream_told.h"
+#include "llm/stream_output.h"
 
 /* Private, but for the count. */
 struct stream_fold {
@@ -47,7 +47,7 @@ struct stream_fold {
     char *finish_reason, *native_finish_reason; /* owned, as the next; NULL: not said */
     char *model;
     struct usage usage;
-    struct stream_told told;
+    struct stream_output output;
 };
 
 /* bytes_max: how much of the message may be kept, as JSON writes it; what chunks have around it doesn't count (one chunk is bounded

@@ -310,7 +310,7 @@ void spending_ended(struct spending *s, const struct llm_outcome *outcome, const
 {
     for (size_t i = 0; i < outcome->tried_count; i++) {
         const struct llm_tried *tried = &outcome->tried[i];
-        count(s, tried, answer != NULL && i == outcome->told ? answer->model : NULL);
+        count(s, tried, answer != NULL && i == outcome->reported ? answer->model : NULL);
         if (s->limited)
             end_reservation(&s->task->reservations, tried);
     }

@@ -392,7 +392,7 @@ static bool cancel_answer(void *batch_arg, size_t index, const redisReply *reply
     } else if (is_text(parts[0], "other")) {
         op->state = CANCEL_OTHER;
     } else if (is_text(parts[0], "told") && reply->elements == 2 && parts[1]->type == REDIS_REPLY_INTEGER) {
-        op->state = CANCEL_TOLD;
+        op->state = CANCEL_REQUESTED;
         op->busy_ms = parts[1]->integer;
     } else if (is_text(parts[0], "done") && reply->elements == 3 && end_state_read(parts[1], &op->end_state)) {
         op->state = CANCEL_DONE;

@@ -52,7 +52,7 @@ static void warn(const char *message, void *arg)
 /* Until told to end (true) or the intake fails (false, *err). */
 static bool serve(struct process *process, struct error *err)
 {
-    while (!signals_told_to_end()) {
+    while (!signals_end_requested()) {
         switch (signals_next(500)) {
         case SIGTSTP:
             intake_hold(process->intake, true);
@@ -119,7 +119,7 @@ static int check(const struct settings *settings, bool connect)
     if (connect && process_is_embedded(settings)) {
         status = redis_check(redis, settings->redis.key_prefix, &err);
     } else if (connect) {
-        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, signals_told_to_end, NULL, &err);
+        status = startup_check(settings, settings->kafka.bootstrap_servers, redis, NULL, signals_end_requested, NULL, &err);
     }
     redis_pool_destroy(redis);
     if (status != STATUS_OK)

@@ -81,9 +81,9 @@ static enum status start_thread(pthread_t *thread, void *(*run)(void *), struct 
 }
 
 /* A start that is told to end goes no further: nothing was taken yet. */
-static enum status unless_told(struct error *err)
+static enum status unless_end_requested(struct error *err)
 {
-    return signals_told_to_end() ? error_set(err, ERROR_CANCELLED, "stopped", "stopped while it started") : STATUS_OK;
+    return signals_end_requested() ? error_set(err, ERROR_CANCELLED, "stopped", "stopped while it started") : STATUS_OK;
 }
 
 enum status process_start(struct process *process, struct error *err)
@@ -92,8 +92,8 @@ enum status process_start(struct process *process, struct error *err)
     const struct settings *settings = service->settings;
     struct admin_probes probes = probes_of(process);
     if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
-        startup_check(settings, process_bootstrap(process), service->redis, &service->store, signals_told_to_end, &service->jobs_partitions, err) != STATUS_OK ||
-        publisher_create(service, process_bootstrap(process), signals_told_to_end, &service->publisher, err) != STATUS_OK || unless_told(err) != STATUS_OK)
+        startup_check(settings, process_bootstrap(process), service->redis, &service->store, signals_end_requested, &service->jobs_partitions, err) != STATUS_OK ||
+        publisher_create(service, process_bootstrap(process), signals_end_requested, &service->publisher, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, process_bootstrap(process));
     service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
@@ -109,7 +109,7 @@ enum status process_start(struct process *process, struct error *err)
     if (start_thread(&process->timekeeper, timekeeper_main, service, &process->timekeeper_started, err) != STATUS_OK)
         return STATUS_FAILED;
     if (renewer_start(service, &process->renewer, err) != STATUS_OK ||
-        control_reader_start(service, process_bootstrap(process), &process->control, err) != STATUS_OK || unless_told(err) != STATUS_OK)
+        control_reader_start(service, process_bootstrap(process), &process->control, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;
     struct intake *intake;
     if (intake_start(service, process_bootstrap(process), &intake, err) != STATUS_OK)

@@ -287,7 +287,7 @@ static void apply_finish(struct task *task, const struct finish_op *op)
 }
 
 /* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
-static int64_t told_wait_ms(int told, int64_t busy_ms)
+static int64_t cancel_wait_ms(int told, int64_t busy_ms)
 {
     int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
     return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
@@ -308,12 +308,12 @@ static void apply_cancel(const struct service *service, struct task *task, struc
         task->begin.end_state = op->end_state;
         task->begin.reply = steal_ptr(&op->stored);
         outcome_not_begun(service, task);
-    } else if (op->state == CANCEL_TOLD) {
+    } else if (op->state == CANCEL_REQUESTED) {
         task->begin.state = BEGIN_BUSY;
         outcome_not_begun(service, task);
-        task->wait_ms = told_wait_ms(task->cancel_told++, op->busy_ms);
+        task->wait_ms = cancel_wait_ms(task->cancel_told++, op->busy_ms);
     }
-    if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
+    if (op->error.class == ERROR_NONE && op->state != CANCEL_REQUESTED)
         task->begin.claim.token[0] = '\0';
 }
 

@@ -49,7 +49,7 @@ struct partition {
     bool paused;
     int64_t next; /* where reading goes on: behind the record that came last; before the first the assignment's, also librdkafka's END or INVALID */
     int32_t next_epoch; /* the leader epoch of the record that came last; -1: unknown */
-    bool full_told; /* set_is_full, as log and metrics know it */
+    bool full_reported; /* set_is_full, as log and metrics know it */
     /* The same, liveness.c's: the first offset that isn't done and since when, how its job is and since when (enum head_state; -1:
      * unknown), and that as its claim has it (-1: it has none). */
     int64_t head, head_since_ms, head_state_since_ms;

@@ -231,7 +231,7 @@ static void cancel_answered(const struct client *c, const struct move *move, con
         SAW(saw_done(move->job, op->end_state, op->stored));
         CHECK_EQ(op->end_state, r->state - OK);
         CHECK(op->stored && strcmp(op->stored, r->reply) == 0);
-    } else if (op->state == CANCEL_TOLD) {
+    } else if (op->state == CANCEL_REQUESTED) {
         CHECK(op->busy_ms > 0 && op->busy_ms <= c->conf.lease_ms + 1);
     }
 }
@@ -361,11 +361,11 @@ static void overheard_begin(struct client *c, const struct move *move, const red
 static void overheard_cancel(const struct client *c, const struct move *move, const redisReply *reply)
 {
     const char *what = reply->element[0]->str;
-    struct cancel_op op = {.state = strcmp(what, "ended") == 0 ? CANCEL_ENDED : strcmp(what, "done") == 0 ? CANCEL_DONE : strcmp(what, "told") == 0 ? CANCEL_TOLD : CANCEL_OTHER};
+    struct cancel_op op = {.state = strcmp(what, "ended") == 0 ? CANCEL_ENDED : strcmp(what, "done") == 0 ? CANCEL_DONE : strcmp(what, "told") == 0 ? CANCEL_REQUESTED : CANCEL_OTHER};
     if (op.state == CANCEL_DONE) {
         op.end_state = end_of(reply->element[1]->str);
         op.stored = reply->element[2]->str;
-    } else if (op.state == CANCEL_TOLD) {
+    } else if (op.state == CANCEL_REQUESTED) {
         op.busy_ms = reply->element[1]->integer;
     }
     cancel_answered(c, move, &op);
