@@ -36,7 +36,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
-    if (skipped > task->begin.turn_count) /* reckoned before a wait, and the history is shorter now */
+    if (skipped > task->begin.turn_count) /* counted before a wait, and the history is shorter now */
         skipped = task->begin.turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,

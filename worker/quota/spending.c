@@ -274,7 +274,7 @@ static int64_t tokens_of(const struct usage *usage)
     return usage->prompt_tokens >= 0 && usage->completion_tokens >= 0 ? usage->prompt_tokens + usage->completion_tokens : COST_TOKENS_UNKNOWN;
 }
 
-/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was reckoned at. */
+/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was estimated at. */
 static void end_reservation(struct reservations *list, const struct llm_tried *tried)
 {
     bool refused = tried->end == TRIED_FAILED && tried->failure.http_status >= 300;

@@ -30,7 +30,7 @@ void history_append(struct json_writer *out, char *const *turns, size_t turn_cou
 size_t history_drop_refused(char **turns, size_t turn_count);
 
 /* How many of the oldest turns to leave out of a request of body_bytes that a model's context doesn't hold: as many as the
- * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), reckoned at
+ * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), estimated at
  * this request's own bytes a token; the older half when it didn't say (0). All of them at most, one at least; 0: there are none. */
 size_t history_turns_to_skip(char *const *turns, size_t turn_count, size_t body_bytes, int64_t n_prompt, int64_t n_ctx);
 
