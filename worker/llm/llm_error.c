@@ -79,7 +79,7 @@ bool llm_error_is_filled(const json_t *value)
     return json_is_true(value) || json_array_size(value) > 0 || json_string_length(value) > 0;
 }
 
-bool llm_is_error_in_200(const json_t *root)
+bool llm_error_is_in_200(const json_t *root)
 {
     if (json_is_array(root))
         root = json_array_get(root, 0);

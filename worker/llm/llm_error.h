@@ -19,7 +19,7 @@ void llm_error_classify(int http_status, const char *body, size_t size, struct l
 /* Whether JSON that came with a 200, a body or an event of a stream, is an error: an `error` that says something (also in
  * Google's array), "object":"error", MiniMax's `base_resp`, and without choices a code with a message, `errors`, `detail`. root may be
  * NULL. */
-bool llm_is_error_in_200(const json_t *root) MUST_CHECK;
+bool llm_error_is_in_200(const json_t *root) MUST_CHECK;
 /* Classes such an error as the same body would be with a status of its own; root may be NULL, for one that is no JSON. Otherwise as
  * llm_error_classify. Returns FAILED. */
 enum status llm_error_in_200(const json_t *root, struct llm_failure *failure, struct error *err);

@@ -130,7 +130,7 @@ static enum status decode(const char *body, size_t size, struct llm_answer *ret,
     bool is_error = json_view_member(root, "error").size > 0 || json_view_is(json_view_member(root, "object"), "error");
     if (!has_message || is_error) {
         AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
-        if (llm_is_error_in_200(said))
+        if (llm_error_is_in_200(said))
             return llm_error_in_200(said, failure, err);
     }
     struct json_view usage = json_view_member(root, "usage");

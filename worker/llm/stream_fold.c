@@ -151,7 +151,7 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
 /* Its texts may not be UTF-8 where the fold is ragged. root may be NULL. */
 static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
 {
-    if (named_error || llm_is_error_in_200(root)) {
+    if (named_error || llm_error_is_in_200(root)) {
         fold->failed = true;
         json_tree_mend(root);
         llm_error_in_200(root, &fold->failure, &fold->why);

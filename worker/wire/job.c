@@ -23,7 +23,7 @@
 
 /* Where they stand in the record's value. */
 struct members {
-    struct json_view of[KNOWN];
+    struct json_view of[JOB_NAMES];
     size_t unknown_count;
 };
 
@@ -32,8 +32,8 @@ static struct members find_members(const struct record *record)
     struct members found = {0};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
     while (json_member_next(&member)) {
-        enum known which = job_names_find(&member);
-        if (which == KNOWN)
+        enum job_name which = job_names_find(&member);
+        if (which == JOB_NAMES)
             found.unknown_count++;
         else
             found.of[which] = (struct json_view){member.value, member.value_size};
@@ -48,7 +48,7 @@ static char *text_of(struct json_view value)
 
 static enum status take_id(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[ID];
+    struct json_view value = members->of[NAME_ID];
     if (value.size == 0)
         return STATUS_OK;
     size_t size;
@@ -65,7 +65,7 @@ static enum status take_id(const struct members *members, struct job *job, struc
 
 static enum status take_session(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[SESSION];
+    struct json_view value = members->of[NAME_SESSION];
     if (value.size == 0)
         return STATUS_OK;
     if (json_view_type(value) != JSON_STRING)
@@ -92,7 +92,7 @@ static enum status session_from_key(const struct record *record, struct job *job
 
 static enum status take_deadline(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[DEADLINE_MS];
+    struct json_view value = members->of[NAME_DEADLINE_MS];
     if (value.size == 0)
         return STATUS_OK;
     if (json_view_type(value) != JSON_INTEGER)
@@ -107,7 +107,7 @@ static enum status take_deadline(const struct members *members, struct job *job,
 
 static enum status take_stream(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[STREAM];
+    struct json_view value = members->of[NAME_STREAM];
     int type = json_view_type(value);
     if (type != JSON_VIEW_NONE && type != JSON_TRUE && type != JSON_FALSE)
         return REFUSE(err, "invalid_member", "stream: must be true or false, not %s", json_view_kind(value));
@@ -120,7 +120,7 @@ static enum status check_names(const struct record *record, const struct members
     struct json_view root = json_view_of(record->value, (const char *)record->value + record->value_size);
     if (members->unknown_count > 0 && members_misspelt(root, "", job_names, err) != STATUS_OK)
         return STATUS_FAILED;
-    return limits->metadata_members != NULL ? members_misspelt(members->of[METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
+    return limits->metadata_members != NULL ? members_misspelt(members->of[NAME_METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
 }
 
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
@@ -129,20 +129,20 @@ static enum status take_members(const struct record *record, const struct job_li
                                 struct error *err)
 {
     struct members members = find_members(record);
-    job->metadata = text_of(members.of[METADATA]);
+    job->metadata = text_of(members.of[NAME_METADATA]);
     enum status status = take_id(&members, job, err);
     enum status session = take_session(&members, job, status == STATUS_OK ? err : NULL);
-    if (members.of[SESSION].size == 0)
+    if (members.of[NAME_SESSION].size == 0)
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
     job->unknown_count = members.unknown_count;
     if (check_names(record, &members, limits, err) != STATUS_OK || take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
-        job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK ||
-        max_tokens_check(members.of[PARAMS], limits->max_tokens_max, err) != STATUS_OK)
+        job_params(members.of[NAME_PARAMS], limits->models_allowed, err) != STATUS_OK ||
+        max_tokens_check(members.of[NAME_PARAMS], limits->max_tokens_max, err) != STATUS_OK)
         return STATUS_FAILED;
-    job->params = text_of(members.of[PARAMS]);
-    return job_messages(members.of[MESSAGE], members.of[MESSAGES], &job->messages, err);
+    job->params = text_of(members.of[NAME_PARAMS]);
+    return job_messages(members.of[NAME_MESSAGE], members.of[NAME_MESSAGES], &job->messages, err);
 }
 
 /* Of a value that is refused as a whole, what an error reply needs. */
@@ -150,7 +150,7 @@ static void take_partial(const struct record *record, const struct job_limits *l
 {
     struct members members = {0};
     job_partial_find(record, limits, members.of);
-    job->metadata = text_of(members.of[METADATA]);
+    job->metadata = text_of(members.of[NAME_METADATA]);
     (void)take_id(&members, job, NULL);
     if (take_session(&members, job, NULL) == STATUS_OK && job->session == NULL)
         (void)session_from_key(record, job, NULL);
@@ -210,7 +210,7 @@ void job_unknown_members(const struct record *marked, void (*tell)(const char *n
     struct record record = without_mark(marked);
     struct json_member member = {.at = record.value, .end = (const char *)record.value + record.value_size};
     while (json_member_next(&member)) {
-        if (job_names_find(&member) < KNOWN)
+        if (job_names_find(&member) < JOB_NAMES)
             continue;
         AUTO_FREE char *name = json_view_decode((struct json_view){member.name - 1, member.name_size + 2}, NULL);
         tell(name != NULL ? name : "", arg);

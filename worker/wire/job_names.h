@@ -5,10 +5,10 @@
 
 #include "wire/json_member.h"
 
-enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
-extern const char *const job_names[KNOWN + 1]; /* by enum known; NULL-terminated */
+enum job_name { NAME_ID, NAME_SESSION, NAME_MESSAGE, NAME_MESSAGES, NAME_PARAMS, NAME_DEADLINE_MS, NAME_METADATA, NAME_STREAM, JOB_NAMES };
+extern const char *const job_names[JOB_NAMES + 1]; /* by enum job_name; NULL-terminated */
 
-/* KNOWN: it is none of them. */
-enum known job_names_find(const struct json_member *member);
+/* JOB_NAMES: it is none of them. */
+enum job_name job_names_find(const struct json_member *member);
 
 #endif

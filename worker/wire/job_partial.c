@@ -20,15 +20,15 @@ static bool is_sound(const struct json_member *member, const struct job_limits *
     return job_values((struct json_view){member->value, member->value_size}, &ignored) == STATUS_OK;
 }
 
-void job_partial_find(const struct record *record, const struct job_limits *limits, struct json_view ret_of[KNOWN])
+void job_partial_find(const struct record *record, const struct job_limits *limits, struct json_view ret_of[JOB_NAMES])
 {
-    static const enum known wanted[] = {ID, SESSION, METADATA};
-    bool seen[KNOWN] = {false};
+    static const enum job_name wanted[] = {NAME_ID, NAME_SESSION, NAME_METADATA};
+    bool seen[JOB_NAMES] = {false};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    memset(ret_of, 0, KNOWN * sizeof *ret_of);
+    memset(ret_of, 0, JOB_NAMES * sizeof *ret_of);
     while (record->value != NULL && json_member_next(&member)) {
         for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-            enum known which = wanted[i];
+            enum job_name which = wanted[i];
             if (!json_member_is(&member, job_names[which]) || !member.whole)
                 continue;
             bool usable = !seen[which] && is_sound(&member, limits);

@@ -7,8 +7,8 @@
 #include "wire/job_names.h"
 #include "wire/json_view.h"
 
-/* Finds id, session and metadata one by one, in the record's bytes; ret_of is by enum known, empty where there is none. A member that is
+/* Finds id, session and metadata one by one, in the record's bytes; ret_of is by enum job_name, empty where there is none. A member that is
  * there twice, cut off or itself at fault is left out. The value may be NULL. */
-void job_partial_find(const struct record *record, const struct job_limits *limits, struct json_view ret_of[KNOWN]);
+void job_partial_find(const struct record *record, const struct job_limits *limits, struct json_view ret_of[JOB_NAMES]);
 
 #endif

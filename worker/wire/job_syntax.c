@@ -23,8 +23,8 @@ static const char *member_at(const struct record *record, size_t offset)
         size_t to = (size_t)(member.value - json) + member.value_size;
         if (offset < from)
             break;
-        enum known which = offset <= to ? job_names_find(&member) : KNOWN;
-        if (which < KNOWN)
+        enum job_name which = offset <= to ? job_names_find(&member) : JOB_NAMES;
+        if (which < JOB_NAMES)
             return job_names[which];
     }
     return "the value";
