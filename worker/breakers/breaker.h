@@ -10,8 +10,8 @@
  * failed; that is the owner's to see (breakers/blame.h), and to say: breaker_open.
  *
  * Half open, one job may go, the probe. When it succeeds, two may, then four: each success admits one more,
- * so that a dependency that comes back isn't met by a burst. Where there are too few jobs to meet it with one, nothing is to be
- * feared: answered once, it is closed when for a pause nobody was kept waiting and none has failed. The pause before a probe
+ * so that a dependency that comes back isn't met by a burst. Where there are too few jobs for a burst it is closed sooner:
+ * once a probe was answered, and for a pause no job had to wait and none has failed. The pause before a probe
  * doubles with each that failed.
  *
  * by_rate: it opens also when half of the last BREAKER_RECENT calls failed, five of them so that they count. Not for a
@@ -40,7 +40,7 @@ struct breaker {
     uint64_t failed[BREAKER_FAILURES]; /* sessions, since the last success or opening */
     int failures;
     uint64_t first;  /* who failed first since the last success; with the next, also while it is open */
-    bool any, several; /* somebody has; others have, too, or it was no job's doing */
+    bool any, several; /* since then: one session has failed; others have, too, or a failure that no job can cause came */
     uint64_t recent[BREAKER_RECENT]; /* by_rate: whose calls failed lately, 0: it succeeded */
     int recent_count, recent_at;
     size_t probes;     /* half open: how many may be under way */

@@ -38,9 +38,9 @@ struct breakers *breakers_create(const struct settings *settings, struct dispatc
                                                 .pause_max_ms = settings->retry.backoff_max_ms,
                                                 .threads = (size_t)settings->worker.threads,
                                                 .by_rate = i >= DEPENDENCY_PROVIDER && settings->asked_count > 1};
-    /* It bounds the intake alone, and dead letters are few: the first that is taken closes it. */
+    /* The dead topic's breaker bounds the intake alone, and dead letters are few: the first that Kafka takes closes it. */
     breakers->of[DEPENDENCY_DEAD_TOPIC].threads = 1;
-    follow_limits_locked(breakers); /* nobody else has it yet */
+    follow_limits_locked(breakers); /* without the lock: no other thread has it yet */
     return breakers;
 }
 
@@ -78,8 +78,8 @@ static size_t providers_admit_locked(const struct breakers *breakers, size_t (*o
     return most;
 }
 
-/* Every provider of llm.providers is, or Redis: whoever starts now is asked to show whether that has ended. Limits of calls in
- * flight are no such thing, nor is it one that answers again and admits few. */
+/* Every provider of llm.providers is away, or Redis: each job that starts is a probe then. A limit of calls in flight is no outage, nor is a
+ * breaker that is half open and was answered. */
 static bool is_probing_locked(const struct breakers *breakers)
 {
     bool away = true;

@@ -23,7 +23,7 @@ static void count_locked(struct breakers *breakers, struct task_failures *failur
     breakers->failed++;
 }
 
-/* Told to the breaker, unless the job is at fault: then it proves nothing against the provider, and the next one's turn has come. */
+/* The breaker counts the failure, unless the job is at fault: then it proves nothing against the provider. */
 static enum blame provider_failed_locked(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how)
 {
     int dependency = DEPENDENCY_PROVIDER + (int)provider;

@@ -72,7 +72,7 @@ static struct task *admissible_locked(struct dispatcher *d)
     return dispatcher_ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
 }
 
-/* Begun, or being begun, for a thread that they don't have yet. Each holds a history, so they have a bound, whoever begins them. */
+/* How many jobs are begun, or being begun, and have no thread yet. Each holds its session's history in memory: that is why their number is bounded. */
 static size_t begun_ahead_locked(const struct dispatcher *d)
 {
     return d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING] + d->places.count[TASK_AHEAD];
@@ -326,7 +326,8 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
 
 /* ---- time ---- */
 
-/* While little may start, those whose own deadline has passed are let through: somebody waits for the word. */
+/* While a breaker or a suspect keeps jobs from starting, those past their own deadline start all the same: they ask no model, and their
+ * caller waits for the error reply. */
 static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
     if (admission_is_free(&d->places.admission) && start_order_suspects(&d->places.line) == 0)

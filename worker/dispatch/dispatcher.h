@@ -48,19 +48,19 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
  * meanwhile, are left: the caller ends them. */
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
 
-/* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: the
- * warm ones work, the others sleep on. */
+/* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: whoever
+ * worked a moment ago has its stack and its connections at hand, and idle threads stay asleep. */
 struct task *dispatcher_take(struct dispatcher *d, int index);
 /* The thread has handed its job to completion. */
 void dispatcher_taken_done(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
  * revoked, or it was cancelled (checked under the lock that dispatcher_remove_waiting and dispatcher_cancel take, so that
- * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
- * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
+ * none slips in behind them) and isn't one of those that wait for the end of another worker's run (task->cancel_told). A task whose claim
+ * another worker holds doesn't count as a suspect while it waits, or no other job could start each time it asks again; the next begin says what it is. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
-/* Those that are parked for a start which this provider's rate allows later may have theirs then (clock_mono_ms). Looks at all
- * that are parked. */
+/* Tasks that are parked until this provider's rate lets them start are due at due_ms (clock_mono_ms), unless they are due before.
+ * Looks at all that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
  * (task/admission.h). False as dispatcher_wait. */

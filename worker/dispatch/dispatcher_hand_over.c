@@ -4,13 +4,13 @@
 
 #include "dispatch/dispatcher_locked.h"
 
-/* May the next of the lane start with its predecessor's end? As any other that starts: nobody is before it. */
+/* May the lane's next job be begun together with its predecessor's end? By the rule for any job that starts: none in line is before it. */
 static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
 {
     return d->batched && !d->closed && admission_is_free(&d->places.admission) && !dispatcher_ends_hold_locked(d) && start_order_is_before(&d->places.line, next);
 }
 
-/* Whoever is before it has a thread without this one. */
+/* Every job before it gets a thread, although this thread goes on with its own lane. */
 static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 {
     return d->sleepers.count >= d->places.count[TASK_BEGINNING] && start_order_is_before(&d->places.ready, next);

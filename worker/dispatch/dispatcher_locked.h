@@ -48,7 +48,7 @@ void dispatcher_leave_lane_locked(struct dispatcher *d, struct task *task);
 
 /* Marks it cancelled, unless it is so already. */
 void dispatcher_flag_locked(struct task *task, int64_t now_ms);
-/* It is to be ended by whoever has it: cancelled, and not waiting for another's end. */
+/* It is cancelled, and the thread that has it ends it; false while it waits for the end of another worker's run. */
 bool dispatcher_is_cancelled(const struct task *task);
 /* It has no outcome yet, and isn't to be ended. */
 bool dispatcher_is_to_run(const struct task *task);

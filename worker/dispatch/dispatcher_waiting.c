@@ -5,7 +5,7 @@
 #include "dispatch/dispatcher_locked.h"
 #include "task/task_list.h"
 
-/* Those of one assignment that wait, in two rounds: a head that leaves has none of its own assignment behind it then. */
+/* In two passes: first the tasks that stand behind another in their lane, so that no head hands its lane to a task that leaves as well. */
 static void remove_assignment_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
 {
     struct task *after;

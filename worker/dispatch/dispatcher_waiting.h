@@ -17,8 +17,8 @@ struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partit
 /* How many tasks these two have looked at so far. */
 uint64_t dispatcher_looked(struct dispatcher *d);
 /* Cancels every job of this id: those that are here, and those that are added from now on (dispatch/cancelled_ids.h). Returns
- * those that waited, in a list linked by `next`, for the caller to end: one that was behind another has no lane any more,
- * the others hold theirs until their end. *ret_elsewhere: others have one, which is flagged. */
+ * those that waited, in a list linked by `next`, for the caller to end: a task that stood behind another is of no lane any more,
+ * a lane's head holds its lane until dispatcher_end. *ret_elsewhere: one is with a thread, the begin thread or completion, and is flagged. */
 struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere);
 
 #endif

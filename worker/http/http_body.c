@@ -47,7 +47,7 @@ static bool body_reserve(struct http_call *call, size_t more)
     return true;
 }
 
-/* Of an error, its beginning. */
+/* Keeps bytes within the call's bound; of an error's body the beginning is enough. False: the body is too large. */
 static bool keep(struct http_call *call, const char *data, size_t size)
 {
     size_t room = bytes_max_of(call) - call->body_size;
@@ -62,7 +62,7 @@ static bool keep(struct http_call *call, const char *data, size_t size)
     return !call->body_too_large;
 }
 
-/* What was kept until it was known is the sink's. */
+/* It is a stream: what was kept while that wasn't known goes to the sink first. */
 static bool begin_stream(struct http_call *call)
 {
     AUTO_FREE char *kept = steal_ptr(&call->body);

@@ -77,7 +77,7 @@ const struct http_place *http_call_place(const struct http_client *client, const
     return &client->world->places[call - client->calls];
 }
 
-/* libcurl keeps them for as long as the handle, and asks nobody. */
+/* libcurl uses these for as long as the handle lives, and looks nothing up itself. */
 static void use_addresses(struct http_call *call, const struct http_place *place, const char *addresses)
 {
     AUTO_FREE char *entry = xasprintf("%s:%s", place->host_port, addresses);

@@ -49,7 +49,7 @@ struct http_call *http_client_call(struct http_client *client, size_t target)
 
 /* ---- waiting ---- */
 
-/* When this call's own patience ends. */
+/* When this call times out: by its request's limits, or by connect_timeout_ms while it has no address. */
 static int64_t limit_of(const struct http_client *client, const struct http_call *call)
 {
     const struct http_request *request = call->request;

@@ -18,14 +18,14 @@ enum head_state {
     HEAD_READY,   /* for a thread */
     HEAD_RUNNING, /* its claim is held, and its end hasn't come */
     HEAD_TELLING, /* its end has come, and Redis isn't told yet */
-    HEAD_REFUSED, /* the same, and Redis answers that it won't be told of this one now */
+    HEAD_REFUSED, /* the same, and Redis answered with an error for this job alone */
     HEAD_ENDING   /* with the begin thread, or told, and waits for its acknowledgement */
 };
 
 /* As words of a sentence about the job. */
 const char *head_state_name(enum head_state state);
 
-/* How the job of this partition and offset is; *job gets its id, "" when it is ending. Looks through all claims, and all of the partition's that wait. */
+/* What the job of this partition and offset waits for; *job gets its id, "" when it is ending. Looks through all claims, and all of the partition's that wait. */
 enum head_state head_state_find(const struct service *service, const struct partition *partition, int64_t offset, char *job, size_t size);
 
 /* The same of a job whose claim is held, and of one that has none. */

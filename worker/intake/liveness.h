@@ -2,7 +2,7 @@
  * its head, the first job that isn't done, moving. A member that owns but doesn't move looks healthy to the group and is not: then
  * /healthz fails and says why, and the process is restarted.
  *
- * What is stuck is stuck_rules.h's to judge, what the client doesn't fetch ownership.h's. That this thread looks at all is watched by another
+ * stuck_rules.h judges what is stuck, ownership.h what isn't fetched. That this thread looks at all is watched by the admin thread
  * (telemetry/watchdog.h).
  *
  * liveness_look: intake thread, blocks never. liveness_failed, liveness_broker_answers_ms: any thread. */

@@ -8,7 +8,7 @@ static const struct {
     const char *name;
     enum member_meaning meaning;
 } members[] = {
-    /* Of the request or an answer, or of nobody's interest: they may hold anybody's words. */
+    /* Members that quote the request or an answer, or are of no use: their words aren't the provider's, and would be taken for its reason. */
     {"input", MEANS_QUOTED}, {"flaggedinput", MEANS_QUOTED}, {"messages", MEANS_QUOTED}, {"prompt", MEANS_QUOTED},
     {"content", MEANS_QUOTED}, {"failedgeneration", MEANS_QUOTED}, {"completion", MEANS_QUOTED}, {"choices", MEANS_QUOTED},
     {"request", MEANS_QUOTED}, {"ctx", MEANS_QUOTED}, {"usage", MEANS_QUOTED}, {"links", MEANS_QUOTED},

@@ -129,7 +129,7 @@ static void take_choice(struct stream_fold *fold, const json_t *choice)
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
     take_message(fold, choice);
-    stream_output_settle(&fold->output, fold->message.texts, false); /* also where it is another member that is ragged */
+    stream_output_settle(&fold->output, fold->message.texts, false); /* the bytes that aren't UTF-8 may belong to another member */
     if (fold->output.ragged)
         json_tree_mend(error);
     struct llm_finish broken = {.error = error};

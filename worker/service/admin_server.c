@@ -21,7 +21,7 @@
 #include "telemetry/watchdog.h"
 
 #define HEAD_BYTES_MAX 8192
-#define AFTER_BYTES_MAX (1024 * 1024) /* whoever floods costs a processor: more than a request's body it isn't */
+#define AFTER_BYTES_MAX (1024 * 1024) /* behind a request: read and thrown away up to here, then the connection is closed, since reading on would cost a processor */
 #define BACKLOG 128
 #define PAUSE_MS 100 /* after an accept that failed for want of descriptors: the socket stays readable, and would be tried for ever */
 
@@ -31,7 +31,7 @@ struct visit {
     struct visit *older, *newer;
     struct bufferevent *bev;
     evutil_socket_t fd;
-    struct event *patience;
+    struct event *timeout;
     bool answered;
     size_t unread; /* bytes that came behind the request */
     bool heard_all; /* the other side has ended; what we say may still go out */
@@ -57,7 +57,7 @@ static void visit_end(struct visit *visit)
     *(visit->older != NULL ? &visit->older->newer : &server->oldest) = visit->newer;
     *(visit->newer != NULL ? &visit->newer->older : &server->newest) = visit->older;
     server->visits--;
-    event_free(visit->patience);
+    event_free(visit->timeout);
     bufferevent_disable(visit->bev, EV_READ | EV_WRITE);
     bufferevent_free(visit->bev);
     close(visit->fd); /* not libevent's to do: it would wait until all who queue have been accepted */
@@ -70,7 +70,7 @@ static void visit_cut(struct visit *visit)
     visit_end(visit);
 }
 
-static void on_patience(evutil_socket_t fd, short what, void *arg)
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     visit_cut(arg);
@@ -190,20 +190,20 @@ static void on_read(struct bufferevent *bev, void *arg)
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
 {
     (void)listener, (void)address, (void)size;
-    const struct timeval patience = {.tv_sec = ADMIN_REQUEST_S_MAX};
+    const struct timeval timeout = {.tv_sec = ADMIN_REQUEST_S_MAX};
     struct admin_server *server = arg;
-    /* Whoever is slow makes room: a probe sends its request at once, and needs its place for a moment. */
+    /* The oldest is closed for the new one: a probe sends its request at once, and needs its place for a moment. */
     if (server->visits == ADMIN_CONNECTIONS_MAX)
         visit_cut(server->oldest);
     struct visit *visit = xcalloc(1, sizeof *visit);
     *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .bev = bufferevent_socket_new(server->base, fd, 0),
-                            .patience = evtimer_new(server->base, on_patience, visit)};
-    if (visit->bev == NULL || visit->patience == NULL)
+                            .timeout = evtimer_new(server->base, on_timeout, visit)};
+    if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */
     *(server->newest != NULL ? &server->newest->newer : &server->oldest) = visit;
     server->newest = visit;
     server->visits++;
-    evtimer_add(visit->patience, &patience); /* for all of it: no byte prolongs it */
+    evtimer_add(visit->timeout, &timeout); /* for all of it: no byte prolongs it */
     bufferevent_setcb(visit->bev, on_read, NULL, on_visit_event, visit);
     bufferevent_setwatermark(visit->bev, EV_READ, 0, HEAD_BYTES_MAX);
     bufferevent_enable(visit->bev, EV_READ | EV_WRITE);

@@ -28,13 +28,13 @@ struct process {
     enum watched stuck;
 };
 
-/* What needs nobody else: pools, clients, the embedded broker. self is zero but for service.notes. FAILED: process_take_apart undoes it. */
+/* The parts that need neither threads nor the network: pools, clients, the embedded broker. self is zero but for service.notes. FAILED: process_take_apart undoes it. */
 enum status process_make(struct process *process, const struct settings *settings, struct error *err) MUST_CHECK;
 /* Waits for Kafka and Redis, starts all threads, and takes jobs. FAILED, also where a signal came meanwhile (ERROR_CANCELLED): as above. */
 enum status process_start(struct process *process, struct error *err) MUST_CHECK;
-/* Undoes both, as far as they came. What there is to tell is told: status, should it not come to its end. False: jobs whose
- * ends nobody took, or a client that doesn't close, are left to the process's end, which must come at once: exit handlers would take
- * from under running threads what they use. */
+/* Undoes both, as far as they came. status: the process's exit status, also where signals.h ends the
+ * process because this takes too long. False: jobs whose ends Redis or Kafka haven't taken, or a client that doesn't close, are left behind. The
+ * process must end at once then: exit handlers would free what running threads use. */
 bool process_take_apart(struct process *process, int status) MUST_CHECK;
 
 /* What the process can't go on after; the drain that follows lets running calls reach Redis. Any thread, after process_start. */

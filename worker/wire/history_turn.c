@@ -15,7 +15,7 @@
 #define MARK "{\"xxh3\":\""
 #define MARK_DIGITS 16
 
-/* Says nothing to whoever gets it back: null, "", [], {}. */
+/* Says nothing to a provider that gets it back: null, "", [], {}. */
 static bool is_void(const json_t *value)
 {
     return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
