@@ -44,7 +44,7 @@ def test_every_error_code_is_there_and_no_other():
 
 
 def test_every_member_of_a_job_is_there():
-    (found,) = re.findall(r"known_names\[KNOWN(?: \+ 1)?\] = \{([^}]*)\}", SOURCES["worker/wire/job.c"])
+    (found,) = re.findall(r"job_names\[JOB_NAMES(?: \+ 1)?\] = \{([^}]*)\}", SOURCES["worker/wire/job_names.c"])
     assert names("A job") == [name for name in names("A job") if f'"{name}"' in found] and set(names("A job")) == set(re.findall(r'"(\w+)"', found))
 
 

@@ -1,4 +1,4 @@
-/* What the threads of one worker share: made and ended by main.c in this order, read-only in between. */
+/* What the threads of one worker share: made and ended by service/process.c in this order, read-only in between. */
 #ifndef CHAT_TASK_SERVICE_H
 #define CHAT_TASK_SERVICE_H
 
