@@ -13,7 +13,7 @@ static void print_line(const char *text)
     putchar('\n');
 }
 
-/* Where pieces were shown, what is left of it. */
+/* Where deltas were shown, what is left of it. */
 static void print_rest(const struct delta_view *view, const char *content)
 {
     const char *rest;
@@ -22,7 +22,7 @@ static void print_rest(const struct delta_view *view, const char *content)
     print_line(rest);
 }
 
-void answer_print_piece(struct delta_view *view, const void *value, size_t size, const char *id)
+void answer_print_delta(struct delta_view *view, const void *value, size_t size, const char *id)
 {
     struct delta delta;
     AUTO_JSON json_t *root = NULL;

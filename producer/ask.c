@@ -137,7 +137,7 @@ static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const ch
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL)
         return false;
     if (ask->stream && strcmp(rd_kafka_topic_name(message->rkt), ask->deltas_topic) == 0) {
-        answer_print_piece(&ask->view, message->payload, message->len, id);
+        answer_print_delta(&ask->view, message->payload, message->len, id);
         return false;
     }
     if (reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)

@@ -27,7 +27,7 @@ struct cancel {
     char *const *jobs;
     int count, acknowledged;
     bool *heard; /* one for each of jobs: its reply has come */
-    int told;    /* how many of them */
+    int answered;    /* how many of them */
     rd_kafka_t *producer, *consumer; /* consumer NULL: replies can't be read */
 };
 
@@ -154,7 +154,7 @@ static void take_reply(struct cancel *cancel, const rd_kafka_message_t *message)
         if (cancel->heard[i] || strcmp(cancel->jobs[i], reply.job) != 0)
             continue;
         cancel->heard[i] = true;
-        cancel->told++;
+        cancel->answered++;
         if (strcmp(reply.status, "cancelled") != 0)
             complain("job %s had ended before: its reply has the status %s", reply.job, reply.status);
         else if (cancel->common->verbose)
@@ -166,7 +166,7 @@ static void take_reply(struct cancel *cancel, const rd_kafka_message_t *message)
 /* True: there is word of each. */
 static bool hear_of_all(struct cancel *cancel)
 {
-    for (int64_t until = clock_mono_ms() + cancel->wait_ms; cancel->told < cancel->count && interrupts() == 0 && clock_mono_ms() < until;) {
+    for (int64_t until = clock_mono_ms() + cancel->wait_ms; cancel->answered < cancel->count && interrupts() == 0 && clock_mono_ms() < until;) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(cancel->consumer, POLL_MS);
         if (message == NULL)
             continue;
@@ -177,7 +177,7 @@ static bool hear_of_all(struct cancel *cancel)
         if (!cancel->heard[i] && interrupts() == 0)
             complain("job %s: no reply says that it is cancelled, within %" PRId64 " s. No worker seems to have it: it has ended, or there is no such job, or it "
                      "is still on the topic, and is cancelled when a worker reads it", cancel->jobs[i], cancel->wait_ms / 1000);
-    return cancel->told == cancel->count;
+    return cancel->answered == cancel->count;
 }
 
 int cancel_command(int argc, char **argv, struct common *common)

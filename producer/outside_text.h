@@ -1,4 +1,4 @@
-/* Text that anybody may have written (an answer, a reply's error, a letter's headers), as it may stand on a terminal: a control character in it
+/* Text that anybody may have written (an answer, a reply's error, a dead letter's headers), as it may stand on a terminal: a control character in it
  * would move the cursor or worse, and a line end begin a line that isn't ours. Each such becomes '?'. Pure, but for what is printed; any thread. */
 #ifndef CHAT_PRODUCER_OUTSIDE_TEXT_H
 #define CHAT_PRODUCER_OUTSIDE_TEXT_H

@@ -10,8 +10,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "dead_letter_counts.h"
 #include "kafka_client.h"
-#include "letter_counts.h"
 #include "outside_text.h"
 #include "progress.h"
 #include "replay_batch.h"
@@ -28,14 +28,14 @@ struct replay {
     const char *dead_topic, *to;
     int64_t limit, rate; /* 0: none */
     bool execute;
-    const char **places; /* of the letters that were named, as they were; NULL: none, and all that wait are meant */
+    const char **places; /* of the dead letters that were named, as they were; NULL: none, and all that wait are meant */
     size_t place_count;
     char *group; /* also the transactional id */
     struct replay_batch batch;
     struct replay_source source;
-    struct letter_counts counts;
+    struct dead_letter_counts counts;
     struct progress progress;
-    int64_t taken; /* letters chosen */
+    int64_t taken; /* dead letters chosen */
     int64_t skipped, not_sent;
     int64_t began_ms;
 };
@@ -101,7 +101,7 @@ static const struct argp argp = {
     "(too large, or their topic is gone): the exit status is then 1, and --letter sends one of them when that is mended.",
     children, NULL, NULL};
 
-/* ---- one letter ---- */
+/* ---- one dead letter ---- */
 
 static char *header_text(const struct headers *headers, const char *name)
 {
@@ -109,24 +109,24 @@ static char *header_text(const struct headers *headers, const char *name)
     return header == NULL || header->value == NULL ? NULL : xmemdup0(header->value, header->size);
 }
 
-static void list(struct replay *replay, const struct record *letter, const char *what, const char *why)
+static void list(struct replay *replay, const struct record *dead_letter, const char *what, const char *why)
 {
-    AUTO_FREE char *line = outside_text_line(why); /* a letter's headers name its topic */
+    AUTO_FREE char *line = outside_text_line(why); /* a dead letter's headers name its topic */
     progress_end(&replay->progress);
-    printf("%s %s-%" PRId32 "-%" PRId64 ": %s\n", what, letter->topic, letter->partition, letter->offset, line);
+    printf("%s %s-%" PRId32 "-%" PRId64 ": %s\n", what, dead_letter->topic, dead_letter->partition, dead_letter->offset, line);
 }
 
-static void list_not_sent(const struct record *letter, const char *why, void *arg)
+static void list_not_sent(const struct record *dead_letter, const char *why, void *arg)
 {
     struct replay *replay = arg;
     replay->not_sent++;
-    list(replay, letter, "not sent", why);
+    list(replay, dead_letter, "not sent", why);
 }
 
-static void skip(struct replay *replay, const struct record *letter, const char *why)
+static void skip(struct replay *replay, const struct record *dead_letter, const char *why)
 {
     replay->skipped++;
-    list(replay, letter, "skipped", why);
+    list(replay, dead_letter, "skipped", why);
 }
 
 /* The record as it was before it died, and how often it was sent back. */
@@ -140,28 +140,28 @@ static void restore_headers(struct headers *headers)
     headers_set_text(headers, COUNT_NAME, text);
 }
 
-static enum status handle(struct replay *replay, struct record *letter, struct error *err)
+static enum status handle(struct replay *replay, struct record *dead_letter, struct error *err)
 {
-    AUTO_FREE char *code = header_text(&letter->headers, "chat.error.code");
+    AUTO_FREE char *code = header_text(&dead_letter->headers, "chat.error.code");
     struct dead_letter_origin origin = {0};
-    bool has_origin = dead_letter_origin(&letter->headers, &origin);
+    bool has_origin = dead_letter_origin(&dead_letter->headers, &origin);
     const char *target = replay->to != NULL ? replay->to : origin.topic;
     enum status status = STATUS_OK;
-    if (headers_find(&letter->headers, "chat.value.omitted") != NULL) {
-        skip(replay, letter, "its value was left out");
-    } else if (letter->value == NULL) {
-        skip(replay, letter, "it has no value (a tombstone): it would die again");
+    if (headers_find(&dead_letter->headers, "chat.value.omitted") != NULL) {
+        skip(replay, dead_letter, "its value was left out");
+    } else if (dead_letter->value == NULL) {
+        skip(replay, dead_letter, "it has no value (a tombstone): it would die again");
     } else if (!has_origin) {
-        skip(replay, letter, "it doesn't say where it came from");
+        skip(replay, dead_letter, "it doesn't say where it came from");
     } else if (strcmp(target, replay->dead_topic) == 0) {
-        skip(replay, letter, "it came from the dead-letter topic itself");
+        skip(replay, dead_letter, "it came from the dead-letter topic itself");
     } else {
         replay->taken++;
-        letter_counts_add(&replay->counts, target, code, letter->partition, letter->offset);
+        dead_letter_counts_add(&replay->counts, target, code, dead_letter->partition, dead_letter->offset);
         bool home = strcmp(target, origin.topic) == 0;
         if (replay->execute) {
-            restore_headers(&letter->headers);
-            status = replay_batch_add(&replay->batch, letter, target, home ? origin.partition : RD_KAFKA_PARTITION_UA, err);
+            restore_headers(&dead_letter->headers);
+            status = replay_batch_add(&replay->batch, dead_letter, target, home ? origin.partition : RD_KAFKA_PARTITION_UA, err);
         }
     }
     free(origin.topic);
@@ -170,7 +170,7 @@ static enum status handle(struct replay *replay, struct record *letter, struct e
 
 /* ---- the run ---- */
 
-/* How long --rate wants us to wait before the next letter, in ms. */
+/* How long --rate wants us to wait before the next dead letter, in ms. */
 static int64_t ahead_ms(const struct replay *replay)
 {
     if (replay->rate == 0 || !replay->execute)
@@ -197,10 +197,10 @@ static bool is_enough(const struct replay *replay)
     return interrupts() > 0 || (replay->limit > 0 && replay->taken >= replay->limit);
 }
 
-static enum status take(struct replay *replay, struct record *letter, struct error *err)
+static enum status take(struct replay *replay, struct record *dead_letter, struct error *err)
 {
-    enum status status = handle(replay, letter, err);
-    record_finish(letter);
+    enum status status = handle(replay, dead_letter, err);
+    record_finish(dead_letter);
     return status;
 }
 
@@ -215,12 +215,12 @@ static enum status run_waiting(struct replay *replay, struct error *err)
     while (!is_enough(replay)) {
         if (replay_batch_is_due(&replay->batch) && commit(replay, err) != STATUS_OK)
             return STATUS_FAILED;
-        struct record letter = {0};
-        enum status got = may_go_on(replay) ? replay_source_next(&replay->source, 100, &letter, err) : STATUS_OK;
+        struct record dead_letter = {0};
+        enum status got = may_go_on(replay) ? replay_source_next(&replay->source, 100, &dead_letter, err) : STATUS_OK;
         if (got == STATUS_CLOSED)
             break;
-        if (got == STATUS_OK && letter.topic != NULL)
-            got = take(replay, &letter, err);
+        if (got == STATUS_OK && dead_letter.topic != NULL)
+            got = take(replay, &dead_letter, err);
         if (got == STATUS_FAILED)
             return STATUS_FAILED;
         if (got == STATUS_OK)
@@ -235,16 +235,16 @@ static enum status run_named(struct replay *replay, struct error *err)
 {
     for (size_t i = 0; i < replay->place_count && !is_enough(replay);) {
         struct replay_place place;
-        struct record letter = {0};
+        struct record dead_letter = {0};
         if (replay_batch_is_due(&replay->batch) && commit(replay, err) != STATUS_OK)
             return STATUS_FAILED;
         if (!may_go_on(replay) || !replay_place_read(replay->places[i], replay->dead_topic, &place))
             continue;
-        enum status got = replay_source_one(&replay->source, &place, STALL_MS, &letter, err);
+        enum status got = replay_source_one(&replay->source, &place, STALL_MS, &dead_letter, err);
         if (got == STATUS_CLOSED) {
             replay->not_sent++;
             printf("not sent %s: there is no such letter (any more)\n", replay->places[i]);
-        } else if (got != STATUS_OK || take(replay, &letter, err) != STATUS_OK) {
+        } else if (got != STATUS_OK || take(replay, &dead_letter, err) != STATUS_OK) {
             return STATUS_FAILED;
         }
         i++;
@@ -276,7 +276,7 @@ static enum status open_all(struct replay *replay, struct error *err)
 
 static void report(const struct replay *replay)
 {
-    letter_counts_print(&replay->counts, replay->dead_topic, stdout);
+    dead_letter_counts_print(&replay->counts, replay->dead_topic, stdout);
     if (replay->execute)
         printf("%" PRId64 " letters sent back, %" PRId64 " not sent, %" PRId64 " skipped\n", replay->batch.sent, replay->not_sent, replay->skipped);
     else
@@ -316,7 +316,7 @@ int replay_command(int argc, char **argv, struct common *common)
         replay_source_close(&replay->source);
     }
     replay_batch_close(&replay->batch);
-    letter_counts_finish(&replay->counts);
+    dead_letter_counts_finish(&replay->counts);
     free(replay->places);
     free(replay->group);
     free(replay);

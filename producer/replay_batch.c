@@ -27,10 +27,10 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
 {
     (void)rk;
     struct replay_batch *batch = opaque;
-    struct replay_letter *letter = message->_private;
+    struct replay_dead_letter *dead_letter = message->_private;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || batch->ends)
         return;
-    letter->refused = message->err;
+    dead_letter->refused = message->err;
     if (batch->refused[0] != '\0')
         return;
     batch->refused_code = message->err;
@@ -45,7 +45,7 @@ static bool is_own_fault(rd_kafka_resp_err_t code)
 static bool any_own_fault(const struct replay_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        if (is_own_fault(batch->letters[i].refused))
+        if (is_own_fault(batch->dead_letters[i].refused))
             return true;
     return false;
 }
@@ -81,26 +81,26 @@ static enum status refuse(const struct replay_batch *batch, const char *doing, r
 }
 
 /* by_client: its word, not a broker's. */
-static void pass_over(struct replay_batch *batch, const struct replay_letter *letter, rd_kafka_resp_err_t code, bool by_client)
+static void pass_over(struct replay_batch *batch, const struct replay_dead_letter *dead_letter, rd_kafka_resp_err_t code, bool by_client)
 {
     char why[400];
     bool too_large = refusal_kind_of(code) == REFUSAL_TOO_LARGE;
-    snprintf(why, sizeof why, "%s takes it not, %zu bytes as it is: %s%s", letter->target, letter->record.value_size, rd_kafka_err2str(code),
+    snprintf(why, sizeof why, "%s takes it not, %zu bytes as it is: %s%s", dead_letter->target, dead_letter->record.value_size, rd_kafka_err2str(code),
              !too_large ? "" : by_client ? " (-X message.max.bytes=... allows more, if the topic does)" : " (the topic's max.message.bytes)");
-    batch->not_sent(&letter->record, why, batch->arg);
+    batch->not_sent(&dead_letter->record, why, batch->arg);
 }
 
-static void letter_finish(struct replay_letter *letter)
+static void dead_letter_finish(struct replay_dead_letter *dead_letter)
 {
-    record_finish(&letter->record);
-    free(letter->target);
-    *letter = (struct replay_letter){0};
+    record_finish(&dead_letter->record);
+    free(dead_letter->target);
+    *dead_letter = (struct replay_dead_letter){0};
 }
 
-static void forget_letters(struct replay_batch *batch)
+static void forget_dead_letters(struct replay_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        letter_finish(&batch->letters[i]);
+        dead_letter_finish(&batch->dead_letters[i]);
     batch->count = batch->bytes = 0;
 }
 
@@ -183,17 +183,17 @@ static enum status begin_anew(struct replay_batch *batch, struct error *err)
     return replay_batch_open(batch, batch->common, batch->group, err);
 }
 
-/* ---- letters ---- */
+/* ---- dead letters ---- */
 
-static rd_kafka_resp_err_t send_letter(struct replay_batch *batch, struct replay_letter *letter)
+static rd_kafka_resp_err_t send_dead_letter(struct replay_batch *batch, struct replay_dead_letter *dead_letter)
 {
-    const struct record *record = &letter->record;
-    rd_kafka_resp_err_t rc = kafka_send(batch->producer, letter->target, letter->partition, record->key, record->key_size, record->value,
-                                        record->value_size, &record->headers, letter);
-    if (rc != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || letter->partition == RD_KAFKA_PARTITION_UA)
+    const struct record *record = &dead_letter->record;
+    rd_kafka_resp_err_t rc = kafka_send(batch->producer, dead_letter->target, dead_letter->partition, record->key, record->key_size, record->value,
+                                        record->value_size, &record->headers, dead_letter);
+    if (rc != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || dead_letter->partition == RD_KAFKA_PARTITION_UA)
         return rc;
-    letter->partition = RD_KAFKA_PARTITION_UA; /* the topic was made anew with fewer */
-    return send_letter(batch, letter);
+    dead_letter->partition = RD_KAFKA_PARTITION_UA; /* the topic was made anew with fewer */
+    return send_dead_letter(batch, dead_letter);
 }
 
 static enum status stop(const struct replay_batch *batch, const char *target, rd_kafka_resp_err_t rc, struct error *err)
@@ -202,21 +202,21 @@ static enum status stop(const struct replay_batch *batch, const char *target, rd
 }
 
 /* One of a batch that was refused, by itself, with the offset behind it. */
-static enum status send_apart(struct replay_batch *batch, struct replay_letter *letter, struct error *err)
+static enum status send_apart(struct replay_batch *batch, struct replay_dead_letter *dead_letter, struct error *err)
 {
     rd_kafka_topic_partition_list_t *offset = NULL;
     if (begin(batch, err) != STATUS_OK)
         return STATUS_FAILED;
-    rd_kafka_resp_err_t rc = send_letter(batch, letter);
+    rd_kafka_resp_err_t rc = send_dead_letter(batch, dead_letter);
     if (is_own_fault(rc)) {
-        pass_over(batch, letter, rc, true);
+        pass_over(batch, dead_letter, rc, true);
         return STATUS_OK;
     }
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return stop(batch, letter->target, rc, err);
+        return stop(batch, dead_letter->target, rc, err);
     if (batch->source != NULL) {
         offset = rd_kafka_topic_partition_list_new(1);
-        rd_kafka_topic_partition_list_add(offset, batch->dead_topic, letter->record.partition)->offset = letter->record.offset + 1;
+        rd_kafka_topic_partition_list_add(offset, batch->dead_topic, dead_letter->record.partition)->offset = dead_letter->record.offset + 1;
     }
     enum status status = commit(batch, offset, err);
     if (offset != NULL)
@@ -226,8 +226,8 @@ static enum status send_apart(struct replay_batch *batch, struct replay_letter *
     } else if (has_own_fault(batch)) {
         status = begin_anew(batch, err);
         if (status == STATUS_OK)
-            pass_over(batch, letter, letter->refused, false);
-        letter->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+            pass_over(batch, dead_letter, dead_letter->refused, false);
+        dead_letter->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
     return status;
 }
@@ -237,14 +237,14 @@ static enum status send_all_apart(struct replay_batch *batch, struct error *err)
     if (begin_anew(batch, err) != STATUS_OK)
         return STATUS_FAILED;
     for (size_t i = 0; i < batch->count; i++)
-        batch->letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* in company */
+        batch->dead_letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* in company */
     for (size_t i = 0; i < batch->count; i++) {
         if (interrupts() > 1)
             return error_set(err, ERROR_PERMANENT, "interrupted", "interrupted");
-        if (send_apart(batch, &batch->letters[i], err) != STATUS_OK)
+        if (send_apart(batch, &batch->dead_letters[i], err) != STATUS_OK)
             return STATUS_FAILED;
     }
-    forget_letters(batch);
+    forget_dead_letters(batch);
     return replay_batch_commit(batch, err); /* what was passed over behind the last of them */
 }
 
@@ -259,7 +259,7 @@ enum status replay_batch_commit(struct replay_batch *batch, struct error *err)
     if (status != STATUS_OK)
         return has_own_fault(batch) ? send_all_apart(batch, err) : STATUS_FAILED;
     batch->sent += (int64_t)batch->count;
-    forget_letters(batch);
+    forget_dead_letters(batch);
     if (batch->source != NULL)
         replay_source_settled(batch->source);
     return STATUS_OK;
@@ -321,23 +321,23 @@ enum status replay_batch_target(struct replay_batch *batch, const char *topic, s
     return error_set(err, ERROR_PERMANENT, rd_kafka_err2name(missing), "topic %s: %s", topic, rd_kafka_err2str(missing));
 }
 
-enum status replay_batch_add(struct replay_batch *batch, struct record *letter, const char *target, int32_t partition, struct error *err)
+enum status replay_batch_add(struct replay_batch *batch, struct record *dead_letter, const char *target, int32_t partition, struct error *err)
 {
-    struct replay_letter *added = &batch->letters[batch->count];
+    struct replay_dead_letter *added = &batch->dead_letters[batch->count];
     enum status status = replay_batch_target(batch, target, err);
-    *added = (struct replay_letter){.record = *letter, .target = xstrdup(target), .partition = partition};
-    *letter = (struct record){0};
+    *added = (struct replay_dead_letter){.record = *dead_letter, .target = xstrdup(target), .partition = partition};
+    *dead_letter = (struct record){0};
     if (status != STATUS_OK && err->class == ERROR_PERMANENT) {
         batch->not_sent(&added->record, err->message, batch->arg);
         *err = (struct error){0};
-        letter_finish(added);
+        dead_letter_finish(added);
         return STATUS_OK;
     }
     if (status != STATUS_OK || begin(batch, err) != STATUS_OK) {
-        letter_finish(added);
+        dead_letter_finish(added);
         return STATUS_FAILED;
     }
-    rd_kafka_resp_err_t rc = send_letter(batch, added);
+    rd_kafka_resp_err_t rc = send_dead_letter(batch, added);
     bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && has_own_fault(batch); /* one before it has cost the transaction */
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || goes_apart) {
         batch->count++;
@@ -348,14 +348,14 @@ enum status replay_batch_add(struct replay_batch *batch, struct record *letter, 
         pass_over(batch, added, rc, true);
     else
         status = stop(batch, target, rc, err);
-    letter_finish(added);
+    dead_letter_finish(added);
     return status;
 }
 
 bool replay_batch_is_due(const struct replay_batch *batch)
 {
     return batch->in_transaction &&
-           (batch->count >= REPLAY_BATCH_LETTERS_MAX || batch->bytes >= BYTES_MAX || clock_mono_ms() - batch->began_ms >= MS_MAX);
+           (batch->count >= REPLAY_BATCH_DEAD_LETTERS_MAX || batch->bytes >= BYTES_MAX || clock_mono_ms() - batch->began_ms >= MS_MAX);
 }
 
 void replay_batch_close(struct replay_batch *batch)
@@ -364,7 +364,7 @@ void replay_batch_close(struct replay_batch *batch)
         give_up(batch);
     batch->ends = true;
     kafka_producer_close(batch->producer);
-    forget_letters(batch);
+    forget_dead_letters(batch);
     for (size_t i = 0; i < batch->target_count; i++)
         free(batch->targets[i].name);
     free(batch->targets);

@@ -1,9 +1,9 @@
-/* Letters on their way back. Those of a batch and the group's offsets go in one transaction, so that a letter is sent once however often
+/* Dead letters on their way back. Those of a batch and the group's offsets go in one transaction, so that a dead letter is sent once however often
  * replay runs or dies; the transactional id is the group's, so that of two replays at once the later one ends the earlier.
  *
- * A letter that Kafka refuses for a fault of its own (too large, say, or a topic that isn't there) is passed over, and told: where the
- * client says so, at once; where a broker does, it refuses all that came with it, so the transaction is given up, with the client, and its letters go
- * one by one, each in a transaction of its own. Progress then goes past the letter. Any other refusal ends the replay. One thread. */
+ * A dead letter that Kafka refuses for a fault of its own (too large, say, or a topic that isn't there) is passed over, and told: where the
+ * client says so, at once; where a broker does, it refuses all that came with it, so the transaction is given up, with the client, and its dead letters go
+ * one by one, each in a transaction of its own. Progress then goes past the dead letter. Any other refusal ends the replay. One thread. */
 #ifndef CHAT_PRODUCER_REPLAY_BATCH_H
 #define CHAT_PRODUCER_REPLAY_BATCH_H
 
@@ -14,16 +14,16 @@
 #include "replay_source.h"
 #include "wire/record.h"
 
-#define REPLAY_BATCH_LETTERS_MAX 500
+#define REPLAY_BATCH_DEAD_LETTERS_MAX 500
 
-struct replay_letter {
+struct replay_dead_letter {
     struct record record; /* owned; as it is to be sent */
     char *target;         /* owned */
     int32_t partition;    /* the job's own, or RD_KAFKA_PARTITION_UA */
     rd_kafka_resp_err_t refused;
 };
 
-typedef void replay_not_sent(const struct record *letter, const char *why, void *arg);
+typedef void replay_not_sent(const struct record *dead_letter, const char *why, void *arg);
 
 struct replay_target; /* a topic that was looked up */
 
@@ -35,13 +35,13 @@ struct replay_batch {
     const char *group;
     replay_not_sent *not_sent;
     void *arg;
-    struct replay_letter letters[REPLAY_BATCH_LETTERS_MAX];
+    struct replay_dead_letter dead_letters[REPLAY_BATCH_DEAD_LETTERS_MAX];
     size_t count;
     size_t bytes; /* of their values */
     bool in_transaction;
     bool ends; /* what is reported now is given up, and refused by nobody */
     int64_t began_ms; /* clock_mono_ms */
-    int64_t sent;     /* letters whose transaction is committed */
+    int64_t sent;     /* dead letters whose transaction is committed */
     rd_kafka_resp_err_t refused_code; /* why the first record wasn't acknowledged */
     char refused[160];                /* the same in words, with the topic; "" */
     struct replay_target *targets;
@@ -52,9 +52,9 @@ struct replay_batch {
 enum status replay_batch_open(struct replay_batch *batch, const struct common *common, const char *group, struct error *err) MUST_CHECK;
 /* Is the topic there, and ours to write? FAILED: no (ERROR_PERMANENT), or nobody says (ERROR_UNAVAILABLE). */
 enum status replay_batch_target(struct replay_batch *batch, const char *topic, struct error *err) MUST_CHECK;
-/* Takes *letter, and queues it or tells not_sent. partition: the job's own, so that its session stays in order with the jobs around it;
+/* Takes *dead_letter, and queues it or tells not_sent. partition: the job's own, so that its session stays in order with the jobs around it;
  * where the topic has no such one the key decides. */
-enum status replay_batch_add(struct replay_batch *batch, struct record *letter, const char *target, int32_t partition, struct error *err) MUST_CHECK;
+enum status replay_batch_add(struct replay_batch *batch, struct record *dead_letter, const char *target, int32_t partition, struct error *err) MUST_CHECK;
 /* It is full, or open for so long that the broker might end it. */
 bool replay_batch_is_due(const struct replay_batch *batch);
 enum status replay_batch_commit(struct replay_batch *batch, struct error *err) MUST_CHECK;

@@ -101,7 +101,7 @@ static bool all_read(const struct replay_source *source)
     return true;
 }
 
-static void copy_letter(const rd_kafka_message_t *message, struct record *ret)
+static void copy_dead_letter(const rd_kafka_message_t *message, struct record *ret)
 {
     *ret = (struct record){.topic = xstrdup(rd_kafka_topic_name(message->rkt)), .partition = message->partition,
                            .offset = message->offset, .timestamp_ms = rd_kafka_message_timestamp(message, NULL),
@@ -130,7 +130,7 @@ static void advance(struct replay_source *source, struct replay_span *span, int6
     span->read = span->read || next >= span->end;
 }
 
-/* OK: a letter; AGAIN: something else. */
+/* OK: a dead letter; AGAIN: something else. */
 static enum status take(struct replay_source *source, const rd_kafka_message_t *message, struct record *ret, struct error *err)
 {
     struct replay_span *span = message->rkt == NULL ? NULL : span_of(source, message->partition);
@@ -147,19 +147,19 @@ static enum status take(struct replay_source *source, const rd_kafka_message_t *
         span->read = true;
         return STATUS_AGAIN;
     }
-    copy_letter(message, ret);
+    copy_dead_letter(message, ret);
     advance(source, span, message->offset + 1);
     return STATUS_OK;
 }
 
-enum status replay_source_next(struct replay_source *source, int wait_ms, struct record *ret_letter, struct error *err)
+enum status replay_source_next(struct replay_source *source, int wait_ms, struct record *ret_dead_letter, struct error *err)
 {
     if (all_read(source))
         return STATUS_CLOSED;
     rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, wait_ms);
     if (message == NULL)
         return STATUS_AGAIN;
-    enum status status = take(source, message, ret_letter, err);
+    enum status status = take(source, message, ret_dead_letter, err);
     rd_kafka_message_destroy(message);
     return status;
 }
@@ -176,7 +176,7 @@ bool replay_place_read(const char *text, const char *topic, struct replay_place 
            text[size + 1 + (size_t)end] == '\0';
 }
 
-/* OK: it is the letter; CLOSED: it isn't there; AGAIN: something else came. */
+/* OK: it is the dead letter; CLOSED: it isn't there; AGAIN: something else came. */
 static enum status take_one(const struct replay_source *source, const rd_kafka_message_t *message, const struct replay_place *place, struct record *ret, struct error *err)
 {
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
@@ -187,11 +187,11 @@ static enum status take_one(const struct replay_source *source, const rd_kafka_m
         return STATUS_AGAIN;
     if (message->offset > place->offset)
         return STATUS_CLOSED;
-    copy_letter(message, ret);
+    copy_dead_letter(message, ret);
     return STATUS_OK;
 }
 
-enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_letter, struct error *err)
+enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_dead_letter, struct error *err)
 {
     int64_t until = clock_mono_ms() + wait_ms, first, end;
     if (kafka_watermarks(source->consumer, source->topic, place->partition, &first, &end, err) != STATUS_OK)
@@ -208,7 +208,7 @@ enum status replay_source_one(struct replay_source *source, const struct replay_
         rd_kafka_message_t *message = rd_kafka_consumer_poll(source->consumer, 100);
         if (message == NULL)
             continue;
-        status = take_one(source, message, place, ret_letter, err);
+        status = take_one(source, message, place, ret_dead_letter, err);
         rd_kafka_message_destroy(message);
     }
     if (status != STATUS_AGAIN)

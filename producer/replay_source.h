@@ -10,7 +10,7 @@
 #include "wire/record.h"
 
 struct replay_span {
-    int64_t next; /* offset to read next: what is committed once the letters before it are done */
+    int64_t next; /* offset to read next: what is committed once the dead letters before it are done */
     int64_t end;  /* the first offset that isn't ours to read */
     bool read;    /* nothing left in it */
     bool moved;   /* next isn't committed yet */
@@ -21,12 +21,12 @@ struct replay_source {
     const char *topic; /* borrowed */
     rd_kafka_topic_partition_list_t *places;
     struct replay_span *spans; /* one for each of places */
-    int64_t total;             /* offsets between starts and ends: at least the number of letters */
+    int64_t total;             /* offsets between starts and ends: at least the number of dead letters */
     int64_t done;
     bool forgets; /* a mock cluster: a transaction's offsets aren't kept, replay_source_settled commits them */
 };
 
-/* Where one letter is, as replay's lists name it: TOPIC-PARTITION-OFFSET. */
+/* Where one dead letter is, as replay's lists name it: TOPIC-PARTITION-OFFSET. */
 struct replay_place {
     int32_t partition;
     int64_t offset;
@@ -39,10 +39,10 @@ bool replay_place_read(const char *text, const char *topic, struct replay_place 
  * replay_source_one. FAILED: nothing to close. */
 enum status replay_source_open(struct replay_source *source, const struct common *common, const char *group, const char *topic, bool waiting,
                                struct error *err) MUST_CHECK;
-/* OK: *ret_letter, the caller ends it with record_finish. CLOSED: nothing is there. Blocks up to wait_ms, or until Ctrl-C. */
-enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_letter, struct error *err) MUST_CHECK;
-/* OK: *ret_letter, the caller ends it with record_finish. AGAIN: nothing within wait_ms. CLOSED: all read. */
-enum status replay_source_next(struct replay_source *source, int wait_ms, struct record *ret_letter, struct error *err) MUST_CHECK;
+/* OK: *ret_dead_letter, the caller ends it with record_finish. CLOSED: nothing is there. Blocks up to wait_ms, or until Ctrl-C. */
+enum status replay_source_one(struct replay_source *source, const struct replay_place *place, int64_t wait_ms, struct record *ret_dead_letter, struct error *err) MUST_CHECK;
+/* OK: *ret_dead_letter, the caller ends it with record_finish. AGAIN: nothing within wait_ms. CLOSED: all read. */
+enum status replay_source_next(struct replay_source *source, int wait_ms, struct record *ret_dead_letter, struct error *err) MUST_CHECK;
 /* The offsets that moved since the last replay_source_settled; NULL: none. The caller destroys the list. */
 rd_kafka_topic_partition_list_t *replay_source_offsets(const struct replay_source *source);
 /* Call once the transaction that carries those offsets is committed. */

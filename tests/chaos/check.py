@@ -144,12 +144,12 @@ def judge(evidence: Evidence) -> Report:
     check_logs(evidence, report)
     check_transactions(evidence, report)
     blame_the_broker(evidence, report)
-    letters = Counter(place_of(letter) for letter in evidence.dead)
+    dead_letters = Counter(place_of(dead_letter) for dead_letter in evidence.dead)
     report.totals = {
         "jobs": len(jobs), "answered_ok": sum(first.json.get("status") == "ok" for first in replies.values()),
         "answered_error": sum(first.json.get("status") == "error" for first in replies.values()),
         "replies": len(evidence.replies), "duplicates": len(evidence.replies) - len({r.json.get("job") for r in evidence.replies}),
-        "dead_letters": len(evidence.dead), "dead_letters_repeated": len(evidence.dead) - len(letters),
+        "dead_letters": len(evidence.dead), "dead_letters_repeated": len(evidence.dead) - len(dead_letters),
         "commits": len(evidence.commits), "calls": len(evidence.calls), "answers_paid": sum(call.paid for call in evidence.calls),
         "paid_twice": dict(Counter(cause for _, cause, _ in report.paid_twice)),
         "faults": dict(Counter(fault.do for fault in evidence.faults)), "lives": len(evidence.lives),
@@ -157,8 +157,8 @@ def judge(evidence: Evidence) -> Report:
     return report
 
 
-def place_of(letter: Record) -> tuple[str | None, str | None]:
-    return letter.headers.get("__dlq.errors.partition"), letter.headers.get("__dlq.errors.offset")
+def place_of(dead_letter: Record) -> tuple[str | None, str | None]:
+    return dead_letter.headers.get("__dlq.errors.partition"), dead_letter.headers.get("__dlq.errors.offset")
 
 
 def at(record: Record) -> str:
@@ -279,22 +279,22 @@ def check_dead_letters(evidence: Evidence, jobs: dict, replies: dict, report: Re
     """An error reply has its dead letter, and the reverse."""
     by_place = {(str(r.partition), str(r.offset)): job for job, r in jobs.items()}
     of_job = defaultdict(list)
-    for letter in evidence.dead:
-        job = by_place.get(place_of(letter))
+    for dead_letter in evidence.dead:
+        job = by_place.get(place_of(dead_letter))
         if job is None:
-            report.add("dead_letter_of_nobody", str(letter.json.get("id")), f"{at(letter)}: its headers name {place_of(letter)}")
+            report.add("dead_letter_of_nobody", str(dead_letter.json.get("id")), f"{at(dead_letter)}: its headers name {place_of(dead_letter)}")
             continue
-        of_job[job].append(letter)
-        if (letter.key, letter.value) != (jobs[job].key, jobs[job].value):
-            report.add("dead_letter_differs", job, f"{at(letter)}: key or value isn't the job's")
+        of_job[job].append(dead_letter)
+        if (dead_letter.key, dead_letter.value) != (jobs[job].key, jobs[job].value):
+            report.add("dead_letter_differs", job, f"{at(dead_letter)}: key or value isn't the job's")
     for job, reply in replies.items():
         if reply.json.get("status") == "error" and job not in of_job:
             report.add("no_dead_letter", job, f"an error reply at {at(reply)} has none: {reply.value[:300]}")
-    for job, letters in of_job.items():
+    for job, dead_letters in of_job.items():
         if job in replies and replies[job].json.get("status") == "ok":
             report.add("dead_letter_of_an_answered_job", job, f"{at(letters[0])}: {letters[0].headers}")
-        if evidence.delivery == "exactly-once" and len(letters) > 1:
-            report.add("dead_letter_twice", job, ", ".join(at(letter) for letter in letters))
+        if evidence.delivery == "exactly-once" and len(dead_letters) > 1:
+            report.add("dead_letter_twice", job, ", ".join(at(dead_letter) for dead_letter in dead_letters))
 
 
 # ---- Redis ----

@@ -40,7 +40,7 @@ def turn_of(asked, reply):
     return {"job": asked.json["id"], "messages": [{"role": "user", "content": asked.json["message"]}, reply.json["message"]]}
 
 
-def letter_of(asked, offset):
+def dead_letter_of(asked, offset):
     return Record(0, offset, asked.key, asked.value, {"__dlq.errors.partition": str(asked.partition), "__dlq.errors.offset": str(asked.offset)})
 
 
@@ -53,7 +53,7 @@ def run():
                reply_to(jobs[4], 0), reply_to(jobs[5], 1)]
     of_job = {r.json["job"]: r for r in replies}
     return Evidence(
-        secrets=["ZEBU", "pw-1"], expected={f"j{n}": "error" if n == 1 else "ok" for n in range(6)}, jobs=jobs, replies=replies, dead=[letter_of(jobs[1], 0)],
+        secrets=["ZEBU", "pw-1"], expected={f"j{n}": "error" if n == 1 else "ok" for n in range(6)}, jobs=jobs, replies=replies, dead=[dead_letter_of(jobs[1], 0)],
         histories={"a": [turn_of(jobs[n], of_job[f"j{n}"]) for n in (0, 2, 3)], "b": [turn_of(jobs[4], of_job["j4"])]},
         states={f"j{n}": {"state": "dead" if n == 1 else "ok", "reply": of_job[f"j{n}"].value} for n in range(6)}, committed={0: 4, 1: 2}, ends={0: 4, 1: 2},
         calls=[Call(f"j{n}", "w1-1" if n == 4 else "w0-1", 400 if n == 1 else 200, "answered", START + 10000 * n, START + 10000 * n + 100) for n in range(6)],
@@ -158,7 +158,7 @@ def a_dead_letter_with_another_value(run):
 
 @case("dead_letter_of_an_answered_job")
 def a_dead_letter_of_a_job_answered_ok(run):
-    run.dead.append(letter_of(run.jobs[0], 1))
+    run.dead.append(dead_letter_of(run.jobs[0], 1))
 
 
 @case("turn_twice")

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
-#include "wire/history.h"
+#include "llm/llm_request.h"
+#include "wire/history_turn.h"
 #include "wire/job.h"
 
 #define TURNS_MAX 20

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_error.h"
 #include "llm/llm_response.h"
 #include "llm/refusal.h"
 #include "llm/retry_policy.h"

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from parts import wait_until
-from pieces import Reader, text
+from deltas import Reader, text
 
 # However slow the machine is at writing: what is asked is answered at the first try.
 PATIENT = {f"{name}_ms": "3600000" for name in ("llm.deadline", "provider.main.attempt_timeout", "provider.main.first_token_timeout", "provider.main.idle_timeout")}
@@ -45,12 +45,12 @@ def test_a_question_longer_than_the_context_has_a_clear_end_and_the_session_goes
     replies = place.topics.replies(2)
     error = replies["long"]["error"]
     assert (replies["long"]["status"], error["code"], error["retriable"], replies["long"]["attempts"]) == ("error", "context_length_exceeded", False, 1), error
-    (letter,) = place.topics.read(place.topics.dead, 1)
-    assert dict(letter.headers())["chat.error.code"] == b"context_length_exceeded"
+    (dead_letter,) = place.topics.read(place.topics.dead, 1)
+    assert dict(dead_letter.headers())["chat.error.code"] == b"context_length_exceeded"
     assert replies["short"]["status"] == "ok" and replies["short"]["usage"]["prompt_tokens"] < 100, "what failed left no turn"
 
 
-def test_an_answer_comes_in_pieces_that_are_the_whole(stage, model, place, redis_io):
+def test_an_answer_comes_in_deltas_that_are_the_whole(stage, model, place, redis_io):
     worker = stage.worker(stage.redis(), model, **place.settings, **PATIENT, **{"worker.redis_io": redis_io, "provider.main.params": '{"temperature":0,"seed":1}'})
     place.topics.send({"id": "whole", "message": "Name three colours.", "params": {"max_tokens": 24}}, key="a")
     place.topics.send({"id": "pieces", "message": "Name three colours.", "params": {"max_tokens": 24}, "stream": True}, key="b")

@@ -17,7 +17,7 @@ def send_many(place, prefix: str, count: int, message: str = "hi") -> None:
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 def test_a_dead_letter_topic_that_goes_away_closes_the_intake_until_it_is_back(stage, place, delivery):
-    """A job isn't done without its letter; no more are taken than would fill the memory with such."""
+    """A job isn't done without its dead letter; no more are taken than would fill the memory with such."""
     worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{
         "worker.delivery": delivery, "worker.threads": "16", "retry.backoff_ms": "50", "retry.backoff_max_ms": "400",
         "kafka.topic.metadata.refresh.interval.ms": "300", "kafka.topic.metadata.propagation.max.ms": "500"})
@@ -40,8 +40,8 @@ def test_a_dead_letter_topic_that_goes_away_closes_the_intake_until_it_is_back(s
     assert {job for job, r in replies.items() if r["status"] != "ok"} == {"first0", *(f"bad{n}" for n in range(8))}
     wait_until(lambda: place.lag() == 0, "everything committed")
     worker.wait_event("breaker_closed", dependency="dead_topic")
-    letters = [json.loads(r.value())["id"] for r in place.topics.read(place.topics.dead, 8)]
-    assert sorted(letters) == [f"bad{n}" for n in range(8)], "each once: what was held is written when there is somewhere to write"
+    dead_letters = [json.loads(r.value())["id"] for r in place.topics.read(place.topics.dead, 8)]
+    assert sorted(dead_letters) == [f"bad{n}" for n in range(8)], "each once: what was held is written when there is somewhere to write"
 
 
 def test_a_log_that_retention_cut_under_a_restored_set_is_read_from_where_it_begins(stage, kafka):

@@ -118,8 +118,8 @@ def test_killed_in_mid_transaction_nothing_shows_and_the_next_says_it_once(stage
     replies = committed.wait_replies(SLOW + 21)
     assert Counter(replies) == Counter([*slow, *(job for jobs in sessions.values() for job in jobs), *(r for r in replies if r.startswith(place.prefix))])
     assert in_order(committed, sessions)
-    (letter,) = committed.all(place.topics.dead)
-    assert letter.value() == b"no job" and len([r for r in replies if r.startswith(place.prefix)]) == 1
+    (dead_letter,) = committed.all(place.topics.dead)
+    assert dead_letter.value() == b"no job" and len([r for r in replies if r.startswith(place.prefix)]) == 1
     wait_until(lambda: place.lag() == 0, "everything committed")
     assert len(heir.events("reply_from_store")) == 20, "what was paid is told from the store"
     assert sim.stats()["requests"] == 20 + 2 * SLOW
@@ -289,8 +289,8 @@ def test_a_reply_too_large_for_its_topic_is_replaced_alone(stage, place, committ
     replies = [json.loads(r.value()) for r in committed.all(place.topics.replies_topic)]
     assert [r["job"] for r in replies if r["job"] != "beside"] == ["before", "large", "after"]
     assert {r["job"]: r["status"] for r in replies} == {"before": "ok", "large": "error", "after": "ok", "beside": "ok"}
-    (letter,) = committed.all(place.topics.dead)
-    assert json.loads(letter.value())["id"] == "large" and dict(letter.headers())["chat.error.code"] == b"reply_refused"
+    (dead_letter,) = committed.all(place.topics.dead)
+    assert json.loads(dead_letter.value())["id"] == "large" and dict(dead_letter.headers())["chat.error.code"] == b"reply_refused"
     assert worker.metric("publish_failures_total") == 1 and worker.metric("transactions_aborted_total") >= 2
 
 
@@ -300,8 +300,8 @@ def test_a_reply_too_large_for_the_client_never_enters(stage, place, committed):
     place.topics.send({"id": "after", "message": "a"}, key="s")
     committed.wait_replies(2)
     assert [(job_of(r), json.loads(r.value())["status"]) for r in committed.all(place.topics.replies_topic)] == [("large", "error"), ("after", "ok")]
-    (letter,) = committed.all(place.topics.dead)
-    assert dict(letter.headers())["chat.value.omitted"] and letter.value() is None
+    (dead_letter,) = committed.all(place.topics.dead)
+    assert dict(dead_letter.headers())["chat.value.omitted"] and dead_letter.value() is None
     wait_until(lambda: place.lag() == 0, "everything committed")
     assert worker.metric("transactions_aborted_total") == 0
 

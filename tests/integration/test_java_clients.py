@@ -48,7 +48,7 @@ def test_a_partition_that_is_not_there_costs_no_reply(stage, place):
     assert {e["job"] for e in worker.events("reply_partition_unusable", level="warn")} == {"j0", "j2"}
 
 
-def test_jobs_replies_letters_and_pieces_of_a_key_are_where_java_puts_it(stage, place):
+def test_jobs_replies_dead_letters_and_deltas_of_a_key_are_where_java_puts_it(stage, place):
     """Four topics of as many partitions; the jobs come from Java's producer, or from ours."""
     worker = stage.worker(stage.redis(), stage.simulator(), **place.settings)
     keys = [b"", b"a", b"ab", b"abc", b"s-17", "schlüssel".encode(), *(f"key-{n}".encode() for n in range(60))]
@@ -61,8 +61,8 @@ def test_jobs_replies_letters_and_pieces_of_a_key_are_where_java_puts_it(stage, 
         records = place.topics.all(topic)
         assert {r.key() for r in records} == {keys[n] for n in wanted}
         assert {r.key(): r.partition() for r in records} == {keys[n]: placed[n] for n in wanted}, topic
-    pieces = place.topics.all(place.topics.deltas)
-    assert pieces and all(r.partition() == placed[keys.index(r.key())] for r in pieces)
+    deltas = place.topics.all(place.topics.deltas)
+    assert deltas and all(r.partition() == placed[keys.index(r.key())] for r in deltas)
     jobs = len(place.topics.all(place.topics.jobs))
     for n, key in enumerate(keys[1:30], 1):
         stage.producer(worker, "submit", "--topic", place.topics.jobs, "--session", key.decode(), "--id", f"own-{n}", "hi", check=0)

@@ -98,14 +98,14 @@ def test_replies_are_as_the_examples(world):
     assert list(refused["timing_ms"]) == list(bad["timing_ms"])
 
 
-def test_pieces_are_as_the_example(world):
+def test_deltas_are_as_the_example(world):
     (example,) = of("json", "delta")
     world.topics.send({"id": "in-pieces", "message": "a b c d e f", "stream": True}, key="pieces")
     world.topics.reply_of("in-pieces")
-    pieces = [json.loads(record.value()) for record in world.topics.all("chat.deltas") if json.loads(record.value())["job"] == "in-pieces"]
-    assert pieces and set(json.loads(example.text)) == set(next(p for p in pieces if "delta" in p))
-    assert {name for piece in pieces for name in piece} <= set(names("A delta")) and pieces[-1].get("final") is True
-    assert [p["seq"] for p in pieces] == list(range(len(pieces))) and len({(p["epoch"], p["try"]) for p in pieces}) == 1
+    deltas = [json.loads(record.value()) for record in world.topics.all("chat.deltas") if json.loads(record.value())["job"] == "in-pieces"]
+    assert deltas and set(json.loads(example.text)) == set(next(p for p in deltas if "delta" in p))
+    assert {name for delta in deltas for name in delta} <= set(names("A delta")) and deltas[-1].get("final") is True
+    assert [p["seq"] for p in deltas] == list(range(len(deltas))) and len({(p["epoch"], p["try"]) for p in deltas}) == 1
 
 
 def test_the_first_example_and_the_second(world):
@@ -156,9 +156,9 @@ def test_dead_letters_are_shown_and_have_their_headers(world):
     (example,) = of("bash", section="A dead letter")
     world.topics.send("no JSON", key="letter")
     world.topics.read("chat.replies", 1, key="letter")
-    (letter,) = world.topics.read("chat.dead", 1, key="letter")
+    (dead_letter,) = world.topics.read("chat.dead", 1, key="letter")
     optional = {"chat.error.provider.message", "chat.value.omitted"}
-    assert {name for name, _ in letter.headers()} == set(names("A dead letter")) - optional and letter.value() == b"no JSON"
+    assert {name for name, _ in dead_letter.headers()} == set(names("A dead letter")) - optional and dead_letter.value() == b"no JSON"
     (shown,) = re.findall(r"^letter (.*)$", must_run(example, world.kafka.bootstrap), re.M)
     assert "chat.error.code=invalid_json" in shown and "__dlq.errors.topic=chat.jobs" in shown
 
@@ -245,10 +245,10 @@ def test_the_rights_that_the_page_names_are_enough(stage, delivery):
         app.send("chat.control", {"cancel": "held"})
         replies = app.read("chat.replies", lambda found: len(found) == 3)
         assert {reply["job"]: reply["status"] for reply in replies} == {"good": "ok", "bad": "error", "held": "cancelled"}
-        app.read("chat.deltas", lambda found: any(piece.get("final") for piece in found))
+        app.read("chat.deltas", lambda found: any(delta.get("final") for delta in found))
         assert app.refused == []
-        (letter,) = Topics(kafka.bootstrap).read("chat.dead", 1)
-        assert json.loads(letter.value())["id"] == "bad"
+        (dead_letter,) = Topics(kafka.bootstrap).read("chat.dead", 1)
+        assert json.loads(dead_letter.value())["id"] == "bad"
         wait_until(lambda: worker.metric("commits_total") > 0 or worker.metric("transactions_committed_total") > 0, "a commit")
     finally:
         app.end()

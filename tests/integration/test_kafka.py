@@ -28,7 +28,7 @@ def test_a_session_keeps_its_order(stage, place, redis_io):
 
 @pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
 def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_twice(stage, place, redis_io, strategy):
-    """Cooperative, the first keeps two of its grants; eager, it gives up all four and gets two anew."""
+    """Cooperative, the first keeps two of its assignments; eager, it gives up all four and gets two anew."""
     redis, sim = stage.redis(), stage.simulator("--latency", "60")
     settings = {**place.settings, "worker.redis_io": redis_io, "worker.threads": "4", "kafka.partition.assignment.strategy": strategy}
     first = stage.worker(redis, sim, name="first", **settings)
@@ -44,9 +44,9 @@ def test_a_second_worker_joins_and_the_first_leaves_and_nothing_is_lost_or_paid_
     assert group.partition_assignor == strategy
     assert sorted(len(m.assignment.topic_partitions) for m in group.members) == [2, 2]
     (revoked,) = first.events("kafka_revoked")
-    given_up, kept, grants = ("2", "2", "4") if strategy == "cooperative-sticky" else ("4", "0", "6")
+    given_up, kept, assignments = ("2", "2", "4") if strategy == "cooperative-sticky" else ("4", "0", "6")
     assert (revoked["partitions"], revoked["owned"], revoked["lost"]) == (given_up, kept, "0")
-    assert first.events("kafka_assigned")[-1]["generation"] == grants, "what it keeps it had from the first grant on"
+    assert first.events("kafka_assigned")[-1]["generation"] == assignments, "what it keeps it had from the first assignment on"
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     place.topics.replies(200)
@@ -136,7 +136,7 @@ def test_a_second_term_in_the_middle_loses_nothing(stage, place, redis_io):
 
 
 def test_a_partition_that_left_while_paused_is_read_when_it_comes_back(stage, place):
-    """librdkafka keeps a pause over revoke and grant; the worker must not. Here nothing of the jobs is given back before the
+    """librdkafka keeps a pause over revoke and assignment; the worker must not. Here nothing of the jobs is given back before the
     partitions go, which would end the pauses: the worker itself was stopped, and finds that another has them."""
     redis, sim = stage.redis(), stage.simulator()
     settings = {**place.settings, "kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "500", "worker.buffered_jobs_max": "64"}
@@ -329,7 +329,7 @@ def test_a_dead_letter_is_replayed_once_however_often_replay_runs(stage, place):
     assert sim.stats()["requests"] == 2
 
 
-def test_a_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, place):
+def test_a_dead_letter_that_a_broker_refuses_is_passed_over_and_named_later(stage, place):
     """Of a batch of which one is beyond the topic's limit; then that one alone, to where it fits."""
     small = f"{place.prefix}.small"
     place.kafka.create_topics(small, partitions=1, **{"max.message.bytes": "3000"})
@@ -396,8 +396,8 @@ def test_ten_megabytes_are_a_dead_letter_and_the_neighbours_are_answered(stage, 
     assert sorted(r["status"] for r in replies) == ["error", "ok", "ok"]
     (bad,) = [r for r in replies if r["status"] == "error"]
     assert bad["error"]["code"] == "value_too_large"
-    (letter,) = place.topics.read(place.topics.dead, 1)
-    assert letter.value() == big and "chat.value.omitted" not in dict(letter.headers()), "its topic has room for it"
+    (dead_letter,) = place.topics.read(place.topics.dead, 1)
+    assert dead_letter.value() == big and "chat.value.omitted" not in dict(dead_letter.headers()), "its topic has room for it"
     assert worker.get("/healthz")[0] == 200
 
 
@@ -425,8 +425,8 @@ def test_one_reply_too_large_for_its_topic_costs_its_batch_nothing(stage, place)
     assert [job_of(r) for r in records if json.loads(r.value())["status"] != "ok"] == ["large"] and len(records) == 102
     for session in set(sent.values()):
         assert [job_of(r) for r in records if r.key() == session.encode()] == [job for job, s in sent.items() if s == session]
-    (letter,) = place.topics.all(place.topics.dead)
-    assert json.loads(letter.value())["id"] == "large" and dict(letter.headers())["chat.error.code"] == b"reply_refused"
+    (dead_letter,) = place.topics.all(place.topics.dead)
+    assert json.loads(dead_letter.value())["id"] == "large" and dict(dead_letter.headers())["chat.error.code"] == b"reply_refused"
     assert worker.metric("publish_failures_total") == 1 and worker.events("batch_refused")
     place.topics.send({"id": "later", "message": "b"}, key="s")
     assert place.topics.replies(103)["later"]["status"] == "ok"

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from litellm_proxy import KEY, LiteLLM, to
 from parts import Topics, wait_until
-from pieces import Reader, text
+from deltas import Reader, text
 from scripted import answer
 from stage import Stage
 
@@ -221,7 +221,7 @@ def test_a_model_that_is_not_there(scene):
 def test_a_cancel_within_a_stream_reaches_the_model_behind_it(scene):
     before = scene.sim.stats()["aborted_by_client"]
     job = scene.send(scene.alone, "sim", "[[fault:stall n=2]] to be cancelled", stream=True)
-    wait_until(lambda: Reader(scene.alone.topics).streams(job), "the first pieces")
+    wait_until(lambda: Reader(scene.alone.topics).streams(job), "the first deltas")
     scene.alone.topics.cancel(job)
     assert scene.alone.topics.reply_of(job)["status"] == "cancelled"
     wait_until(lambda: scene.sim.stats()["aborted_by_client"] == before + 1, "the simulator's connection gone")
@@ -234,7 +234,7 @@ def test_a_cancel_stops_the_small_model(scene):
     """Which has fewer tokens left than a slot holds: it is stopped before they are written, or the count shows it."""
     job = scene.send(scene.alone, "llama", "Tell me a very long story.", stream=True, max_tokens=WRITTEN, ignore_eos=True)
     before = scene.model.counter("tokens_predicted_total")
-    wait_until(lambda: Reader(scene.alone.topics).streams(job), "the first pieces")
+    wait_until(lambda: Reader(scene.alone.topics).streams(job), "the first deltas")
     scene.alone.topics.cancel(job)
     assert scene.alone.topics.reply_of(job)["status"] == "cancelled"
     wait_until(lambda: scene.model.counter("requests_processing") == 0, "the model at rest", pause_s=3)

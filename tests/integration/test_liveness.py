@@ -19,9 +19,9 @@ def unhealthy(worker):
     return text if status == 503 else None
 
 
-def test_a_grant_that_is_never_fetched_fails_the_liveness_check(stage, place):
+def test_an_assignment_that_is_never_fetched_fails_the_liveness_check(stage, place):
     """The member is in the group, and the group counts on it; only the broker's word shows that it reads nothing."""
-    worker = stage.worker(stage.redis(), stage.simulator(), env=broken("grant"), **place.settings, **SETTINGS)
+    worker = stage.worker(stage.redis(), stage.simulator(), env=broken("assignment"), **place.settings, **SETTINGS)
     place.topics.send({"id": "j", "message": "hi"}, key="s")
     text = wait_until(lambda: unhealthy(worker), "an unhealthy worker")
     assert text.startswith("not consumed: ") and place.topics.jobs in text

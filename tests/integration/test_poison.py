@@ -39,8 +39,8 @@ def test_one_poison_job_among_64_innocents_ends_as_the_only_dead_letter(stage, p
 
     assert {job for job, reply in replies.items() if reply["status"] != "ok"} == {"poison"}
     assert replies["poison"]["error"]["code"] == "crashed_alone"
-    (letter,) = place.topics.all(place.topics.dead)
-    assert json.loads(letter.value())["id"] == "poison"
+    (dead_letter,) = place.topics.all(place.topics.dead)
+    assert json.loads(dead_letter.value())["id"] == "poison"
     assert sim.stats()["faults"]["stall"] == CRASHES
     calls = [json.loads(line) for line in journal.read_text().splitlines()]
     others, poison = [call for call in calls if "stall" not in call["message"]], [call for call in calls if "stall" in call["message"]]
@@ -90,9 +90,9 @@ def test_a_record_that_kills_the_decoder_is_a_dead_letter_after_two_crashes(stag
     errors = {job: reply for job, reply in replies.items() if reply["status"] != "ok"}
     assert [reply["error"]["code"] for reply in errors.values()] == ["crashed_decoding"]
     assert set(replies) - set(errors) == set(jobs) - {"poison"}
-    (letter,) = place.topics.all(place.topics.dead)
-    headers = dict(letter.headers())
-    assert json.loads(letter.value())["id"] == "poison" and headers["chat.error.class"] == b"permanent"
+    (dead_letter,) = place.topics.all(place.topics.dead)
+    headers = dict(dead_letter.headers())
+    assert json.loads(dead_letter.value())["id"] == "poison" and headers["chat.error.class"] == b"permanent"
     (noted,) = worker.events("crashed_before")
     assert (noted["doing"], noted["times"]) == ("decoding", "2")
     assert (noted["partition"], noted["offset"]) == tuple(headers[f"__dlq.errors.{name}"].decode() for name in ("partition", "offset"))

@@ -123,7 +123,7 @@ def test_while_what_leaves_ends_what_stays_goes_on_and_is_committed(stage, place
 
 
 @BOTH
-def test_a_topic_made_anew_while_its_grant_lives_is_read_from_its_beginning(stage, kafka, place, delivery):
+def test_a_topic_made_anew_while_its_assignment_lives_is_read_from_its_beginning(stage, kafka, place, delivery):
     """Nothing of it is dropped as seen before, or committed over; the old one's jobs are answered, too."""
     sim = stage.simulator()
     worker = stage.worker(stage.redis(), sim, **settings_of(place, delivery, **{"kafka.topic.metadata.refresh.interval.ms": "600000", "kafka.session.timeout.ms": "180000"}))

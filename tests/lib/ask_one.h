@@ -10,7 +10,8 @@
 struct asker {
     const struct settings *settings; /* of one provider */
     struct llm_client *client;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct http_cancel *cancel;
     const char *body;
 };
@@ -35,11 +36,11 @@ static inline enum status ask_one(const struct asker *asker, int64_t until_ms, s
 {
     static const size_t first = 0;
     struct llm_outcome outcome;
-    struct llm_question question = {.settings = asker->settings, .client = asker->client, .health = asker->health, .cancel = asker->cancel,
+    struct llm_question question = {.settings = asker->settings, .client = asker->client, .slots = asker->slots, .times = asker->times, .cancel = asker->cancel,
                                     .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body, .skip = ask_one_skip,
                                     .arg = (void *)(uintptr_t)asker->body};
     enum status status = llm_ask(&question, ret_answer, &outcome, err);
-    *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.told].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    *ret_failure = outcome.tried_count > 0 ? outcome.tried[outcome.reported].failure : (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     llm_outcome_finish(&outcome);
     return status;
 }

@@ -49,8 +49,8 @@ struct model {
     int64_t now_ms;
     /* What readers were told. */
     int64_t try;
-    size_t speaker;
-    struct text_buffer told[STREAM_CHANNELS];
+    size_t source;
+    struct text_buffer published[STREAM_CHANNELS];
 };
 
 #define MODEL_TEXT_OF(line) #line
@@ -181,21 +181,21 @@ static inline void model_tell(struct model *m, size_t provider, int64_t try, con
     if (try != m->try) {
         HOLDS(m, try == m->try + 1);
         m->try = try;
-        m->speaker = provider;
+        m->source = provider;
         for (int i = 0; i < STREAM_CHANNELS; i++)
-            text_buffer_clear(&m->told[i]);
+            text_buffer_clear(&m->published[i]);
     }
-    HOLDS(m, m->speaker == provider);
+    HOLDS(m, m->source == provider);
     for (int i = 0; i < STREAM_CHANNELS; i++)
-        text_buffer_append(&m->told[i], news->text[i] != NULL ? news->text[i] : "", news->size[i]);
+        text_buffer_append(&m->published[i], news->text[i] != NULL ? news->text[i] : "", news->size[i]);
 }
 
 /* What was told of a try is what its one call has said, whole up to here. */
-static inline void model_check_told(struct model *m)
+static inline void model_check_published(struct model *m)
 {
-    const struct model_provider *p = &m->providers[m->speaker];
+    const struct model_provider *p = &m->providers[m->source];
     for (int i = 0; i < STREAM_CHANNELS; i++)
-        HOLDS(m, m->told[i].size == p->said[i].size && memcmp(text_buffer_text(&m->told[i]), text_buffer_text(&p->said[i]), p->said[i].size) == 0);
+        HOLDS(m, m->published[i].size == p->said[i].size && memcmp(text_buffer_text(&m->published[i]), text_buffer_text(&p->said[i]), p->said[i].size) == 0);
 }
 
 static inline void model_text(struct model *m, size_t provider)
@@ -215,7 +215,7 @@ static inline void model_text(struct model *m, size_t provider)
     text_buffer_append(&p->said[STREAM_CHANNEL_REASONING], reasoning, strlen(reasoning));
     if (!stream_fold_has_news(&p->fold))
         return;
-    bool silent = m->try < 0 || m->providers[m->speaker].place != MODEL_RUNS;
+    bool silent = m->try < 0 || m->providers[m->source].place != MODEL_RUNS;
     bool heard = question_text(m->question, provider, &try);
     HOLDS(m, !heard || !model_is_over(m));
     HOLDS(m, heard || !silent || model_is_over(m)); /* somebody is heard */
@@ -223,7 +223,7 @@ static inline void model_text(struct model *m, size_t provider)
         struct stream_news news;
         stream_fold_news(&p->fold, &news);
         model_tell(m, provider, try, &news);
-        model_check_told(m);
+        model_check_published(m);
     }
 }
 
@@ -322,17 +322,17 @@ static inline size_t model_most_hopeful(const struct model *m)
 static inline void model_won(struct model *m)
 {
     struct question_outcome end = question_outcome(m->question);
-    HOLDS(m, m->won && end.told == m->good && end.winner == m->ends[m->good].provider);
+    HOLDS(m, m->won && end.reported == m->good && end.winner == m->ends[m->good].provider);
     if (m->why != NULL)
         return;
     struct model_provider *p = &m->providers[end.winner];
     struct stream_news news;
     HOLDS(m, end.skipped == p->skipped);
     HOLDS(m, !end.alone || (p->calls == (m->plan.alone ? 1 : 2) && end.skipped == m->plan.turn_count));
-    HOLDS(m, end.was_heard ? end.final_try == m->try && m->speaker == end.winner : end.final_try == m->try + 1);
+    HOLDS(m, end.was_heard ? end.final_try == m->try && m->source == end.winner : end.final_try == m->try + 1);
     stream_fold_news(&p->fold, &news);
     model_tell(m, end.winner, end.final_try, &news);
-    model_check_told(m); /* the whole answer, and nothing else */
+    model_check_published(m); /* the whole answer, and nothing else */
 }
 
 static inline void model_lost(struct model *m)
@@ -342,12 +342,12 @@ static inline void model_lost(struct model *m)
     if (!m->fatal && !m->cancelled) {
         HOLDS(m, m->closed || !model_candidate_is_left(m));
         HOLDS(m, m->repeated || m->closed || m->plan.skipped > 0 || !model_all_unexplained(m));
-        HOLDS(m, end.told == model_most_hopeful(m));
+        HOLDS(m, end.reported == model_most_hopeful(m));
         HOLDS(m, end.held_up == (model_count(m, MODEL_HELD, MODEL_HELD) > 0));
         HOLDS(m, !end.held_up || m->providers[end.held_up_provider].place == MODEL_HELD);
         HOLDS(m, !end.held_up || end.held_up_skipped == m->providers[end.held_up_provider].skipped);
     } else if (m->fatal) {
-        HOLDS(m, end.told == model_most_hopeful(m) && !end.held_up);
+        HOLDS(m, end.reported == model_most_hopeful(m) && !end.held_up);
     }
 }
 
@@ -436,7 +436,7 @@ static inline const char *question_model_play(const uint8_t *data, size_t size)
             text_buffer_finish(&m.providers[i].said[c]);
     }
     for (int c = 0; c < STREAM_CHANNELS; c++)
-        text_buffer_finish(&m.told[c]);
+        text_buffer_finish(&m.published[c]);
     return m.why;
 }
 

@@ -14,12 +14,6 @@
 void answer_plain(struct script *ret, int status, const char *headers, const char *body);
 /* A whole response of any type, after a while. */
 void answer_typed(struct script *ret, int64_t delay_ms, int status, const char *type, const char *body, size_t size);
-/* An error in a provider's shape. code NULL: the status's own. */
-void answer_error(struct script *ret, int status, const char *shape, const char *code, const char *message);
-
-/* A refusal in a dialect's form ("too-long", "no-such-path", …). False: it has none of that name, and ret is empty. */
-bool answer_refusal(struct script *ret, const struct dialect *dialect, const char *name, const struct dialect_values *values);
-
 /* The answer to a chat request. now_s: Unix time, only for Retry-After dates. */
 void answer_chat(struct script *ret, const struct plan_options *options, const struct ask *ask,
                  const struct fault *fault, uint64_t number, int64_t now_s);

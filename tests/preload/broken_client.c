@@ -1,5 +1,5 @@
 /* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
- *   grant  a grant is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
+ *   assignment  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
  *   transaction  what is sent into a transaction for a coordinator that went never returns
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
@@ -21,7 +21,7 @@ static int is_broken(const char *what)
 rd_kafka_error_t *rd_kafka_incremental_assign(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *partitions)
 {
     rd_kafka_error_t *(*real)(rd_kafka_t *, const rd_kafka_topic_partition_list_t *);
-    if (is_broken("grant"))
+    if (is_broken("assignment"))
         return NULL;
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_incremental_assign");
     return real(rk, partitions);

@@ -48,10 +48,10 @@ def test_one_bad_record_between_two_good_ones(shared_worker, name, value, code, 
     assert bad["error"]["code"] == code and member in bad["error"]["message"], bad
     assert "hello" not in bad["error"]["message"], "no content in a message"
 
-    (letter,) = topics.read("chat.dead", 1, key=key)
-    headers = dict(letter.headers())
+    (dead_letter,) = topics.read("chat.dead", 1, key=key)
+    headers = dict(dead_letter.headers())
     assert headers["chat.error.code"].decode() == code and headers["__dlq.errors.topic"] == b"chat.jobs"
-    assert letter.value() == value or "chat.value.omitted" in headers
+    assert dead_letter.value() == value or "chat.value.omitted" in headers
 
 
 @pytest.mark.xdist_group("bad input")
@@ -66,11 +66,11 @@ def test_members_that_mean_nothing_pass_and_are_counted_by_name(shared_worker):
 
 
 @pytest.mark.xdist_group("bad input")
-def test_there_is_one_letter_a_bad_record_and_the_log_has_no_content(shared_worker):
+def test_there_is_one_dead_letter_a_bad_record_and_the_log_has_no_content(shared_worker):
     worker, topics = shared_worker
     wait_until(lambda: worker.metric("jobs_alive") == 0, "all acknowledged")
-    letters = [r.key().decode() for r in topics.all("chat.dead")]
-    assert len(letters) == len(set(letters))
+    dead_letters = [r.key().decode() for r in topics.all("chat.dead")]
+    assert len(dead_letters) == len(set(dead_letters))
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert BIG[:100] not in worker.text()

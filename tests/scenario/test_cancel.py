@@ -7,7 +7,7 @@ import time
 
 import pytest
 from parts import BIN, LIMIT_S, Topics, job_of, wait_until
-from pieces import Reader
+from deltas import Reader
 
 SLOW = "[[fault:hold times=1]] hi"  # for ever, if the test doesn't let it go
 
@@ -34,7 +34,7 @@ class Place:
         wait_until(lambda: self.sim.stats()["in_flight"] == count, "the calls under way")
 
     def is_cancelled(self, job, session="s"):
-        """By its one reply, its record and the history; and no letter."""
+        """By its one reply, its record and the history; and no dead letter."""
         reply = self.topics.reply_of(job)
         assert (reply["status"], reply["error"]["code"], reply["error"]["retriable"]) == ("cancelled", "cancelled", False)
         assert self.state(job, session) == "cancelled" and job not in self.history(session)
@@ -129,18 +129,18 @@ def test_one_that_waits_while_the_provider_is_away_ends_all_the_same(place, redi
     assert place.sim.get("/sim/messages")["hi"]["answered"] == place.sim.stats()["faults"]["503"], "nothing but refusals"
 
 
-def test_one_that_is_streamed_ends_without_a_last_piece(stage):
+def test_one_that_is_streamed_ends_without_a_last_delta(stage):
     place = Place(stage, "--tokens", "20", "--faults", "hold n=10")
     reader = Reader(place.topics)
     worker = place.worker()
     place.topics.send({"id": "j", "message": "a long story", "stream": True}, key="s")
-    wait_until(lambda: reader.streams("j"), "a piece")
+    wait_until(lambda: reader.streams("j"), "a delta")
     place.topics.cancel("j")
     place.is_cancelled("j")
     wait_until(lambda: place.sim.stats()["aborted_by_client"] == 1, "the connection gone")
     at_rest(worker)
-    (pieces,) = reader.streams("j").values()
-    assert not any(piece.get("final") for piece in pieces)
+    (deltas,) = reader.streams("j").values()
+    assert not any(delta.get("final") for delta in deltas)
 
 
 def test_while_redis_is_away_a_running_one_is_cut_short_and_told_when_it_is_back(place, redis_io):

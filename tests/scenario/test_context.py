@@ -276,8 +276,8 @@ def test_a_required_one_that_fails_is_tried_again_and_then_the_job_ends(place, r
     assert (reply["status"], reply["attempts"], error["code"], error["type"], error["retriable"]) == ("error", 2, code, "retriable", True)
     assert "context profile" in error["message"] and error["provider"] is None
     assert here.sources.count("profile") == 2 and here.sim.stats()["requests"] == 0, "the model isn't asked without it"
-    (letter,) = here.topics.read(here.topics.dead, 1)
-    assert dict(letter.headers())["chat.error.class"] == b"retriable"
+    (dead_letter,) = here.topics.read(here.topics.dead, 1)
+    assert dict(dead_letter.headers())["chat.error.class"] == b"retriable"
 
 
 @pytest.mark.parametrize("bad", ["404", "302", "too large"])
@@ -324,9 +324,9 @@ def test_a_moderation_that_refuses_ends_the_job(place, redis_io, verdict):
     error = reply["error"]
     assert (reply["status"], error["code"], error["type"], error["retriable"]) == ("error", "moderation_refused", "permanent", False)
     assert "rules" in error["message"] and here.sim.stats()["requests"] == 0
-    (letter,) = here.topics.read(here.topics.dead, 1)
-    assert dict(letter.headers())["chat.error.class"] == b"permanent"
-    assert "zanzibar" not in here.worker.text() + json.dumps(reply) + str(letter.headers())
+    (dead_letter,) = here.topics.read(here.topics.dead, 1)
+    assert dict(dead_letter.headers())["chat.error.class"] == b"permanent"
+    assert "zanzibar" not in here.worker.text() + json.dumps(reply) + str(dead_letter.headers())
 
 
 def test_a_moderation_that_allows_adds_nothing_to_the_prompt(place):

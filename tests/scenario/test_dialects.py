@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 from parts import BIN, Topics
-from pieces import Reader, text
+from deltas import Reader, text
 from providers_page import block_of, settings_of
 from scripted import answer
 from stage import Stage

@@ -21,16 +21,16 @@ def test_a_billing_429_is_dead_at_once(stage, redis_io):
     _worker, topics, sim, reply = run_one(stage, "hi [[fault:billing]]", **{"worker.redis_io": redis_io})
     assert reply["status"] == "error" and reply["error"]["code"] == "insufficient_quota"
     assert sim.stats()["requests"] == 1
-    (letter,) = topics.read("chat.dead", 1)
-    assert dict(letter.headers())["chat.error.class"] == b"permanent"
+    (dead_letter,) = topics.read("chat.dead", 1)
+    assert dict(dead_letter.headers())["chat.error.class"] == b"permanent"
 
 
 def test_always_500_is_dead_after_the_attempts(stage):
     _, topics, sim, reply = run_one(stage, "hi [[fault:500]]", **{"retry.attempts_max": "3"})
     assert reply["status"] == "error" and reply["attempts"] == 3 and reply["error"]["retriable"] is True
     assert sim.stats()["requests"] == 3
-    (letter,) = topics.read("chat.dead", 1)
-    assert dict(letter.headers())["chat.attempts"] == b"3"
+    (dead_letter,) = topics.read("chat.dead", 1)
+    assert dict(dead_letter.headers())["chat.attempts"] == b"3"
 
 
 def test_503_counts_as_no_attempt_and_is_waited_for(stage):

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from parts import Topics
-from pieces import Reader, text
+from deltas import Reader, text
 from scripted import DONE, answer, delta, event
 
 FINISH = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -131,7 +131,7 @@ def test_each_is_one_call_and_its_reply(stage, ask):
     assert {request["stream"] for request in main.requests} == {ask == "always"}, "whoever streams unless told not to is told"
 
 
-def test_each_is_one_call_where_pieces_are_wanted(stage):
+def test_each_is_one_call_where_deltas_are_wanted(stage):
     _, _, main, reader = run(stage, **{"llm.stream": "always"})
     assert {request["stream"] for request in main.requests} == {True}
     for name, row in BODIES.items():
@@ -139,7 +139,7 @@ def test_each_is_one_call_where_pieces_are_wanted(stage):
         assert text(reader.last(name)) == (want if isinstance(want, str) else "".join(part["text"] for part in want)), name
 
 
-def test_a_provider_that_is_never_asked_for_a_stream_is_told_as_one_piece(stage):
+def test_a_provider_that_is_never_asked_for_a_stream_is_published_as_one_delta(stage):
     main = stage.scripted(lambda body, number: (200, answer("It is so.", reasoning="hm")))
     worker = stage.worker(stage.redis(), main, **{"llm.stream": "always", "provider.main.stream": "never"})
     topics = Topics(worker.bootstrap)

@@ -44,14 +44,14 @@ def test_every_error_code_is_there_and_no_other():
 
 
 def test_every_member_of_a_job_is_there():
-    (found,) = re.findall(r"known_names\[KNOWN(?: \+ 1)?\] = \{([^}]*)\}", SOURCES["worker/wire/job.c"])
+    (found,) = re.findall(r"job_names\[JOB_NAMES(?: \+ 1)?\] = \{([^}]*)\}", SOURCES["worker/wire/job_names.c"])
     assert names("A job") == [name for name in names("A job") if f'"{name}"' in found] and set(names("A job")) == set(re.findall(r'"(\w+)"', found))
 
 
 def written(path):
     """The paths of the members that a file writes, by the order of its calls: an object's name stands before its members."""
     found, within = set(), []
-    for call, name in re.findall(r'\b(json_write_\w+|write_count|write_piece)\([^,;]*(?:, (NULL|"\w+"))?', SOURCES[path]):
+    for call, name in re.findall(r'\b(json_write_\w+|write_count|write_text)\([^,;]*(?:, (NULL|"\w+"))?', SOURCES[path]):
         if call == "json_write_open":
             within = within + [name.strip('"')] if name not in ("", "NULL") else []
         elif call == "json_write_close":
@@ -79,9 +79,9 @@ def test_every_header_is_there():
     pattern = r'"(kafka_(?:reply|correlation)\w*|chat\.[a-z.]+|__dlq\.[a-z.]+|ce_\w+|traceparent|tracestate|content-type)"'
     of_records = [path for path in SOURCES if path.startswith(("worker/wire/", "worker/completion/", "worker/intake/", "producer/"))]
     found = {name for path in of_records for name in re.findall(pattern, SOURCES[path])} - topics
-    letter = set(re.findall(pattern, SOURCES["worker/wire/dead_letter.c"]))
-    assert set(names("A dead letter")) == letter
-    assert set(names("Headers")) | letter == found
+    dead_letter = {name for name in re.findall(pattern, SOURCES["worker/wire/dead_letter.c"])}
+    assert set(names("A dead letter")) == dead_letter
+    assert set(names("Headers")) | dead_letter == found
     assert len(re.findall(r"headers_find\(&record->headers, copied\[i\]\)", SOURCES["worker/wire/reply_route.c"])) == 1
 
 
@@ -129,10 +129,10 @@ def limits():
 def test_what_is_at_a_limit_is_taken_and_what_is_beyond_it_refused(stage):
     worker = stage.worker(stage.redis(), stage.simulator())
     topics = Topics(worker.bootstrap)
-    for n, (_, at, beyond, _) in enumerate(limits()):
+    for n, (what, at, beyond, code) in enumerate(limits()):
         topics.send(at, key=f"at-{n}")
         topics.send(beyond, key=f"beyond-{n}")
-    for n, (what, _, _, code) in enumerate(limits()):
+    for n, (what, at, beyond, code) in enumerate(limits()):
         (good,) = topics.read("chat.replies", 1, key=f"at-{n}")
         (bad,) = topics.read("chat.replies", 1, key=f"beyond-{n}")
         assert json.loads(good.value())["status"] == "ok", (what, good.value()[:300])

@@ -125,7 +125,7 @@ def test_tokens_that_were_not_used_let_more_through(stage):
     assert place.worker.metric("permit_waits_total") == 0 and place.requests() == 5
 
 
-def test_tokens_of_unknown_use_count_as_reckoned(stage):
+def test_tokens_of_unknown_use_count_as_estimated(stage):
     """Its estimate stands after its end: the next, as large, has to wait, and is still there when the test has seen it."""
     place = Place(stage, "--faults", "no-usage", **HUNDRED_A_MINUTE)
     began = time.monotonic()

@@ -253,8 +253,8 @@ def test_the_reply_and_the_dead_letter_say_what_the_provider_said(stage):
     reply = world.ask()
     want = "E-77: the flux of key *** isn't aligned see the manual"
     assert reply["error"]["provider_message"] == want and reply["error"]["provider"] == "main"
-    (letter,) = world.topics.read("chat.dead", 1)
-    assert dict(letter.headers())["chat.error.provider.message"].decode() == want
+    (dead_letter,) = world.topics.read("chat.dead", 1)
+    assert dict(dead_letter.headers())["chat.error.provider.message"].decode() == want
     (event_, *_) = world.worker.wait_event("job_dead", job="j")
     assert "HTTP 400" in event_["error"] and "(request)" in event_["error"] and event_["code"] == "invalid_request_error"
     assert "flux" not in world.worker.text() and "very-secret" not in world.worker.text(), "a provider's words may quote the request: never in a log"

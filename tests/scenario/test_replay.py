@@ -6,7 +6,7 @@ import pytest
 from parts import BIN, LIMIT_S, Topics
 
 
-def letter(topics, job, size=0, origin=b"chat.jobs", value=None):
+def dead_letter(topics, job, size=0, origin=b"chat.jobs", value=None):
     headers = [("__dlq.errors.topic", origin), ("__dlq.errors.partition", b"0"), ("__dlq.errors.offset", b"7"), ("__dlq.errors.message", b"broke"),
                ("chat.error.code", b"timeout"), ("own", b"header")]
     topics.send(value or json.dumps({"id": job, "message": "x" * size}), key="s", topic="chat.dead", headers=headers)
@@ -29,10 +29,10 @@ def place(stage):
     return Place(stage)
 
 
-def test_a_letter_that_is_too_large_is_listed_and_the_rest_goes(place):
+def test_a_dead_letter_that_is_too_large_is_listed_and_the_rest_goes(place):
     """And --letter sends it, however often the others were replayed, once the client may."""
     for n, size in enumerate([10, 1_100_000, 10, 10]):
-        letter(place.topics, f"j{n}", size)
+        dead_letter(place.topics, f"j{n}", size)
     done = place.replay("--execute")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("not sent")]
@@ -52,7 +52,7 @@ def test_a_letter_that_is_too_large_is_listed_and_the_rest_goes(place):
 def test_what_a_broker_refuses_as_a_batch_goes_one_by_one(place):
     """It lays one record's fault to all that came with it: here to all of the first request."""
     for n in range(5):
-        letter(place.topics, f"j{n}")
+        dead_letter(place.topics, f"j{n}")
     place.kafka.fail("Produce", "MSG_SIZE_TOO_LARGE")
     done = place.replay("--execute", "-X", "linger.ms=200")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,7 +61,7 @@ def test_what_a_broker_refuses_as_a_batch_goes_one_by_one(place):
 
 def test_one_that_a_broker_refuses_alone_is_listed(place):
     for n in range(3):
-        letter(place.topics, f"j{n}")
+        dead_letter(place.topics, f"j{n}")
     place.kafka.fail("Produce", "INVALID_RECORD", "INVALID_RECORD")
     done = place.replay("--execute", "-X", "linger.ms=200")
     assert done.returncode == 1 and "2 letters sent back, 1 not sent" in done.stdout and "not sent chat.dead-0-0: chat.jobs takes it not" in done.stdout
@@ -69,17 +69,17 @@ def test_one_that_a_broker_refuses_alone_is_listed(place):
     assert "0 letters sent back" in place.replay("--execute").stdout
 
 
-def test_a_topic_that_is_gone_costs_its_own_letters_alone(place):
+def test_a_topic_that_is_gone_costs_its_own_dead_letters_alone(place):
     place.kafka.tell("topic", "gone", "UNKNOWN_TOPIC_OR_PART")
-    letter(place.topics, "j0", origin=b"gone")
-    letter(place.topics, "j1")
+    dead_letter(place.topics, "j0", origin=b"gone")
+    dead_letter(place.topics, "j1")
     done = place.replay("--execute")
     assert done.returncode == 1 and "not sent chat.dead-0-0: topic gone: " in done.stdout and place.jobs() == ["j1"]
 
 
-def test_what_a_letter_says_of_its_topic_stands_in_one_line(place):
+def test_what_a_dead_letter_says_of_its_topic_stands_in_one_line(place):
     """Anybody may have written it: it can't look like another line of the list, nor move a terminal's cursor."""
-    letter(place.topics, "j0", origin=b"a\x1b[2J\nnot sent chat.dead-0-7: \xc2\x9bb")
+    dead_letter(place.topics, "j0", origin=b"a\x1b[2J\nnot sent chat.dead-0-7: \xc2\x9bb")
     place.kafka.fail("Produce", "INVALID_RECORD", "INVALID_RECORD")
     done = place.replay("--execute")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("not sent")]
@@ -89,7 +89,7 @@ def test_what_a_letter_says_of_its_topic_stands_in_one_line(place):
 
 def test_a_wrong_target_is_told_before_anything_is_passed_over(place):
     place.kafka.tell("topic", "gone", "UNKNOWN_TOPIC_OR_PART")
-    letter(place.topics, "j0")
+    dead_letter(place.topics, "j0")
     done = place.replay("--execute", "--to", "gone")
     assert done.returncode == 69 and "topic gone: " in done.stderr
     assert "1 letters would be sent back" in place.replay().stdout
@@ -100,7 +100,7 @@ def test_a_place_that_is_none_is_a_mistake(place, named):
     assert place.replay("--letter", named).returncode == 64
 
 
-def test_a_place_without_a_letter_is_said(place):
-    letter(place.topics, "j0")
+def test_a_place_without_a_dead_letter_is_said(place):
+    dead_letter(place.topics, "j0")
     done = place.replay("--execute", "--letter", "chat.dead-0-9", "--letter", "chat.dead-0-0")
     assert done.returncode == 1 and "not sent chat.dead-0-9: there is no such letter" in done.stdout and place.jobs() == ["j0"]

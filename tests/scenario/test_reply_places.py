@@ -38,7 +38,7 @@ def world(stage, **settings):
 
 
 def test_what_belongs_to_a_key_is_in_one_place(stage):
-    """Jobs of our producer, replies, dead letters, pieces of answers."""
+    """Jobs of our producer, replies, dead letters, deltas."""
     worker, topics = world(stage)
     for n, key in enumerate(KEYS):
         topics.send({"id": f"j{n}", "message": "hi" if n % 3 else "hi [[fault:400]]", "stream": True}, key=key)
@@ -47,9 +47,9 @@ def test_what_belongs_to_a_key_is_in_one_place(stage):
     for topic, keys in (("chat.replies", KEYS), ("chat.dead", KEYS[::3])):
         found = {r.key().decode(): r.partition() for r in topics.all(topic)}
         assert found == {key: place_of(key) for key in keys}, topic
-    pieces = topics.all("chat.deltas")
-    assert {r.key().decode() for r in pieces} == {key for n, key in enumerate(KEYS) if n % 3}
-    assert all(r.partition() == place_of(r.key().decode()) for r in pieces)
+    deltas = topics.all("chat.deltas")
+    assert {r.key().decode() for r in deltas} == {key for n, key in enumerate(KEYS) if n % 3}
+    assert all(r.partition() == place_of(r.key().decode()) for r in deltas)
     before = len(topics.all("chat.jobs"))
     lines = "".join(json.dumps({"session": key, "message": "hi"}) + "\n" for key in KEYS if key)
     stage.producer(worker, "submit", "--file", "-", stdin=lines, check=0)

@@ -91,8 +91,8 @@ def test_when_all_fail_the_job_is_tried_again_and_then_dead(stage, main, spare, 
     reply = two.ask()
     assert reply["status"] == "error" and reply["attempts"] == 2 and two.seen() == (2, 2)
     assert most_hopeful in (None, reply["error"]["provider"]) and reply["error"]["retriable"] is True
-    (letter,) = two.topics.read("chat.dead", 1)
-    assert dict(letter.headers())["chat.error.class"] == b"retriable"
+    (dead_letter,) = two.topics.read("chat.dead", 1)
+    assert dict(dead_letter.headers())["chat.error.class"] == b"retriable"
 
 
 def test_in_a_race_the_first_good_answer_wins_and_the_loser_is_cut_short(stage, redis_io):

@@ -1,11 +1,11 @@
-"""Answers in pieces: what a reader of the deltas topic sees, and what becomes of streams that break."""
+"""Answers in deltas: what a reader of the deltas topic sees, and what becomes of streams that break."""
 import json
 import os
 import subprocess
 
 import pytest
 from parts import BIN, LIMIT_S, Topics, wait_until
-from pieces import Reader, text
+from deltas import Reader, text
 from scripted import DONE, delta
 
 STREAM = {"llm.stream": "always", "retry.backoff_max_ms": "50"}
@@ -18,7 +18,7 @@ def start(stage, *sim, **settings):
     return worker, topics, sim, Reader(topics)
 
 
-def test_the_pieces_in_order_are_the_answer(stage, redis_io):
+def test_the_deltas_in_order_are_the_answer(stage, redis_io):
     worker, topics, sim, reader = start(stage, "--tokens", "30", **{"llm.stream": "asked", "worker.redis_io": redis_io})
     topics.send({"id": "j", "message": "hello big world", "stream": True}, key="s")
     topics.send({"id": "k", "message": "not for me"}, key="t")
@@ -32,7 +32,7 @@ def test_the_pieces_in_order_are_the_answer(stage, redis_io):
     assert worker.metric("deltas_dropped_total") == 0
 
 
-def test_pieces_come_while_the_answer_is_written(stage):
+def test_deltas_come_while_the_answer_is_written(stage):
     _, topics, sim, reader = start(stage, "--tokens", "30", "--faults", "hold n=10")
     topics.send({"id": "j", "message": "a long story"}, key="s")
     wait_until(lambda: len(text([d for stream in reader.streams("j").values() for d in stream]).split()) == 10, "the ten words that are written")
@@ -110,7 +110,7 @@ def test_after_a_kill_readers_can_tell_the_attempts_apart(stage):
     settings = {**STREAM, "kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "300", "redis.lease_ms": "3000"}
     victim = stage.worker(redis, sim, name="victim", bootstrap=kafka.bootstrap, **settings)
     topics.send({"id": "j", "message": "a long story"}, key="s")
-    wait_until(lambda: reader.streams("j"), "a piece")
+    wait_until(lambda: reader.streams("j"), "a delta")
     victim.signal(9)
     victim.wait()
     stage.worker(redis, sim, name="heir", bootstrap=kafka.bootstrap, ready=False, **settings)
@@ -120,7 +120,7 @@ def test_after_a_kill_readers_can_tell_the_attempts_apart(stage):
     assert epochs == [1, 2]
 
 
-def test_a_stored_reply_has_no_pieces(stage):
+def test_a_stored_reply_has_no_deltas(stage):
     _, topics, sim, reader = start(stage, "--tokens", "6")
     topics.send({"id": "j", "message": "hi"}, key="s")
     topics.replies(1)

@@ -63,8 +63,8 @@ def test_a_timestamp_that_cannot_be_meant_is_named_in_the_error(stage, kind):
     send(topics, {"id": "without", "message": "hi"}, timestamp)
     error = topics.reply_of("j")["error"]
     assert error["code"] == "deadline_exceeded" and said in error["message"] and f" {timestamp}," in error["message"] and "milliseconds" in error["message"]
-    (letter,) = topics.read("chat.dead", 1)
-    assert said in dict(letter.headers())["__dlq.errors.message"].decode()
+    (dead_letter,) = topics.read("chat.dead", 1)
+    assert said in dict(dead_letter.headers())["__dlq.errors.message"].decode()
     assert topics.reply_of("without")["status"] == "ok", "without a deadline nobody asks how old it is"
     assert sim.stats()["requests"] == worker.metric("odd_timestamps_total") == 1 == len(worker.events("odd_timestamp"))
 

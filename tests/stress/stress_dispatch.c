@@ -11,6 +11,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "session/held_claims.h"
 #include "telemetry/metrics.h"
 
@@ -175,7 +177,7 @@ int main(int argc, char **argv)
         struct task *fresh = make(partition, i, rand_r(&state) % LANES);
         if (!dispatcher_add(dispatcher, fresh))
             finish(fresh);
-        if (i % 5000 == 4999) { /* revoked, and granted again */
+        if (i % 5000 == 4999) { /* revoked, and assigned again */
             partition_revoke(partition);
             for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
                 after = task->next;

@@ -42,7 +42,8 @@ struct caller {
 
 static struct settings settings;
 static struct llm_client *client;
-static struct provider_health *health;
+static struct provider_slots *slots;
+static struct provider_times *times;
 static struct provider_settings provider;
 static int listener, calls_each = 200;
 static atomic_int busy, answered, refused, lost, cancelled, wrong;
@@ -118,7 +119,7 @@ static void *ask_all(void *arg)
         struct llm_failure failure;
         struct error err = {0};
         http_cancel_reset(caller->cancel);
-        struct asker asker = {&settings, client, health, caller->cancel, BODY};
+        struct asker asker = {&settings, client, slots, times, caller->cancel, BODY};
         enum status rc = ask_one(&asker, clock_mono_ms() + 60000, &got, &failure, &err);
         if (rc == STATUS_OK && got.message != NULL)
             answered++;
@@ -166,7 +167,8 @@ int main(int argc, char **argv)
     if (http_targets_pool(&settings, &pool, &err) != STATUS_OK)
         return 2;
     client = llm_client_create(&settings, pool);
-    health = provider_health_create(&settings);
+    slots = provider_slots_create(&settings);
+    times = provider_times_create(&settings);
 
     pthread_t acceptor = start(accept_all, NULL);
     struct caller *callers = xcalloc((size_t)thread_count, sizeof *callers);
@@ -185,7 +187,8 @@ int main(int argc, char **argv)
         pthread_join(callers[i].thread, NULL);
         http_cancel_destroy(callers[i].cancel);
     }
-    provider_health_destroy(health);
+    provider_slots_destroy(slots);
+    provider_times_destroy(times);
     llm_client_destroy(client);
     http_pool_destroy(pool);
     shutdown(listener, SHUT_RDWR);

@@ -38,7 +38,8 @@ struct world {
     struct settings settings;
     struct http_pool *pool;
     struct llm_client *client;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct http_cancel *cancel;
     struct llm_answer answer;
     struct llm_failure failure;
@@ -134,7 +135,8 @@ static void begin(struct world *w, script *plays, const char *scheme)
     w->settings.llm.response_bytes_max = 1024;
     cr_assert_eq(http_targets_pool(&w->settings, &w->pool, &w->err), STATUS_OK, "%s", w->err.message);
     w->client = llm_client_create(&w->settings, w->pool);
-    w->health = provider_health_create(&w->settings);
+    w->slots = provider_slots_create(&w->settings);
+    w->times = provider_times_create(&w->settings);
     w->cancel = http_cancel_create();
     if (plays != NULL)
         pthread_create(&w->thread, NULL, play, w);
@@ -147,7 +149,8 @@ static void end(struct world *w)
     http_pool_destroy(w->pool); /* closes idle connections, which scripts may wait for */
     if (w->script != NULL)
         pthread_join(w->thread, NULL);
-    provider_health_destroy(w->health);
+    provider_slots_destroy(w->slots);
+    provider_times_destroy(w->times);
     http_cancel_destroy(w->cancel);
     close(w->listener);
     cr_expect_null(strstr(w->err.message, "secret"), "%s", w->err.message);
@@ -157,7 +160,7 @@ static enum status ask_within(struct world *w, int64_t ms)
 {
     llm_answer_finish(&w->answer);
     w->err = (struct error){0};
-    struct asker asker = {&w->settings, w->client, w->health, w->cancel, BODY};
+    struct asker asker = {&w->settings, w->client, w->slots, w->times, w->cancel, BODY};
     return ask_one(&asker, clock_mono_ms() + ms, &w->answer, &w->failure, &w->err);
 }
 

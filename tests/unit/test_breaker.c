@@ -28,9 +28,9 @@ Test(breaker, opens_on_failures_of_distinct_sessions_without_a_success_between)
         cr_assert_not(breaker_succeeded(&b, 0));
     }
     cr_assert(breaker_is_calm(&b));
-    cr_assert_eq(breaker_permits(&b), BREAKER_PERMITS_ALL);
+    cr_assert_eq(breaker_admits(&b), BREAKER_ADMITS_ALL);
     break_it(&b, 0);
-    cr_assert_eq(breaker_permits(&b), 0);
+    cr_assert_eq(breaker_admits(&b), 0);
 }
 
 Test(breaker, what_no_job_can_cause_counts_each_time)
@@ -60,7 +60,7 @@ Test(breaker, a_refusal_of_the_job_itself_ends_a_series_and_opens_nothing)
     cr_assert(breaker_tick(&b, 100));
     breaker_refused(&b);
     cr_assert_not(breaker_tick(&b, 100000));
-    cr_assert_eq(breaker_permits(&b), 1, "the next is the probe");
+    cr_assert_eq(breaker_admits(&b), 1, "the next is the probe");
 }
 
 Test(breaker, may_be_told_to_open_by_who_sees_more)
@@ -69,7 +69,7 @@ Test(breaker, may_be_told_to_open_by_who_sees_more)
     cr_assert_not(breaker_failed(&b, 7, 0));
     cr_assert_not(breaker_several(&b));
     cr_assert(breaker_open(&b, 0));
-    cr_assert_eq(breaker_permits(&b), 0);
+    cr_assert_eq(breaker_admits(&b), 0);
     cr_assert_not(breaker_open(&b, 50), "it is open");
     cr_assert(breaker_tick(&b, 100));
     cr_assert_not(breaker_open(&b, 100), "its probe is under way");
@@ -150,7 +150,7 @@ Test(breaker, one_probe_after_a_pause_that_doubles_with_each_that_failed)
         cr_assert_not(breaker_tick(&b, now + pauses[i] - 1));
         now += pauses[i];
         cr_assert(breaker_tick(&b, now));
-        cr_assert_eq(breaker_permits(&b), 1);
+        cr_assert_eq(breaker_admits(&b), 1);
         cr_assert_not(breaker_tick(&b, now + 5000), "the probe has all the time it needs");
         cr_assert(breaker_failed(&b, i, now));
         cr_assert_not(breaker_failed(&b, 50 + i, now), "those begun before it opened bring nothing new");
@@ -162,9 +162,9 @@ Test(breaker, a_success_lets_more_in_step_by_step_until_it_is_closed)
     struct breaker b = fresh(64);
     break_it(&b, 0);
     cr_assert(breaker_tick(&b, 100));
-    for (size_t permits = 2; permits < 64; permits++) {
+    for (size_t admitted = 2; admitted < 64; admitted++) {
         cr_assert_not(breaker_succeeded(&b, 100));
-        cr_assert_eq(breaker_permits(&b), permits);
+        cr_assert_eq(breaker_admits(&b), admitted);
     }
     cr_assert(breaker_succeeded(&b, 100));
     cr_assert_eq(b.state, BREAKER_CLOSED);
@@ -188,7 +188,7 @@ Test(breaker, on_light_traffic_one_answer_and_a_pause_close_it_however_many_thre
 }
 
 /* Or all of them would meet a provider that has answered one. */
-Test(breaker, while_somebody_waits_for_a_permit_time_gives_none)
+Test(breaker, while_somebody_waits_time_admits_no_more)
 {
     struct breaker b = fresh(64);
     break_it(&b, 0);
@@ -198,7 +198,7 @@ Test(breaker, while_somebody_waits_for_a_permit_time_gives_none)
         breaker_waited_for(&b);
         cr_assert_not(breaker_tick(&b, now));
     }
-    cr_assert_eq(breaker_permits(&b), 2);
+    cr_assert_eq(breaker_admits(&b), 2);
     cr_assert_not(breaker_tick(&b, 9990 + 99));
     cr_assert(breaker_tick(&b, 9990 + 100), "and then nobody did");
 }
@@ -222,7 +222,7 @@ Test(breaker, one_failure_while_it_recovers_is_forgiven_and_five_are_not)
     cr_assert(breaker_tick(&b, 100));
     breaker_succeeded(&b, 150);
     cr_assert_not(breaker_failed(&b, 1, 200));
-    cr_assert_eq(breaker_permits(&b), 2);
+    cr_assert_eq(breaker_admits(&b), 2);
     breaker_succeeded(&b, 250);
     break_it(&b, 300);
     cr_assert(breaker_tick(&b, 400), "a first pause again: the probe before had succeeded");
@@ -234,7 +234,7 @@ Test(breaker, a_late_success_counts_while_it_is_open)
     break_it(&b, 0);
     cr_assert(breaker_succeeded(&b, 0));
     cr_assert_eq(b.state, BREAKER_HALF_OPEN);
-    cr_assert_eq(breaker_permits(&b), 2);
+    cr_assert_eq(breaker_admits(&b), 2);
     struct breaker one = fresh(1);
     break_it(&one, 0);
     cr_assert(breaker_succeeded(&one, 0));
@@ -249,7 +249,7 @@ Test(breaker, any_sequence_of_events_keeps_the_rules)
     for (unsigned end = seed + 200; seed < end; seed++) {
         unsigned random = seed;
         struct breaker b = fresh(1 + (size_t)(rand_r(&random) % 70));
-        size_t allowed = BREAKER_PERMITS_ALL; /* what the rules say, kept apart */
+        size_t allowed = BREAKER_ADMITS_ALL; /* what the rules say, kept apart */
         int64_t now = 0;
         for (int i = 0; i < 300; i++) {
             enum breaker_state before = b.state;
@@ -265,9 +265,9 @@ Test(breaker, any_sequence_of_events_keeps_the_rules)
             else if (what >= 6 && before == BREAKER_OPEN && b.state == BREAKER_HALF_OPEN)
                 allowed = 1;
             else if (what == 5)
-                allowed = breaker_permits(&b); /* any: something has succeeded */
+                allowed = breaker_admits(&b); /* any: something has succeeded */
             if (allowed <= 1)
-                cr_assert_leq(breaker_permits(&b), allowed, "CHAT_TEST_SEED=%u step %d", seed, i);
+                cr_assert_leq(breaker_admits(&b), allowed, "CHAT_TEST_SEED=%u step %d", seed, i);
         }
         for (int i = 0; i < 100; i++) {
             breaker_tick(&b, now += 1000);

@@ -16,7 +16,7 @@ static void assert_header(const struct headers *headers, const char *name, const
     cr_assert_arr_eq(header->value, expected, header->size, "%s: %.*s", name, (int)header->size, (char *)header->value);
 }
 
-static struct headers letter_of(struct record *record, int attempts)
+static struct headers dead_letter_of(struct record *record, int attempts)
 {
     struct error error;
     error_set(&error, ERROR_PERMANENT, "invalid_member", "params.n: not allowed in a job; remove it");
@@ -33,7 +33,7 @@ Test(dead_letter, the_headers_say_where_and_why)
     struct record record = {.topic = xstrdup("jobs"), .partition = 3, .offset = INT64_C(9007199254740993)};
     headers_add(&record.headers, "traceparent", "00", 2);
     headers_add(&record.headers, "nothing", NULL, 0);
-    struct headers headers = letter_of(&record, 2);
+    struct headers headers = dead_letter_of(&record, 2);
     cr_assert_eq(headers.count, 13);
     assert_header(&headers, "traceparent", "00");
     cr_assert_null(headers_find(&headers, "nothing")->value, "a null value stays one");
@@ -52,13 +52,13 @@ Test(dead_letter, the_headers_say_where_and_why)
     record_finish(&record);
 }
 
-Test(dead_letter, a_letter_that_dies_again_does_not_grow)
+Test(dead_letter, a_dead_letter_that_dies_again_does_not_grow)
 {
     struct record record = {.topic = xstrdup("jobs"), .partition = 3, .offset = 17};
     headers_add(&record.headers, "traceparent", "00", 2);
     size_t count = 0;
     for (int round = 1; round <= 5; round++) {
-        struct headers headers = letter_of(&record, round);
+        struct headers headers = dead_letter_of(&record, round);
         if (round == 1)
             dead_letter_mark_omitted(&headers, 1234567);
         count = round == 2 ? headers.count : count;
@@ -89,7 +89,7 @@ Test(dead_letter, stripping_leaves_what_the_sender_wrote)
     struct record record = {.topic = xstrdup("jobs"), .partition = 3, .offset = 17};
     headers_add(&record.headers, "a", "1", 1);
     headers_add(&record.headers, "chat.replay.of", "j", 1);
-    struct headers headers = letter_of(&record, 1);
+    struct headers headers = dead_letter_of(&record, 1);
     dead_letter_mark_omitted(&headers, 7);
     assert_header(&headers, "chat.error.provider.message", "the flux isn't aligned");
     dead_letter_strip(&headers);
@@ -103,7 +103,7 @@ Test(dead_letter, stripping_leaves_what_the_sender_wrote)
 Test(dead_letter, the_origin_comes_back)
 {
     struct record record = {.topic = xstrdup("jobs"), .partition = INT32_MAX, .offset = INT64_MAX};
-    struct headers headers = letter_of(&record, 1);
+    struct headers headers = dead_letter_of(&record, 1);
     struct dead_letter_origin origin;
     cr_assert(dead_letter_origin(&headers, &origin));
     cr_assert_str_eq(origin.topic, "jobs");
@@ -129,7 +129,7 @@ Test(dead_letter, malformed_coordinates_are_no_origin)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct record record = {.topic = xstrdup("jobs"), .partition = 3, .offset = 17};
-        struct headers headers = letter_of(&record, 1);
+        struct headers headers = dead_letter_of(&record, 1);
         struct dead_letter_origin origin;
         headers_set(&headers, rows[i].name, rows[i].text, rows[i].size);
         cr_expect_not(dead_letter_origin(&headers, &origin), "row %zu", i);
@@ -169,7 +169,7 @@ Test(headers, an_array_filled_to_the_brim_can_grow)
     headers_finish(&headers);
 }
 
-/* Against a model: names are single letters, so the model is a list of (name, value) pairs. */
+/* Against a model: names are single dead letters, so the model is a list of (name, value) pairs. */
 Test(headers, any_sequence_of_changes_agrees_with_a_plain_list)
 {
     for (unsigned seed = 1; seed <= 2000; seed++) {

@@ -57,7 +57,7 @@ static void ends_with(const char *content, const char *wanted)
     delta_view_finish(&view);
 }
 
-Test(delta_view, pieces_are_shown_once_in_order_and_the_reply_brings_the_rest)
+Test(delta_view, deltas_are_shown_once_in_order_and_the_reply_brings_the_rest)
 {
     take(1, 0, 0, "Hel");
     take(1, 0, 0, "Hel");

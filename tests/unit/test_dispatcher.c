@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "dispatch/task_heap.h"
 #include "telemetry/metrics.h"
 
@@ -156,7 +158,7 @@ Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init =
     struct task *waiting = take(d);
     cr_assert(dispatcher_wait(d, waiting, 60000));
 
-    /* The same partition is granted again while the first grant's job still runs. */
+    /* The same partition is assigned again while the first assignment's job still runs. */
     partition = partition_create("jobs", 0, 2);
     struct task *fresh = make("jobs", "a");
     dispatcher_add(d, fresh);
@@ -171,7 +173,7 @@ Test(dispatcher, a_revoked_partition_is_dropped_whole_and_waits_no_more, .init =
     cr_assert_eq(dropped, 2);
     cr_assert_not(dispatcher_wait(d, running, 10), "no retry for a revoked partition");
     end(d, running);
-    cr_assert_eq(take(d), fresh, "the new grant's job follows the old one that still ran");
+    cr_assert_eq(take(d), fresh, "the new assignment's job follows the old one that still ran");
     end(d, fresh);
     nothing_left(d);
     partition_unref(mine);
@@ -390,22 +392,22 @@ static void add_many(struct dispatcher *d, struct task **tasks, size_t n)
     }
 }
 
-Test(dispatcher, without_a_permit_nothing_starts_and_what_runs_goes_on, .init = setup, .fini = teardown)
+Test(dispatcher, while_none_is_admitted_nothing_starts_and_what_runs_goes_on, .init = setup, .fini = teardown)
 {
     struct dispatcher *d = per_thread(ORDERING_KEY);
     struct task *tasks[6], *out[6];
-    dispatcher_permit(d, 1, START_PROBES);
+    dispatcher_bound(d, 1, START_PROBES);
     add_many(d, tasks, 6);
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[0]);
     cr_assert(dispatcher_wait(d, out[0], 0)); /* failed: it lines up again behind the others */
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[5], "the probe rotates; what came last may be let in just for it");
-    dispatcher_permit(d, 0, START_PROBES);
+    dispatcher_bound(d, 0, START_PROBES);
     end(d, out[0]);
     cr_assert_eq(take_all(d, out), 0);
     cr_assert(dispatcher_tick(d, 0));
-    dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
+    dispatcher_bound(d, ADMISSION_UNBOUNDED, START_OLDEST);
     cr_assert_eq(take_all(d, out), 5);
     for (size_t i = 0; i < 5; i++)
         end(d, out[i]);
@@ -416,7 +418,7 @@ Test(dispatcher, one_past_its_deadline_is_let_through_an_outage, .init = setup, 
 {
     struct dispatcher *d = per_thread(ORDERING_KEY);
     struct task *tasks[3], *out[3];
-    dispatcher_permit(d, 0, START_PROBES);
+    dispatcher_bound(d, 0, START_PROBES);
     add_many(d, tasks, 3);
     tasks[1]->job.deadline_ms = 1;
     tasks[1]->record.timestamp_ms = 1;
@@ -424,7 +426,7 @@ Test(dispatcher, one_past_its_deadline_is_let_through_an_outage, .init = setup, 
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[1]);
     end(d, out[0]);
-    dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
+    dispatcher_bound(d, ADMISSION_UNBOUNDED, START_OLDEST);
     cr_assert_eq(take_all(d, out), 2);
     end(d, out[0]);
     end(d, out[1]);
@@ -512,7 +514,7 @@ Test(dispatcher, a_suspect_past_its_deadline_is_let_through_too, .init = setup, 
     struct task *tasks[3], *out[3];
     add_many(d, tasks, 3);
     cr_assert_eq(take_all(d, out), 3);
-    dispatcher_permit(d, 0, START_PROBES);
+    dispatcher_bound(d, 0, START_PROBES);
     cr_assert(dispatcher_suspect(d, tasks[0], 3));
     cr_assert(dispatcher_suspect(d, tasks[1], 2));
     tasks[0]->job.deadline_ms = tasks[1]->job.deadline_ms = 1;
@@ -600,18 +602,18 @@ Test(dispatcher, a_cancelled_head_leaves_each_place_and_keeps_its_lane_until_its
         struct dispatcher *d = per_thread(ORDERING_KEY);
         struct task *head = make_job("head", "a"), *behind = make_job("behind", "a");
         if (place == LINE)
-            dispatcher_permit(d, 0, START_PROBES);
+            dispatcher_bound(d, 0, START_PROBES);
         cr_assert(dispatcher_add(d, head));
         cr_assert(dispatcher_add(d, behind));
         if (place == TIMER || place == SUSPECT) {
             cr_assert_eq(take(d), head);
             if (place == SUSPECT)
-                dispatcher_permit(d, 0, START_PROBES);
+                dispatcher_bound(d, 0, START_PROBES);
             cr_assert(place == TIMER ? dispatcher_wait(d, head, 60000) : dispatcher_suspect(d, head, 3));
         }
         cr_assert_eq(cancel(d, "head", false), head, "place %d", place);
         cr_assert_null(head->next);
-        dispatcher_permit(d, ADMISSION_UNBOUNDED, START_OLDEST);
+        dispatcher_bound(d, ADMISSION_UNBOUNDED, START_OLDEST);
         cr_assert_not(have_ready(d), "what is behind waits for its end");
         end(d, head);
         cr_assert_eq(take(d), behind, "place %d", place);
@@ -635,7 +637,7 @@ Test(dispatcher, a_cancelled_job_that_was_begun_ahead_gives_up_its_share, .init 
     cr_assert_not(first->cancelled && have_ready(d));
     end(d, first);
     end(d, second);
-    dispatcher_permit(d, 1, START_PROBES); /* nothing is counted as running */
+    dispatcher_bound(d, 1, START_PROBES); /* nothing is counted as running */
     struct task *third = make_job("third", "c");
     dispatcher_add(d, third);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
@@ -688,7 +690,7 @@ Test(dispatcher, one_that_waits_for_anothers_end_may_wait_and_is_bound_by_nothin
     task->outcome = OUTCOME_WAIT;
     cr_assert_not(dispatcher_wait(d, task, 0));
     task->cancel_told = 1;
-    dispatcher_permit(d, 0, START_PROBES);
+    dispatcher_bound(d, 0, START_PROBES);
     cr_assert(dispatcher_wait(d, task, 0));
     cr_assert(dispatcher_tick(d, 0));
     cr_assert_eq(take(d), task);

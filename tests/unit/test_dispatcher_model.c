@@ -9,6 +9,8 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "telemetry/metrics.h"
 
 #define THREADS 8
@@ -24,7 +26,7 @@ struct model_job {
     struct task *task; /* NULL: ended */
     enum task_state state;
     enum admission_class class;
-    int partition, grant, session; /* session -1: no lane */
+    int partition, assignment, session; /* session -1: no lane */
     bool has_lane, is_head;        /* of its lane */
     bool has_permit;               /* it waits for a start that its provider's rate gave it */
     bool is_late, is_cancelled, has_outcome;
@@ -36,10 +38,10 @@ struct model_job {
 static struct {
     unsigned seed, random;
     bool batched, probing, held;
-    size_t permits;
+    size_t bound;
     int count, starts;
     struct model_job jobs[JOBS_MAX];
-    int grants[PARTITIONS];
+    int assignments[PARTITIONS];
     struct partition *partitions[PARTITIONS];
     struct dispatcher *d;
     struct task *begun[THREADS * 4]; /* the begin thread's batch */
@@ -102,7 +104,7 @@ static bool may_start(enum admission_class class)
         return false;
     if (class == ADMIT_EXPIRED)
         return true;
-    if ((size_t)others >= m.permits || under_way(ADMIT_ALONE) > 0)
+    if ((size_t)others >= m.bound || under_way(ADMIT_ALONE) > 0)
         return false;
     if (class == ADMIT_ALONE)
         return others == 0;
@@ -111,7 +113,7 @@ static bool may_start(enum admission_class class)
 
 static bool is_bounded(void)
 {
-    return m.permits != ADMISSION_UNBOUNDED || under_way(ADMIT_FEW) + under_way(ADMIT_ALONE) > 0;
+    return m.bound != ADMISSION_UNBOUNDED || under_way(ADMIT_FEW) + under_way(ADMIT_ALONE) > 0;
 }
 
 static bool goes_before(const struct model_job *a, const struct model_job *b, bool probing)
@@ -219,7 +221,7 @@ static void expect_same(const char *step)
             continue;
         cr_assert_eq(job->task->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->state, job->state);
         cr_assert_eq(job->task->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->class, job->class);
-        behind[job->partition] += job->state == TASK_BEHIND && job->grant == m.grants[job->partition];
+        behind[job->partition] += job->state == TASK_BEHIND && job->assignment == m.assignments[job->partition];
         in_hand++;
     }
     for (int i = 0; i < PARTITIONS; i++)
@@ -241,7 +243,7 @@ static void step_add(void)
     struct record record = {.topic = xstrdup("jobs"), .partition = partition, .offset = m.count, .timestamp_ms = -1};
     struct model_job *job = &m.jobs[m.count++];
     *job = (struct model_job){.task = task_create(&record, m.partitions[partition]), .class = ADMIT_FREE, .partition = partition,
-                              .grant = m.grants[partition], .session = one_in(4) ? -1 : draw(SESSIONS), .age = m.count, .id = id};
+                              .assignment = m.assignments[partition], .session = one_in(4) ? -1 : draw(SESSIONS), .age = m.count, .id = id};
     job->task->job.session = job->session >= 0 ? xstrdup(sessions[job->session]) : NULL;
     job->task->job.id = xasprintf("%d", id);
     job->is_cancelled = m.cancelled_ids[id];
@@ -323,7 +325,7 @@ static void step_begun(void)
 
 static bool is_revoked(const struct model_job *job)
 {
-    return job->grant != m.grants[job->partition];
+    return job->assignment != m.assignments[job->partition];
 }
 
 static void step_wait(void)
@@ -398,7 +400,7 @@ static void step_cancel(void)
     pump();
 }
 
-/* Of one grant, or all (NULL). */
+/* Of one assignment, or all (NULL). */
 static void take_out(struct partition *partition)
 {
     int want = 0, got = 0;
@@ -436,18 +438,18 @@ static void step_revoke(void)
     int i = draw(PARTITIONS);
     struct partition *gone = m.partitions[i];
     partition_revoke(gone);
-    m.partitions[i] = partition_create("jobs", i, (uint64_t)++m.grants[i] + 1);
-    while (one_in(3) && m.count < JOBS_MAX) /* the next grant's first come before the last one's are gone */
+    m.partitions[i] = partition_create("jobs", i, (uint64_t)++m.assignments[i] + 1);
+    while (one_in(3) && m.count < JOBS_MAX) /* the next assignment's first come before the last one's are gone */
         step_add();
     take_out(gone);
     partition_unref(gone);
 }
 
-static void step_permit(void)
+static void step_bound(void)
 {
     m.probing = one_in(3);
-    m.permits = m.probing ? (size_t)draw(3) : one_in(2) ? (size_t)draw(THREADS + 1) : ADMISSION_UNBOUNDED;
-    dispatcher_permit(m.d, m.permits, m.probing ? START_PROBES : START_OLDEST);
+    m.bound = m.probing ? (size_t)draw(3) : one_in(2) ? (size_t)draw(THREADS + 1) : ADMISSION_UNBOUNDED;
+    dispatcher_bound(m.d, m.bound, m.probing ? START_PROBES : START_OLDEST);
     pump();
 }
 
@@ -532,7 +534,7 @@ static const struct {
     int often;
 } steps[] = {{"an add", step_add, 20}, {"a take", step_take, 20}, {"a begin", step_begin, 12}, {"begun", step_begun, 12}, {"an end", step_end, 16},
              {"a wait", step_wait, 8}, {"a suspect", step_suspect, 2}, {"a cancel", step_cancel, 3}, {"a revoke", step_revoke, 1},
-             {"permits", step_permit, 5}, {"a tick", step_tick, 8}, {"a passed deadline", step_late, 3}, {"a hold", step_hold, 1},
+             {"a bound", step_bound, 5}, {"a tick", step_tick, 8}, {"a passed deadline", step_late, 3}, {"a hold", step_hold, 1},
              {"a hand-over", step_hand_over, 12}};
 
 static void play_step(void)
@@ -553,8 +555,8 @@ static void wind_up(void)
     if (m.held)
         step_hold();
     m.probing = false;
-    m.permits = ADMISSION_UNBOUNDED;
-    dispatcher_permit(m.d, m.permits, START_OLDEST);
+    m.bound = ADMISSION_UNBOUNDED;
+    dispatcher_bound(m.d, m.bound, START_OLDEST);
     pump();
     for (int round = 0; in_state(TASK_ENDED) < m.count; round++) {
         cr_assert_lt(round, 2000, "seed %u: somebody waits for ever", m.seed);
@@ -574,7 +576,7 @@ static void live(unsigned seed)
     memset(&m, 0, sizeof m);
     m.seed = m.random = seed;
     m.batched = seed % 2 == 0;
-    m.permits = ADMISSION_UNBOUNDED;
+    m.bound = ADMISSION_UNBOUNDED;
     now_ms = 1000;
     m.d = dispatcher_create(ORDERING_KEY, m.batched ? REDIS_IO_BATCHED : REDIS_IO_PER_THREAD, THREADS);
     dispatcher_use_clock(m.d, model_clock);

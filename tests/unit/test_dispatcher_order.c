@@ -7,16 +7,17 @@
 
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 
 static struct partition *partition;
 static struct dispatcher *dispatcher;
 
 static int64_t next_offset;
 
-static struct task *add_to(struct partition *grant, const char *session)
+static struct task *add_to(struct partition *assignment, const char *session)
 {
-    struct record record = {.topic = xstrdup("jobs"), .partition = grant->id, .offset = next_offset++, .timestamp_ms = -1, .key = xstrdup(session), .key_size = strlen(session)};
-    struct task *task = task_create(&record, grant);
+    struct record record = {.topic = xstrdup("jobs"), .partition = assignment->id, .offset = next_offset++, .timestamp_ms = -1, .key = xstrdup(session), .key_size = strlen(session)};
+    struct task *task = task_create(&record, assignment);
     task->job.session = xstrdup(session);
     dispatcher_add(dispatcher, task);
     return task;
@@ -63,10 +64,10 @@ Test(dispatcher_order, a_probe_that_failed_goes_to_the_end_of_the_line, .init = 
     struct task *a = add("a"), *b = add("b");
     cr_assert_eq(take(), a);
     cr_assert_eq(take(), b);
-    dispatcher_permit(dispatcher, 0, START_PROBES);
+    dispatcher_bound(dispatcher, 0, START_PROBES);
     wait_over(a);
     wait_over(b);
-    dispatcher_permit(dispatcher, 1, START_PROBES);
+    dispatcher_bound(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), a, "the first probe");
     wait_over(a);
     cr_assert_eq(take(), b, "another one's turn");
@@ -80,18 +81,18 @@ Test(dispatcher_order, whoever_waited_for_a_permit_goes_first, .init = setup, .f
     struct task *older = add("a"), *reserved = add("b");
     cr_assert_eq(take(), older);
     cr_assert_eq(take(), reserved);
-    dispatcher_permit(dispatcher, 0, START_PROBES);
+    dispatcher_bound(dispatcher, 0, START_PROBES);
     struct task *newest = add("c");
     wait_over(older);
     reservations_add(&reserved->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
     wait_over(reserved);
-    dispatcher_permit(dispatcher, 1, START_PROBES);
+    dispatcher_bound(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), reserved, "a permit is for its time");
     cr_assert(dispatcher_wait(dispatcher, reserved, 0));
     cr_assert_eq(take(), newest, "the next probe, while the one with the permit waits again");
-    dispatcher_permit(dispatcher, 0, START_OLDEST);
+    dispatcher_bound(dispatcher, 0, START_OLDEST);
     cr_assert(dispatcher_tick(dispatcher, 0));
-    dispatcher_permit(dispatcher, 3, START_OLDEST);
+    dispatcher_bound(dispatcher, 3, START_OLDEST);
     cr_assert_eq(take(), reserved);
     cr_assert_eq(take(), older);
     reservations_finish(&reserved->reservations);
@@ -105,7 +106,7 @@ Test(dispatcher_order, nothing_makes_a_job_younger, .init = setup, .fini = teard
     struct task *a = add("a"), *b = add("b"), *c = add("c"), *d = add("a");
     cr_assert_eq(take(), a);
     cr_assert_eq(take(), b);
-    dispatcher_permit(dispatcher, 1, START_OLDEST);
+    dispatcher_bound(dispatcher, 1, START_OLDEST);
     wait_over(b);
     wait_over(a);
     struct task *late = add("late");
@@ -128,12 +129,12 @@ Test(dispatcher_order, of_several_whose_permits_are_due_the_oldest_goes_first, .
     struct task *jobs[3] = {add("a"), add("b"), add("c")};
     for (int i = 0; i < 3; i++)
         cr_assert_eq(take(), jobs[i]);
-    dispatcher_permit(dispatcher, 0, START_OLDEST);
+    dispatcher_bound(dispatcher, 0, START_OLDEST);
     for (int i = 2; i >= 0; i--) {
         reservations_add(&jobs[i]->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
         wait_over(jobs[i]);
     }
-    dispatcher_permit(dispatcher, 3, START_OLDEST);
+    dispatcher_bound(dispatcher, 3, START_OLDEST);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(take(), jobs[i]);
         reservations_finish(&jobs[i]->reservations);
@@ -143,16 +144,16 @@ Test(dispatcher_order, of_several_whose_permits_are_due_the_oldest_goes_first, .
 
 Test(dispatcher_order, once_a_probe_is_answered_the_oldest_go_first_again, .init = setup, .fini = teardown)
 {
-    dispatcher_permit(dispatcher, 0, START_PROBES);
+    dispatcher_bound(dispatcher, 0, START_PROBES);
     struct task *jobs[6];
     char name[8];
     for (int i = 0; i < 6; i++) {
         snprintf(name, sizeof name, "s%d", i);
         jobs[i] = add(name);
     }
-    dispatcher_permit(dispatcher, 1, START_PROBES);
+    dispatcher_bound(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), jobs[5], "the newest is the probe");
-    dispatcher_permit(dispatcher, 2, START_OLDEST);
+    dispatcher_bound(dispatcher, 2, START_OLDEST);
     end(jobs[5]);
     for (int i = 0; i < 5; i++) {
         cr_assert_eq(take(), jobs[i]);
@@ -177,7 +178,7 @@ Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_befor
     char name[16];
     now_ms = 1000;
     dispatcher_use_clock(dispatcher, own_clock);
-    dispatcher_permit(dispatcher, LIMIT, START_OLDEST);
+    dispatcher_bound(dispatcher, LIMIT, START_OLDEST);
     int64_t first_new = next_offset + OLD;
     for (int i = 0; i < OLD; i++) {
         snprintf(name, sizeof name, "old%d", i);
@@ -219,35 +220,35 @@ Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_befor
 Test(dispatcher_order, a_revoke_looks_at_what_it_takes_out_and_at_nothing_else, .init = setup, .fini = teardown)
 {
     enum { PARTITIONS = 100, SESSIONS = 20, EACH = 3 };
-    struct partition *grants[PARTITIONS];
+    struct partition *assignments[PARTITIONS];
     char name[16], job[8];
-    dispatcher_permit(dispatcher, 0, START_OLDEST);
+    dispatcher_bound(dispatcher, 0, START_OLDEST);
     for (int p = 0; p < PARTITIONS; p++) {
-        grants[p] = partition_create("jobs", p, 1);
+        assignments[p] = partition_create("jobs", p, 1);
         for (int i = 0; i < SESSIONS * EACH; i++) {
             snprintf(name, sizeof name, "s%d", i % SESSIONS);
-            (void)add_to(grants[p], name);
+            (void)add_to(assignments[p], name);
         }
     }
     uint64_t looked = dispatcher_looked(dispatcher);
-    cr_expect_eq(dispatcher_find(dispatcher, grants[7], next_offset, job, sizeof job), PLACE_ENDING);
+    cr_expect_eq(dispatcher_find(dispatcher, assignments[7], next_offset, job, sizeof job), PLACE_ENDING);
     cr_expect_leq(dispatcher_looked(dispatcher) - looked, SESSIONS * EACH, "its own partition's");
     for (int p = 0; p < PARTITIONS; p++) {
         int count = 0;
         looked = dispatcher_looked(dispatcher);
-        for (struct task *task = dispatcher_remove_waiting(dispatcher, grants[p]), *after; task != NULL; task = after, count++) {
+        for (struct task *task = dispatcher_remove_waiting(dispatcher, assignments[p]), *after; task != NULL; task = after, count++) {
             after = task->next;
             end(task);
         }
         cr_expect_eq(count, SESSIONS * EACH);
         cr_expect_leq(dispatcher_looked(dispatcher) - looked, 2 * SESSIONS * EACH, "%d lanes are left", (PARTITIONS - p - 1) * SESSIONS);
         looked = dispatcher_looked(dispatcher);
-        cr_expect_null(dispatcher_remove_waiting(dispatcher, grants[p]));
+        cr_expect_null(dispatcher_remove_waiting(dispatcher, assignments[p]));
         cr_expect_eq(dispatcher_looked(dispatcher), looked, "again and again, while what runs ends");
-        partition_unref(grants[p]);
+        partition_unref(assignments[p]);
     }
     /* As a drain does every few milliseconds, while threads are at work. */
-    dispatcher_permit(dispatcher, ADMISSION_UNBOUNDED, START_OLDEST);
+    dispatcher_bound(dispatcher, ADMISSION_UNBOUNDED, START_OLDEST);
     struct task *running = add("a");
     cr_assert_eq(take(), running);
     looked = dispatcher_looked(dispatcher);

@@ -36,7 +36,7 @@ Test(end_watch, the_first_word_gives_it_the_time_of_its_step)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct end_watch watch = at_step(cases[i].step);
-        end_watch_told(&watch, NOW);
+        end_watch_signalled(&watch, NOW);
         expect_end_by(&watch, NOW + cases[i].after_ms, cases[i].what);
     }
 }
@@ -45,9 +45,9 @@ Test(end_watch, a_second_word_ends_it_in_every_step)
 {
     for (enum end_step step = END_START; step < END_STEP_COUNT; step++) {
         struct end_watch watch = at_step(step);
-        end_watch_told(&watch, NOW);
+        end_watch_signalled(&watch, NOW);
         cr_expect_eq(end_watch_verdict(&watch, NOW), END_NOT_YET, "%s", end_step_name(step));
-        end_watch_told(&watch, NOW);
+        end_watch_signalled(&watch, NOW);
         cr_expect_eq(end_watch_verdict(&watch, NOW), END_AT_ONCE, "%s", end_step_name(step));
     }
 }
@@ -55,7 +55,7 @@ Test(end_watch, a_second_word_ends_it_in_every_step)
 Test(end_watch, the_end_of_the_drain_begins_the_close)
 {
     struct end_watch watch = at_step(END_SERVE);
-    end_watch_told(&watch, NOW);
+    end_watch_signalled(&watch, NOW);
     end_watch_step(&watch, END_DRAIN, NOW + 5);
     expect_end_by(&watch, NOW + 5 + DRAIN + CLOSE, "in the drain");
     end_watch_step(&watch, END_RELEASE, NOW + 100);
@@ -71,7 +71,7 @@ Test(end_watch, what_was_never_told_and_ends_of_itself_has_a_bound_too)
     struct end_watch watch = at_step(END_START); /* a start that failed */
     end_watch_step(&watch, END_THREADS, NOW);
     expect_end_by(&watch, NOW + CLOSE, "its parts are taken apart");
-    end_watch_told(&watch, NOW + 10);
+    end_watch_signalled(&watch, NOW + 10);
     expect_end_by(&watch, NOW + CLOSE, "a first word then gives it no more");
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "llm/call_failure.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_error.h"
 #include "llm/llm_response.h"
 #include "llm/stream_fold.h"
 

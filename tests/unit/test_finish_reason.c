@@ -4,7 +4,6 @@
 #include <criterion/criterion.h>
 
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
 #include "llm/llm_response.h"
 
 Test(finish_reason, means_what_its_provider_means_by_it)

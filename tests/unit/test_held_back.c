@@ -7,8 +7,9 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
 #include "telemetry/held_back.h"
@@ -111,7 +112,7 @@ Test(held_back, many_that_are_hastened_come_by_time_and_then_in_turn)
 
 Test(held_back, while_a_limit_alone_bounds_them_jobs_keep_their_turn)
 {
-    dispatcher_permit(d, 1, START_OLDEST);
+    dispatcher_bound(d, 1, START_OLDEST);
     struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
     end(first);
@@ -126,20 +127,20 @@ Test(held_back, a_limit_of_one_call_is_no_outage)
     static const char *const overrides[] = {"provider.main.in_flight_max=1", NULL};
     struct settings *settings = one_provider_settings(overrides);
     struct error why = {.class = ERROR_UNAVAILABLE};
-    struct weather *weather = weather_create(settings, d);
-    cr_expect_eq(weather_permits(weather, 0), 1);
+    struct breakers *breakers = breakers_create(settings, d);
+    cr_expect_eq(breakers_calls_max(breakers, 0), 1);
     struct task *first = added(), *second = added(), *third = added();
     cr_assert_eq(dispatcher_take(d, 0), first);
-    cr_expect_not(weather_failed(weather, WEATHER_PROVIDER, first, &why), "one failure: no longer calm");
-    cr_expect_not(weather_is_calm(weather));
-    cr_expect_eq(weather_intake(weather, 2), INTAKE_FREE);
+    cr_expect_not(breakers_failed(breakers, DEPENDENCY_PROVIDER, first, &why), "one failure: no longer calm");
+    cr_expect_not(breakers_are_calm(breakers));
+    cr_expect_eq(breakers_intake(breakers, 2), INTAKE_FREE);
     cr_expect_eq(held_back_get(HELD_BACK_BREAKER, 0, 0), 0);
     end(first);
     cr_assert_eq(dispatcher_take(d, 0), second, "the oldest, not the newest");
     end(second);
     cr_assert_eq(dispatcher_take(d, 0), third);
     end(third);
-    weather_destroy(weather);
+    breakers_destroy(breakers);
     settings_destroy(settings);
 }
 

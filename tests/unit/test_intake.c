@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
@@ -110,7 +110,7 @@ static void begin_planned(struct world *world, const struct plan *plan)
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_PER_THREAD, 2);
     world->service.claims = held_claims_create(30000);
-    world->service.weather = weather_create(world->settings, world->service.dispatcher);
+    world->service.breakers = breakers_create(world->settings, world->service.dispatcher);
     world->service.completion = completion_create(&world->service);
     if (plan->brokers > 1) {
         lead(world, "chat.jobs", partitions, 1);
@@ -139,7 +139,7 @@ static void end_world(struct world *world)
     publisher_destroy(world->service.publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
     dispatcher_stop(world->service.dispatcher);
-    weather_destroy(world->service.weather);
+    breakers_destroy(world->service.breakers);
     held_claims_destroy(world->service.claims);
     dispatcher_destroy(world->service.dispatcher);
     completion_destroy(world->service.completion);
@@ -195,7 +195,7 @@ static int64_t written(struct world *world, const char *topic)
 static bool is_committed(struct world *world) { return committed(world, 0) == 1; }
 static bool other_is_committed(struct world *world) { return committed(world, 1) == 1; }
 static bool reply_is_written(struct world *world) { return written(world, "chat.replies") == 1; }
-static bool letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
+static bool dead_letter_is_written(struct world *world) { return written(world, "chat.dead") == 1; }
 static bool refused_once(struct world *world) { (void)world; return metric_get(METRIC_publish_failures_total) >= 1; }
 static bool is_joined(struct world *world) { return intake_in_group(world->intake); }
 static bool both_are_enqueued(struct world *world) { return publisher_pending(world->service.publisher) == 2; }
@@ -392,7 +392,7 @@ Test(intake, where_records_expired_before_they_were_read_it_goes_on_with_the_fir
 struct desk {
     struct world world;
     rd_kafka_t *consumer;
-    struct grants grants;
+    struct assignments assignments;
     atomic_bool joining;
     struct committer *committer;
 };
@@ -407,24 +407,24 @@ static void begin_desk(struct desk *desk)
     rd_kafka_topic_partition_list_add(list, "chat.jobs", 0);
     cr_assert_eq(rd_kafka_committed(desk->consumer, list, LIMIT_MS), 0, "its coordinator answers");
     rd_kafka_topic_partition_list_destroy(list);
-    desk->grants = (struct grants){0};
-    grants_add(&desk->grants, "chat.jobs", 0);
+    desk->assignments = (struct assignments){0};
+    assignments_add(&desk->assignments, "chat.jobs", 0);
     atomic_init(&desk->joining, false);
-    desk->committer = committer_create(&desk->world.service, desk->consumer, &desk->grants, &desk->joining);
+    desk->committer = committer_create(&desk->world.service, desk->consumer, &desk->assignments, &desk->joining);
     for (int i = 0; i < 2; i++)
-        cr_assert_eq(partition_receive(desk->grants.partitions[0], i, -1), OFFSET_NEW);
-    partition_mark_done(desk->grants.partitions[0], 0);
+        cr_assert_eq(partition_receive(desk->assignments.partitions[0], i, -1), OFFSET_NEW);
+    partition_mark_done(desk->assignments.partitions[0], 0);
 }
 
 static void end_desk(struct desk *desk)
 {
     committer_destroy(desk->committer);
-    grants_finish(&desk->grants);
+    assignments_finish(&desk->assignments);
     rd_kafka_destroy(desk->consumer);
     end_world(&desk->world);
 }
 
-/* From a revoke to the next grant. The broker would take it: what it holds tells how many there were. */
+/* From a revoke to the next assignment. The broker would take it: what it holds tells how many there were. */
 Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
 {
     struct desk desk;
@@ -432,7 +432,7 @@ Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
     committer_rest(desk.committer, true);
     for (int i = 0; i < 3; i++)
         committer_look(desk.committer); /* the first would send it */
-    partition_mark_done(desk.grants.partitions[0], 1);
+    partition_mark_done(desk.assignments.partitions[0], 1);
     committer_rest(desk.committer, false);
     for (int64_t until = clock_mono_ms() + LIMIT_MS; committed(&desk.world, 0) < 2 && clock_mono_ms() < until;)
         committer_look(desk.committer);
@@ -449,7 +449,7 @@ Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .t
     rd_kafka_mock_broker_push_request_error_rtts(desk.world.cluster, 1, OFFSET_COMMIT, 2, RD_KAFKA_RESP_ERR_NO_ERROR, LATE_MS, RD_KAFKA_RESP_ERR_NO_ERROR,
                                                  LATE_MS);
     committer_look(desk.committer);
-    partition_mark_done(desk.grants.partitions[0], 1);
+    partition_mark_done(desk.assignments.partitions[0], 1);
     committer_now(desk.committer);
     cr_expect_eq(metric_get(METRIC_commits_total), 2, "%lld of them answered", (long long)metric_get(METRIC_commits_total));
     cr_expect_eq(committed(&desk.world, 0), 2);
@@ -485,12 +485,12 @@ static void hold_one_back(const char *topic, bool (*other_is_written)(struct wor
 
 Test(intake, a_dead_letter_that_cannot_be_written_holds_the_commit, .timeout = 120)
 {
-    hold_one_back("chat.dead", reply_is_written, letter_is_written);
+    hold_one_back("chat.dead", reply_is_written, dead_letter_is_written);
 }
 
 Test(intake, a_reply_that_cannot_be_written_holds_the_commit, .timeout = 120)
 {
-    hold_one_back("chat.replies", letter_is_written, reply_is_written);
+    hold_one_back("chat.replies", dead_letter_is_written, reply_is_written);
 }
 
 Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
@@ -510,7 +510,7 @@ Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
     cr_assert_eq(rd_kafka_mock_broker_set_up(world.cluster, 2), 0);
     cr_expect(comes_true(is_committed, &world));
     cr_expect(reply_is_written(&world));
-    cr_expect(letter_is_written(&world));
+    cr_expect(dead_letter_is_written(&world));
     end_world(&world);
 }
 

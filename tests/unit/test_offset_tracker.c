@@ -92,7 +92,7 @@ Test(offset_tracker, agrees_with_the_model_over_random_interleavings)
     }
 }
 
-/* ---- over crashes: what a commit carried is given to the tracker of the next grant ---- */
+/* ---- over crashes: what a commit carried is given to the tracker of the next assignment ---- */
 
 #define LOG_SIZE 3000
 
@@ -120,7 +120,7 @@ static void commit_again(struct commit *commit, const struct offset_tracker *tra
     offset_runs_finish(&runs);
 }
 
-static struct offset_tracker granted(const struct commit *commit, struct offset_runs *ret_set)
+static struct offset_tracker assigned(const struct commit *commit, struct offset_runs *ret_set)
 {
     struct offset_tracker tracker = OFFSET_TRACKER_EMPTY;
     struct error err;
@@ -150,7 +150,7 @@ static int one_life(unsigned seed, size_t chars_max, bool crashes)
     int64_t at = 0;
     struct commit commit = {0};
     struct offset_runs set = {0};
-    struct offset_tracker tracker = granted(&commit, &set);
+    struct offset_tracker tracker = assigned(&commit, &set);
     memset(&model, 0, sizeof model);
     for (int i = 0; i < LOG_SIZE; i++)
         model.is_record[i] = rand_r(&state) % 8 != 0;
@@ -188,7 +188,7 @@ static int one_life(unsigned seed, size_t chars_max, bool crashes)
         } else if (crashes) {
             offset_tracker_finish(&tracker);
             offset_runs_finish(&set);
-            tracker = granted(&commit, &set);
+            tracker = assigned(&commit, &set);
             at = commit.offset;
             pending_count = 0;
         }

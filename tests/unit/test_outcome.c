@@ -126,7 +126,7 @@ Test(outcome, of_a_begin_that_redis_failed_is_a_wait_whatever_the_deadline, .ini
         error_set(&task->begin.error, ERROR_UNAVAILABLE, "redis", "away");
         outcome_not_begun(&service, task);
         cr_expect_eq(task->outcome, OUTCOME_WAIT, "another worker may be answering it");
-        cr_expect_eq(task->wait_ms == 0, in_outage, "the breaker's permits hold it then");
+        cr_expect_eq(task->wait_ms == 0, in_outage, "the breaker holds it back then");
         task_unref(task);
     }
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/publish_refusal.h"
 #include "completion/refused_end.h"
 #include "dispatch/dispatcher.h"
@@ -80,13 +80,13 @@ static void setup(void)
     settings = one_provider_settings(NULL);
     service.settings = settings;
     service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    service.weather = weather_create(settings, service.dispatcher);
+    service.breakers = breakers_create(settings, service.dispatcher);
     partition = partition_create("chat.jobs", 0, 1);
 }
 
 static void teardown(void)
 {
-    weather_destroy(service.weather);
+    breakers_destroy(service.breakers);
     dispatcher_destroy(service.dispatcher);
     partition_unref(partition);
     settings_destroy(settings);
@@ -206,7 +206,7 @@ Test(refused_end, a_partition_that_is_not_there_is_left_before_its_topic)
     task_unref(task);
 }
 
-Test(refused_end, a_letter_goes_without_its_value_only_where_that_helps)
+Test(refused_end, a_dead_letter_goes_without_its_value_only_where_that_helps)
 {
     static const rd_kafka_resp_err_t too_large[] = {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE, RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE};
     for (size_t i = 0; i < sizeof too_large / sizeof *too_large; i++) {
@@ -222,15 +222,15 @@ Test(refused_end, a_letter_goes_without_its_value_only_where_that_helps)
     task_unref(task);
 }
 
-Test(refused_end, the_breaker_of_the_dead_topic_hears_of_letters_that_wait)
+Test(refused_end, the_breaker_of_the_dead_topic_hears_of_dead_letters_that_wait)
 {
     for (int i = 0; i < 5; i++) {
         struct task *task = ended(NULL);
         task->job.session = xasprintf("s%d", i);
-        cr_expect_eq(weather_intake(service.weather, 5), INTAKE_FREE, "%d", i);
+        cr_expect_eq(breakers_intake(service.breakers, 5), INTAKE_FREE, "%d", i);
         (void)refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
         (void)refuse(task, LETTER, ALONE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
         task_unref(task);
     }
-    cr_expect_eq(weather_intake(service.weather, 5), INTAKE_CLOSED);
+    cr_expect_eq(breakers_intake(service.breakers, 5), INTAKE_CLOSED);
 }

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
@@ -35,7 +35,7 @@ static void begin_world(struct world *world, const char *property)
     rd_kafka_mock_topic_create(world->cluster, "chat.dead", 1, 1);
     world->service.settings = world->settings;
     world->service.dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world->service.weather = weather_create(world->settings, world->service.dispatcher);
+    world->service.breakers = breakers_create(world->settings, world->service.dispatcher);
     cr_assert_eq(publisher_create(&world->service, rd_kafka_mock_cluster_bootstraps(world->cluster), NULL, &world->publisher, &err), STATUS_OK, "%s", err.message);
     world->partition = partition_create("chat.jobs", 0, 1);
 }
@@ -46,14 +46,14 @@ static void end_world(struct world *world)
     cr_expect(publisher_close(world->publisher, clock_mono_ms()));
     publisher_destroy(world->publisher);
     cr_expect_eq(metric_get(METRIC_jobs_alive), 0, "every task came to its end");
-    weather_destroy(world->service.weather);
+    breakers_destroy(world->service.breakers);
     dispatcher_destroy(world->service.dispatcher);
     partition_unref(world->partition);
     rd_kafka_destroy(world->host);
     settings_destroy(world->settings);
 }
 
-static void put(struct world *world, int64_t offset, size_t size, bool letter)
+static void put(struct world *world, int64_t offset, size_t size, bool dead_letter)
 {
     struct record record = {.topic = xstrdup("chat.jobs"), .offset = offset, .timestamp_ms = -1, .key = xstrdup("key"), .key_size = 3,
                             .value = xstrdup("{}"), .value_size = 2};
@@ -62,7 +62,7 @@ static void put(struct world *world, int64_t offset, size_t size, bool letter)
     task->job.id = xasprintf("job-%lld", (long long)offset);
     task->reply = xasprintf("%0*lld", (int)size, (long long)offset);
     task->reply_owed = true;
-    task->dead_letter_owed = letter;
+    task->dead_letter_owed = dead_letter;
     publisher_put(world->publisher, task);
     task_unref(task);
 }
@@ -118,7 +118,7 @@ Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order
     begin_world(&world, "kafka.queue.buffering.max.messages=21");
     rd_kafka_mock_broker_set_down(world.cluster, 1);
     for (int64_t offset = 0; offset < ENDS; offset++) {
-        put(&world, offset, 1, offset % 3 == 0); /* letters, too: one reply finds room that its letter does not */
+        put(&world, offset, 1, offset % 3 == 0); /* dead letters, too: one reply finds room that its dead letter does not */
         publisher_poll(world.publisher, 0);
     }
     for (int i = 0; i < 3; i++)

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/publisher.h"
 #include "completion/txn_admission.h"
 #include "completion/txn_shares.h"
@@ -415,7 +415,7 @@ Test(publisher_txn, what_a_full_client_has_no_room_for_goes_with_the_next, .time
     struct world world;
     begin_planned(&world, (struct plan){.property = "kafka.queue.buffering.max.messages=7"});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world.service.weather = weather_create(world.settings, dispatcher);
+    world.service.breakers = breakers_create(world.settings, dispatcher);
     partition_unref(world.partition);
     world.partition = received(0, ENDS);
     for (int64_t offset = 0; offset < ENDS; offset++) {
@@ -430,7 +430,7 @@ Test(publisher_txn, what_a_full_client_has_no_room_for_goes_with_the_next, .time
     cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
     cr_expect_geq(metric_get(METRIC_transactions_committed_total), ENDS / 7);
     end_world(&world);
-    weather_destroy(world.service.weather);
+    breakers_destroy(world.service.breakers);
     dispatcher_destroy(dispatcher);
 }
 
@@ -440,7 +440,7 @@ Test(publisher_txn, what_the_client_refuses_gets_its_other_form_in_the_same_tran
     struct world world;
     begin_planned(&world, (struct plan){.property = "kafka.message.max.bytes=2000"});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world.service.weather = weather_create(world.settings, dispatcher);
+    world.service.breakers = breakers_create(world.settings, dispatcher);
     struct task *task = end_of(world.partition, 0);
     free(task->record.value);
     task->record.value = xcalloc(1, LARGE);
@@ -454,7 +454,7 @@ Test(publisher_txn, what_the_client_refuses_gets_its_other_form_in_the_same_tran
     cr_expect_eq(metric_get(METRIC_transactions_aborted_total), 0);
     cr_expect_eq(metric_get(METRIC_publish_failures_total), 1);
     end_world(&world);
-    weather_destroy(world.service.weather);
+    breakers_destroy(world.service.breakers);
     dispatcher_destroy(dispatcher);
 }
 
@@ -482,11 +482,11 @@ Test(publisher_txn, a_commit_of_nothing_is_made_when_the_backoff_ends, .timeout 
     end_world(&world);
 }
 
-static bool intake_is_closed(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_CLOSED; }
-static bool intake_is_free(struct world *world) { return weather_intake(world->service.weather, 5) == INTAKE_FREE; }
+static bool intake_is_closed(struct world *world) { return breakers_intake(world->service.breakers, 5) == INTAKE_CLOSED; }
+static bool intake_is_free(struct world *world) { return breakers_intake(world->service.breakers, 5) == INTAKE_FREE; }
 
 /* Until the topic's breaker has opened. */
-static void put_letters(struct world *world, int64_t count)
+static void put_dead_letters(struct world *world, int64_t count)
 {
     for (int64_t offset = 0; offset < count; offset++) {
         struct task *task = end_of(world->partition, offset);
@@ -504,14 +504,14 @@ Test(publisher_txn, letters_that_went_with_their_partition_hold_the_intake_no_mo
     struct world world;
     begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world.service.weather = weather_create(world.settings, dispatcher);
-    put_letters(&world, 5);
+    world.service.breakers = breakers_create(world.settings, dispatcher);
+    put_dead_letters(&world, 5);
     partition_revoke(world.partition);
     publisher_revoked(world.publisher);
     cr_assert(comes_true(nothing_is_pending, &world));
     cr_expect(comes_true(intake_is_free, &world));
     end_world(&world);
-    weather_destroy(world.service.weather);
+    breakers_destroy(world.service.breakers);
     dispatcher_destroy(dispatcher);
 }
 
@@ -523,16 +523,16 @@ static bool other_is_done(struct world *world)
 }
 
 /* Each is tried again in a transaction of its own, which is aborted: all of the time, were there no bound. */
-Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 120)
+Test(publisher_txn, however_many_dead_letters_are_refused_replies_go_on, .timeout = 120)
 {
-    enum { LETTERS = 40 };
+    enum { DEAD_LETTERS = 40 };
     struct world world;
     begin_planned(&world, (struct plan){.letters_are_refused = true});
     struct dispatcher *dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
-    world.service.weather = weather_create(world.settings, dispatcher);
+    world.service.breakers = breakers_create(world.settings, dispatcher);
     partition_unref(world.partition);
-    world.partition = received(0, LETTERS);
-    put_letters(&world, LETTERS);
+    world.partition = received(0, DEAD_LETTERS);
+    put_dead_letters(&world, DEAD_LETTERS);
     other_partition = partition_create("chat.jobs", 0, 2);
     for (int64_t offset = 0; offset < 3; offset++) {
         (void)partition_receive(other_partition, offset, -1);
@@ -546,6 +546,6 @@ Test(publisher_txn, however_many_letters_are_refused_replies_go_on, .timeout = 1
     publisher_revoked(world.publisher);
     partition_unref(other_partition);
     end_world(&world);
-    weather_destroy(world.service.weather);
+    breakers_destroy(world.service.breakers);
     dispatcher_destroy(dispatcher);
 }

@@ -109,7 +109,7 @@ Test(question, sequential_asks_the_next_when_one_has_failed)
     cr_expect(ends(&story, B, QUESTION_GOOD, ERROR_NONE));
     over(&story, QUESTION_WON, &end);
     cr_expect_eq(end.winner, B);
-    cr_expect_eq(end.told, 1);
+    cr_expect_eq(end.reported, 1);
 }
 
 Test(question, what_is_the_questions_own_fault_ends_all)
@@ -125,7 +125,7 @@ Test(question, what_is_the_questions_own_fault_ends_all)
         if (strategies[i] == STRATEGY_RACE)
             drops(&story, B);
         over(&story, QUESTION_LOST, &end);
-        cr_expect_eq(end.told, 0);
+        cr_expect_eq(end.reported, 0);
     }
 }
 
@@ -147,7 +147,7 @@ Test(question, the_failure_that_leaves_most_hope_is_the_questions)
             ends(&story, p, QUESTION_FAILED, rows[i].classes[p]);
         }
         over(&story, QUESTION_LOST, &end);
-        cr_expect_eq(end.told, rows[i].told, "row %zu", i);
+        cr_expect_eq(end.reported, rows[i].told, "row %zu", i);
     }
 }
 
@@ -335,7 +335,7 @@ Test(question, a_refusal_is_not_the_historys_when_there_is_none_or_another_faile
         starts(&story, B);
         ends(&story, B, otherwise ? QUESTION_FAILED : QUESTION_UNEXPLAINED, otherwise ? ERROR_RETRIABLE : ERROR_PERMANENT);
         over(&story, QUESTION_LOST, &end);
-        cr_expect_eq(end.told, otherwise ? 1 : 0);
+        cr_expect_eq(end.reported, otherwise ? 1 : 0);
     }
 }
 
@@ -410,7 +410,7 @@ Test(question, who_has_no_permit_is_passed_over_and_remembered)
     over(&story, QUESTION_LOST, &end);
     cr_expect(end.held_up);
     cr_expect_eq(end.held_up_provider, A, "the most preferred");
-    cr_expect_eq(end.told, 0);
+    cr_expect_eq(end.reported, 0);
 }
 
 Test(question, a_repeat_without_a_permit_goes_before_the_preferred)

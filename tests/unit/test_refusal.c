@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
 #include "llm/llm_response.h"
 #include "llm/refusal_text.h"
 #include "llm/refusal_wait.h"

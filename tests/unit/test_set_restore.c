@@ -1,4 +1,4 @@
-/* Where grants begin, asked of a cluster in memory: how often it is asked, and that what isn't known yet keeps nothing else. */
+/* Where assignments begin, asked of a cluster in memory: how often it is asked, and that what isn't known yet keeps nothing else. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -93,7 +93,7 @@ static void commit_with_sets(struct world *world, int partitions)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static bool take(struct world *world, struct grant_start *ret)
+static bool take(struct world *world, struct assignment_start *ret)
 {
     for (int64_t until = clock_mono_ms() + LIMIT_MS; clock_mono_ms() < until; poll(NULL, 0, 5))
         if (set_restore_take(world->restore, ret))
@@ -115,7 +115,7 @@ static bool has_its_set(struct partition *partition)
 
 static void expect_found(struct world *world, int64_t offset, bool with_set)
 {
-    struct grant_start found;
+    struct assignment_start found;
     cr_assert(take(world, &found));
     cr_expect_eq(found.offset, offset, "%lld", (long long)found.offset);
     cr_expect(!with_set || has_its_set(found.partition));
@@ -158,7 +158,7 @@ Test(set_restore, fifty_partitions_are_asked_of_together, .timeout = 120)
 Test(set_restore, one_whose_log_nobody_leads_keeps_no_other, .timeout = 120)
 {
     struct world world;
-    struct grant_start found;
+    struct assignment_start found;
     begin_world(&world, 3, "earliest");
     for (int p = 0; p < 3; p++)
         produce(&world, p, 3);
@@ -228,7 +228,7 @@ Test(set_restore, one_that_was_revoked_meanwhile_is_forgotten, .timeout = 120)
     struct partition *gone = ask(&world, 0);
     partition_revoke(gone);
     struct partition *stays = ask(&world, 1);
-    struct grant_start found;
+    struct assignment_start found;
     do {
         cr_assert(take(&world, &found));
         cr_expect(found.partition == stays || atomic_load(&found.partition->revoked));

@@ -1,4 +1,4 @@
-/* What a call is reckoned at, who pays for it, and that each reservation is in one list and leaves it once. */
+/* What a call is estimated at, who pays for it, and that each reservation is in one list and leaves it once. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "llm/llm_codec.h"
 #include "llm/llm_response.h"
 #include "llm/sse_parser.h"
 #include "llm/stream_fold.h"
@@ -474,7 +473,7 @@ Test(stream_fold, nuls_that_keep_a_connection_awake_hide_no_field)
     stream_fold_init(&folding, 1 << 16);
     sse_parser_init(&parser, 1 << 16);
     cr_expect_eq(sse_parser_feed(&parser, awake, sizeof awake - 1, stream_fold_event, &folding), STATUS_CLOSED);
-    cr_expect(folding.done && folding.texts[STREAM_CONTENT].size == 1);
+    cr_expect(folding.done && folding.message.texts[STREAM_CONTENT].size == 1);
     sse_parser_finish(&parser);
     stream_fold_finish(&folding);
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-/* A failing lock is a bug (destroyed, not owned), never weather: stop where it happens. */
+/* A failing lock is a bug (destroyed, not owned), never a failure from outside: stop where it happens. */
 static void must(int rc)
 {
     assert(rc == 0);

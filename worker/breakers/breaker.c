@@ -67,7 +67,7 @@ bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
     note_who(breaker, who);
     if (breaker->state == BREAKER_OPEN) /* begun before it opened: nothing new */
         return false;
-    if (breaker->state == BREAKER_HALF_OPEN && breaker->permits == 1) {
+    if (breaker->state == BREAKER_HALF_OPEN && breaker->probes == 1) {
         breaker->failed_probes++;
         open_until_probe(breaker, now_ms);
         return true;
@@ -94,7 +94,7 @@ bool breaker_open(struct breaker *breaker, int64_t now_ms)
 static void half_open(struct breaker *breaker, int64_t now_ms)
 {
     breaker->state = BREAKER_HALF_OPEN;
-    breaker->permits = 1;
+    breaker->probes = 1;
     breaker->answered = false;
     breaker->waited_ms = now_ms;
 }
@@ -117,11 +117,11 @@ bool breaker_succeeded(struct breaker *breaker, int64_t now_ms)
     bool opened = breaker->state == BREAKER_OPEN;
     if (opened)
         half_open(breaker, now_ms);
-    breaker->permits++;
+    breaker->probes++;
     if (!breaker->answered)
         breaker->waited_ms = now_ms;
     breaker->answered = true;
-    if (breaker->permits >= breaker->threads)
+    if (breaker->probes >= breaker->threads)
         breaker->state = BREAKER_CLOSED;
     return opened || breaker->state == BREAKER_CLOSED;
 }
@@ -167,19 +167,19 @@ bool breaker_several(const struct breaker *breaker)
     return breaker->no_jobs_doing || breaker->sessions > 1;
 }
 
-size_t breaker_permits(const struct breaker *breaker)
+size_t breaker_admits(const struct breaker *breaker)
 {
     switch (breaker->state) {
     case BREAKER_OPEN: return 0;
-    case BREAKER_HALF_OPEN: return breaker->permits;
+    case BREAKER_HALF_OPEN: return breaker->probes;
     case BREAKER_CLOSED: break;
     }
-    return BREAKER_PERMITS_ALL;
+    return BREAKER_ADMITS_ALL;
 }
 
 bool breaker_is_away(const struct breaker *breaker)
 {
-    return breaker_permits(breaker) <= 1;
+    return breaker_admits(breaker) <= 1;
 }
 
 bool breaker_is_calm(const struct breaker *breaker)

@@ -2,16 +2,16 @@
  *
  *   closed ──five failures, no success between──▶ open ──its pause is over──▶ half open
  *     ▲                                            ▲                            │
- *     └── the permits cover every thread, or ──────┼──── the probe failed ──────┤
- *         nobody has to wait for one               └──── (then as when closed) ─┘
+ *     └── the probes cover every thread, or ───────┼──── the probe failed ──────┤
+ *         nobody waits to be admitted              └──── (then as when closed) ─┘
  *
  * Five failures: those that a job can cause count once a session (who), since one job that always gets a 500 says nothing
  * about the others; those that no job can cause (BREAKER_EACH) count each. Fewer are enough where every job there is has
  * failed; that is the owner's to see (breakers/blame.h), and to say: breaker_open.
  *
- * Half open, one job may go, the probe. When it succeeds, two may, then four: each success gives one permit more,
- * so that a dependency that comes back isn't met by a burst. Where there are too few jobs to meet it with one, nothing is to be
- * feared: answered once, it is closed when for a pause nobody was kept waiting and none has failed. The pause before a probe
+ * Half open, one job may go, the probe. When it succeeds, two may, then four: each success admits one more,
+ * so that a dependency that comes back isn't met by a burst. Where there are too few jobs for a burst it is closed sooner:
+ * once a probe was answered, and for a pause no job had to wait and none has failed. The pause before a probe
  * doubles with each that failed.
  *
  * by_rate: it opens also when half of the last BREAKER_RECENT calls failed, five of them so that they count. Not for a
@@ -25,7 +25,7 @@
 
 #define BREAKER_FAILURES 5
 #define BREAKER_RECENT 20
-#define BREAKER_PERMITS_ALL SIZE_MAX
+#define BREAKER_ADMITS_ALL SIZE_MAX
 #define BREAKER_EACH UINT64_MAX /* who: whoever asks would have failed */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
@@ -44,7 +44,7 @@ struct breaker {
     bool no_jobs_doing; /* the same: once it was a failure that no job can cause */
     uint64_t recent[BREAKER_RECENT]; /* by_rate: whose calls failed lately, 0: it succeeded */
     int recent_count, recent_at;
-    size_t permits;    /* half open */
+    size_t probes;     /* half open: how many may be under way */
     int failed_probes; /* since it opened */
     uint64_t successes; /* that were told: those while nothing is remembered may not be */
     int64_t probe_ms;  /* open: when the next probe may go */
@@ -64,7 +64,7 @@ bool breaker_open(struct breaker *breaker, int64_t now_ms);
 /* It refused a job for what the job is. So it is there, and what failed before was no series; but it is no answer: what is open
  * stays open, and who has failed is remembered. */
 void breaker_refused(struct breaker *breaker);
-/* Somebody had to wait for a permit of its, since the last tick. */
+/* Somebody had to wait to be admitted, since the last tick. */
 void breaker_waited_for(struct breaker *breaker);
 
 /* How many sessions have failed since the last success, who among them; BREAKER_FAILURES: so many, or more. */
@@ -72,7 +72,7 @@ int breaker_sessions_with(const struct breaker *breaker, uint64_t who);
 /* Since the last success others than one have failed, or it was no job's doing. */
 bool breaker_several(const struct breaker *breaker);
 /* How many jobs that need it may be under way. */
-size_t breaker_permits(const struct breaker *breaker);
+size_t breaker_admits(const struct breaker *breaker);
 /* Open, and not answered since. */
 bool breaker_is_away(const struct breaker *breaker);
 /* No failure is remembered. */

@@ -1,4 +1,4 @@
-/* Whether the intake takes records while a dependency is away: pure; its owner (breakers/weather.c) brings the breakers, under its lock.
+/* Whether the intake takes records while a dependency is away: pure; its owner (breakers/breakers.c) brings the breakers, under its lock.
  *
  * What is parked already is what the breakers probe with, so the intake is closed. But those may all be jobs that always fail, and
  * with none parked nobody would ever probe: so now and then one more is let in, from one partition. */

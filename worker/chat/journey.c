@@ -5,12 +5,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
+#include "breakers/breakers_provider.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"
 #include "llm/llm_ask.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_request.h"
 #include "llm/retry_policy.h"
 #include "quota/spending.h"
 #include "session/held_claims.h"
@@ -26,7 +27,7 @@ struct request_parts {
     const struct task *task;
     const char *context; /* NULL: none */
     bool stream;
-    int64_t seq, try; /* of the pieces */
+    int64_t seq, try; /* of the deltas */
     size_t full;      /* a provider that had no slot for a call; SIZE_MAX: none was */
     struct spending spending;
 };
@@ -35,7 +36,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
-    if (skipped > task->begin.turn_count) /* reckoned before a wait, and the history is shorter now */
+    if (skipped > task->begin.turn_count) /* counted before a wait, and the history is shorter now */
         skipped = task->begin.turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
@@ -59,32 +60,32 @@ static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
     const struct service *service = from->service;
-    if (!provider_health_take(service->health, provider, weather_permits(service->weather, provider))) {
+    if (!provider_slots_take(service->slots, provider, breakers_calls_max(service->breakers, provider))) {
         from->full = provider;
         return false;
     }
     if (spending_may_start(&from->spending, provider, body))
         return true;
-    provider_health_give_back(service->health, provider);
+    provider_slots_give_back(service->slots, provider);
     return false;
 }
 
-static void send_piece(const struct llm_piece *piece, void *arg)
+static void send_delta(const struct llm_delta *new_text, void *arg)
 {
     struct request_parts *from = arg;
-    if (piece->try != from->try)
+    if (new_text->try != from->try)
         from->seq = 0;
-    from->try = piece->try;
+    from->try = new_text->try;
     struct delta delta = {.job = from->task->job.id,
                           .session = from->task->job.session,
                           .epoch = from->task->begin.claim.claim_epoch,
-                          .try = piece->try,
+                          .try = new_text->try,
                           .seq = from->seq++,
-                          .text = piece->text,
-                          .text_size = piece->text_size,
-                          .reasoning = piece->reasoning,
-                          .reasoning_size = piece->reasoning_size,
-                          .final = piece->final};
+                          .text = new_text->text,
+                          .text_size = new_text->text_size,
+                          .reasoning = new_text->reasoning,
+                          .reasoning_size = new_text->reasoning_size,
+                          .final = new_text->final};
     delta_publisher_send(from->service->deltas, &from->task->record, &delta);
 }
 
@@ -107,7 +108,7 @@ static enum in_time look(const struct service *service, const struct task *task,
                                         .max_tokens = max_tokens_of(task, &service->settings->providers[provider]),
                                         .waited_ms = task->too_slow_ms != 0 ? now_ms - task->too_slow_ms : 0,
                                         .may_probe = may_probe};
-    return provider_health_in_time(service->health, provider, &question);
+    return provider_times_look(service->times, provider, &question);
 }
 
 /* All that aren't away look too slow: the first that is due for a probe is asked all the same. Returns how many candidates. */
@@ -135,21 +136,21 @@ static size_t choose_providers(const struct service *service, const struct task 
     size_t count = 0, slow_count = 0, full_count = 0;
     *ret_in_time = IN_TIME_ASK;
     for (size_t i = 0; i < service->settings->asked_count; i++) {
-        size_t permits = weather_permits(service->weather, i), in_flight = provider_health_inflight(service->health, i);
-        if (in_flight < permits && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
+        size_t admitted = breakers_calls_max(service->breakers, i), in_flight = provider_slots_inflight(service->slots, i);
+        if (in_flight < admitted && look(service, task, i, left_ms, now_ms, false) == IN_TIME_ASK)
             candidates[count++] = i;
-        else if (in_flight < permits)
+        else if (in_flight < admitted)
             slow[slow_count++] = i;
-        else if (in_flight >= provider_health_limit(service->health, i))
+        else if (in_flight >= provider_slots_limit(service->slots, i))
             full[full_count++] = i;
         else /* its breaker isn't closed */
-            weather_waited_for(service->weather, i);
+            breakers_waited_for(service->breakers, i);
     }
     for (size_t i = 0; i < full_count; i++)
         candidates[count++] = full[i];
     if (count == 0 && slow_count > 0)
         return probe(service, task, left_ms, now_ms, slow, slow_count, candidates, ret_in_time);
-    if (count == 0) /* a probe took the only permit since the dispatcher let this job go: may_start will say so */
+    if (count == 0) /* a probe was the only one admitted since the dispatcher let this job go: may_start will say so */
         candidates[count++] = 0;
     return count;
 }
@@ -207,9 +208,9 @@ static void tell_limit(const struct service *service, size_t provider)
 {
     size_t limit, told;
     do {
-        told = provider_health_limit(service->health, provider);
-        weather_limit(service->weather, provider, told);
-        limit = provider_health_limit(service->health, provider);
+        told = provider_slots_limit(service->slots, provider);
+        breakers_limit(service->breakers, provider, told);
+        limit = provider_slots_limit(service->slots, provider);
     } while (limit != told);
 }
 
@@ -229,13 +230,13 @@ static enum blame blame_for(const struct service *service, struct task *task, co
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
                               .may_be_quoted = tried->failure.may_be_quoted,
                               .out_of_time = task_until_ms(task, INT64_MAX / 4) <= now_ms};
-    struct weather_failure how = {.weight = failure_weight(tried->failure.kind, &job),
+    struct breakers_failure how = {.weight = failure_weight(tried->failure.kind, &job),
                                   .last_attempt = is_last_attempt(service, task),
                                   .why = tried->error};
-    return weather_provider_failed(service->weather, tried->provider, task, &how);
+    return breakers_provider_failed(service->breakers, tried->provider, task, &how);
 }
 
-/* Tells the weather how each provider did. It is theirs only where it is so at all that were asked. */
+/* Tells the breakers how each provider did. It is theirs only where it is so at all that were asked. */
 static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
 {
     enum blame least = BLAME_PROVIDER;
@@ -248,7 +249,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
         if (tried->end == TRIED_FAILED)
             blame = blame_for(service, task, tried);
         else
-            weather_succeeded(service->weather, WEATHER_PROVIDER + (int)tried->provider);
+            breakers_succeeded(service->breakers, DEPENDENCY_PROVIDER + (int)tried->provider);
         least = blame < least ? blame : least;
         told = true;
     }
@@ -260,7 +261,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
 /* The words that belong to the task's error, if it is a provider's. */
 static void take_said(struct task *task, const struct llm_outcome *outcome)
 {
-    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->told] : NULL;
+    struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->reported] : NULL;
     if (told != NULL && told->end == TRIED_FAILED && strcmp(told->error->code, task->error.code) == 0)
         task->said = steal_ptr(&told->said);
 }
@@ -274,14 +275,15 @@ static enum status ask(const struct service *service, struct task *task, struct 
     struct request_parts parts = {.service = service, .task = task, .context = context, .stream = is_streamed(service, task), .try = -1, .full = SIZE_MAX};
     struct llm_question question = {.settings = service->settings,
                                     .client = service->llm,
-                                    .health = service->health,
+                                    .slots = service->slots,
+                                    .times = service->times,
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),
                                     .turn_count = task->begin.turn_count,
                                     .refused = task->refused_by,
                                     .stream = parts.stream,
-                                    .on_piece = send_piece,
+                                    .on_delta = send_delta,
                                     .encode = request_of,
                                     .skip = turns_to_skip,
                                     .may_start = may_start,
@@ -300,7 +302,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     task->history_refused = outcome.alone;
     task->refused_by = outcome.refused;
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
-        const struct llm_tried *told = &outcome.tried[outcome.told];
+        const struct llm_tried *told = &outcome.tried[outcome.reported];
         task->provider = service->settings->providers[told->provider].name;
         task->failure = told->failure;
     }

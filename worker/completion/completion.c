@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_hand_over.h"
 #include "quota/spending.h"
 #include "session/held_claims.h"
 #include "session/session.h"
@@ -348,7 +349,7 @@ static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
 }
 
 /* The process ends, and Redis hears of these no more: their claims end with their leases. */
-static void leave_untold(struct completion *c, struct task **tasks, size_t n)
+static void leave_unsettled(struct completion *c, struct task **tasks, size_t n)
 {
     put_successors_back(c, tasks, n);
     for (size_t i = 0; i < n; i++)
@@ -358,21 +359,21 @@ static void leave_untold(struct completion *c, struct task **tasks, size_t n)
 /* Returns how many of the batch are to be carried out. */
 static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
 {
-    struct task *untold[BATCH_MAX];
+    struct task *unsettled[BATCH_MAX];
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         if (batch[i]->settled)
             continue;
-        untold[count++] = batch[i];
+        unsettled[count++] = batch[i];
         if (batch[i]->claimed && outcome_is_final(batch[i]->outcome))
             (void)dispatcher_hand_over_begin(c->service->dispatcher, batch[i], false);
     }
-    while (count > 0 && !session_settle(c->service, untold, count)) {
+    while (count > 0 && !session_settle(c->service, unsettled, count)) {
         /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
         watchdog_feed(WATCHED_COMPLETION);
         if (must_end(c)) {
-            leave_untold(c, untold, count);
+            leave_unsettled(c, unsettled, count);
             return n;
         }
     }
@@ -400,7 +401,7 @@ static void *completion_main(void *arg)
             publisher_poll(c->service->publisher, 0);
     }
     for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;) {
-        leave_untold(c, &task, 1);
+        leave_unsettled(c, &task, 1);
         carry_out(c, task);
     }
     watchdog_rest(WATCHED_COMPLETION);

@@ -13,7 +13,7 @@
 #include "telemetry/metrics.h"
 
 #define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
-#define GIVE_UP_MS "10000"    /* older pieces interest nobody */
+#define GIVE_UP_MS "10000"    /* older deltas interest nobody */
 #define QUEUED_MAX "50000" /* about 500 bytes each beside the text, and of that: */
 #define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500

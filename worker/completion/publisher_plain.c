@@ -12,7 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/end_queue.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
@@ -127,7 +127,7 @@ static void reported(struct task *task, bool is_dead_letter, const struct refusa
     struct publisher_plain *p = arg;
     task->end.under_way--;
     if (why == NULL && is_dead_letter)
-        weather_succeeded(p->service->weather, WEATHER_DEAD_TOPIC);
+        breakers_succeeded(p->service->breakers, DEPENDENCY_DEAD_TOPIC);
     if (why == NULL) {
         *(is_dead_letter ? &task->dead_letter_owed : &task->reply_owed) = false;
     } else if (!atomic_load(&p->ending) && !has_failed(p)) {

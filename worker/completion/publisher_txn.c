@@ -1,9 +1,9 @@
 /* Exactly-once: the ends of many jobs, and the offsets they complete, in one Kafka transaction at a time.
  *
- *   completion ─put─▶ incoming ─▶ txn_rounds: in the order of put, until a commit that holds them has succeeded
+ *   completion ─put─▶ incoming ─▶ txn_commits: in the order of put, until a commit that holds them has succeeded
  *       intake ─offer─▶ offered ─▶
  *
- * A thread of its own, chat-txn, makes all calls of the transactional producer (txn_rounds.h): a commit takes some round
+ * A thread of its own, chat-txn, makes all calls of the transactional producer (txn_commits.h): a commit takes some round
  * trips (and all the time there is while a broker is away), during which the completion thread goes on telling Redis, lanes
  * go on, and the next transaction's ends gather. The intake's rebalance callback waits for it with a bound and can't wait
  * for itself. This file is what that thread and the others share, under one lock.
@@ -18,14 +18,14 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "completion/publisher.h"
-#include "completion/txn_rounds.h"
+#include "completion/txn_commits.h"
 #include "telemetry/watchdog.h"
 
 #define LAST_CALL_MS 1500 /* of the time to close: what its last call may take longer than it was told */
 
 struct publisher_txn {
     struct publisher base;
-    struct txn_rounds *rounds; /* the thread's */
+    struct txn_commits *commits; /* the thread's */
     pthread_t thread;
     bool started;
 
@@ -34,7 +34,7 @@ struct publisher_txn {
     struct cond settled; /* a commit was made, or something has ended, or all has failed */
     struct task_list incoming; /* holds references */
     struct partitions offered;
-    size_t pending; /* incoming, and with the rounds */
+    size_t pending; /* incoming, and with commits */
     uint64_t commits_wanted, commits_made;
     bool poked, ending, closing, ended, left;
     int64_t close_ms; /* it makes no call again from then on */
@@ -62,8 +62,8 @@ static void fail_locked(struct publisher_txn *p, const struct error *why, const 
 /* Waits for something to do, and takes what came. False: the thread ends. *ret_wanted: the commits asked for until now. */
 static bool look(struct publisher_txn *p, uint64_t *ret_wanted)
 {
-    int64_t until = txn_rounds_next_ms(p->rounds);
-    int64_t not_before = txn_rounds_not_before_ms(p->rounds);
+    int64_t until = txn_commits_next_ms(p->commits);
+    int64_t not_before = txn_commits_not_before_ms(p->commits);
     mutex_lock(&p->lock);
     while (!p->poked && !p->closing && p->failure.class == ERROR_NONE && (p->commits_wanted == p->commits_made || clock_mono_ms() < not_before)) {
         int64_t next = p->commits_wanted != p->commits_made && (until < 0 || not_before < until) ? not_before : until;
@@ -75,7 +75,7 @@ static bool look(struct publisher_txn *p, uint64_t *ret_wanted)
     }
     watchdog_feed(WATCHED_TRANSACTIONS);
     p->poked = false;
-    txn_rounds_take(p->rounds, &p->incoming, &p->offered);
+    txn_commits_take(p->commits, &p->incoming, &p->offered);
     *ret_wanted = p->commits_wanted;
     bool go_on = !p->closing && p->failure.class == ERROR_NONE;
     mutex_unlock(&p->lock);
@@ -98,7 +98,7 @@ static void poke_locked(struct publisher_txn *p)
     cond_signal(&p->wake);
 }
 
-static void take_round(struct publisher_txn *p, const struct round *round, uint64_t wanted)
+static void take_round(struct publisher_txn *p, const struct txn_round *round, uint64_t wanted)
 {
     mutex_lock(&p->lock);
     p->pending -= round->gone;
@@ -115,10 +115,10 @@ static void take_round(struct publisher_txn *p, const struct round *round, uint6
 static void end_rounds(struct publisher_txn *p)
 {
     mutex_lock(&p->lock);
-    txn_rounds_take(p->rounds, &p->incoming, &p->offered);
+    txn_commits_take(p->commits, &p->incoming, &p->offered);
     bool failed = p->failure.class != ERROR_NONE;
     mutex_unlock(&p->lock);
-    struct round last = {.gone = txn_rounds_end(p->rounds, failed)};
+    struct txn_round last = {.gone = txn_commits_end(p->commits, failed)};
     take_round(p, &last, 0);
     mutex_lock(&p->lock);
     p->ended = true;
@@ -132,7 +132,7 @@ static void *txn_main(void *arg)
     uint64_t wanted;
     pthread_setname_np(pthread_self(), "chat-txn");
     while (look(p, &wanted)) {
-        struct round round = txn_rounds_run(p->rounds, is_wanted(p, wanted));
+        struct txn_round round = txn_commits_run(p->commits, is_wanted(p, wanted));
         take_round(p, &round, wanted);
     }
     watchdog_rest(WATCHED_TRANSACTIONS);
@@ -253,7 +253,7 @@ static bool txn_failed(struct publisher *publisher, struct error *ret)
 
 static void txn_follow(struct publisher *publisher, rd_kafka_t *consumer)
 {
-    txn_rounds_follow(((struct publisher_txn *)publisher)->rounds, consumer);
+    txn_commits_follow(((struct publisher_txn *)publisher)->commits, consumer);
 }
 
 static void txn_offer(struct publisher *publisher, struct partition *partition)
@@ -316,7 +316,7 @@ static void txn_revoked(struct publisher *publisher)
 static void txn_destroy(struct publisher *publisher)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
-    if (!txn_close(publisher, clock_mono_ms() + LAST_CALL_MS) || !txn_rounds_destroy(p->rounds))
+    if (!txn_close(publisher, clock_mono_ms() + LAST_CALL_MS) || !txn_commits_destroy(p->commits))
         return;
     cond_destroy(&p->wake);
     cond_destroy(&p->settled);
@@ -343,7 +343,7 @@ enum status publisher_txn_create(const struct service *service, const char *boot
     mutex_init(&p->lock);
     cond_init(&p->wake);
     cond_init(&p->settled);
-    if (txn_rounds_create(service, bootstrap, id, time_is_up, p, give_up, &p->rounds, err) != STATUS_OK)
+    if (txn_commits_create(service, bootstrap, id, time_is_up, p, give_up, &p->commits, err) != STATUS_OK)
         goto failed;
     p->started = pthread_create(&p->thread, NULL, txn_main, p) == 0;
     if (!p->started) {

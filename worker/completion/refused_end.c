@@ -1,6 +1,6 @@
 #include "completion/refused_end.h"
 
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "task/outcome.h"
 #include "telemetry/metrics.h"
 
@@ -45,7 +45,7 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (refusal_is_of_the_place(why->kind) || task->reply_replaced)
         return false;
     task->reply_replaced = true;
-    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its letter is owed or there */
+    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its dead letter is owed or there */
         error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
         task->dead_letter_owed = true;
     }
@@ -66,6 +66,6 @@ enum refused_next refused_end(const struct service *service, struct task *task, 
     if (replace(task, is_dead_letter, why))
         return REFUSED_AGAIN;
     if (is_dead_letter)
-        (void)weather_failed(service->weather, WEATHER_DEAD_TOPIC, task, &why->error);
+        (void)breakers_failed(service->breakers, DEPENDENCY_DEAD_TOPIC, task, &why->error);
     return REFUSED_LATER;
 }

@@ -8,7 +8,7 @@
  *   a reply, replies_topic refused    later, as it is: another would meet the same topic
  *   any other reply                   a small error reply without session and metadata, and a dead letter; in Redis the job stays ok, since it was paid
  *   a dead letter, too large          without its value
- *   all else                          later: there is no other form; the dead topic's breaker hears of letters */
+ *   all else                          later: there is no other form; the dead topic's breaker hears of dead letters */
 #ifndef CHAT_COMPLETION_REFUSED_END_H
 #define CHAT_COMPLETION_REFUSED_END_H
 

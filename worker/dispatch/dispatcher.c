@@ -1,40 +1,14 @@
 #include "dispatch/dispatcher.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "dispatch/cancelled_ids.h"
-#include "dispatch/job_index.h"
-#include "dispatch/sleepers.h"
-#include "dispatch/task_places.h"
+#include "dispatch/dispatcher_locked.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
 #define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
-
-struct dispatcher {
-    bool batched;
-    size_t ahead_max; /* ready jobs without a thread yet */
-    int64_t ended_bytes_max; /* 0: no bound */
-    int64_t (*now_ms)(void);
-
-    struct mutex lock; /* guards all below */
-    struct task_places places; /* where each task is */
-    uint64_t added;
-    struct job_index jobs; /* from dispatcher_add to dispatcher_end */
-    struct cancelled_ids cancelled;
-    struct sleepers sleepers;
-    uint64_t looked;
-    bool ends_held; /* nothing started for ended_bytes_max: looked at again now and then */
-    bool closed;
-    bool stopped;
-    struct cond begin_wake;
-    struct cond timer_wake;
-};
 
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads)
 {
@@ -78,8 +52,7 @@ void dispatcher_destroy(struct dispatcher *d)
 
 /* ---- who may start ---- */
 
-/* The ends of those that ran must go first. */
-static bool ends_hold_locked(struct dispatcher *d)
+bool dispatcher_ends_hold_locked(struct dispatcher *d)
 {
     bool hold = d->ended_bytes_max > 0 && metric_get(METRIC_jobs_ended_bytes) >= d->ended_bytes_max;
     d->ends_held = d->ends_held || hold;
@@ -89,23 +62,23 @@ static bool ends_hold_locked(struct dispatcher *d)
 bool dispatcher_waits_for_ends(struct dispatcher *d)
 {
     mutex_lock(&d->lock);
-    bool waits = ends_hold_locked(d);
+    bool waits = dispatcher_ends_hold_locked(d);
     mutex_unlock(&d->lock);
     return waits;
 }
 
 static struct task *admissible_locked(struct dispatcher *d)
 {
-    return ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
+    return dispatcher_ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
 }
 
-/* Begun, or being begun, for a thread that they don't have yet. Each holds a history, so they have a bound, whoever begins them. */
+/* How many jobs are begun, or being begun, and have no thread yet. Each holds its session's history in memory: that is why their number is bounded. */
 static size_t begun_ahead_locked(const struct dispatcher *d)
 {
     return d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING] + d->places.count[TASK_AHEAD];
 }
 
-static size_t room_ahead_locked(const struct dispatcher *d)
+size_t dispatcher_room_ahead_locked(const struct dispatcher *d)
 {
     size_t room = d->sleepers.count + d->ahead_max, begun = begun_ahead_locked(d);
     return room > begun ? room - begun : 0;
@@ -119,8 +92,7 @@ static bool begin_worthwhile_locked(struct dispatcher *d)
     return begun < d->sleepers.count || begun <= d->ahead_max / 2;
 }
 
-/* A task that a thread may have: to the thread that slept last, else it is ready for the next. */
-static void offer_locked(struct dispatcher *d, struct task *task)
+void dispatcher_offer_locked(struct dispatcher *d, struct task *task)
 {
     bool given = !d->closed && d->sleepers.count > 0;
     task_become(&d->places, task, given ? TASK_RUNNING : TASK_READY);
@@ -128,8 +100,7 @@ static void offer_locked(struct dispatcher *d, struct task *task)
         sleepers_give(&d->sleepers, task);
 }
 
-/* Lets go on what may: called whenever something lined up, or something that ran has stopped. */
-static void pump_locked(struct dispatcher *d)
+void dispatcher_pump_locked(struct dispatcher *d)
 {
     held_back_set(HELD_BACK_SUSPECTS, HELD_BACK_NO_PROVIDER,
                   (int64_t)(start_order_suspects(&d->places.line) + d->places.admission.running[ADMIT_FEW] + d->places.admission.running[ADMIT_ALONE]));
@@ -140,12 +111,12 @@ static void pump_locked(struct dispatcher *d)
     }
     struct task *first;
     while (!d->closed && (d->sleepers.count > 0 || d->places.count[TASK_READY] < d->ahead_max) && (first = admissible_locked(d)) != NULL)
-        offer_locked(d, first);
+        dispatcher_offer_locked(d, first);
 }
 
 /* ---- in, to a thread ---- */
 
-static void flag_locked(struct task *task, int64_t now_ms)
+void dispatcher_flag_locked(struct task *task, int64_t now_ms)
 {
     if (atomic_load(&task->cancelled))
         return;
@@ -153,8 +124,7 @@ static void flag_locked(struct task *task, int64_t now_ms)
     atomic_store(&task->cancelled, true);
 }
 
-/* It is to be ended by whoever has it. */
-static bool is_cancelled(const struct task *task)
+bool dispatcher_is_cancelled(const struct task *task)
 {
     bool waits_for_another = task->cancel_told > 0 && task->outcome == OUTCOME_WAIT;
     return atomic_load(&task->cancelled) && !waits_for_another;
@@ -168,13 +138,13 @@ bool dispatcher_add(struct dispatcher *d, struct task *task)
     task->age = ++d->added;
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
     if (!wanted) {
-        flag_locked(task, now);
+        dispatcher_flag_locked(task, now);
         task_become(&d->places, task, TASK_LEAVING);
     } else if (lanes_enter(&d->places.lanes, task)) {
         task_become(&d->places, task, TASK_BEHIND);
     } else {
         task_become(&d->places, task, TASK_IN_LINE);
-        pump_locked(d);
+        dispatcher_pump_locked(d);
     }
     mutex_unlock(&d->lock);
     return wanted;
@@ -187,7 +157,7 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
         cond_wait(&d->begin_wake, &d->lock);
     size_t n = 0;
     if (!d->stopped) {
-        size_t want = room_ahead_locked(d);
+        size_t want = dispatcher_room_ahead_locked(d);
         struct task *first;
         for (; n < max && n < want && (first = admissible_locked(d)) != NULL; n++) {
             task_become(&d->places, first, TASK_BEGINNING);
@@ -198,17 +168,17 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
     return n;
 }
 
-static bool is_to_run(const struct task *task)
+bool dispatcher_is_to_run(const struct task *task)
 {
-    return task->outcome == OUTCOME_NONE && !is_cancelled(task);
+    return task->outcome == OUTCOME_NONE && !dispatcher_is_cancelled(task);
 }
 
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n)
 {
     mutex_lock(&d->lock);
     for (size_t i = 0; i < n; i++) {
-        if (is_to_run(tasks[i])) {
-            offer_locked(d, tasks[i]);
+        if (dispatcher_is_to_run(tasks[i])) {
+            dispatcher_offer_locked(d, tasks[i]);
             tasks[i] = NULL;
         } else {
             task_become(&d->places, tasks[i], TASK_RUNNING);
@@ -226,7 +196,7 @@ struct task *dispatcher_take(struct dispatcher *d, int index)
         task_become(&d->places, task, TASK_RUNNING);
     if (sleeps)
         sleepers_lie_down(&d->sleepers, index);
-    pump_locked(d);
+    dispatcher_pump_locked(d);
     if (sleeps)
         task = sleepers_sleep(&d->sleepers, index, &d->lock);
     mutex_unlock(&d->lock);
@@ -245,7 +215,7 @@ void dispatcher_taken_done(struct dispatcher *d)
 
 static bool may_wait(const struct task *task)
 {
-    return !atomic_load(&task->partition->revoked) && !is_cancelled(task);
+    return !atomic_load(&task->partition->revoked) && !dispatcher_is_cancelled(task);
 }
 
 static enum admission_class class_for_wait(const struct task *task)
@@ -262,7 +232,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     if (wanted) {
         task->due_ms = d->now_ms() + wait_ms;
         task_become_of_class(&d->places, task, TASK_PARKED, class_for_wait(task));
-        pump_locked(d);
+        dispatcher_pump_locked(d);
         if (task_heap_peek(&d->places.timers) == task)
             cond_signal(&d->timer_wake);
     }
@@ -295,18 +265,18 @@ bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes
     bool wanted = may_wait(task);
     if (wanted) {
         task_become_of_class(&d->places, task, TASK_IN_LINE, admission_class_of(crashes));
-        pump_locked(d);
+        dispatcher_pump_locked(d);
     }
     mutex_unlock(&d->lock);
     return wanted;
 }
 
-void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule)
+void dispatcher_bound(struct dispatcher *d, size_t bound, enum start_rule rule)
 {
     mutex_lock(&d->lock);
-    d->places.admission.permits = permits;
+    d->places.admission.bound = bound;
     start_order_follow(&d->places.line, rule);
-    pump_locked(d);
+    dispatcher_pump_locked(d);
     mutex_unlock(&d->lock);
 }
 
@@ -325,71 +295,7 @@ struct dispatcher_load dispatcher_load(struct dispatcher *d)
 
 /* ---- a lane goes on ---- */
 
-/* May the next of the lane start with its predecessor's end? As any other that starts: nobody is before it. */
-static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
-{
-    return d->batched && !d->closed && admission_is_free(&d->places.admission) && !ends_hold_locked(d) && start_order_is_before(&d->places.line, next);
-}
-
-/* Whoever is before it has a thread without this one. */
-static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
-{
-    return d->sleepers.count >= d->places.count[TASK_BEGINNING] && start_order_is_before(&d->places.ready, next);
-}
-
-bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread)
-{
-    assert(task->successor == NULL);
-    mutex_lock(&d->lock);
-    struct task *next = lanes_next(task);
-    if (next != NULL && may_start_ahead_locked(d, next) && (own_thread ? is_spare_locked(d, next) : room_ahead_locked(d) > 0)) {
-        task_become(&d->places, next, TASK_AHEAD);
-        task->successor = next;
-    }
-    mutex_unlock(&d->lock);
-    return task->successor != NULL;
-}
-
-static enum handed_over give_back_locked(struct dispatcher *d, struct task *next)
-{
-    if (!is_cancelled(next)) {
-        task_become(&d->places, next, TASK_BEHIND);
-        return HANDED_OVER;
-    }
-    lanes_forget(next);
-    task_become(&d->places, next, TASK_LEAVING);
-    return HANDED_TO_END;
-}
-
-static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, struct task *next, bool own_thread)
-{
-    lanes_pass(task, next);
-    if (task->state != TASK_LEAVING) /* as a cancelled one is */
-        task_become(&d->places, task, TASK_LEAVING);
-    if (is_to_run(next) && !(own_thread && !d->closed)) {
-        offer_locked(d, next);
-        return HANDED_OVER;
-    }
-    task_become(&d->places, next, TASK_RUNNING);
-    return is_to_run(next) ? HANDED_TO_RUN : HANDED_TO_END;
-}
-
-enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor)
-{
-    struct task *next = task->successor;
-    if (next == NULL)
-        return HANDED_OVER;
-    mutex_lock(&d->lock);
-    task->successor = NULL;
-    enum handed_over handed = how == HAND_OVER_BACK ? give_back_locked(d, next) : pass_on_locked(d, task, next, how == HAND_OVER_OWN_THREAD);
-    mutex_unlock(&d->lock);
-    if (handed != HANDED_OVER)
-        *ret_successor = next;
-    return handed;
-}
-
-/* The task leaves its lane: to the next of it, which lines up, or the lane is at its end. The caller pumps. */
-static void leave_lane_locked(struct dispatcher *d, struct task *task)
+void dispatcher_leave_lane_locked(struct dispatcher *d, struct task *task)
 {
     struct task *next = lanes_next(task);
     if (next == NULL) {
@@ -404,9 +310,9 @@ void dispatcher_end(struct dispatcher *d, struct task *task)
 {
     mutex_lock(&d->lock);
     job_index_remove(&d->jobs, task);
-    leave_lane_locked(d, task);
+    dispatcher_leave_lane_locked(d, task);
     task_become(&d->places, task, TASK_ENDED);
-    pump_locked(d);
+    dispatcher_pump_locked(d);
     mutex_unlock(&d->lock);
 }
 
@@ -420,7 +326,8 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
 
 /* ---- time ---- */
 
-/* While little may start, those whose own deadline has passed are let through: somebody waits for the word. */
+/* While a breaker or a suspect keeps jobs from starting, those past their own deadline start all the same: they ask no model, and their
+ * caller waits for the error reply. */
 static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
     if (admission_is_free(&d->places.admission) && start_order_suspects(&d->places.line) == 0)
@@ -444,100 +351,13 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
         task_become(&d->places, task, TASK_IN_LINE);
     expire_locked(d, now);
     d->ends_held = false;
-    pump_locked(d);
+    dispatcher_pump_locked(d);
     bool going = !d->stopped;
     mutex_unlock(&d->lock);
     return going;
 }
 
-/* ---- out ---- */
-
-/* Those of one grant that wait, in two rounds: a head that leaves has none of its own grant behind it then. */
-static void remove_grant_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
-{
-    struct task *after;
-    for (struct task *task = waiting_tasks_first(&d->places.waiting, partition); task != NULL; task = after, d->looked++) {
-        after = task->same_grant_next;
-        if (task->state != TASK_BEHIND)
-            continue;
-        task_become(&d->places, task, TASK_LEAVING);
-        lanes_forget(task);
-        task_list_push(gone, task);
-    }
-    for (struct task *task; (task = waiting_tasks_first(&d->places.waiting, partition)) != NULL; d->looked++) {
-        task_become(&d->places, task, TASK_LEAVING);
-        leave_lane_locked(d, task); /* to one of the next grant of the same partition */
-        task_list_push(gone, task);
-    }
-}
-
-struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition)
-{
-    struct task_list gone = {0};
-    mutex_lock(&d->lock);
-    if (partition != NULL)
-        remove_grant_locked(d, partition, &gone);
-    while (partition == NULL && d->places.waiting.grants != NULL)
-        remove_grant_locked(d, d->places.waiting.grants, &gone);
-    if (gone.count > 0)
-        pump_locked(d);
-    mutex_unlock(&d->lock);
-    return gone.first;
-}
-
-struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere)
-{
-    struct task_list gone = {0};
-    *ret_elsewhere = false;
-    mutex_lock(&d->lock);
-    cancelled_ids_add(&d->cancelled, job_id, now_ms);
-    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->same_id_next) {
-        flag_locked(task, now_ms);
-        if (!task_state_waits(task->state)) {
-            *ret_elsewhere = true;
-            continue;
-        }
-        task_become(&d->places, task, TASK_LEAVING);
-        if (!lanes_is_head(task))
-            lanes_forget(task); /* its head goes on with the next */
-        task_list_push(&gone, task);
-    }
-    pump_locked(d);
-    mutex_unlock(&d->lock);
-    return gone.first;
-}
-
-static enum task_place place_of(const struct task *task)
-{
-    switch (task->state) {
-    case TASK_BEHIND: return PLACE_LANE;
-    case TASK_IN_LINE: return task->class == ADMIT_FEW || task->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
-    case TASK_READY: return PLACE_READY;
-    case TASK_PARKED: return PLACE_TIMER;
-    default: return PLACE_ENDING;
-    }
-}
-
-enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size)
-{
-    mutex_lock(&d->lock);
-    const struct task *task = waiting_tasks_first(&d->places.waiting, partition);
-    for (; task != NULL && task->record.offset != offset; task = task->same_grant_next)
-        d->looked++;
-    d->looked += task != NULL;
-    enum task_place place = task != NULL ? place_of(task) : PLACE_ENDING;
-    snprintf(job, size, "%s", task != NULL && task->job.id != NULL ? task->job.id : "");
-    mutex_unlock(&d->lock);
-    return place;
-}
-
-uint64_t dispatcher_looked(struct dispatcher *d)
-{
-    mutex_lock(&d->lock);
-    uint64_t looked = d->looked;
-    mutex_unlock(&d->lock);
-    return looked;
-}
+/* ---- the end ---- */
 
 void dispatcher_close(struct dispatcher *d)
 {

@@ -48,26 +48,26 @@ size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t m
  * meanwhile, are left: the caller ends them. */
 void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
 
-/* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: the
- * warm ones work, the others sleep on. */
+/* Pool thread `index`: waits for a job. NULL: stopped. Waiting threads are woken last in, first out: whoever
+ * worked a moment ago has its stack and its connections at hand, and idle threads stay asleep. */
 struct task *dispatcher_take(struct dispatcher *d, int index);
 /* The thread has handed its job to completion. */
 void dispatcher_taken_done(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing done: its partition was
  * revoked, or it was cancelled (checked under the lock that dispatcher_remove_waiting and dispatcher_cancel take, so that
- * none slips in behind them) and isn't one of those that wait for another's end (task->cancel_told). One whose claim
- * is another's is no suspect meanwhile, lest all others stop each time it asks again; begin will say what it is then. */
+ * none slips in behind them) and isn't one of those that wait for the end of another worker's run (task->cancel_told). A task whose claim
+ * another worker holds doesn't count as a suspect while it waits, or no other job could start each time it asks again; the next begin says what it is. */
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
-/* Those that are parked for a start which this provider's rate allows later may have theirs then (clock_mono_ms). Looks at all
- * that are parked. */
+/* Tasks that are parked until this provider's rate lets them start are due at due_ms (clock_mono_ms), unless they are due before.
+ * Looks at all that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
  * (task/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
  * ADMISSION_UNBOUNDED: as many as there are threads. */
-void dispatcher_permit(struct dispatcher *d, size_t permits, enum start_rule rule);
+void dispatcher_bound(struct dispatcher *d, size_t bound, enum start_rule rule);
 /* What there is to do. */
 struct dispatcher_load {
     int64_t in_hand;   /* jobs from dispatcher_add to dispatcher_end */
@@ -76,25 +76,6 @@ struct dispatcher_load {
 };
 struct dispatcher_load dispatcher_load(struct dispatcher *d);
 
-/* The hand-over of a lane: the next of it is begun in the round trip that ends the task (a hop and a round trip less between
- * two jobs of a session). One begin, one end; between them task->successor is set.
- *
- * Begin, whoever holds the running task. False: there is none behind it, or it isn't to be begun ahead: others are before it
- * by start_order.h, what may be under way is bounded, or enough are begun that have no thread yet. own_thread: the caller is the task's thread and would go on with the
- * successor itself (no thread switch at all between the two); false also while one that is before it waits for a thread, or
- * more are being begun than threads are free. */
-bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread);
-enum hand_over {
-    HAND_OVER_BACK,       /* the task hasn't ended: the successor stands behind it again, and will be begun anew */
-    HAND_OVER_ANY_THREAD, /* it has the lane, and is ready for whichever thread is next; the task is to be ended */
-    HAND_OVER_OWN_THREAD  /* the same, and the caller goes on with it; where it is closed as ANY_THREAD: the drain finds it */
-};
-enum handed_over {
-    HANDED_OVER,   /* nothing is left to do; also where no hand-over was begun */
-    HANDED_TO_RUN, /* OWN_THREAD: *ret_successor is the caller's to run */
-    HANDED_TO_END  /* the same to end: it has an outcome, or was cancelled; given back, it is of no lane any more */
-};
-enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor);
 /* The task has ended: its lane, if it has it still, goes to the next, which lines up. Call before giving up the last
  * reference. */
 void dispatcher_end(struct dispatcher *d, struct task *task);
@@ -105,18 +86,6 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
  * sleeps at most max_ms, less when a timer is due sooner. False: stopped. */
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms);
 
-/* Where the job of this partition and offset waits; *job gets its id. PLACE_ENDING and "": it isn't here, but with a
- * thread, the begin thread or completion. Looks at all of the partition's that wait: for what is stuck only. */
-enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size);
-/* Takes out everything not with a thread or the begin thread: of one partition, or of all (NULL). Returns a
- * list linked by `next`; their lanes are released. The caller drops them. Looks at those that it takes out, and at no others. */
-struct task *dispatcher_remove_waiting(struct dispatcher *d, const struct partition *partition);
-/* How many tasks these two have looked at so far. */
-uint64_t dispatcher_looked(struct dispatcher *d);
-/* Cancels every job of this id: those that are here, and those that are added from now on (dispatch/cancelled_ids.h). Returns
- * those that waited, in a list linked by `next`, for the caller to end: one that was behind another has no lane any more,
- * the others hold theirs until their end. *ret_elsewhere: others have one, which is flagged. */
-struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t now_ms, bool *ret_elsewhere);
 /* From now on no new head is begun and no job handed out; what runs goes on. */
 void dispatcher_close(struct dispatcher *d);
 /* Wakes every waiting thread for good. */

@@ -12,7 +12,7 @@ void task_places_init(struct task_places *places, enum ordering ordering, size_t
 
 void task_places_finish(struct task_places *places)
 {
-    assert(places->lanes.first == NULL && places->waiting.grants == NULL);
+    assert(places->lanes.first == NULL && places->waiting.assignments == NULL);
     start_order_finish(&places->line);
     start_order_finish(&places->ready);
     task_heap_finish(&places->timers);

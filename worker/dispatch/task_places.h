@@ -1,4 +1,4 @@
-/* Where each task is that the dispatcher knows, by its state: in its lane, in line, ready, parked, and among those that its grant has
+/* Where each task is that the dispatcher knows, by its state: in its lane, in line, ready, parked, and among those that its assignment has
  * waiting; and how many are under way. A task's state and class change here alone, by one function, which takes it from one place to
  * the other: so none is in two, or in none. What no task does (task_state.h), or what doesn't fit its lane or outcome, is a bug, and stops the
  * process. Pure but for two metrics (what a partition has behind, what waits for a rate); the dispatcher locks. */
@@ -9,7 +9,7 @@
 #include "dispatch/start_order.h"
 #include "dispatch/waiting_tasks.h"
 
-/* To read; its owner changes none but the lanes' heads, the line's rule and the permits. */
+/* To read; its owner changes none but the lanes' heads, the line's rule and the bound. */
 struct task_places {
     size_t count[TASK_STATES]; /* of tasks; NEW and ENDED aren't counted */
     struct lanes lanes;

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "dispatch/dispatcher.h"
 #include "quota/spending.h"
 #include "telemetry/watchdog.h"
@@ -33,7 +33,7 @@ static void heartbeat(const struct service *service)
     bool told = session_store_heartbeat(conn, &service->store, &why) == STATUS_OK;
     redis_pool_give(service->redis, &conn, !told);
     if (told)
-        weather_succeeded(service->weather, WEATHER_REDIS);
+        breakers_succeeded(service->breakers, DEPENDENCY_REDIS);
 }
 
 void *timekeeper_main(void *arg)
@@ -51,7 +51,7 @@ void *timekeeper_main(void *arg)
             spending_look(service);
             look_ms = clock_mono_ms() + SPENDING_LOOK_MS;
         }
-    } while (dispatcher_tick(service->dispatcher, weather_tick(service->weather) ? PROBE_TICK_MS : TICK_MS));
+    } while (dispatcher_tick(service->dispatcher, breakers_tick(service->breakers) ? PROBE_TICK_MS : TICK_MS));
     watchdog_rest(WATCHED_TIMEKEEPER);
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* Lets another thread end the calls that a thread waits for (http_seat.h). One a worker thread, reused for each job. */
+/* Lets another thread end the calls that a thread waits for (http_client.h). One a worker thread, reused for each job. */
 #ifndef CHAT_HTTP_HTTP_CANCEL_H
 #define CHAT_HTTP_HTTP_CANCEL_H
 
@@ -14,7 +14,7 @@ void http_cancel_reset(struct http_cancel *cancel);
 /* Any thread: ends the running calls within milliseconds, or the next ones at once. */
 void http_cancel_fire(struct http_cancel *cancel);
 
-/* ---- http_seat's ---- */
+/* ---- http_client's ---- */
 
 bool http_cancel_is_fired(struct http_cancel *cancel); /* NULL: never */
 /* From now on a fire wakes this multi; NULL: none. */

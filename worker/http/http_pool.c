@@ -13,30 +13,30 @@
 #include "tls/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
-#define AGED_OUT_AT_ONCE 4 /* seats one give may close: a call shouldn't pay for a thousand */
+#define AGED_OUT_AT_ONCE 4 /* clients one give may close: a call shouldn't pay for a thousand */
 
 struct http_pool {
     struct http_world world;
     struct mutex share_mutexes[CURL_LOCK_DATA_LAST];
     struct mutex mutex; /* guards the stack */
-    struct http_seat *hottest, *coldest;
+    struct http_client *hottest, *coldest;
 };
 
 /* ---- lending ---- */
 
-static void unlink_seat(struct http_pool *pool, struct http_seat *seat)
+static void unlink_client(struct http_pool *pool, struct http_client *client)
 {
-    *(seat->hotter != NULL ? &seat->hotter->colder : &pool->hottest) = seat->colder;
-    *(seat->colder != NULL ? &seat->colder->hotter : &pool->coldest) = seat->hotter;
-    seat->hotter = seat->colder = NULL;
+    *(client->hotter != NULL ? &client->hotter->colder : &pool->hottest) = client->colder;
+    *(client->colder != NULL ? &client->colder->hotter : &pool->coldest) = client->hotter;
+    client->hotter = client->colder = NULL;
 }
 
-static void push_hottest(struct http_pool *pool, struct http_seat *seat)
+static void push_hottest(struct http_pool *pool, struct http_client *client)
 {
-    seat->hotter = NULL;
-    seat->colder = pool->hottest;
-    *(seat->colder != NULL ? &seat->colder->hotter : &pool->coldest) = seat;
-    pool->hottest = seat;
+    client->hotter = NULL;
+    client->colder = pool->hottest;
+    *(client->colder != NULL ? &client->colder->hotter : &pool->coldest) = client;
+    pool->hottest = client;
 }
 
 static enum status no_resources(struct error *err)
@@ -44,43 +44,43 @@ static enum status no_resources(struct error *err)
     return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no descriptors left for another call: raise the limit of open files (ulimit -n)");
 }
 
-enum status http_pool_take(struct http_pool *pool, struct http_seat **ret, struct error *err)
+enum status http_pool_take(struct http_pool *pool, struct http_client **ret, struct error *err)
 {
     mutex_lock(&pool->mutex);
-    struct http_seat *seat = pool->hottest;
-    if (seat != NULL)
-        unlink_seat(pool, seat);
+    struct http_client *client = pool->hottest;
+    if (client != NULL)
+        unlink_client(pool, client);
     mutex_unlock(&pool->mutex);
-    if (seat == NULL)
-        seat = http_seat_create(&pool->world);
-    if (seat == NULL)
+    if (client == NULL)
+        client = http_client_create(&pool->world);
+    if (client == NULL)
         return no_resources(err);
-    *ret = seat;
+    *ret = client;
     return STATUS_OK;
 }
 
-void http_pool_give(struct http_pool *pool, struct http_seat **given)
+void http_pool_give(struct http_pool *pool, struct http_client **given)
 {
-    struct http_seat *seat = steal_ptr(given);
-    for (size_t i = 0; i < seat->count; i++)
-        http_call_end(seat, i);
-    if (seat->broken) {
-        http_seat_destroy(seat);
+    struct http_client *client = steal_ptr(given);
+    for (size_t i = 0; i < client->count; i++)
+        http_call_end(client, i);
+    if (client->broken) {
+        http_client_destroy(client);
         return;
     }
-    struct http_seat *aged[AGED_OUT_AT_ONCE];
+    struct http_client *aged[AGED_OUT_AT_ONCE];
     size_t aged_count = 0;
-    seat->idle_since_ms = clock_mono_ms();
-    int64_t oldest_ms = seat->idle_since_ms - IDLE_MS_MAX;
+    client->idle_since_ms = clock_mono_ms();
+    int64_t oldest_ms = client->idle_since_ms - IDLE_MS_MAX;
     mutex_lock(&pool->mutex);
-    push_hottest(pool, seat);
+    push_hottest(pool, client);
     while (aged_count < AGED_OUT_AT_ONCE && pool->coldest != NULL && pool->coldest->idle_since_ms < oldest_ms) {
         aged[aged_count++] = pool->coldest;
-        unlink_seat(pool, pool->coldest);
+        unlink_client(pool, pool->coldest);
     }
     mutex_unlock(&pool->mutex);
     while (aged_count > 0)
-        http_seat_destroy(aged[--aged_count]);
+        http_client_destroy(aged[--aged_count]);
 }
 
 /* Taking a curl lock and giving it back are two calls: beyond what the analysis follows. */
@@ -201,20 +201,20 @@ static void place_finish(struct http_place *place)
 }
 
 /* So that a first wave of calls has only its connections to make. */
-static void prepare_seats(struct http_pool *pool, size_t count)
+static void prepare_clients(struct http_pool *pool, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct http_seat *seat = http_seat_create(&pool->world);
-        if (seat == NULL) /* no descriptors: the calls themselves will say so */
+        struct http_client *client = http_client_create(&pool->world);
+        if (client == NULL) /* no descriptors: the calls themselves will say so */
             break;
-        seat->idle_since_ms = clock_mono_ms();
+        client->idle_since_ms = clock_mono_ms();
         mutex_lock(&pool->mutex);
-        push_hottest(pool, seat);
+        push_hottest(pool, client);
         mutex_unlock(&pool->mutex);
     }
 }
 
-enum status http_pool_create(const struct http_target *targets, size_t count, size_t seats_prepared, struct http_pool **ret, struct error *err)
+enum status http_pool_create(const struct http_target *targets, size_t count, size_t clients_prepared, struct http_pool **ret, struct error *err)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(err, ERROR_FATAL, "curl_failed", "libcurl can't start");
@@ -238,7 +238,7 @@ enum status http_pool_create(const struct http_target *targets, size_t count, si
             return STATUS_FAILED;
         }
     }
-    prepare_seats(pool, seats_prepared);
+    prepare_clients(pool, clients_prepared);
     *ret = pool;
     return STATUS_OK;
 }
@@ -247,10 +247,10 @@ void http_pool_destroy(struct http_pool *pool)
 {
     if (pool == NULL)
         return;
-    struct http_seat *seat;
-    while ((seat = pool->hottest) != NULL) {
-        unlink_seat(pool, seat);
-        http_seat_destroy(seat);
+    struct http_client *client;
+    while ((client = pool->hottest) != NULL) {
+        unlink_client(pool, client);
+        http_client_destroy(client);
     }
     for (size_t i = 0; i < pool->world.count; i++)
         place_finish(&pool->world.places[i]);

@@ -1,9 +1,9 @@
-/* Lends seats (http_seat.h) last in, first out, so that the hottest connections are used again and idle ones age out. Holds
+/* Lends clients (http_client.h) last in, first out, so that the hottest connections are used again and idle ones age out. Holds
  * what they share: where calls go, the addresses of hosts, TLS sessions and the trusted certificates. Any thread. */
 #ifndef CHAT_HTTP_HTTP_POOL_H
 #define CHAT_HTTP_HTTP_POOL_H
 
-#include "http/http_seat.h"
+#include "http/http_client.h"
 
 struct http_pool;
 
@@ -18,15 +18,15 @@ struct http_target {
     size_t response_bytes_max;  /* of a body; of an error's the first 256 KiB */
 };
 
-/* Before other threads. seats_prepared: made at once, with what target 0 needs, two descriptors each. FAILED: permanent, a url, proxy
+/* Before other threads. clients_prepared: made at once, with what target 0 needs, two descriptors each. FAILED: permanent, a url, proxy
  * or ca_file that can't be used; fatal, libcurl can't start. */
-enum status http_pool_create(const struct http_target *targets, size_t count, size_t seats_prepared, struct http_pool **ret,
+enum status http_pool_create(const struct http_target *targets, size_t count, size_t clients_prepared, struct http_pool **ret,
                              struct error *err) MUST_CHECK;
-void http_pool_destroy(struct http_pool *pool); /* all seats back; NULL is fine */
+void http_pool_destroy(struct http_pool *pool); /* all clients back; NULL is fine */
 
 /* FAILED: unavailable `no_resources` (descriptors). */
-enum status http_pool_take(struct http_pool *pool, struct http_seat **ret, struct error *err) MUST_CHECK;
-/* Ends what is still under way; closes seats idle for too long. */
-void http_pool_give(struct http_pool *pool, struct http_seat **seat);
+enum status http_pool_take(struct http_pool *pool, struct http_client **ret, struct error *err) MUST_CHECK;
+/* Ends what is still under way; closes clients idle for too long. */
+void http_pool_give(struct http_pool *pool, struct http_client **client);
 
 #endif

@@ -3,7 +3,7 @@
  * there are never more such threads than hosts, and one name that nobody answers for holds nobody else up.
  *
  *   http_call_start ─▶ resolver_ask ─┬▶ KNOWN: the call goes out
- *                                    └▶ WAITING ─▶ http_seat_wait, woken by the answer ─▶ resolver_ask
+ *                                    └▶ WAITING ─▶ http_client_wait, woken by the answer ─▶ resolver_ask
  *
  * An address is used for 60 seconds (getaddrinfo doesn't tell a name's own time; so libcurl does). It is looked up anew from the
  * 45th on, beside the calls, which needn't wait as long as there are any; before that when an address can't be connected to. A look-up that

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "completion/publisher.h"
-#include "intake/liveness.h"
+#include "intake/head_state.h"
 #include "telemetry/metrics.h"
 
 #define ANSWER_MS 20
@@ -16,7 +16,7 @@
 struct committer {
     const struct service *service;
     rd_kafka_t *consumer;
-    const struct grants *grants;
+    const struct assignments *assignments;
     atomic_bool *joining;
     rd_kafka_queue_t *answers;
     bool in_transactions;
@@ -33,12 +33,12 @@ struct committer {
     uint64_t last_commit; /* exactly-once: the publisher's number */
 };
 
-struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, atomic_bool *joining)
+struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct assignments *assignments, atomic_bool *joining)
 {
     struct committer *committer = xcalloc(1, sizeof *committer);
     *committer = (struct committer){.service = service,
                                     .consumer = consumer,
-                                    .grants = grants,
+                                    .assignments = assignments,
                                     .joining = joining,
                                     .bound_ms = INT64_MAX,
                                     .answers = rd_kafka_queue_new(consumer),
@@ -74,9 +74,9 @@ void committer_expect_join(struct committer *committer)
 static void note_full(struct committer *committer, struct partition *partition)
 {
     bool full = atomic_load(&partition->set_is_full);
-    if (full == partition->full_told)
+    if (full == partition->full_reported)
         return;
-    partition->full_told = full;
+    partition->full_reported = full;
     METRIC_ADD(partitions_set_full, full ? 1 : -1);
     if (!full) {
         log_info("completed_set_fits", F_STR("topic", partition->topic), F_INT("partition", partition->id));
@@ -84,9 +84,9 @@ static void note_full(struct committer *committer, struct partition *partition)
     }
     char job[128];
     int64_t head = partition_head(partition);
-    enum head_state state = liveness_find(committer->service, partition, head, job, sizeof job);
+    enum head_state state = head_state_find(committer->service, partition, head, job, sizeof job);
     log_warn("completed_set_full", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("head_offset", head),
-             F_STR("head_job", job), F_STR("head", liveness_state_name(state)),
+             F_STR("head_job", job), F_STR("head", head_state_name(state)),
              F_STR("hint", "too many jobs end out of order for a commit's metadata; nothing more is read here until the first of them end"));
 }
 
@@ -98,9 +98,9 @@ static bool is_any(const struct partition *partition)
 
 static rd_kafka_topic_partition_list_t *committable(struct committer *committer, bool (*of)(const struct partition *partition))
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)committer->grants->count + 1);
-    for (size_t i = 0; i < committer->grants->count; i++) {
-        struct partition *partition = committer->grants->partitions[i];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)committer->assignments->count + 1);
+    for (size_t i = 0; i < committer->assignments->count; i++) {
+        struct partition *partition = committer->assignments->partitions[i];
         if (!of(partition))
             continue;
         char *metadata = NULL;
@@ -120,7 +120,7 @@ static void note_commit(struct committer *committer, rd_kafka_resp_err_t err, co
 {
     for (int i = 0; list != NULL && i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *item = &list->elems[i];
-        struct partition *partition = grants_find(committer->grants, item->topic, item->partition);
+        struct partition *partition = assignments_find(committer->assignments, item->topic, item->partition);
         if (err == RD_KAFKA_RESP_ERR_NO_ERROR && item->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             METRIC_INC(commits_total);
             if (partition != NULL)
@@ -161,8 +161,8 @@ static void commit(struct committer *committer, bool (*of)(const struct partitio
 /* With exactly-once the publisher commits: it is told of what has something new to say. */
 static void offer(struct committer *committer, bool (*of)(const struct partition *partition))
 {
-    for (size_t i = 0; i < committer->grants->count; i++) {
-        struct partition *partition = committer->grants->partitions[i];
+    for (size_t i = 0; i < committer->assignments->count; i++) {
+        struct partition *partition = committer->assignments->partitions[i];
         if (!of(partition))
             continue;
         note_full(committer, partition);

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "intake/grants.h"
+#include "intake/assignments.h"
 #include "task/service.h"
 
 struct committer;
@@ -18,7 +18,7 @@ struct committer;
 #define REVOKE_COMMIT_MS 5000
 
 /* joining: set while commits rest for a JoinGroup (join_watch.h). Keeps all it is given. */
-struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct grants *grants, atomic_bool *joining);
+struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct assignments *assignments, atomic_bool *joining);
 void committer_destroy(struct committer *committer); /* before the consumer; NULL is fine */
 
 /* Blocks never. */

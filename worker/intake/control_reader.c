@@ -10,7 +10,7 @@
 #include "base/mutex.h"
 #include "completion/completion.h"
 #include "dispatch/cancelled_ids.h"
-#include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "engine/engine.h"
 #include "kafka/kafka_conf.h"
 #include "telemetry/metrics.h"

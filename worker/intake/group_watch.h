@@ -1,4 +1,4 @@
-/* What the broker says this member owns, to hold against what it fetches: a client may have lost a grant that the
+/* What the broker says this member owns, to hold against what it fetches: a client may have lost an assignment that the
  * group counts on (liveness.h). And, since it asks anyway, which transactions are left open there (open_transactions.h).
  *
  * A thread of its own, chat-group, asks now and then, since the call blocks. It is the old rd_kafka_list_groups:

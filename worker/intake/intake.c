@@ -10,12 +10,12 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
+#include "intake/assignments.h"
 #include "intake/committer.h"
-#include "intake/grants.h"
 #include "intake/job_reading.h"
 #include "intake/join_watch.h"
 #include "intake/liveness.h"
@@ -54,7 +54,7 @@ struct intake {
     struct error failure;
 
     /* Intake thread only. */
-    struct grants grants;
+    struct assignments assignments;
     struct job_reading reading;
     int64_t odd_time_ms; /* clock_mono_ms: when one was told last; 0: none was */
     bool left; /* the group, in order; read once the thread has ended */
@@ -133,7 +133,7 @@ static void tell_odd_time(struct intake *intake, const struct task *task)
 
 static void take_record(struct intake *intake, const rd_kafka_message_t *message)
 {
-    struct partition *partition = grants_find(&intake->grants, rd_kafka_topic_name(message->rkt), message->partition);
+    struct partition *partition = assignments_find(&intake->assignments, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL || !partition->begun || partition->leaving)
         return; /* fetched before a revoke */
     partition->next = message->offset + 1;
@@ -143,7 +143,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;
     case OFFSET_NEW: METRIC_INC(jobs_received_total); break;
     }
-    weather_let_in(intake->service->weather);
+    breakers_let_in(intake->service->breakers);
     struct record record = copy_record(message);
     struct task *task = task_create(&record, partition);
     if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {
@@ -251,9 +251,9 @@ static void look(struct intake *intake, bool held_back)
 {
     serve_events(intake, 0);
     rebalance_look(intake->rebalance);
-    pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->grants, held_back);
+    pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->assignments, held_back);
     committer_look(intake->committer);
-    liveness_look(intake->liveness, &intake->grants);
+    liveness_look(intake->liveness, &intake->assignments);
     watchdog_feed(WATCHED_INTAKE); /* here alone: what never comes to look doesn't go on */
 }
 
@@ -273,7 +273,7 @@ static void *intake_main(void *arg)
         if (hold_ms > 0)
             serve_events(intake, hold_ms);
         else
-            take(intake, prefetch_take(intake->prefetch, &intake->grants, look_every_ms(intake)));
+            take(intake, prefetch_take(intake->prefetch, &intake->assignments, look_every_ms(intake)));
         /* Records come in bursts: this is looked at now and then, not after each. */
         int64_t now = clock_mono_ms();
         if (++records % LOOK_EVERY_RECORDS == 0 || now >= next_look_ms) {
@@ -288,7 +288,7 @@ static void *intake_main(void *arg)
 
 static void destroy(struct intake *intake)
 {
-    grants_finish(&intake->grants);
+    assignments_finish(&intake->assignments);
     rebalance_destroy(intake->rebalance);
     liveness_destroy(intake->liveness);
     committer_destroy(intake->committer);
@@ -328,10 +328,10 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     }
     rd_kafka_poll_set_consumer(intake->consumer);
     prefetch_begin(intake->prefetch, intake->consumer);
-    intake->committer = committer_create(service, intake->consumer, &intake->grants, &intake->joining);
+    intake->committer = committer_create(service, intake->consumer, &intake->assignments, &intake->joining);
     intake->liveness = liveness_create(service, intake->consumer);
     publisher_follow(service->publisher, intake->consumer);
-    intake->rebalance = rebalance_create(service, intake->consumer, &intake->grants, intake->prefetch, intake->committer);
+    intake->rebalance = rebalance_create(service, intake->consumer, &intake->assignments, intake->prefetch, intake->committer);
     rd_kafka_resp_err_t rc = intake->rebalance != NULL ? subscribe(intake) : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (intake->rebalance == NULL || rc != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&intake->thread, NULL, intake_main, intake) != 0) {
         publisher_follow(service->publisher, NULL);

@@ -1,8 +1,8 @@
 /* The intake thread: polls Kafka for ever (also while paused and while draining) and turns records into tasks. The
- * rebalance callback runs in it, so that what it owns (grants.h) needs no lock. It never waits for Redis or an LLM.
+ * rebalance callback runs in it, so that what it owns (assignments.h) needs no lock. It never waits for Redis or an LLM.
  *
  * Between polls it pauses what has enough in memory (pausing.h), commits what is done (committer.h) and looks whether all
- * that is owned moves (liveness.h). A grant begins with what was committed for it (set_restore.h). */
+ * that is owned moves (liveness.h). An assignment begins with what was committed for it (set_restore.h). */
 #ifndef CHAT_INTAKE_INTAKE_H
 #define CHAT_INTAKE_INTAKE_H
 

@@ -21,9 +21,9 @@ bool standstill_look(struct standstill *standstill, int64_t stable, int64_t end,
         *standstill = (struct standstill){0};
     else if (!standstill->stands || standstill->offset != stable)
         *standstill = (struct standstill){.stands = true, .offset = stable, .since_ms = now_ms};
-    if (!standstill->stands || standstill->told || now_ms - standstill->since_ms < bound_ms)
+    if (!standstill->stands || standstill->reported || now_ms - standstill->since_ms < bound_ms)
         return false;
-    standstill->told = true;
+    standstill->reported = true;
     return true;
 }
 

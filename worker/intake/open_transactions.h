@@ -20,7 +20,7 @@
 
 struct standstill { /* zeroes: nothing stands still */
     bool stands;
-    bool told;
+    bool reported;
     int64_t offset; /* the first that can't be read */
     int64_t since_ms;
 };

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
@@ -69,11 +69,11 @@ static void make(rd_kafka_t *consumer, struct changes *changes)
     }
 }
 
-void pausing_resume(rd_kafka_t *consumer, const struct grants *grants, bool (*of)(const struct partition *partition))
+void pausing_resume(rd_kafka_t *consumer, const struct assignments *assignments, bool (*of)(const struct partition *partition))
 {
     struct changes changes = {0};
-    for (size_t i = 0; i < grants->count; i++) {
-        struct partition *partition = grants->partitions[i];
+    for (size_t i = 0; i < assignments->count; i++) {
+        struct partition *partition = assignments->partitions[i];
         if (!partition->paused || !of(partition))
             continue;
         partition->paused = false;
@@ -92,7 +92,7 @@ static bool is_full(const struct service *service, int64_t alive)
 int pausing_hold_ms(const struct service *service, bool held)
 {
     int64_t alive = metric_get(METRIC_jobs_alive);
-    if (held || weather_intake(service->weather, alive) == INTAKE_CLOSED)
+    if (held || breakers_intake(service->breakers, alive) == INTAKE_CLOSED)
         return CLOSED_MS;
     if (alive == 0) /* a job larger than the whole buffer is let in alone */
         return 0;
@@ -117,13 +117,13 @@ bool pausing_wants(const struct pausing_view *view)
 }
 
 /* How many partitions give nothing for want of room: all of them, or those whose share is used up. */
-static int64_t count_without_room(const struct service *service, const struct grants *grants)
+static int64_t count_without_room(const struct service *service, const struct assignments *assignments)
 {
     int64_t alive = metric_get(METRIC_jobs_alive), count = 0;
     if (dispatcher_waits_for_ends(service->dispatcher) || (alive > 0 && is_full(service, alive)))
-        return (int64_t)grants->count;
-    for (size_t i = 0; i < grants->count; i++)
-        count += grants->partitions[i]->paused && !grants->partitions[i]->set_is_full;
+        return (int64_t)assignments->count;
+    for (size_t i = 0; i < assignments->count; i++)
+        count += assignments->partitions[i]->paused && !assignments->partitions[i]->set_is_full;
     return count;
 }
 
@@ -134,24 +134,24 @@ static bool wants_pause(struct pausing_view *view, const struct partition *parti
     return partition->set_is_full || pausing_wants(view);
 }
 
-static int64_t count_behind(const struct grants *grants)
+static int64_t count_behind(const struct assignments *assignments)
 {
     int64_t behind = 0;
-    for (size_t i = 0; i < grants->count; i++)
-        behind += atomic_load(&grants->partitions[i]->behind);
+    for (size_t i = 0; i < assignments->count; i++)
+        behind += atomic_load(&assignments->partitions[i]->behind);
     return behind;
 }
 
-void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct grants *grants, bool held_back)
+void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct assignments *assignments, bool held_back)
 {
     int64_t paused = 0, sets_full = 0;
     struct changes changes = {0};
-    struct pausing_view view = {.behind_all = count_behind(grants),
+    struct pausing_view view = {.behind_all = count_behind(assignments),
                                 .to_ask = dispatcher_load(service->dispatcher).to_ask,
                                 .threads = service->settings->worker.threads,
                                 .buffered_max = service->settings->worker.buffered_jobs_max};
-    for (size_t i = 0; i < grants->count; i++) {
-        struct partition *partition = grants->partitions[i];
+    for (size_t i = 0; i < assignments->count; i++) {
+        struct partition *partition = assignments->partitions[i];
         if (partition->begun)
             change(&changes, partition, wants_pause(&view, partition));
         paused += partition->paused;
@@ -160,7 +160,7 @@ void pausing_look(const struct service *service, rd_kafka_t *consumer, struct pr
     if (changes.pause != NULL)
         prefetch_note_purged(prefetch);
     make(consumer, &changes);
-    METRIC_SET(partitions_paused, held_back ? (int64_t)grants->count : paused);
+    METRIC_SET(partitions_paused, held_back ? (int64_t)assignments->count : paused);
     held_back_set(HELD_BACK_COMPLETED_SET, HELD_BACK_NO_PROVIDER, sets_full);
-    held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, count_without_room(service, grants));
+    held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, count_without_room(service, assignments));
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "intake/grants.h"
+#include "intake/assignments.h"
 #include "intake/prefetch.h"
 #include "task/service.h"
 
@@ -36,9 +36,9 @@ bool pausing_wants(const struct pausing_view *view);
 /* 0: a record may be taken. Else for so many ms none is, before it is asked again. held: nothing is to be read. */
 int pausing_hold_ms(const struct service *service, bool held);
 /* Pauses and resumes each partition as it should be now. held_back: nothing is taken of any, for the metric. */
-void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct grants *grants, bool held_back);
-/* Takes back the pauses of those of which it is true, before they are let go: librdkafka's pause outlives the grant, and were they granted
+void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct assignments *assignments, bool held_back);
+/* Takes back the pauses of those of which it is true, before they are let go: librdkafka's pause outlives the assignment, and were they assigned
  * again, nothing would be read. */
-void pausing_resume(rd_kafka_t *consumer, const struct grants *grants, bool (*of)(const struct partition *partition));
+void pausing_resume(rd_kafka_t *consumer, const struct assignments *assignments, bool (*of)(const struct partition *partition));
 
 #endif

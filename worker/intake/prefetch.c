@@ -64,11 +64,11 @@ static void follow(struct prefetch *prefetch, const char *topic, int32_t partiti
     rd_kafka_queue_destroy(of_one);
 }
 
-/* librdkafka forgets it with the grant. Said before the assignment, it goes before its own forwarding, to the consumer's queue. */
-void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *granted)
+/* librdkafka forgets it with the assignment. Said before the assignment, it goes before its own forwarding, to the consumer's queue. */
+void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned)
 {
-    for (int i = 0; i < granted->cnt; i++)
-        follow(prefetch, granted->elems[i].topic, granted->elems[i].partition);
+    for (int i = 0; i < assigned->cnt; i++)
+        follow(prefetch, assigned->elems[i].topic, assigned->elems[i].partition);
 }
 
 void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message)
@@ -82,11 +82,11 @@ void prefetch_note_purged(struct prefetch *prefetch)
 }
 
 /* Nobody says which broker leads what: all are sought. */
-static void wake(struct prefetch *prefetch, const struct grants *grants)
+static void wake(struct prefetch *prefetch, const struct assignments *assignments)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)grants->count + 1);
-    for (size_t i = 0; i < grants->count; i++) {
-        const struct partition *partition = grants->partitions[i];
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignments->count + 1);
+    for (size_t i = 0; i < assignments->count; i++) {
+        const struct partition *partition = assignments->partitions[i];
         if (!partition->paused && partition->next >= 0)
             rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = partition->next;
     }
@@ -98,12 +98,12 @@ static void wake(struct prefetch *prefetch, const struct grants *grants)
     fetch_rest_note_woken(&prefetch->rest);
 }
 
-rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct grants *grants, int timeout_ms)
+rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms)
 {
     rd_kafka_message_t *message = rd_kafka_consume_queue(prefetch->queue, 0);
     if (message == NULL) {
         if (prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) && fetch_watch_rests(&prefetch->watch))
-            wake(prefetch, grants);
+            wake(prefetch, assignments);
         message = rd_kafka_consume_queue(prefetch->queue, timeout_ms);
     }
     if (message != NULL)

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "intake/grants.h"
+#include "intake/assignments.h"
 
 struct prefetch;
 
@@ -31,11 +31,11 @@ void prefetch_end(struct prefetch *prefetch);
 void prefetch_destroy(struct prefetch *prefetch);
 
 /* Partitions that are about to be assigned. */
-void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *granted);
+void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned);
 /* A record came by the consumer's own queue: what is assigned anew as a whole (eager) may be forwarded there again. */
 void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message);
 /* The next record, or an error of a partition's; NULL: none came in time. The caller destroys it. */
-rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct grants *grants, int timeout_ms);
+rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms);
 /* Some of it was thrown away: by a pause, or with a partition that went. */
 void prefetch_note_purged(struct prefetch *prefetch);
 

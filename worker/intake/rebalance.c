@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "completion/completion.h"
 #include "completion/publisher.h"
-#include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "intake/pausing.h"
 #include "intake/set_restore.h"
 #include "kafka/kafka_conf.h"
@@ -19,7 +19,7 @@ enum leaving { LEAVING_NOTHING, LEAVING_DRAINS, LEAVING_COMMITS };
 struct rebalance {
     const struct service *service;
     rd_kafka_t *consumer;
-    struct grants *grants;
+    struct assignments *assignments;
     struct prefetch *prefetch;
     struct committer *committer;
     struct set_restore *restore;
@@ -34,7 +34,7 @@ struct rebalance {
 
 static rd_kafka_topic_partition_list_t *new_list(const struct rebalance *r)
 {
-    return rd_kafka_topic_partition_list_new((int)r->grants->count + 1);
+    return rd_kafka_topic_partition_list_new((int)r->assignments->count + 1);
 }
 
 static void add(rd_kafka_topic_partition_list_t *list, const struct partition *partition)
@@ -59,9 +59,9 @@ static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_li
     if (r->cooperative)
         return rd_kafka_incremental_assign(r->consumer, fresh);
     rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(fresh);
-    for (size_t i = 0; i < r->grants->count; i++)
-        if (r->grants->partitions[i]->begun)
-            add(all, r->grants->partitions[i]);
+    for (size_t i = 0; i < r->assignments->count; i++)
+        if (r->assignments->partitions[i]->begun)
+            add(all, r->assignments->partitions[i]);
     rd_kafka_resp_err_t err = rd_kafka_assign(r->consumer, all);
     rd_kafka_topic_partition_list_destroy(all);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL : rd_kafka_error_new(err, "assign: %s", rd_kafka_err2str(err));
@@ -78,12 +78,12 @@ static rd_kafka_error_t *unassign(struct rebalance *r, rd_kafka_topic_partition_
 }
 
 /* Accepted without any of them: the group has its answer, and what is read already goes on. */
-static void grant(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
+static void take_over(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
-        uint64_t before = r->grants->generation;
-        struct partition *partition = grants_add(r->grants, list->elems[i].topic, list->elems[i].partition);
-        if (r->grants->generation != before)
+        uint64_t before = r->assignments->generation;
+        struct partition *partition = assignments_add(r->assignments, list->elems[i].topic, list->elems[i].partition);
+        if (r->assignments->generation != before)
             set_restore_ask(r->restore, partition);
     }
     rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
@@ -109,7 +109,7 @@ static struct partition *go_on(struct rebalance *r, struct partition *partition,
 
 static void begin_found(struct rebalance *r)
 {
-    struct grant_start found;
+    struct assignment_start found;
     rd_kafka_topic_partition_list_t *list = NULL;
     while (set_restore_take(r->restore, &found)) {
         struct partition *partition = found.partition;
@@ -129,7 +129,7 @@ static void begin_found(struct rebalance *r)
     prefetch_follow(r->prefetch, list);
     bool assigned = is_done(assign(r, list));
     for (int i = 0; i < list->cnt; i++) {
-        struct partition *partition = grants_find(r->grants, list->elems[i].topic, list->elems[i].partition);
+        struct partition *partition = assignments_find(r->assignments, list->elems[i].topic, list->elems[i].partition);
         partition->begun = assigned;
         if (!assigned)
             set_restore_ask(r->restore, partition);
@@ -149,7 +149,7 @@ static void let_go(struct rebalance *r, struct partition *partition)
 {
     partition_revoke(partition);
     give_back_waiting(r, partition);
-    grants_forget(r->grants, partition);
+    assignments_forget(r->assignments, partition);
 }
 
 /* Nobody else has its jobs: each holds a reference. */
@@ -162,8 +162,8 @@ static bool is_idle(const struct partition *partition)
 static bool drained(struct rebalance *r)
 {
     bool none_left = true;
-    for (size_t i = 0; i < r->grants->count; i++) {
-        struct partition *partition = r->grants->partitions[i];
+    for (size_t i = 0; i < r->assignments->count; i++) {
+        struct partition *partition = r->assignments->partitions[i];
         if (!partition->leaving || is_idle(partition))
             continue;
         give_back_waiting(r, partition);
@@ -175,7 +175,7 @@ static bool drained(struct rebalance *r)
 static void mark_leaving(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
-        struct partition *partition = grants_find(r->grants, list->elems[i].topic, list->elems[i].partition);
+        struct partition *partition = assignments_find(r->assignments, list->elems[i].topic, list->elems[i].partition);
         if (partition != NULL)
             partition->leaving = true;
     }
@@ -186,15 +186,15 @@ static bool is_leaving(const struct partition *partition)
     return partition->leaving;
 }
 
-/* All of `leaving` go. A pause is taken back before: librdkafka keeps it over revoke and grant, and the partition would never be
+/* All of `leaving` go. A pause is taken back before: librdkafka keeps it over revoke and assignment, and the partition would never be
  * read again. */
 static void finish_leaving(struct rebalance *r, bool lost)
 {
     rd_kafka_topic_partition_list_t *list = new_list(r);
     int count = 0;
-    pausing_resume(r->consumer, r->grants, is_leaving);
-    for (size_t i = r->grants->count; i-- > 0;) {
-        struct partition *partition = r->grants->partitions[i];
+    pausing_resume(r->consumer, r->assignments, is_leaving);
+    for (size_t i = r->assignments->count; i-- > 0;) {
+        struct partition *partition = r->assignments->partitions[i];
         if (!partition->leaving)
             continue;
         count++;
@@ -204,20 +204,20 @@ static void finish_leaving(struct rebalance *r, bool lost)
     }
     publisher_revoked(r->service->publisher);
     r->leaving = LEAVING_NOTHING;
-    committer_rest(r->committer, true); /* until the next grant */
+    committer_rest(r->committer, true); /* until the next assignment */
     if (r->cooperative && !lost)        /* a member that gives up partitions joins again */
         committer_expect_join(r->committer);
     if (r->cooperative) {
         (void)is_done(rd_kafka_incremental_unassign(r->consumer, list));
-        if (r->grants->count > 0)
+        if (r->assignments->count > 0)
             committer_rest(r->committer, false); /* no assign need follow for those that stay */
     } else {
         rd_kafka_assign(r->consumer, NULL);
     }
     rd_kafka_topic_partition_list_destroy(list);
     prefetch_note_purged(r->prefetch);
-    METRIC_SET(partitions_assigned, (int64_t)r->grants->count);
-    log_info("kafka_revoked", F_INT("partitions", count), F_INT("owned", r->grants->count), F_INT("generation", r->grants->generation), F_INT("lost", lost));
+    METRIC_SET(partitions_assigned, (int64_t)r->assignments->count);
+    log_info("kafka_revoked", F_INT("partitions", count), F_INT("owned", r->assignments->count), F_INT("generation", r->assignments->generation), F_INT("lost", lost));
 }
 
 /* What can end within the bound does, so that its reply is ours to publish. The others end in Redis alone, and the new
@@ -248,15 +248,15 @@ static void revoke(struct rebalance *r, const rd_kafka_topic_partition_list_t *l
 /* ---- the log is another ---- */
 
 /* The jobs of the old log go on, since nobody can read them again; their offsets are nobody's any more. Sessions keep their order:
- * lanes are a partition's, not a grant's. */
+ * lanes are a partition's, not an assignment's. */
 static struct partition *begin_anew(struct rebalance *r, struct partition *old)
 {
     log_warn("log_replaced", F_STR("topic", old->topic), F_INT("partition", old->id), F_INT("offset", old->next),
              F_STR("hint", "the log is shorter than what was read of it: the topic was deleted and made anew, or an unclean election cut it; it is read as a new one"));
     METRIC_INC(logs_replaced_total);
     partition_orphan(old);
-    grants_forget(r->grants, old); /* the caller holds it */
-    return grants_add(r->grants, old->topic, old->id);
+    assignments_forget(r->assignments, old); /* the caller holds it */
+    return assignments_add(r->assignments, old->topic, old->id);
 }
 
 bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message)
@@ -265,7 +265,7 @@ bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message
         return false;
     if (r->reset == RD_KAFKA_OFFSET_INVALID || message->rkt == NULL)
         return false;
-    struct partition *partition = grants_find(r->grants, rd_kafka_topic_name(message->rkt), message->partition);
+    struct partition *partition = assignments_find(r->assignments, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL || !partition->begun || partition->leaving)
         return true;
     if (partition->next < 0) /* read from the end on, and nothing came yet */
@@ -291,11 +291,11 @@ void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafk
         revoke(r, list);
         return;
     }
-    grant(r, list);
+    take_over(r, list);
     committer_rest(r->committer, false);
     prefetch_note_purged(r->prefetch);
-    METRIC_SET(partitions_assigned, (int64_t)r->grants->count);
-    log_info("kafka_assigned", F_INT("partitions", list->cnt), F_INT("owned", r->grants->count), F_INT("generation", r->grants->generation), F_INT("lost", 0));
+    METRIC_SET(partitions_assigned, (int64_t)r->assignments->count);
+    log_info("kafka_assigned", F_INT("partitions", list->cnt), F_INT("owned", r->assignments->count), F_INT("generation", r->assignments->generation), F_INT("lost", 0));
 }
 
 /* Nothing begins while an assignment is lost: librdkafka would take that for the end of the loss, of which it is about to tell. */
@@ -328,14 +328,14 @@ static bool is_any(const struct partition *partition)
 void rebalance_give_up(struct rebalance *r)
 {
     r->leaving = LEAVING_NOTHING;
-    pausing_resume(r->consumer, r->grants, is_any);
-    while (r->grants->count > 0)
-        let_go(r, r->grants->partitions[r->grants->count - 1]);
+    pausing_resume(r->consumer, r->assignments, is_any);
+    while (r->assignments->count > 0)
+        let_go(r, r->assignments->partitions[r->assignments->count - 1]);
     publisher_revoked(r->service->publisher);
     METRIC_SET(partitions_assigned, 0);
 }
 
-struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *consumer, struct grants *grants, struct prefetch *prefetch,
+struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *consumer, struct assignments *assignments, struct prefetch *prefetch,
                                    struct committer *committer)
 {
     struct set_restore *restore = set_restore_create(consumer, service->settings);
@@ -344,7 +344,7 @@ struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *co
     struct rebalance *r = xcalloc(1, sizeof *r);
     *r = (struct rebalance){.service = service,
                             .consumer = consumer,
-                            .grants = grants,
+                            .assignments = assignments,
                             .prefetch = prefetch,
                             .committer = committer,
                             .restore = restore,

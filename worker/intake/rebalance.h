@@ -1,6 +1,6 @@
 /* Partitions come and go, in steps between polls, so that neither stops what is done with the others:
  *
- *   granted ─▶ waits for where it begins (set_restore.h) ─▶ read ─▶ leaving ─▶ revoked
+ *   assigned ─▶ waits for where it begins (set_restore.h) ─▶ read ─▶ leaving ─▶ revoked
  *                 ▲                                          │      what runs may end: worker.revoke_drain_ms
  *                 └── its place isn't in the log any more ◀──┘      then its last commit: committer.h
  *
@@ -12,8 +12,8 @@
  * that transaction ends, and our commit would be refused, since the generation has gone on.
  *
  * When a position isn't in the log, librdkafka is told to say so and not to choose another (auto.offset.reset=error). Below the
- * log's first record it has expired: the grant goes on there. Above its last, the log is another, one whose topic was deleted and
- * made anew (or it was cut, by an unclean election): that is a new grant, and its offsets have nothing to do with the old one's.
+ * log's first record it has expired: the assignment goes on there. Above its last, the log is another, one whose topic was deleted and
+ * made anew (or it was cut, by an unclean election): that is a new assignment, and its offsets have nothing to do with the old one's.
  *
  * Intake thread only, also in librdkafka's callback; blocks never, but for librdkafka's own answers to an assignment. */
 #ifndef CHAT_INTAKE_REBALANCE_H
@@ -23,15 +23,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "intake/assignments.h"
 #include "intake/committer.h"
-#include "intake/grants.h"
 #include "intake/prefetch.h"
 #include "task/service.h"
 
 struct rebalance;
 
 /* Keeps all it is given. NULL: its thread can't be started. */
-struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *consumer, struct grants *grants, struct prefetch *prefetch,
+struct rebalance *rebalance_create(const struct service *service, rd_kafka_t *consumer, struct assignments *assignments, struct prefetch *prefetch,
                                    struct committer *committer);
 void rebalance_destroy(struct rebalance *rebalance); /* after rebalance_close, before the consumer; NULL is fine */
 

@@ -138,13 +138,13 @@ void set_restore_ask_log(struct set_restore *restore, struct partition *partitio
     ask(restore, partition, WANTS_BEGINNING);
 }
 
-bool set_restore_take(struct set_restore *restore, struct grant_start *ret)
+bool set_restore_take(struct set_restore *restore, struct assignment_start *ret)
 {
     mutex_lock(&restore->lock);
     bool taken = restore->found.count > 0;
     if (taken) {
         struct search *search = &restore->found.items[--restore->found.count];
-        *ret = (struct grant_start){.partition = search->partition, .offset = search->offset, .of_log = search->of_log};
+        *ret = (struct assignment_start){.partition = search->partition, .offset = search->offset, .of_log = search->of_log};
         free(search->metadata);
     }
     mutex_unlock(&restore->lock);

@@ -1,4 +1,4 @@
-/* Where grants begin. Of a fresh one: at what was committed for it, with the completed set above that (offset_codec.h), so
+/* Where assignments begin. Of a fresh one: at what was committed for it, with the completed set above that (offset_codec.h), so
  * that what was done before isn't done again; where nothing is committed, where kafka.auto.offset.reset says. Of one whose
  * place isn't in the log any more: at the log's first record.
  *
@@ -33,11 +33,11 @@ void set_restore_ask(struct set_restore *restore, struct partition *partition);
 /* Where does its log begin? */
 void set_restore_ask_log(struct set_restore *restore, struct partition *partition);
 
-struct grant_start {
+struct assignment_start {
     struct partition *partition; /* the caller's reference; it may be revoked by now */
     int64_t offset;              /* RD_KAFKA_OFFSET_INVALID: nothing is committed, and auto.offset.reset is error */
     bool of_log;                 /* set_restore_ask_log's */
 };
-bool set_restore_take(struct set_restore *restore, struct grant_start *ret); /* false: nothing new is known */
+bool set_restore_take(struct set_restore *restore, struct assignment_start *ret); /* false: nothing new is known */
 
 #endif

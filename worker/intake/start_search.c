@@ -118,7 +118,7 @@ static const rd_kafka_topic_partition_list_t *partitions_of(const rd_kafka_event
     return count == 1 ? rd_kafka_group_result_partitions(groups[0]) : NULL;
 }
 
-/* requested: an answer that took its time counts only for whom it was asked: another grant of the partition may begin elsewhere. */
+/* requested: an answer that took its time counts only for whom it was asked: another assignment of the partition may begin elsewhere. */
 static void take_answer(struct start_search *s, const rd_kafka_topic_partition_list_t *answer, struct search *const *by_id, int32_t ids, bool requested)
 {
     for (int i = 0; answer != NULL && i < answer->cnt; i++) {

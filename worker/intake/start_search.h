@@ -1,4 +1,4 @@
-/* What the brokers are asked about where grants begin (set_restore.h decides when): the group's coordinator for the committed offsets of
+/* What the brokers are asked about where assignments begin (set_restore.h decides when): the group's coordinator for the committed offsets of
  * all of them in one request, then each broker once for where the logs that it leads end (to check a completed set) or begin.
  *
  * One thread's; each call blocks some seconds at most, but for a broker that is silent. */

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "http/http_seat.h"
+#include "http/http_call.h"
 
 /* An http_look. typed: the content type says that it is a stream, which counts where the bytes say nothing. JSON is whole, also
  * where more of it follows: llm_response_decode reads on. A comment or a field that event streams have is one. */

@@ -1,5 +1,5 @@
 /* How long one provider's answers take, for two questions: when to hedge, and whether a job's time is too short to ask at all.
- * Pure: the owner (provider_health.c) locks and brings the time.
+ * Pure: the owner (provider_times.c) locks and brings the time.
  *
  * Too short is what is less than the quickest answer of the last 30 to 60 s took: a mix of long and short answers condemns no
  * short one. A job that names its max_tokens may be quicker still: by the quickest time per token. What is older is forgotten.

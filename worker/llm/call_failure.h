@@ -3,7 +3,7 @@
 #ifndef CHAT_LLM_CALL_FAILURE_H
 #define CHAT_LLM_CALL_FAILURE_H
 
-#include "http/http_seat.h"
+#include "http/http_call.h"
 #include "llm/llm_client.h"
 
 /* A call that brought no status, or not the whole answer: unavailable where the server had no chance (no connection, no name, no

@@ -24,7 +24,7 @@ struct source {
 
 struct fetching {
     const struct context_question *question;
-    struct http_seat *seat;
+    struct http_client *client;
     struct context_steps steps;
     struct source sources[CONTEXTS_MAX]; /* by index of settings.contexts */
     struct llm_failure *failure;
@@ -67,7 +67,7 @@ static void start(struct fetching *f, size_t index, const struct context_values 
     source->request = (struct http_request){.url = source->url, .body = source->body, .until_ms = question->until_ms < patience_ms ? question->until_ms : patience_ms};
     enum status status = STATUS_FAILED;
     if (source->url != NULL)
-        status = http_call_start(f->seat, http_target_of_context(question->settings, index), &source->request, &why);
+        status = http_call_start(f->client, http_target_of_context(question->settings, index), &source->request, &why);
     if (status != STATUS_OK)
         end_failed(f, index, &failure, &why);
 }
@@ -115,8 +115,8 @@ static void take_end(struct fetching *f, size_t target)
     struct llm_failure failure = {.retry_after_ms = -1, .should_retry = -1};
     struct error why = {0};
     bool refused = false;
-    enum status status = read_answer(&settings->contexts[index], http_seat_call(f->seat, target), &f->sources[index].text, &refused, &failure, &why);
-    http_call_end(f->seat, target);
+    enum status status = read_answer(&settings->contexts[index], http_client_call(f->client, target), &f->sources[index].text, &refused, &failure, &why);
+    http_call_end(f->client, target);
     if (status != STATUS_OK)
         end_failed(f, index, &failure, &why);
     else if (refused)
@@ -130,7 +130,7 @@ static void take_end(struct fetching *f, size_t target)
 static void wait_for_end(struct fetching *f)
 {
     size_t target = 0;
-    switch (http_seat_wait(f->seat, INT64_MAX, f->question->cancel, &target)) {
+    switch (http_client_wait(f->client, INT64_MAX, f->question->cancel, &target)) {
     case HTTP_ENDED: take_end(f, target); return;
     case HTTP_TIME: return; /* each call has a time of its own */
     case HTTP_CANCELLED: error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short"); break;
@@ -149,7 +149,7 @@ static enum status drive(struct fetching *f, const struct context_values *values
         switch (step.action) {
         case CONTEXT_START: start(f, step.source, values); break;
         case CONTEXT_WAIT: wait_for_end(f); break;
-        case CONTEXT_DROP: http_call_end(f->seat, http_target_of_context(settings, step.source)); break;
+        case CONTEXT_DROP: http_call_end(f->client, http_target_of_context(settings, step.source)); break;
         case CONTEXT_DONE: return STATUS_OK;
         case CONTEXT_FAILED: return STATUS_FAILED;
         }
@@ -175,12 +175,12 @@ enum status context_fetch(const struct context_question *question, char **ret_pr
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     if (question->until_ms <= clock_mono_ms())
         return error_set(err, ERROR_RETRIABLE, "timeout", "no time left to fetch contexts");
-    if (http_pool_take(question->pool, &f.seat, err) != STATUS_OK)
+    if (http_pool_take(question->pool, &f.client, err) != STATUS_OK)
         return STATUS_FAILED;
     AUTO_FREE char *user = context_user(job->metadata);
     struct context_values values = {.session = job->session != NULL ? job->session : "", .user = user != NULL ? user : "", .job = job->id};
     enum status status = drive(&f, &values);
-    http_pool_give(question->pool, &f.seat);
+    http_pool_give(question->pool, &f.client);
     if (status == STATUS_OK)
         *ret_prompt = prompt_of(&f);
     for (size_t i = 0; i < question->settings->fetched_count; i++) {

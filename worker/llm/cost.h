@@ -1,4 +1,4 @@
-/* What a call is reckoned at before and after it is made: pure, any thread. Tokens for budgets; and, for rates, time:
+/* What a call is estimated at before and after it is made: pure, any thread. Tokens for budgets; and, for rates, time:
  * at R a minute one costs 60 s / R, and that is all that permits.c tells Redis. */
 #ifndef CHAT_LLM_COST_H
 #define CHAT_LLM_COST_H
@@ -13,7 +13,7 @@
 
 /* A request's tokens: a quarter of its body's bytes, rounded up (OpenAI's rule of thumb, "1 token ~= 4 chars in English";
  * other scripts have more tokens a character, but more bytes too), and all that it may be answered with. max_tokens:
- * what the request names; 0 or less: it names none, and then only the question is reckoned. */
+ * what the request names; 0 or less: it names none, and then only the question is estimated. */
 int64_t cost_tokens(size_t body_bytes, int64_t max_tokens);
 
 /* How many of them a call reserves ahead: what a burst holds at most, and a second's worth at least. An estimate is a bound (max_tokens) that few

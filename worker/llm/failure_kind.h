@@ -1,7 +1,7 @@
 /* What kind of failure a call to a provider ended in, and what follows from that: pure, one table.
  *
  *   call ─▶ call_failure.c (no whole answer), refusal.c (a refusal), finish_reason.c (an answer that broke off) ─▶ kind
- *     kind ─▶ failure_class: is it tried again?         failure_weight: does it count toward the breaker (breakers/weather.h)?
+ *     kind ─▶ failure_class: is it tried again?         failure_weight: does it count toward the breaker (breakers/breakers.h)?
  *             failure_is_the_questions: does another provider stand a chance?
  *
  * What an answer or a refusal says about one job is never a sign of an outage, or eight such jobs would hold up all others:

@@ -63,7 +63,7 @@ static enum status context_target(const struct context_settings *context, struct
     return add_key(texts, context->api_key, "Authorization: Bearer ", "context", context->name, err);
 }
 
-static enum status make_pool(const struct settings *settings, size_t seats, struct http_pool **ret, struct error *err)
+static enum status make_pool(const struct settings *settings, size_t clients, struct http_pool **ret, struct error *err)
 {
     struct http_target targets[TARGETS_MAX];
     struct target_texts texts[TARGETS_MAX] = {0};
@@ -74,7 +74,7 @@ static enum status make_pool(const struct settings *settings, size_t seats, stru
     for (size_t i = 0; i < settings->fetched_count && status == STATUS_OK; i++, count++)
         status = context_target(&settings->contexts[i], &texts[count], &targets[count], err);
     if (status == STATUS_OK)
-        status = http_pool_create(targets, count, seats, ret, err);
+        status = http_pool_create(targets, count, clients, ret, err);
     for (size_t i = 0; i < TARGETS_MAX; i++) {
         free(texts[i].name);
         free(texts[i].url);
@@ -85,7 +85,7 @@ static enum status make_pool(const struct settings *settings, size_t seats, stru
 
 enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err)
 {
-    /* A seat for each thread, so that a first wave finds them made. */
+    /* A client for each thread, so that a first wave finds them made. */
     return make_pool(settings, (size_t)settings->worker.threads, ret, err);
 }
 

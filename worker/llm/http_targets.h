@@ -1,5 +1,5 @@
 /* Where the process's HTTP calls go: the providers, by their index in settings.providers, then the context sources that
- * llm.contexts names. One pool holds them all, so that a thread has one seat for whatever its job needs. */
+ * llm.contexts names. One pool holds them all, so that a thread has one client for whatever its job needs. */
 #ifndef CHAT_LLM_HTTP_TARGETS_H
 #define CHAT_LLM_HTTP_TARGETS_H
 

@@ -1,4 +1,4 @@
-/* How many calls of one provider may be in flight. Pure: the owner (provider_health.c) locks, counts the calls and brings the
+/* How many calls of one provider may be in flight. Pure: the owner (provider_slots.c) locks, counts the calls and brings the
  * time.
  *
  * Only the provider's own word moves it: an overload answer (a rate, 503, 529) lowers it, good answers raise it.

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "llm/finish_reason.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_request.h"
 #include "llm/question.h"
 #include "llm/refusal_words.h"
 #include "llm/said_text.h"
@@ -28,7 +28,7 @@ struct call {
 struct asking {
     const struct llm_question *question;
     struct question *steps;
-    struct llm_talk talk;
+    struct llm_exchange exchange;
     enum http_event stopped; /* HTTP_CANCELLED, HTTP_BROKEN; else HTTP_ENDED */
     struct llm_outcome *outcome;
     struct llm_answer *answer;
@@ -36,21 +36,21 @@ struct asking {
     struct call calls[]; /* by index of settings.providers */
 };
 
-/* ---- pieces ---- */
+/* ---- deltas ---- */
 
 static void tell(struct asking *a, int64_t try, const struct stream_news *news, bool final)
 {
-    struct llm_piece piece = {.try = try, .final = final};
+    struct llm_delta delta = {.try = try, .final = final};
     if (news->size[STREAM_CHANNEL_TEXT] > 0) {
-        piece.text = news->text[STREAM_CHANNEL_TEXT];
-        piece.text_size = news->size[STREAM_CHANNEL_TEXT];
+        delta.text = news->text[STREAM_CHANNEL_TEXT];
+        delta.text_size = news->size[STREAM_CHANNEL_TEXT];
     }
     if (news->size[STREAM_CHANNEL_REASONING] > 0) {
-        piece.reasoning = news->text[STREAM_CHANNEL_REASONING];
-        piece.reasoning_size = news->size[STREAM_CHANNEL_REASONING];
+        delta.reasoning = news->text[STREAM_CHANNEL_REASONING];
+        delta.reasoning_size = news->size[STREAM_CHANNEL_REASONING];
     }
-    if (piece.text != NULL || piece.reasoning != NULL || final)
-        a->question->on_piece(&piece, a->question->arg);
+    if (delta.text != NULL || delta.reasoning != NULL || final)
+        a->question->on_delta(&delta, a->question->arg);
 }
 
 static void on_text(size_t provider, void *arg)
@@ -60,11 +60,11 @@ static void on_text(size_t provider, void *arg)
     int64_t try;
     if (!question_text(a->steps, provider, &try))
         return;
-    llm_talk_news(&a->talk, provider, &news);
+    llm_exchange_news(&a->exchange, provider, &news);
     tell(a, try, &news, false);
 }
 
-/* An answer that came whole though pieces are wanted is one. */
+/* An answer that came whole though deltas are wanted is one. */
 static void tell_whole(struct asking *a, int64_t try)
 {
     struct text_buffer text = {0}, reasoning = {0};
@@ -79,8 +79,8 @@ static void tell_whole(struct asking *a, int64_t try)
 static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 {
     struct stream_news news;
-    if (llm_talk_is_streamed(&a->talk, end->winner)) {
-        llm_talk_news(&a->talk, end->winner, &news);
+    if (llm_exchange_is_streamed(&a->exchange, end->winner)) {
+        llm_exchange_news(&a->exchange, end->winner, &news);
         tell(a, end->final_try, &news, false);
     } else {
         tell_whole(a, end->final_try);
@@ -111,11 +111,11 @@ static void note_failure(struct llm_tried *tried, const struct error *why)
     *tried->error = *why;
 }
 
-static void tell_health(struct asking *a, size_t provider, enum health_end end, int64_t first_ms, int64_t tokens)
+static void tell_end(struct asking *a, size_t provider, enum call_end end, int64_t first_ms, int64_t tokens)
 {
     int64_t took_ms = (clock_mono_us() - a->calls[provider].started_us) / 1000;
-    a->outcome->limit_changed |=
-        provider_health_ended(a->question->health, provider, a->calls[provider].began_under, end, first_ms, took_ms, tokens);
+    a->outcome->limit_changed |= provider_slots_ended(a->question->slots, provider, a->calls[provider].began_under, end);
+    provider_times_ended(a->question->times, provider, end, first_ms, took_ms, tokens);
 }
 
 /* ---- what an end means ---- */
@@ -148,7 +148,7 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     if (end.verdict == QUESTION_TOO_LONG)
         end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
     note_failure(tried, why);
-    tried->said = steal_ptr(&a->talk.said);
+    tried->said = steal_ptr(&a->exchange.said);
     (void)question_ended(a->steps, provider, &end);
 }
 
@@ -175,12 +175,12 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
     struct llm_answer answer = {0};
     struct error why = {0};
     struct llm_tried *tried = note(a, provider);
-    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
-    if (llm_talk_read(&a->talk, provider, &answer, &tried->failure, &why) == STATUS_OK) {
-        tell_health(a, provider, HEALTH_GOOD, first_ms, answer.usage.completion_tokens);
+    int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);
+    if (llm_exchange_read(&a->exchange, provider, &answer, &tried->failure, &why) == STATUS_OK) {
+        tell_end(a, provider, CALL_GOOD, first_ms, answer.usage.completion_tokens);
         take_answer(a, provider, tried, &answer);
     } else {
-        tell_health(a, provider, health_end_of(&tried->failure), first_ms, -1);
+        tell_end(a, provider, call_end_of(&tried->failure), first_ms, -1);
         take_failure(a, provider, tried, &why);
     }
 }
@@ -190,7 +190,7 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
 static void give_slot_back(struct asking *a, size_t provider)
 {
     if (a->calls[provider].slot)
-        provider_health_give_back(a->question->health, provider);
+        provider_slots_give_back(a->question->slots, provider);
     a->calls[provider].slot = false;
 }
 
@@ -215,8 +215,9 @@ static void start(struct asking *a, const struct question_step *step)
     METRIC_INC(llm_calls_total);
     METRIC_ADD(llm_fallbacks_total, step->fallback);
     bool streamed = llm_request_is_streamed(&question->settings->providers[step->provider], question->stream);
-    if (llm_talk_ask(&a->talk, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
-        call->began_under = provider_health_started(question->health, step->provider, step->extra);
+    if (llm_exchange_ask(&a->exchange, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
+        call->began_under = provider_slots_started(question->slots, step->provider);
+        provider_times_started(question->times, step->extra);
         call->slot = false; /* the call's */
     } else {
         give_slot_back(a, step->provider);
@@ -227,9 +228,9 @@ static void start(struct asking *a, const struct question_step *step)
 /* Whoever generates for nobody stops. */
 static void drop(struct asking *a, size_t provider)
 {
-    int64_t first_ms = llm_talk_first_ms(&a->talk, provider);
-    llm_talk_drop(&a->talk, provider);
-    tell_health(a, provider, HEALTH_DROPPED, first_ms, -1);
+    int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);
+    llm_exchange_drop(&a->exchange, provider);
+    tell_end(a, provider, CALL_DROPPED, first_ms, -1);
     METRIC_INC(llm_calls_dropped_total);
     METRIC_ADD(llm_calls_dropped_request_bytes_total, (int64_t)strlen(a->calls[provider].body));
     note(a, provider)->end = TRIED_DROPPED;
@@ -238,7 +239,7 @@ static void drop(struct asking *a, size_t provider)
 static void wait_for_end(struct asking *a, int64_t until_ms)
 {
     size_t provider = 0;
-    enum http_event event = llm_talk_wait(&a->talk, until_ms, &provider);
+    enum http_event event = llm_exchange_wait(&a->exchange, until_ms, &provider);
     if (event == HTTP_ENDED) {
         take_end(a, provider);
     } else if (event != HTTP_TIME) {
@@ -249,7 +250,7 @@ static void wait_for_end(struct asking *a, int64_t until_ms)
 
 static bool may_hedge(struct asking *a)
 {
-    bool may = provider_health_may_hedge(a->question->health);
+    bool may = provider_times_may_hedge(a->question->times);
     METRIC_ADD(llm_hedges_total, may);
     METRIC_ADD(llm_hedges_denied_total, !may);
     return may;
@@ -260,7 +261,7 @@ static bool may_hedge(struct asking *a)
 static enum status conclude_won(struct asking *a)
 {
     struct question_outcome end = question_outcome(a->steps);
-    a->outcome->told = end.told;
+    a->outcome->reported = end.reported;
     a->outcome->skipped = end.skipped;
     a->outcome->alone = end.alone;
     if (a->question->stream)
@@ -281,10 +282,10 @@ static enum status conclude_lost(struct asking *a)
     outcome->held_up_provider = end.held_up_provider;
     outcome->held_up_skipped = end.held_up_skipped;
     outcome->held_up_alone = end.held_up_alone;
-    if (end.told == QUESTION_NOBODY)
+    if (end.reported == QUESTION_NOBODY)
         return error_set(a->err, ERROR_UNAVAILABLE, "rate_limited", "provider %s: no permit to ask it now", name);
-    outcome->told = end.told;
-    *a->err = *outcome->tried[end.told].error;
+    outcome->reported = end.reported;
+    *a->err = *outcome->tried[end.reported].error;
     return STATUS_FAILED;
 }
 
@@ -332,11 +333,11 @@ static struct question *plan(const struct llm_question *question)
                                   .alone = question->alone,
                                   .refused = question->refused};
     if (steps.hedge_after_ms == HEDGE_AUTO)
-        steps.hedge_after_ms = provider_health_hedge_after_ms(question->health, question->candidates[0], HEDGE_UNKNOWN_MS);
+        steps.hedge_after_ms = provider_times_hedge_after_ms(question->times, question->candidates[0], HEDGE_UNKNOWN_MS);
     return question_create(&steps);
 }
 
-static enum status talk(struct asking *a)
+static enum status exchange(struct asking *a)
 {
     const struct llm_question *question = a->question;
     const struct settings *settings = question->settings;
@@ -345,19 +346,19 @@ static enum status talk(struct asking *a)
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    if (llm_talk_begin(question->client, question->cancel, &a->talk, a->err) != STATUS_OK) {
+    if (llm_exchange_begin(question->client, question->cancel, &a->exchange, a->err) != STATUS_OK) {
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    a->talk.on_text = question->stream ? on_text : NULL;
-    a->talk.on_text_arg = a;
+    a->exchange.on_text = question->stream ? on_text : NULL;
+    a->exchange.on_text_arg = a;
     a->steps = plan(question);
     enum status status = drive(a);
     for (size_t i = 0; i < settings->provider_count; i++)
         give_slot_back(a, i);
     a->outcome->refused = question_outcome(a->steps).refused;
     question_destroy(a->steps);
-    llm_talk_end(&a->talk);
+    llm_exchange_end(&a->exchange);
     return status;
 }
 
@@ -367,7 +368,7 @@ enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_
     AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->calls[0]);
     *a = (struct asking){.question = question, .stopped = HTTP_ENDED, .outcome = ret, .answer = ret_answer, .err = err};
     *ret = (struct llm_outcome){.refused = question->refused};
-    enum status status = talk(a);
+    enum status status = exchange(a);
     for (size_t i = 0; i < count; i++)
         free(a->calls[i].body);
     return status;

@@ -11,34 +11,36 @@
 #define CHAT_LLM_LLM_ASK_H
 
 #include "llm/llm_client.h"
-#include "llm/provider_health.h"
+#include "llm/provider_slots.h"
+#include "llm/provider_times.h"
 
-/* A piece of an answer that is being written. The pieces of one `try` are one answer, from its beginning; when another
+/* A delta: new text of an answer that is being written. The deltas of one `try` are one answer, from its beginning; when another
  * provider takes over (the first broke off, or another was faster), a new try begins, and what came before is void. */
-struct llm_piece {
+struct llm_delta {
     int64_t try; /* from 0 */
     const char *text, *reasoning; /* lent; NULL: none */
     size_t text_size, reasoning_size;
-    bool final; /* the answer is whole: no piece follows */
+    bool final; /* the answer is whole: no delta follows */
 };
 
 struct llm_question {
     const struct settings *settings;
     struct llm_client *client;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct http_cancel *cancel; /* NULL: none */
     const size_t *candidates;   /* whom to ask, by preference: indices of settings.providers; at least one */
     size_t count;
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
     bool stream; /* hand out the answer as it comes; the encoded bodies ask for it as each provider likes (llm_request_is_streamed) */
-    void (*on_piece)(const struct llm_piece *piece, void *arg); /* with stream */
+    void (*on_delta)(const struct llm_delta *delta, void *arg); /* with stream */
     /* The request's body without the first `skipped` turns; owned by the caller of encode. */
     char *(*encode)(const struct provider_settings *provider, size_t skipped, void *arg);
     size_t turn_count; /* of the history that a body carries */
     size_t skipped; /* how many turns the first candidate's body goes without from the start */
     bool alone;     /* all of them, since nobody took the question with its history: nobody else is asked */
     uint16_t refused; /* who has refused it before a wait: as question.h has it */
-    /* Asked before each call, with its body; takes the call's slot (provider_health_take). NULL: all may. False: not now, there
+    /* Asked before each call, with its body; takes the call's slot (provider_slots_take). NULL: all may. False: not now, there
      * is no permit for it. It counts as not asked then, and the next candidate's turn has come; nothing waits here. */
     bool (*may_start)(size_t provider, const char *body, void *arg);
     /* How many of the oldest turns to leave out, since a provider's context doesn't hold the body; 0: there are none. */
@@ -60,7 +62,7 @@ struct llm_tried {
 struct llm_outcome {
     struct llm_tried *tried; /* in the order of their ends; owned, and made with the first: while a thousand threads wait, none has any */
     size_t tried_count;      /* one more than there are providers at most */
-    size_t told; /* which of them the outcome is: the good one, or the failure that leaves most hope */
+    size_t reported; /* which of them the outcome is: the good one, or the failure that leaves most hope */
     size_t skipped; /* OK: how many turns the answered request went without */
     bool alone;     /* OK: all of them, since nobody took the question with its history */
     bool limit_changed; /* of a provider's calls in flight */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "llm/answer_shape.h"
 #include "llm/call_failure.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_error.h"
 #include "llm/llm_response.h"
 #include "llm/refusal_wait.h"
 #include "llm/stream_fold.h"
@@ -18,9 +18,9 @@ struct llm_client {
     struct http_pool *pool;
 };
 
-/* One provider's part of a talk. */
-struct talk_call {
-    struct llm_talk *talk;
+/* One provider's part of an exchange. */
+struct exchange_call {
+    struct llm_exchange *exchange;
     size_t provider;
     struct http_request request;
     struct llm_stream *stream; /* owned; NULL: nothing of a stream has come */
@@ -74,13 +74,13 @@ struct llm_stream {
     struct llm_said said;
 };
 
-static struct llm_stream *stream_create(const struct llm_talk *talk, size_t provider)
+static struct llm_stream *stream_create(const struct llm_exchange *exchange, size_t provider)
 {
-    size_t bytes_max = (size_t)talk->client->settings->llm.response_bytes_max;
+    size_t bytes_max = (size_t)exchange->client->settings->llm.response_bytes_max;
     struct llm_stream *stream = xcalloc(1, sizeof *stream);
     sse_parser_init(&stream->parser, bytes_max);
     stream_fold_init(&stream->fold, bytes_max);
-    gather_secrets(&talk->client->settings->providers[provider], stream->secrets);
+    gather_secrets(&exchange->client->settings->providers[provider], stream->secrets);
     stream->said.secrets = stream->secrets;
     stream->fold.failure.said = &stream->said;
     return stream;
@@ -88,9 +88,9 @@ static struct llm_stream *stream_create(const struct llm_talk *talk, size_t prov
 
 static bool on_bytes(struct http_call *call, const char *bytes, size_t size, void *arg)
 {
-    struct talk_call *of = arg;
+    struct exchange_call *of = arg;
     if (of->stream == NULL)
-        of->stream = stream_create(of->talk, of->provider);
+        of->stream = stream_create(of->exchange, of->provider);
     struct llm_stream *stream = of->stream;
     uint64_t chunks = stream->fold.chunk_count;
     enum status status = sse_parser_feed(&stream->parser, bytes, size, stream_fold_event, &stream->fold);
@@ -100,8 +100,8 @@ static bool on_bytes(struct http_call *call, const char *bytes, size_t size, voi
     }
     if (stream->fold.chunk_count != chunks) {
         http_call_progress(call);
-        if (of->talk->on_text != NULL && stream_fold_has_news(&stream->fold))
-            of->talk->on_text(of->provider, of->talk->on_text_arg);
+        if (of->exchange->on_text != NULL && stream_fold_has_news(&stream->fold))
+            of->exchange->on_text(of->provider, of->exchange->on_text_arg);
     }
     if (stream->fold.done)
         of->request.idle_ms = AFTER_DONE_MS;
@@ -139,61 +139,61 @@ static enum status read_stream(const struct http_call *call, struct llm_stream *
     return stream_fold_end(&stream->fold, call->code == CURLE_OK, ret_answer, failure, err);
 }
 
-bool llm_talk_is_streamed(const struct llm_talk *talk, size_t provider)
+bool llm_exchange_is_streamed(const struct llm_exchange *exchange, size_t provider)
 {
-    return talk->calls[provider].stream != NULL;
+    return exchange->calls[provider].stream != NULL;
 }
 
-void llm_talk_news(struct llm_talk *talk, size_t provider, struct stream_news *ret)
+void llm_exchange_news(struct llm_exchange *exchange, size_t provider, struct stream_news *ret)
 {
     *ret = (struct stream_news){0};
-    if (talk->calls[provider].stream != NULL)
-        stream_fold_news(&talk->calls[provider].stream->fold, ret);
+    if (exchange->calls[provider].stream != NULL)
+        stream_fold_news(&exchange->calls[provider].stream->fold, ret);
 }
 
-int64_t llm_talk_first_ms(const struct llm_talk *talk, size_t provider)
+int64_t llm_exchange_first_ms(const struct llm_exchange *exchange, size_t provider)
 {
-    const struct http_call *call = http_seat_call(talk->seat, provider);
+    const struct http_call *call = http_client_call(exchange->http, provider);
     return (call->first_progress_ms != 0 ? call->first_progress_ms : clock_mono_ms()) - call->started_ms;
 }
 
-/* ---- a talk ---- */
+/* ---- an exchange ---- */
 
-enum status llm_talk_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_talk *ret, struct error *err)
+enum status llm_exchange_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err)
 {
     size_t count = client->settings->provider_count;
-    *ret = (struct llm_talk){.client = client,
+    *ret = (struct llm_exchange){.client = client,
                              .cancel = cancel,
                              .calls = xcalloc(count, sizeof *ret->calls)};
-    if (http_pool_take(client->pool, &ret->seat, err) == STATUS_OK)
+    if (http_pool_take(client->pool, &ret->http, err) == STATUS_OK)
         return STATUS_OK;
-    llm_talk_end(ret);
+    llm_exchange_end(ret);
     return STATUS_FAILED;
 }
 
-void llm_talk_end(struct llm_talk *talk)
+void llm_exchange_end(struct llm_exchange *exchange)
 {
-    if (talk->seat != NULL)
-        http_pool_give(talk->client->pool, &talk->seat);
-    for (size_t i = 0; i < talk->client->settings->provider_count; i++)
-        stream_destroy(talk->calls[i].stream);
-    free(talk->calls);
-    free(talk->said);
+    if (exchange->http != NULL)
+        http_pool_give(exchange->client->pool, &exchange->http);
+    for (size_t i = 0; i < exchange->client->settings->provider_count; i++)
+        stream_destroy(exchange->calls[i].stream);
+    free(exchange->calls);
+    free(exchange->said);
 }
 
-static enum status name_provider(const struct llm_talk *talk, size_t provider, const struct error *why, struct error *err)
+static enum status name_provider(const struct llm_exchange *exchange, size_t provider, const struct error *why, struct error *err)
 {
-    return error_set(err, why->class, why->code, "provider %s: %s", talk->client->settings->providers[provider].name, why->message);
+    return error_set(err, why->class, why->code, "provider %s: %s", exchange->client->settings->providers[provider].name, why->message);
 }
 
-enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err)
+enum status llm_exchange_ask(struct llm_exchange *exchange, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err)
 {
     struct error why = {0};
-    const struct provider_settings *settings = &talk->client->settings->providers[provider];
+    const struct provider_settings *settings = &exchange->client->settings->providers[provider];
     int64_t patience_ms = clock_mono_ms() + settings->attempt_timeout_ms;
-    struct talk_call *call = &talk->calls[provider];
+    struct exchange_call *call = &exchange->calls[provider];
     stream_destroy(call->stream);
-    *call = (struct talk_call){.talk = talk, .provider = provider};
+    *call = (struct exchange_call){.exchange = exchange, .provider = provider};
     call->request = (struct http_request){.body = body,
                                           .until_ms = until_ms < patience_ms ? until_ms : patience_ms,
                                           .first_ms = streamed ? settings->first_token_timeout_ms : 0,
@@ -201,45 +201,45 @@ enum status llm_talk_ask(struct llm_talk *talk, size_t provider, const char *bod
                                           .sink = on_bytes,
                                           .look = answer_shape_look,
                                           .sink_arg = call};
-    if (http_call_start(talk->seat, provider, &call->request, &why) != STATUS_OK)
-        return name_provider(talk, provider, &why, err);
+    if (http_call_start(exchange->http, provider, &call->request, &why) != STATUS_OK)
+        return name_provider(exchange, provider, &why, err);
     return STATUS_OK;
 }
 
-enum http_event llm_talk_wait(struct llm_talk *talk, int64_t until_ms, size_t *ret_provider)
+enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider)
 {
-    return http_seat_wait(talk->seat, until_ms, talk->cancel, ret_provider);
+    return http_client_wait(exchange->http, until_ms, exchange->cancel, ret_provider);
 }
 
 /* Of a stream its fold has told it, as it came. */
-static void take_said(struct llm_talk *talk, size_t provider, struct llm_said *said)
+static void take_said(struct llm_exchange *exchange, size_t provider, struct llm_said *said)
 {
-    struct llm_stream *stream = talk->calls[provider].stream;
-    free(talk->said);
-    talk->said = said->message != NULL || stream == NULL ? said->message : steal_ptr(&stream->said.message);
+    struct llm_stream *stream = exchange->calls[provider].stream;
+    free(exchange->said);
+    exchange->said = said->message != NULL || stream == NULL ? said->message : steal_ptr(&stream->said.message);
 }
 
-enum status llm_talk_read(struct llm_talk *talk, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure, struct error *err)
+enum status llm_exchange_read(struct llm_exchange *exchange, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure, struct error *err)
 {
     struct error why = {0};
     const char *secrets[SECRETS_MAX];
     struct llm_said said = {.secrets = secrets};
-    gather_secrets(&talk->client->settings->providers[provider], secrets);
+    gather_secrets(&exchange->client->settings->providers[provider], secrets);
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1, .said = &said};
-    const struct http_call *call = http_seat_call(talk->seat, provider);
-    enum status status = talk->calls[provider].stream != NULL ? read_stream(call, talk->calls[provider].stream, ret_answer, ret_failure, &why)
+    const struct http_call *call = http_client_call(exchange->http, provider);
+    enum status status = exchange->calls[provider].stream != NULL ? read_stream(call, exchange->calls[provider].stream, ret_answer, ret_failure, &why)
                                                               : read_outcome(call, ret_answer, ret_failure, &why);
-    take_said(talk, provider, &said);
+    take_said(exchange, provider, &said);
     ret_failure->said = NULL;
     if (ret_failure->retry_after_ms < 0 && ret_failure->reset > 0)
         ret_failure->retry_after_ms = refusal_reset_wait_ms(ret_failure->reset, clock_wall_ms());
-    http_call_end(talk->seat, provider);
-    return status == STATUS_OK ? status : name_provider(talk, provider, &why, err);
+    http_call_end(exchange->http, provider);
+    return status == STATUS_OK ? status : name_provider(exchange, provider, &why, err);
 }
 
-void llm_talk_drop(struct llm_talk *talk, size_t provider)
+void llm_exchange_drop(struct llm_exchange *exchange, size_t provider)
 {
-    http_call_end(talk->seat, provider);
+    http_call_end(exchange->http, provider);
 }
 
 /* ---- the client ---- */

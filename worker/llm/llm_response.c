@@ -7,7 +7,8 @@
 #include "base/cleanup.h"
 #include "llm/answer_message.h"
 #include "llm/done_mark.h"
-#include "llm/llm_codec.h"
+#include "llm/llm_error.h"
+#include "llm/llm_finish.h"
 #include "llm/sse_parser.h"
 #include "llm/stream_fold.h"
 #include "wire/job_scan.h"
@@ -135,7 +136,7 @@ static enum status decode(const char *body, size_t size, struct llm_answer *ret,
     bool is_error = root[ERROR].size > 0 || json_view_is(root[OBJECT], "error");
     if (!has_message || is_error) {
         AUTO_JSON json_t *said = json_text_load(body, size); /* NULL: no error has so many values */
-        if (llm_is_error_in_200(said))
+        if (llm_error_is_in_200(said))
             return llm_error_in_200(said, failure, err);
     }
     AUTO_FREE char *reason = json_view_decode(choice[FINISH_REASON], NULL);

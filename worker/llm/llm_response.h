@@ -15,7 +15,7 @@
 
 /* Reads a 2xx body. The message is choice 0's `message`; a `message` or `text` that is a text is its content. A `delta` instead makes the
  * body a chunk. FAILED: retriable `invalid_response` (no JSON, no choices, no message), what llm_finish_check says, or what an
- * error in a 200 says (llm_codec.h); failure (may be NULL) then tells its kind. */
+ * error in a 200 says (llm_error.h); failure (may be NULL) then tells its kind. */
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err) MUST_CHECK;
 

@@ -93,7 +93,7 @@ static void add_text(struct member_fold *item, const json_t *value, size_t *byte
     *bytes += json_written_size(text, size);
 }
 
-/* What a tree takes, reckoned as its items would be. Recurses as deep as it is nested (JSON_DEPTH_MAX), as all here. */
+/* What a tree takes, counted as its items would be. Recurses as deep as it is nested (JSON_DEPTH_MAX), as all here. */
 static size_t cost_of(const json_t *value)
 {
     size_t cost = json_is_string(value) ? json_written_size(json_string_value(value), json_string_length(value)) : 0, i;

@@ -34,9 +34,9 @@ struct question {
     bool alone;     /* and it goes without any history */
     bool closed;    /* no further candidate is asked */
     enum { OPEN, WON, LOST, FATAL, CANCELLED } verdict;
-    size_t told, winner;
-    int told_hope; /* -1: nothing told yet */
-    size_t speaker;
+    size_t reported, winner;
+    int reported_hope; /* -1: none reported yet */
+    size_t source;
     int64_t try;
     struct row rows[];
 };
@@ -58,8 +58,8 @@ struct question *question_create(const struct question_plan *plan)
     assert(plan->count > 0 && plan->count <= plan->provider_count);
     q->plan = *plan;
     q->hedge_at_ms = INT64_MAX;
-    q->told = q->winner = q->speaker = QUESTION_NOBODY;
-    q->told_hope = -1;
+    q->reported = q->winner = q->source = QUESTION_NOBODY;
+    q->reported_hope = -1;
     q->try = -1;
     q->repeated = plan->skipped > 0;
     q->alone = plan->alone && q->repeated;
@@ -339,16 +339,16 @@ bool question_ended(struct question *q, size_t provider, const struct question_e
     if (q->verdict != OPEN) /* it ended while it was to be cut short */
         return false;
     if (judge(q, row, end)) {
-        q->told = number;
+        q->reported = number;
         q->winner = provider;
         return true;
     }
-    if (hope_of(q, end) > q->told_hope) {
-        q->told = number;
-        q->told_hope = hope_of(q, end);
+    if (hope_of(q, end) > q->reported_hope) {
+        q->reported = number;
+        q->reported_hope = hope_of(q, end);
     }
-    if (q->speaker == provider)
-        q->speaker = QUESTION_NOBODY;
+    if (q->source == provider)
+        q->source = QUESTION_NOBODY;
     return false;
 }
 
@@ -356,12 +356,12 @@ bool question_text(struct question *q, size_t provider, int64_t *ret_try)
 {
     if (q->verdict != OPEN || row_of(q, provider)->state != ROW_RUNNING)
         return false;
-    if (q->speaker == QUESTION_NOBODY) {
-        q->speaker = provider;
+    if (q->source == QUESTION_NOBODY) {
+        q->source = provider;
         q->try++;
     }
     *ret_try = q->try;
-    return q->speaker == provider;
+    return q->source == provider;
 }
 
 /* ---- the end ---- */
@@ -381,12 +381,12 @@ static size_t held_up_provider(const struct question *q)
 
 struct question_outcome question_outcome(const struct question *q)
 {
-    struct question_outcome outcome = {.told = q->told, .winner = q->winner, .refused = q->plan.refused, .held_up_provider = QUESTION_NOBODY};
+    struct question_outcome outcome = {.reported = q->reported, .winner = q->winner, .refused = q->plan.refused, .held_up_provider = QUESTION_NOBODY};
     assert(q->verdict != OPEN && q->live == 0);
     if (q->verdict == WON) {
         outcome.skipped = q->rows[q->winner].skipped;
         outcome.alone = is_alone(q, &q->rows[q->winner]);
-        outcome.was_heard = q->speaker == q->winner;
+        outcome.was_heard = q->source == q->winner;
         outcome.final_try = outcome.was_heard ? q->try : q->try + 1;
     } else if (q->verdict == LOST && (outcome.held_up_provider = held_up_provider(q)) != QUESTION_NOBODY) {
         outcome.held_up = true;

@@ -108,7 +108,7 @@ bool question_text(struct question *question, size_t provider, int64_t *ret_try)
 
 struct question_outcome {
     /* Ends are numbered from 0 as question_ended told them; what was dropped comes behind them. */
-    size_t told; /* WON: the good one; LOST: the failure that leaves most hope; QUESTION_NOBODY: none ended */
+    size_t reported; /* WON: the good one; LOST: the failure that leaves most hope; QUESTION_NOBODY: none ended */
     size_t winner; /* WON: whose answer it is */
     size_t skipped; /* WON: how many turns its request went without */
     bool alone;    /* WON: it was the repeat without any history, since every provider refused the conversation */

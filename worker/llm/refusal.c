@@ -46,14 +46,14 @@ static const struct refusal_reason *best_reason(const struct refusal_text *said,
 /* A plain reason, and what may turn it into another. */
 static enum failure_kind settle(enum failure_kind kind, const struct refusal_text *said, int status, bool waits)
 {
-    bool by_time = waits || refusal_words_have(said->words, "per minute|per min |per day|tpm |rpm |allocated quota|rate limit");
+    bool by_time = waits || refusal_words_have(said->words.text, "per minute|per min |per day|tpm |rpm |allocated quota|rate limit");
     const char *evidence;
     if (kind == FAILURE_RATE && !waits) { /* what waiting doesn't help is told by the words */
-        enum failure_kind told = refusal_words_kind(said->words, ON_429, waits, &evidence);
+        enum failure_kind told = refusal_words_kind(said->words.text, ON_429, waits, &evidence);
         if (told == FAILURE_BILLING || told == FAILURE_TOO_LONG)
             return told;
     }
-    if (kind == FAILURE_BILLING && by_time && refusal_words_have(said->words, "insufficient quota|exceeded current quota")) /* Alibaba's rate */
+    if (kind == FAILURE_BILLING && by_time && refusal_words_have(said->words.text, "insufficient quota|exceeded current quota")) /* Alibaba's rate */
         return FAILURE_RATE;
     if (kind == FAILURE_OVERLOAD && status == 429)
         return FAILURE_RATE;
@@ -97,7 +97,7 @@ static enum failure_kind decide(const struct refusal_facts *facts, const struct 
     unsigned on = refusal_on_status(inner);
     if (said->is_moderated && (on & (ON_NONE | ON_400 | ON_403)) != 0)
         return FAILURE_CONTENT;
-    kind = refusal_words_kind(said->words, on, waits, ret_evidence);
+    kind = refusal_words_kind(said->words.text, on, waits, ret_evidence);
     *ret_by_words = kind != FAILURE_NONE;
     if (kind != FAILURE_NONE)
         return kind;
@@ -227,7 +227,7 @@ static void explain(const struct refusal_text *said, struct refusal *ret)
     if (said->param[0] != '\0')
         ret->unexplained = names_conversation(said->param);
     else
-        ret->unexplained = !names || refusal_words_have(said->words, "messages"); /* of a member of theirs */
+        ret->unexplained = !names || refusal_words_have(said->words.text, "messages"); /* of a member of theirs */
 }
 
 /* ---- the whole ---- */
@@ -239,9 +239,9 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
     *ret = (struct refusal){.wait_ms = said->wait_ms, .reset = said->reset};
     ret->kind = decide(facts, said, &reason, &by_words, &ret->evidence);
     if (ret->kind == FAILURE_TOO_LONG && by_words && said->param[0] != '\0' && names_another(said->param) &&
-        !refusal_words_have(said->words, "context length|context window|context size|prompt is too long|input tokens"))
+        !refusal_words_have(said->words.text, "context length|context window|context size|prompt is too long|input tokens"))
         ret->kind = FAILURE_REQUEST;
-    if (ret->kind == FAILURE_REQUEST && names_conversation(said->param) && !names_another(said->param) && refusal_words_have(said->words, "should have at most|string too long|array too long"))
+    if (ret->kind == FAILURE_REQUEST && names_conversation(said->param) && !names_another(said->param) && refusal_words_have(said->words.text, "should have at most|string too long|array too long"))
         ret->kind = FAILURE_TOO_LONG; /* of a member that the words don't name */
     if (ret->kind == FAILURE_TOO_LONG) {
         ret->n_ctx = said->n_ctx;

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "llm/plain_words.h"
+
 #define REFUSAL_REASONS_MAX 24
 #define REFUSAL_STATUSES_MAX 8
 
@@ -39,8 +41,7 @@ struct refusal_text {
     bool is_moderated;  /* a member tells what was found in the request */
     bool is_html;       /* a page of a gateway's: its words mean nothing */
     bool has_words;     /* anything at all was said */
-    char words[8192];   /* texts and reasons in lower case, " like this ": words between single blanks, addresses left out, 1,000 as 1000 */
-    size_t words_size;
+    struct plain_words words; /* texts and reasons */
     char own[2048];     /* the texts as they came, the outermost first, for people; may be cut within a character */
     size_t own_size;
 

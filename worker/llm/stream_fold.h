@@ -1,22 +1,18 @@
 /* Folds the chunks of a streamed answer into what a whole one would have been.
  *
  * The second stage: sse_parser -> stream_fold -> struct llm_answer, the same that llm_response_decode gives.
- * What is new of its text is told by stream_fold_news, to whoever asks for it after an event; the answer, or why there is
+ * What is new of its text is handed out by stream_fold_news, to whoever asks for it after an event; the answer, or why there is
  * none, by stream_fold_end.
  *
  * What counts as an answer: a stream that says `[DONE]`, or one that gives a finish_reason and then ends in
  * order. One that just ends was cut off, however much text it brought. An error may come at any place, also
  * behind text, and means what the same error as a whole body would; so does a finish_reason that says that generation broke.
  *
- * How a message is joined: choice 0 only; content, refusal and reasoning of whatever name (stream_told.h) are concatenated;
- * tool_calls as tool_call_fold.h says; function_call likewise; any other member, and content or reasoning that is no text, as
- * member_fold.h says. Content that goes over from text to parts, or back, is parts: [{"type":"text","text":…},…]. What a message
- * must have besides is answer_message.h's. A `message` that comes in a delta's place is one, where no delta has come, else the whole
- * said again (MiniMax): then it brings only what isn't there. A completion's `text` is content.
- * Nothing is lost in silence: what can't be joined with what came before it is a failure.
+ * A message is joined of choice 0 alone, as message_fold.h says. A `message` that comes in a delta's place is one, where no delta has come, else
+ * the whole said again (MiniMax): then it brings only what isn't there. A completion's `text` is content.
  *
  * A chunk is read as liberally as a whole answer (json_repair.h). Halves of a surrogate pair, and bytes of a character, that two
- * chunks hold are joined; what is left of such becomes U+FFFD, and is told when it is known. Several values in one event are several
+ * chunks hold are joined; what is left of such becomes U+FFFD, and is handed out when it is known. Several values in one event are several
  * chunks.
  *
  * Pure: no I/O, no clock. One thread at a time. */
@@ -30,18 +26,15 @@
 
 #include "base/error.h"
 #include "llm/llm_client.h"
-#include "llm/member_fold.h"
+#include "llm/message_fold.h"
 #include "llm/sse_parser.h"
-#include "llm/stream_told.h"
-#include "llm/text_buffer.h"
-#include "llm/tool_call_fold.h"
+#include "llm/stream_output.h"
 
 /* Private, but for the count. */
 struct stream_fold {
     uint64_t chunk_count; /* chunks read; empty events and `[DONE]` are none */
 
     size_t bytes_max;
-    size_t bytes;  /* kept so far */
     bool answered; /* a delta or a finish_reason was there */
     bool done;     /* `[DONE]` */
     bool failed;
@@ -50,16 +43,11 @@ struct stream_fold {
     bool has_message; /* a delta was there */
     bool has_delta;   /* under that name, with something in it */
 
-    json_t *role; /* owned, as all that follows; NULL: not said */
-    char *finish_reason, *native_finish_reason;
+    struct message_fold message;
+    char *finish_reason, *native_finish_reason; /* owned, as the next; NULL: not said */
     char *model;
     struct usage usage;
-    struct text_buffer texts[STREAM_TEXTS];
-    struct stream_told told;
-    struct tool_call_fold tool_calls;
-    struct tool_call function_call;
-    bool has_function_call;
-    struct member_fold others; /* members that aren't known, and what known ones are that isn't of their kind */
+    struct stream_output output;
 };
 
 /* bytes_max: how much of the message may be kept, as JSON writes it; what chunks have around it doesn't count (one chunk is bounded

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "quota/budget.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
@@ -274,7 +274,7 @@ static int64_t tokens_of(const struct usage *usage)
     return usage->prompt_tokens >= 0 && usage->completion_tokens >= 0 ? usage->prompt_tokens + usage->completion_tokens : COST_TOKENS_UNKNOWN;
 }
 
-/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was reckoned at. */
+/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was estimated at. */
 static void end_reservation(struct reservations *list, const struct llm_tried *tried)
 {
     bool refused = tried->end == TRIED_FAILED && tried->failure.http_status >= 300;
@@ -310,7 +310,7 @@ void spending_ended(struct spending *s, const struct llm_outcome *outcome, const
 {
     for (size_t i = 0; i < outcome->tried_count; i++) {
         const struct llm_tried *tried = &outcome->tried[i];
-        count(s, tried, answer != NULL && i == outcome->told ? answer->model : NULL);
+        count(s, tried, answer != NULL && i == outcome->reported ? answer->model : NULL);
         if (s->limited)
             end_reservation(&s->task->reservations, tried);
     }
@@ -323,7 +323,7 @@ static enum status fail_stopped(struct spending *s)
     struct task *task = s->task;
     task->error = *s->stopped;
     task->provider = NULL;
-    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
+    task->in_outage = s->redis_away && breakers_failed(s->service->breakers, DEPENDENCY_REDIS, task, s->stopped);
     return STATUS_FAILED;
 }
 

@@ -108,7 +108,7 @@ struct release_op {
 enum cancel_state {
     CANCEL_ENDED, /* it is cancelled now, and this reply is stored */
     CANCEL_DONE,  /* it had ended before: end_state, reply are set */
-    CANCEL_TOLD,  /* somebody runs it, and can end it only as cancelled from now on: its lease is over in busy_ms */
+    CANCEL_REQUESTED,  /* somebody runs it, and can end it only as cancelled from now on: its lease is over in busy_ms */
     CANCEL_OTHER  /* the id is another content's: nothing is stored, but that one is cancelled too while it runs */
 };
 

@@ -1,33 +1,27 @@
 #include "service/admin_server.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <event2/thread.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/cleanup.h"
 #include "base/log.h"
-#include "telemetry/held_back.h"
-#include "telemetry/labelled_metrics.h"
+#include "service/admin_address.h"
+#include "service/admin_pages.h"
+#include "service/port_file.h"
 #include "telemetry/metrics.h"
 #include "telemetry/watchdog.h"
 
 #define HEAD_BYTES_MAX 8192
-#define AFTER_BYTES_MAX (1024 * 1024) /* whoever floods costs a processor: more than a request's body it isn't */
+#define AFTER_BYTES_MAX (1024 * 1024) /* behind a request: read and thrown away up to here, then the connection is closed, since reading on would cost a processor */
 #define BACKLOG 128
 #define PAUSE_MS 100 /* after an accept that failed for want of descriptors: the socket stays readable, and would be tried for ever */
 
@@ -37,7 +31,7 @@ struct visit {
     struct visit *older, *newer;
     struct bufferevent *bev;
     evutil_socket_t fd;
-    struct event *patience;
+    struct event *timeout;
     bool answered;
     size_t unread; /* bytes that came behind the request */
     bool heard_all; /* the other side has ended; what we say may still go out */
@@ -63,7 +57,7 @@ static void visit_end(struct visit *visit)
     *(visit->older != NULL ? &visit->older->newer : &server->oldest) = visit->newer;
     *(visit->newer != NULL ? &visit->newer->older : &server->newest) = visit->older;
     server->visits--;
-    event_free(visit->patience);
+    event_free(visit->timeout);
     bufferevent_disable(visit->bev, EV_READ | EV_WRITE);
     bufferevent_free(visit->bev);
     close(visit->fd); /* not libevent's to do: it would wait until all who queue have been accepted */
@@ -76,7 +70,7 @@ static void visit_cut(struct visit *visit)
     visit_end(visit);
 }
 
-static void on_patience(evutil_socket_t fd, short what, void *arg)
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     visit_cut(arg);
@@ -92,13 +86,6 @@ static void on_visit_event(struct bufferevent *bev, short what, void *arg)
 
 /* ---- answers ---- */
 
-struct answer {
-    int status;
-    const char *type;
-    char *text; /* owned */
-    size_t size;
-};
-
 static const char *reason_of(int status)
 {
     switch (status) {
@@ -109,45 +96,6 @@ static const char *reason_of(int status)
     case 431: return "Request Header Fields Too Large";
     default: return "Service Unavailable";
     }
-}
-
-static struct answer plain(int status, const char *text)
-{
-    char *line = xasprintf("%s\n", text);
-    return (struct answer){.status = status, .type = "text/plain; charset=utf-8", .text = line, .size = strlen(line)};
-}
-
-static struct answer healthz(const struct admin_probes *probes)
-{
-    char why[512] = "failing";
-    bool healthy = probes->healthy(probes->arg, why, sizeof why);
-    return plain(healthy ? 200 : 503, healthy ? "ok" : why);
-}
-
-static struct answer readyz(const struct admin_probes *probes)
-{
-    bool ready = probes->ready(probes->arg);
-    return plain(ready ? 200 : 503, ready ? "ready" : "not in the group, draining, or failed");
-}
-
-static struct answer metrics(void)
-{
-    struct answer answer = {.status = 200, .type = "text/plain; version=0.0.4"};
-    FILE *out = open_memstream(&answer.text, &answer.size);
-    metrics_print(out);
-    labelled_metrics_print(out);
-    held_back_print(out);
-    fclose(out);
-    return answer;
-}
-
-/* path: without its query. */
-static struct answer answer_to(const struct admin_probes *probes, const char *path)
-{
-    return strcmp(path, "/healthz") == 0   ? healthz(probes)
-           : strcmp(path, "/readyz") == 0  ? readyz(probes)
-           : strcmp(path, "/metrics") == 0 ? metrics()
-                                           : plain(404, "there are /healthz, /readyz and /metrics");
 }
 
 /* All of it has gone out: the other side may end, and what it still says isn't read. Closed with unread bytes, the kernel would take
@@ -171,7 +119,7 @@ static void on_after(struct bufferevent *bev, void *arg)
         visit_end(visit);
 }
 
-static void send_answer(struct visit *visit, struct answer *answer, bool with_body)
+static void send_answer(struct visit *visit, struct admin_page *answer, bool with_body)
 {
     struct evbuffer *out = bufferevent_get_output(visit->bev);
     visit->answered = true;
@@ -207,15 +155,15 @@ static void take_request(struct visit *visit, char *line)
 {
     const char *method = "GET";
     char *path = NULL;
-    struct answer answer;
+    struct admin_page answer;
     bool understood = read_line(line, &method, &path);
     bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     if (!understood)
-        answer = plain(400, "that is no HTTP request");
+        answer = admin_page_plain(400, "that is no HTTP request");
     else if (!reads)
-        answer = plain(405, "only GET and HEAD");
+        answer = admin_page_plain(405, "only GET and HEAD");
     else
-        answer = answer_to(&visit->server->probes, path);
+        answer = admin_page_of(&visit->server->probes, path);
     send_answer(visit, &answer, strcmp(method, "HEAD") != 0);
 }
 
@@ -228,7 +176,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     if (end.pos < 0 && bare.pos < 0) {
         if (evbuffer_get_length(in) < HEAD_BYTES_MAX)
             return;
-        struct answer answer = plain(431, "the request is too long");
+        struct admin_page answer = admin_page_plain(431, "the request is too long");
         send_answer(visit, &answer, true);
         return;
     }
@@ -242,20 +190,20 @@ static void on_read(struct bufferevent *bev, void *arg)
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
 {
     (void)listener, (void)address, (void)size;
-    const struct timeval patience = {.tv_sec = ADMIN_REQUEST_S_MAX};
+    const struct timeval timeout = {.tv_sec = ADMIN_REQUEST_S_MAX};
     struct admin_server *server = arg;
-    /* Whoever is slow makes room: a probe sends its request at once, and needs its place for a moment. */
+    /* The oldest is closed for the new one: a probe sends its request at once, and needs its place for a moment. */
     if (server->visits == ADMIN_CONNECTIONS_MAX)
         visit_cut(server->oldest);
     struct visit *visit = xcalloc(1, sizeof *visit);
     *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .bev = bufferevent_socket_new(server->base, fd, 0),
-                            .patience = evtimer_new(server->base, on_patience, visit)};
-    if (visit->bev == NULL || visit->patience == NULL)
+                            .timeout = evtimer_new(server->base, on_timeout, visit)};
+    if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */
     *(server->newest != NULL ? &server->newest->newer : &server->oldest) = visit;
     server->newest = visit;
     server->visits++;
-    evtimer_add(visit->patience, &patience); /* for all of it: no byte prolongs it */
+    evtimer_add(visit->timeout, &timeout); /* for all of it: no byte prolongs it */
     bufferevent_setcb(visit->bev, on_read, NULL, on_visit_event, visit);
     bufferevent_setwatermark(visit->bev, EV_READ, 0, HEAD_BYTES_MAX);
     bufferevent_enable(visit->bev, EV_READ | EV_WRITE);
@@ -291,122 +239,16 @@ static void *admin_main(void *arg)
     return NULL;
 }
 
-/* ---- the address ---- */
-
-static enum status refuse_address(const char *listen, const char *why, struct error *err)
-{
-    return error_set(err, ERROR_PERMANENT, "admin_listen", "admin.listen: \"%.100s\" %s", listen, why);
-}
-
-/* "host:port" -> both. */
-static enum status split(const char *listen, char *host, size_t host_size, char port[8], struct error *err)
-{
-    const char *colon = strrchr(listen, ':');
-    size_t length = colon != NULL ? (size_t)(colon - listen) : 0;
-    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-    if (length == 0)
-        return refuse_address(listen, "is no host:port; 127.0.0.1:9464 is this machine alone, 0.0.0.0:9464 is all", err);
-    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || atoi(colon + 1) > 65535)
-        return refuse_address(listen, "has no port from 0 to 65535 behind its last colon", err);
-    bool bracketed = listen[0] == '[' && listen[length - 1] == ']';
-    if (!bracketed && memchr(listen, ':', length) != NULL)
-        return refuse_address(listen, "is no host:port; an IPv6 address stands in brackets: [::1]:9464", err);
-    if (bracketed) {
-        listen++;
-        length -= 2;
-    }
-    if (length == 0 || length >= host_size)
-        return refuse_address(listen, "names no host", err);
-    memcpy(host, listen, length);
-    host[length] = '\0';
-    snprintf(port, 8, "%s", colon + 1);
-    return STATUS_OK;
-}
-
-/* Bound, not yet listening: *ret; -1 with OK: somebody else has the port, and may_be_taken. */
-static enum status bind_address(const char *listen, bool may_be_taken, int *ret, struct error *err)
-{
-    char host[256], port[8];
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    const int on = 1;
-    struct addrinfo *found = NULL;
-    *ret = -1;
-    if (split(listen, host, sizeof host, port, err) != STATUS_OK)
-        return STATUS_FAILED;
-    int unknown = getaddrinfo(host, port, &hints, &found);
-    if (unknown != 0)
-        return refuse_address(listen, gai_strerror(unknown), err);
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool bound = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0;
-    int failed = errno;
-    freeaddrinfo(found);
-    if (bound) {
-        *ret = fd;
-        return STATUS_OK;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (failed == EADDRINUSE && may_be_taken)
-        return STATUS_OK;
-    AUTO_FREE char *why = xasprintf("can't be listened on: %s", strerror(failed));
-    return refuse_address(listen, why, err);
-}
-
-/* ---- the port file ---- */
-
-static enum status refuse_port_file(const char *file, const char *why, struct error *err)
-{
-    return error_set(err, ERROR_PERMANENT, "admin_port_file", "admin.port_file: %s can't be written: %s", file, why);
-}
-
-/* A file takes the place of what has its name: of /dev/null, too, were it let. */
-static bool is_something_else(const char *file)
-{
-    struct stat found;
-    return stat(file, &found) == 0 && !S_ISREG(found.st_mode);
-}
-
-static enum status write_port(const char *port_file, int fd, struct error *err)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &size) != 0)
-        return refuse_port_file(port_file, strerror(errno), err);
-    /* NOLINTNEXTLINE(clang-analyzer-core.*): getsockname has filled it */
-    uint16_t port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                                       : ((struct sockaddr_in *)&address)->sin_port);
-    AUTO_FREE char *part = xasprintf("%s.part", port_file);
-    if (is_something_else(port_file))
-        return refuse_port_file(port_file, "it is there, and no regular file", err);
-    FILE *out = fopen(part, "we");
-    if (out == NULL || fprintf(out, "%d\n", port) < 0 || fclose(out) != 0 || rename(part, port_file) != 0)
-        return refuse_port_file(port_file, strerror(errno), err);
-    return STATUS_OK;
-}
-
-static enum status check_port_file(const char *port_file, struct error *err)
-{
-    AUTO_FREE char *part = xasprintf("%s.part.%ld", port_file, (long)getpid());
-    if (is_something_else(port_file))
-        return refuse_port_file(port_file, "it is there, and no regular file", err);
-    int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return refuse_port_file(port_file, strerror(errno), err);
-    close(fd);
-    unlink(part);
-    return STATUS_OK;
-}
-
 /* ---- the whole ---- */
 
 enum status admin_server_check(const char *listen, const char *port_file, struct error *err)
 {
     int fd;
-    if (bind_address(listen, true, &fd, err) != STATUS_OK)
+    if (admin_address_bind(listen, true, &fd, err) != STATUS_OK)
         return STATUS_FAILED;
     if (fd >= 0)
         close(fd);
-    return port_file != NULL ? check_port_file(port_file, err) : STATUS_OK;
+    return port_file != NULL ? port_file_check(port_file, err) : STATUS_OK;
 }
 
 static void server_free(struct admin_server *server)
@@ -430,7 +272,7 @@ enum status admin_server_start(const char *listen, const char *port_file, const 
 {
     const struct timeval look_every = {.tv_usec = WATCHDOG_LOOK_MS * 1000};
     int fd;
-    if (bind_address(listen, false, &fd, err) != STATUS_OK)
+    if (admin_address_bind(listen, false, &fd, err) != STATUS_OK)
         return STATUS_FAILED;
     evthread_use_pthreads();
     struct admin_server *server = xcalloc(1, sizeof *server);
@@ -442,12 +284,12 @@ enum status admin_server_start(const char *listen, const char *port_file, const 
     server->look = server->resume == NULL ? NULL : event_new(server->base, -1, EV_PERSIST, on_look, server);
     enum status status = STATUS_OK;
     if (server->look == NULL || event_add(server->look, &look_every) != 0) {
-        status = refuse_address(listen, "can't be listened on; is the port taken?", err);
+        status = admin_address_refuse(listen, "can't be listened on; is the port taken?", err);
         if (server->listener == NULL)
             close(fd);
     }
     if (status == STATUS_OK && port_file != NULL)
-        status = write_port(port_file, fd, err);
+        status = port_file_write(port_file, fd, err);
     if (status == STATUS_OK) {
         evconnlistener_set_error_cb(server->listener, on_accept_failed);
         if (pthread_create(&server->thread, NULL, admin_main, server) != 0)

@@ -1,9 +1,10 @@
 /* The admin port: GET /healthz (200 while the process works), /readyz (200 while started and in the group),
- * /metrics (Prometheus text). One thread (libevent), which judges all the others (telemetry/watchdog.h). Shows no keys and no message text.
+ * /metrics (Prometheus text): admin_pages.h. One thread (libevent), which judges all the others (telemetry/watchdog.h).
  *
- * It hurts nobody else: it holds ADMIN_CONNECTIONS_MAX connections at most, so that the work's descriptors stay the work's. A connection
+ * It takes nothing from the jobs: it holds ADMIN_CONNECTIONS_MAX connections at most, so that descriptors for Kafka, Redis and providers stay free. A connection
  * brings one request of 8 KiB at most and has ADMIN_REQUEST_S_MAX seconds from its accept to the answer's last byte, however many bytes it
- * drips; when there are too many, the oldest goes, and whoever floods goes at once. A probe, which sends its request at once, is so answered at once. */
+ * drips; when there are too many, the oldest is closed, and one that sends more than 1 MiB behind its request at once. So a probe, which sends its request
+ * at once, is answered at once. */
 #ifndef CHAT_SERVICE_ADMIN_SERVER_H
 #define CHAT_SERVICE_ADMIN_SERVER_H
 

@@ -25,9 +25,9 @@ struct end_watch end_watch_new(int64_t drain_ms, int64_t close_ms)
     return (struct end_watch){.drain_ms = drain_ms, .close_ms = close_ms, .step = END_START, .end_by_ms = INT64_MAX};
 }
 
-void end_watch_told(struct end_watch *watch, int64_t now_ms)
+void end_watch_signalled(struct end_watch *watch, int64_t now_ms)
 {
-    watch->told++;
+    watch->signals++;
     if (watch->end_by_ms == INT64_MAX)
         watch->end_by_ms = now_ms + (watch->step == END_SERVE ? watch->drain_ms : 0) + watch->close_ms;
 }
@@ -43,7 +43,7 @@ void end_watch_step(struct end_watch *watch, enum end_step step, int64_t now_ms)
 
 enum end_verdict end_watch_verdict(const struct end_watch *watch, int64_t now_ms)
 {
-    if (watch->told > 1)
+    if (watch->signals > 1)
         return END_AT_ONCE;
     return now_ms >= watch->end_by_ms ? END_TIME_IS_UP : END_NOT_YET;
 }

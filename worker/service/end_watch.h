@@ -38,14 +38,14 @@ enum end_verdict { END_NOT_YET, END_TIME_IS_UP, END_AT_ONCE };
 
 struct end_watch {
     int64_t drain_ms, close_ms;
-    int told; /* how often TERM or INT came */
+    int signals; /* how often TERM or INT came */
     enum end_step step;
     int64_t end_by_ms; /* INT64_MAX: nobody wants it to end */
 };
 
 /* Steps before the drain: close_ms is all that a start has. */
 struct end_watch end_watch_new(int64_t drain_ms, int64_t close_ms);
-void end_watch_told(struct end_watch *watch, int64_t now_ms);
+void end_watch_signalled(struct end_watch *watch, int64_t now_ms);
 void end_watch_step(struct end_watch *watch, enum end_step step, int64_t now_ms);
 enum end_verdict end_watch_verdict(const struct end_watch *watch, int64_t now_ms);
 

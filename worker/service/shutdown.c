@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "completion/completion.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/dispatcher_waiting.h"
 #include "engine/engine.h"
 #include "service/signals.h"
 #include "telemetry/held_back.h"

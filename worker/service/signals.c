@@ -19,7 +19,7 @@
 static const int ours[] = {SIGTERM, SIGINT, SIGTSTP, SIGCONT, SIGUSR1};
 
 static pthread_t thread;
-static atomic_bool started, told;
+static atomic_bool started, end_requested;
 static _Atomic sig_atomic_t status = EX_TEMPFAIL;
 
 /* Held for a few instructions at a time, by this file alone. */
@@ -72,8 +72,8 @@ static void take(int number)
     switch (number) {
     case SIGTERM:
     case SIGINT:
-        end_watch_told(&watch, clock_mono_ms());
-        atomic_store(&told, true);
+        end_watch_signalled(&watch, clock_mono_ms());
+        atomic_store(&end_requested, true);
         break;
     case SIGTSTP:
         pending_stop = true;
@@ -180,15 +180,15 @@ int signals_next(int64_t wait_ms)
     int64_t until = clock_mono_ms() + wait_ms;
     int number;
     mutex_lock(&lock);
-    while ((number = next_locked()) == 0 && !atomic_load(&told) && cond_wait_until(&for_main, &lock, until))
+    while ((number = next_locked()) == 0 && !atomic_load(&end_requested) && cond_wait_until(&for_main, &lock, until))
         ;
     mutex_unlock(&lock);
     return number;
 }
 
-bool signals_told_to_end(void)
+bool signals_end_requested(void)
 {
-    return atomic_load(&told);
+    return atomic_load(&end_requested);
 }
 
 void signals_step(enum end_step step)

@@ -1,7 +1,7 @@
 /* Signals, and that the process always ends. They are blocked in every thread; one of its own, chat-signals, takes them, which waits for
  * nothing else: so a TERM is heard whatever all other threads are stuck in.
  *
- *   TERM, INT          the first: signals_told_to_end, and the time runs that service/end_watch.h gives. The second: the process ends, within
+ *   TERM, INT          the first: signals_end_requested, and the time runs that service/end_watch.h gives. The second: the process ends, within
  *                      a second, with 75 and one line of log
  *   TSTP, CONT, USR1   are handed to the main thread (signals_next)
  *
@@ -24,7 +24,7 @@ void signals_bound(int64_t drain_ms, int64_t close_ms);
 /* TSTP, CONT or USR1, when it comes within wait_ms; else 0, and at once when told to end. Main thread. */
 int signals_next(int64_t wait_ms);
 /* Any thread; never blocks. */
-bool signals_told_to_end(void);
+bool signals_end_requested(void);
 
 /* What the main thread does from now on. */
 void signals_step(enum end_step step);

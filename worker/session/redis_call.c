@@ -1,7 +1,7 @@
 #include "session/redis_call.h"
 
 #include "base/log.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "telemetry/metrics.h"
 
 enum status redis_call(const struct service *service, redis_call_on *call, void *arg, struct error *err)
@@ -13,7 +13,7 @@ enum status redis_call(const struct service *service, redis_call_on *call, void 
         redis_pool_give(service->redis, &conn, status != STATUS_OK);
     }
     if (status == STATUS_OK) {
-        weather_succeeded(service->weather, WEATHER_REDIS);
+        breakers_succeeded(service->breakers, DEPENDENCY_REDIS);
     } else {
         METRIC_INC(redis_failures_total);
         log_warn("redis_unavailable", F_STR("address", redis_pool_address(service->redis)), F_STR("code", err->code),

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "breakers/weather.h"
+#include "breakers/breakers.h"
 #include "session/held_claims.h"
 #include "session/redis_call.h"
 #include "session/session.h"
@@ -141,7 +141,7 @@ void session_begin(const struct service *service, struct task **all, size_t n)
         if (!answered) {
             tasks[i]->begin.error = why;
             tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
-            tasks[i]->in_outage = weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
+            tasks[i]->in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
         }
         begun(service, tasks[i]);
     }
@@ -287,7 +287,7 @@ static void apply_finish(struct task *task, const struct finish_op *op)
 }
 
 /* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
-static int64_t told_wait_ms(int told, int64_t busy_ms)
+static int64_t cancel_wait_ms(int told, int64_t busy_ms)
 {
     int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
     return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
@@ -308,12 +308,12 @@ static void apply_cancel(const struct service *service, struct task *task, struc
         task->begin.end_state = op->end_state;
         task->begin.reply = steal_ptr(&op->stored);
         outcome_not_begun(service, task);
-    } else if (op->state == CANCEL_TOLD) {
+    } else if (op->state == CANCEL_REQUESTED) {
         task->begin.state = BEGIN_BUSY;
         outcome_not_begun(service, task);
-        task->wait_ms = told_wait_ms(task->cancel_told++, op->busy_ms);
+        task->wait_ms = cancel_wait_ms(task->cancel_told++, op->busy_ms);
     }
-    if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
+    if (op->error.class == ERROR_NONE && op->state != CANCEL_REQUESTED)
         task->begin.claim.token[0] = '\0';
 }
 
@@ -354,7 +354,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     bool told = batch.finish_count + batch.release_count + batch.cancel_count == 0 ||
                 redis_call(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
-        (void)weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
+        (void)breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
     for (size_t i = 0; i < batch.follower_count; i++) {
         take_begin(follower_tasks[i], &followers[i]);
         if (told)

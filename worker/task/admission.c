@@ -7,7 +7,7 @@ enum admission_class admission_class_of(int64_t crashes)
 
 void admission_init(struct admission *admission, size_t threads)
 {
-    *admission = (struct admission){.permits = ADMISSION_UNBOUNDED};
+    *admission = (struct admission){.bound = ADMISSION_UNBOUNDED};
     while ((admission->few + 1) * (admission->few + 1) <= threads) /* the square root, rounded down */
         admission->few++;
 }
@@ -23,7 +23,7 @@ bool admission_allows(const struct admission *admission, enum admission_class cl
     size_t running = others(admission);
     if (class == ADMIT_EXPIRED)
         return true;
-    if (running >= admission->permits || admission->running[ADMIT_ALONE] > 0)
+    if (running >= admission->bound || admission->running[ADMIT_ALONE] > 0)
         return false;
     if (class == ADMIT_ALONE)
         return running == 0;
@@ -34,5 +34,5 @@ bool admission_allows(const struct admission *admission, enum admission_class cl
 
 bool admission_is_free(const struct admission *admission)
 {
-    return admission->permits == ADMISSION_UNBOUNDED && admission->running[ADMIT_FEW] + admission->running[ADMIT_ALONE] == 0;
+    return admission->bound == ADMISSION_UNBOUNDED && admission->running[ADMIT_FEW] + admission->running[ADMIT_ALONE] == 0;
 }

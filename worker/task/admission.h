@@ -1,6 +1,6 @@
 /* How many jobs may be under way, and which may start next: pure; the dispatcher asks it under its lock.
  *
- * Two things bound it. While a dependency is away, its breaker gives few permits or none. And a job that was found
+ * Two things bound it. While a dependency is away, its breaker admits few jobs or none. And a job that was found
  * unreleased after a crash is a suspect: a redelivery repeats the same neighbours, so a crash proves nothing
  * against one of them until it ran alone. By the crashes on its record:
  *   0, 1       runs freely, since a process may be killed for many reasons
@@ -31,7 +31,7 @@ enum admission_class admission_class_of(int64_t crashes);
 
 struct admission {
     size_t few;     /* how many others a suspect among few may have */
-    size_t permits; /* of the breakers; SIZE_MAX: no bound */
+    size_t bound;   /* what the breakers admit; SIZE_MAX: no bound */
     size_t running[ADMISSION_CLASSES];
 };
 
@@ -40,7 +40,7 @@ struct admission {
 void admission_init(struct admission *admission, size_t threads);
 /* May one more of this class start now? */
 bool admission_allows(const struct admission *admission, enum admission_class class);
-/* Nothing waits for a permit or for being alone: jobs may start without asking. */
+/* Nothing waits to be admitted or to be alone: jobs may start without asking. */
 bool admission_is_free(const struct admission *admission);
 
 #endif

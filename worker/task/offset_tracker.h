@@ -1,13 +1,13 @@
 /* Which offsets of one partition are done: pure. Offsets enter in rising order (gaps are normal: transaction
  * markers, aborted records, compaction), finish in any order; the committable offset is the first that isn't
  * done, or the one after the last received when all are. What is done above it, the completed set, goes into
- * the commit's metadata, and is given back to the tracker of the next grant.
+ * the commit's metadata, and is given back to the tracker of the next assignment.
  *
  * Only what is pending is listed: below `next`, what isn't pending is done or will never be a record. So memory
  * is bounded by what is pending, however far the others have run ahead of a stuck one.
  *
  * Invariants (docs/delivery-guarantees.md; tests/unit/test_offset_tracker.c):
- *  1. an offset below committable is done, or was never received in this grant nor in one before;
+ *  1. an offset below committable is done, or was never received in this assignment nor in one before;
  *  2. committable never falls;
  *  3. an offset enters once;
  *  4. the completed set holds no offset that is pending, nor one that may still come as a new record;
@@ -32,7 +32,7 @@ struct offset_tracker {
     size_t first;
     size_t count, pending;
     int64_t next; /* the last received offset + 1; 0: nothing received */
-    struct offset_runs restored; /* done in a grant before; those below next have had their say */
+    struct offset_runs restored; /* done in an assignment before; those below next have had their say */
     int32_t restored_epoch;      /* the highest leader epoch among them; -1: not known, then every record counts */
     int32_t epoch;               /* the highest seen, the restored one included; -1: none */
 };
@@ -41,8 +41,8 @@ struct offset_tracker {
 
 enum offset_receipt {
     OFFSET_NEW,
-    OFFSET_SEEN,       /* in this grant: a rewound fetch; ignore the record */
-    OFFSET_DONE_BEFORE /* in a grant before: done, as it stands in the restored set */
+    OFFSET_SEEN,       /* in this assignment: a rewound fetch; ignore the record */
+    OFFSET_DONE_BEFORE /* in an assignment before: done, as it stands in the restored set */
 };
 
 /* What a commit's metadata held, before the first receive. *runs is copied. */

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "llm/retry_policy.h"
 #include "telemetry/metrics.h"
-#include "wire/history.h"
+#include "wire/history_turn.h"
 
 #define BUSY_WAIT_MS_MIN 50
 #define BUSY_WAIT_MS_MAX 5000
@@ -197,7 +197,7 @@ void outcome_failed(const struct service *service, struct task *task)
 static void wait_for_redis(const struct service *service, struct task *task)
 {
     if (task->in_outage && task->class != ADMIT_EXPIRED)
-        task->wait_ms = 0; /* the breaker's permits hold it */
+        task->wait_ms = 0; /* the breaker holds it back */
     else
         task->wait_ms = wait_delay_ms(service, task);
     task->outcome = OUTCOME_WAIT;

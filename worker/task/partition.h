@@ -1,4 +1,4 @@
-/* One assignment of one partition: from a grant to its revocation. Granted again, it is another struct
+/* One assignment of one partition: from its start to its revocation. Assigned again, it is another struct
  * with a higher generation, so that late results of the old one can't touch the new one's offsets.
  *
  * Counted references: the intake holds one, each job one. Any thread; its mutex is held briefly. */
@@ -15,9 +15,9 @@
 struct task;
 
 /* Its jobs that wait with the dispatcher (dispatch/waiting_tasks.h). */
-struct waiting_in_grant {
+struct waiting_in_assignment {
     struct task *first, *last;
-    struct partition *prev, *next; /* the other grants that have any */
+    struct partition *prev, *next; /* the other assignments that have any */
 };
 
 struct partition {
@@ -28,7 +28,7 @@ struct partition {
     atomic_bool revoked;      /* set once, before its jobs are dropped */
     atomic_bool orphaned;     /* set once: its log is gone, so its jobs go on and nothing of it is committed */
     atomic_int_fast64_t behind; /* its jobs that wait behind another of their lane; the dispatcher's */
-    struct waiting_in_grant waiting; /* the dispatcher's, under its lock */
+    struct waiting_in_assignment waiting; /* the dispatcher's, under its lock */
     struct mutex lock;
     struct offset_tracker tracker; /* guarded by lock */
     uint64_t version;              /* the same: counts what changes a commit */
@@ -43,13 +43,13 @@ struct partition {
     atomic_bool set_is_full; /* the completed set is near metadata_max: no more is read until it has shrunk */
 
     /* Intake thread only. */
-    size_t index; /* grants.c's */
-    bool begun;   /* it is known where the grant begins, and librdkafka reads it; not yet, or not now: rebalance.h */
+    size_t index; /* assignments.c's */
+    bool begun;   /* it is known where the assignment begins, and librdkafka reads it; not yet, or not now: rebalance.h */
     bool leaving; /* revoked, but for what still runs and its commit: rebalance.h */
     bool paused;
-    int64_t next; /* where reading goes on: behind the record that came last; before the first the grant's, also librdkafka's END or INVALID */
+    int64_t next; /* where reading goes on: behind the record that came last; before the first the assignment's, also librdkafka's END or INVALID */
     int32_t next_epoch; /* the leader epoch of the record that came last; -1: unknown */
-    bool full_told; /* set_is_full, as log and metrics know it */
+    bool full_reported; /* set_is_full, as log and metrics know it */
     /* The same, liveness.c's: the first offset that isn't done and since when, how its job is and since when (enum head_state; -1:
      * unknown), and that as its claim has it (-1: it has none). */
     int64_t head, head_since_ms, head_state_since_ms;

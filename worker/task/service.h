@@ -1,16 +1,17 @@
-/* What the threads of one worker share: made and ended by main.c in this order, read-only in between. */
+/* What the threads of one worker share: made and ended by service/process.c in this order, read-only in between. */
 #ifndef CHAT_TASK_SERVICE_H
 #define CHAT_TASK_SERVICE_H
 
 #include "llm/llm_client.h"
-#include "llm/provider_health.h"
+#include "llm/provider_slots.h"
+#include "llm/provider_times.h"
 #include "redis/redis_pool.h"
 #include "redis/session_store.h"
 #include "settings/settings.h"
 
 struct dispatcher;
 struct held_claims;
-struct weather;
+struct breakers;
 struct completion;
 struct crash_notes;
 struct publisher;
@@ -24,10 +25,11 @@ struct service {
     struct redis_pool *redis;
     struct http_pool *http; /* every call goes through it: to providers and context sources */
     struct llm_client *llm;
-    struct provider_health *health;
+    struct provider_slots *slots;
+    struct provider_times *times;
     struct dispatcher *dispatcher;
     struct held_claims *claims;
-    struct weather *weather;
+    struct breakers *breakers;
     struct publisher *publisher;
     struct delta_publisher *deltas;
     struct completion *completion;

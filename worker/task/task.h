@@ -51,7 +51,7 @@ struct lane;
 struct task_failures {
     uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
     uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
-    uint64_t series;               /* in which it was last counted: weather's */
+    uint64_t series;               /* in which it was last counted: the breakers' */
     int spared;
 };
 
@@ -72,7 +72,7 @@ struct task {
     uint64_t age;        /* the count of those added when it was: the smaller the older */
     uint64_t last_start; /* the same of starts; 0: it was never started */
     struct task *prev, *next; /* the list it is in */
-    struct task *same_grant_prev, *same_grant_next; /* waiting_tasks' */
+    struct task *same_assignment_prev, *same_assignment_next; /* waiting_tasks' */
     size_t heap_index;   /* of the heap that it is in */
     int64_t due_ms;      /* clock_mono_ms; while it is parked */
     UT_hash_handle by_id; /* job_index's, as the next two */
@@ -103,7 +103,7 @@ struct task {
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element, until Redis has it */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
-    struct task_failures failures; /* weather's */
+    struct task_failures failures; /* the breakers' */
     bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
     bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
     int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
@@ -125,7 +125,7 @@ struct task {
 
     int64_t received_ms; /* clock_mono_ms */
     int64_t received_wall_ms; /* Unix time */
-    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier grant saw it; set by begin */
+    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier assignment saw it; set by begin */
     int64_t begun_ms;
     int64_t context_ms; /* durations */
     int64_t llm_ms;

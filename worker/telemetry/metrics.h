@@ -17,7 +17,7 @@
     M(jobs_dead_total,               "counter", "Jobs that ended as a dead letter.")                      \
     M(jobs_cancelled_total,          "counter", "Jobs that ended because a control record cancelled them.")  \
     M(jobs_dropped_total,            "counter", "Jobs given back unfinished: revoked partition or drain.")\
-    M(jobs_done_before_total,        "counter", "Records that the completed set of a grant before says are done, skipped.") \
+    M(jobs_done_before_total,        "counter", "Records that the completed set of an assignment before says are done, skipped.") \
     M(jobs_duplicate_offset_total,   "counter", "Records seen before in the same assignment, ignored.")   \
     M(job_retries_total,             "counter", "Classified failures that will be tried again.")          \
     M(job_waits_total,               "counter", "Waits that count as no attempt: claim, provider or Redis away.") \

@@ -18,10 +18,10 @@ struct dead_letter_cause {
 /* Fills *ret (old content is not released) with the record's headers and the dead-letter headers, which are set, not appended: a record
  * that dies again doesn't grow. End with headers_finish. */
 void dead_letter_headers(const struct record *record, const struct dead_letter_cause *cause, struct headers *ret);
-/* Marks a letter whose value didn't fit the topic's limit: `chat.value.omitted` = its size in bytes. */
+/* Marks a dead letter whose value didn't fit the topic's limit: `chat.value.omitted` = its size in bytes. */
 void dead_letter_mark_omitted(struct headers *headers, size_t value_size);
 
-/* For replay: where the letter came from. False when the coordinates are missing or malformed. */
+/* For replay: where the dead letter came from. False when the coordinates are missing or malformed. */
 struct dead_letter_origin {
     char *topic; /* owned */
     int32_t partition;

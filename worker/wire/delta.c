@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "wire/json_writer.h"
 
-static void write_piece(struct json_writer *out, const char *name, const char *text, size_t size)
+static void write_text(struct json_writer *out, const char *name, const char *text, size_t size)
 {
     if (text == NULL)
         return;
@@ -20,8 +20,8 @@ char *delta_encode(const struct delta *delta)
     json_write_int(&out, "epoch", delta->epoch);
     json_write_int(&out, "try", delta->try);
     json_write_int(&out, "seq", delta->seq);
-    write_piece(&out, "delta", delta->text, delta->text_size);
-    write_piece(&out, "reasoning", delta->reasoning, delta->reasoning_size);
+    write_text(&out, "delta", delta->text, delta->text_size);
+    write_text(&out, "reasoning", delta->reasoning, delta->reasoning_size);
     if (delta->final)
         json_write_bool(&out, "final", true);
     json_write_close(&out);

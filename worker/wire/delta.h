@@ -24,7 +24,7 @@ struct delta {
     int64_t epoch;       /* of the claim: grows with each begin */
     int64_t try;         /* within it: grows when another call takes over */
     int64_t seq;
-    const char *text; /* a piece of the content; NULL: none */
+    const char *text; /* new text of the content; NULL: none */
     size_t text_size;
     const char *reasoning; /* NULL: none */
     size_t reasoning_size;

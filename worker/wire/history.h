@@ -1,4 +1,4 @@
-/* What of a session's history goes before a job's new messages, and what of a job goes into it: pure functions. Any thread.
+/* What of a session's history goes before a job's new messages. What of a job goes into it: history_turn.h. Pure; any thread.
  *
  * A provider refuses a conversation whose tool calls and tool results don't match, and would refuse it for
  * ever: the same history comes back with each job. So a turn is used whole or not at all. */
@@ -13,9 +13,6 @@
 #include "wire/job.h"
 #include "wire/json_view.h"
 #include "wire/json_writer.h"
-
-/* `system` or `developer`: used, never stored. */
-bool history_is_system(struct json_view message);
 
 /* Writes the usable messages of turns (elements {"job":ID,"messages":[…]}, oldest first) as elements of an array, as they are stored:
  *   - the element of the job itself and what follows it are cut (it is asked again after it was applied);
@@ -32,21 +29,8 @@ void history_append(struct json_writer *out, char *const *turns, size_t turn_cou
  * carries counts neither as left out of one nor among those that a shorter one may go without. */
 size_t history_drop_refused(char **turns, size_t turn_count);
 
-/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). What came
- * with tool calls goes with them, whatever its name: a provider may want its reasoning or its signatures back. Without calls
- * reasoning is left out, which some refuse as input. NULL: the answer says nothing; there is no turn, and the session goes on as
- * if it had not been asked.
- * anew: providers refuse what came before; it stays in Redis, and out of all later requests.
- * A plain element (no tools, begins with user) carries `"xxh3":"<XXH3 of what follows>"` in front, which lets
- * history_splice use its text unparsed. Owned by the caller. */
-char *history_turn_encode(const struct job *job, const json_t *answer, bool anew) MUST_CHECK;
-
-/* The same as history_append for the usual history, without parsing it: when every element is one that history_turn_encode marked
- * plain (user and assistant turns, no tools) and is whole by its checksum. False: some element isn't, and nothing is written. */
-bool history_splice(struct json_writer *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
-
 /* How many of the oldest turns to leave out of a request of body_bytes that a model's context doesn't hold: as many as the
- * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), reckoned at
+ * server's word asks for (n_prompt tokens were sent, n_ctx is its limit; an eighth of it is left for the answer), estimated at
  * this request's own bytes a token; the older half when it didn't say (0). All of them at most, one at least; 0: there are none. */
 size_t history_turns_to_skip(char *const *turns, size_t turn_count, size_t body_bytes, int64_t n_prompt, int64_t n_ctx);
 

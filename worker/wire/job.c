@@ -10,102 +10,20 @@
 #include "base/byte_order_mark.h"
 #include "base/cleanup.h"
 #include "wire/job_members.h"
+#include "wire/job_names.h"
+#include "wire/job_partial.h"
 #include "wire/job_scan.h"
+#include "wire/job_syntax.h"
 #include "wire/job_unknown.h"
-#include "wire/json_check.h"
-#include "wire/json_fault.h"
 #include "wire/json_member.h"
 #include "wire/json_view.h"
 #include "wire/max_tokens.h"
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
-/* The members that mean something. */
-enum known { ID, SESSION, MESSAGE, MESSAGES, PARAMS, DEADLINE_MS, METADATA, STREAM, KNOWN };
-static const char *const known_names[KNOWN + 1] = {"id", "session", "message", "messages", "params", "deadline_ms", "metadata", "stream", NULL};
-
-static enum known known_of(const struct json_member *member)
-{
-    enum known which = 0;
-    while (which < KNOWN && !json_member_is(member, known_names[which]))
-        which++;
-    return which;
-}
-
-/* Prefix for a fault at a byte of a value that can't be parsed: the top-level member it lies in, if that is one
- * of ours (a name we don't know may be anything, also invalid itself). */
-static const char *member_at(const struct record *record, size_t offset)
-{
-    const char *json = record->value;
-    struct json_member member = {.at = json, .end = json + record->value_size};
-    while (json_member_next(&member)) {
-        size_t from = (size_t)(member.name - json);
-        size_t to = (size_t)(member.value - json) + member.value_size;
-        if (offset < from)
-            break;
-        enum known which = offset <= to ? known_of(&member) : KNOWN;
-        if (which < KNOWN)
-            return known_names[which];
-    }
-    return "the value";
-}
-
-static size_t depth_max_of(const struct job_limits *limits)
-{
-    return limits->depth_max > 0 ? limits->depth_max : JOB_DEPTH_MAX;
-}
-
-static enum status refuse_json(const struct record *record, const struct job_limits *limits, const struct json_fault *fault, struct error *err)
-{
-    if (fault->kind == JSON_TOO_DEEP)
-        return REFUSE(err, "nested_too_deep", "%s: nested deeper than %zu levels at byte %zu", member_at(record, fault->at), depth_max_of(limits), fault->at);
-    bool whole = fault->kind == JSON_ENDS_EARLY || fault->kind == JSON_GOES_ON;
-    return json_fault_set(err, whole ? "the value" : member_at(record, fault->at), record->value, record->value_size, fault);
-}
-
-/* What can be known without parsing. */
-static enum status check_bytes(const struct record *record, const struct job_limits *limits, struct error *err)
-{
-    const char *value = record->value;
-    size_t size = record->value_size;
-    if (value == NULL)
-        return REFUSE(err, "tombstone", "the value: null (a tombstone) is not a job");
-    if (size == 0)
-        return REFUSE(err, "empty_value", "the value: empty; a job is a JSON object");
-    if (size > limits->bytes_max)
-        return REFUSE(err, "value_too_large", "the value: %zu bytes, %zu are allowed (worker.job_bytes_max)", size,
-                      limits->bytes_max);
-    const char *nul = memchr(value, '\0', size);
-    if (nul != NULL)
-        return REFUSE(err, "invalid_json", "%s: a NUL byte at byte %zu", member_at(record, (size_t)(nul - value)),
-                      (size_t)(nul - value));
-    size_t bad = utf8_invalid_at(value, size);
-    if (bad != SCAN_NOWHERE)
-        return REFUSE(err, "invalid_utf8", "%s: not UTF-8 at byte %zu", member_at(record, bad), bad);
-    return STATUS_OK;
-}
-
-/* The value as JSON; STATUS_OK: an object, and all in it is as a job's values must be. */
-static enum status check_json(const struct record *record, const struct job_limits *limits, struct error *err)
-{
-    struct json_oddities odd;
-    if (check_bytes(record, limits, err) != STATUS_OK)
-        return STATUS_FAILED;
-    const char *value = record->value;
-    struct json_fault fault = json_check_within(value, record->value_size, depth_max_of(limits), &odd);
-    if (fault.kind != JSON_FINE)
-        return refuse_json(record, limits, &fault, err);
-    struct json_view root = json_view_of(value, value + record->value_size);
-    if ((odd.has_nul || odd.has_long_number) && job_values(root, err) != STATUS_OK)
-        return STATUS_FAILED;
-    if (json_view_type(root) != JSON_OBJECT)
-        return REFUSE(err, "invalid_member", "the value: must be a JSON object, not %s", json_view_kind(root));
-    return STATUS_OK;
-}
-
 /* Where they stand in the record's value. */
 struct members {
-    struct json_view of[KNOWN];
+    struct json_view of[JOB_NAMES];
     size_t unknown_count;
 };
 
@@ -114,8 +32,8 @@ static struct members find_members(const struct record *record)
     struct members found = {0};
     struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
     while (json_member_next(&member)) {
-        enum known which = known_of(&member);
-        if (which == KNOWN)
+        enum job_name which = job_names_find(&member);
+        if (which == JOB_NAMES)
             found.unknown_count++;
         else
             found.of[which] = (struct json_view){member.value, member.value_size};
@@ -130,7 +48,7 @@ static char *text_of(struct json_view value)
 
 static enum status take_id(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[ID];
+    struct json_view value = members->of[NAME_ID];
     if (value.size == 0)
         return STATUS_OK;
     size_t size;
@@ -147,7 +65,7 @@ static enum status take_id(const struct members *members, struct job *job, struc
 
 static enum status take_session(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[SESSION];
+    struct json_view value = members->of[NAME_SESSION];
     if (value.size == 0)
         return STATUS_OK;
     if (json_view_type(value) != JSON_STRING)
@@ -174,7 +92,7 @@ static enum status session_from_key(const struct record *record, struct job *job
 
 static enum status take_deadline(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[DEADLINE_MS];
+    struct json_view value = members->of[NAME_DEADLINE_MS];
     if (value.size == 0)
         return STATUS_OK;
     if (json_view_type(value) != JSON_INTEGER)
@@ -189,7 +107,7 @@ static enum status take_deadline(const struct members *members, struct job *job,
 
 static enum status take_stream(const struct members *members, struct job *job, struct error *err)
 {
-    struct json_view value = members->of[STREAM];
+    struct json_view value = members->of[NAME_STREAM];
     int type = json_view_type(value);
     if (type != JSON_VIEW_NONE && type != JSON_TRUE && type != JSON_FALSE)
         return REFUSE(err, "invalid_member", "stream: must be true or false, not %s", json_view_kind(value));
@@ -200,9 +118,9 @@ static enum status take_stream(const struct members *members, struct job *job, s
 static enum status check_names(const struct record *record, const struct members *members, const struct job_limits *limits, struct error *err)
 {
     struct json_view root = json_view_of(record->value, (const char *)record->value + record->value_size);
-    if (members->unknown_count > 0 && members_misspelt(root, "", known_names, err) != STATUS_OK)
+    if (members->unknown_count > 0 && members_misspelt(root, "", job_names, err) != STATUS_OK)
         return STATUS_FAILED;
-    return limits->metadata_members != NULL ? members_misspelt(members->of[METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
+    return limits->metadata_members != NULL ? members_misspelt(members->of[NAME_METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
 }
 
 /* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
@@ -211,53 +129,28 @@ static enum status take_members(const struct record *record, const struct job_li
                                 struct error *err)
 {
     struct members members = find_members(record);
-    job->metadata = text_of(members.of[METADATA]);
+    job->metadata = text_of(members.of[NAME_METADATA]);
     enum status status = take_id(&members, job, err);
     enum status session = take_session(&members, job, status == STATUS_OK ? err : NULL);
-    if (members.of[SESSION].size == 0)
+    if (members.of[NAME_SESSION].size == 0)
         session = session_from_key(record, job, status == STATUS_OK ? err : NULL);
     if (status != STATUS_OK || session != STATUS_OK)
         return STATUS_FAILED;
     job->unknown_count = members.unknown_count;
     if (check_names(record, &members, limits, err) != STATUS_OK || take_deadline(&members, job, err) != STATUS_OK || take_stream(&members, job, err) != STATUS_OK ||
-        job_params(members.of[PARAMS], limits->models_allowed, err) != STATUS_OK ||
-        max_tokens_check(members.of[PARAMS], limits->max_tokens_max, err) != STATUS_OK)
+        job_params(members.of[NAME_PARAMS], limits->models_allowed, err) != STATUS_OK ||
+        max_tokens_check(members.of[NAME_PARAMS], limits->max_tokens_max, err) != STATUS_OK)
         return STATUS_FAILED;
-    job->params = text_of(members.of[PARAMS]);
-    return job_messages(members.of[MESSAGE], members.of[MESSAGES], &job->messages, err);
+    job->params = text_of(members.of[NAME_PARAMS]);
+    return job_messages(members.of[NAME_MESSAGE], members.of[NAME_MESSAGES], &job->messages, err);
 }
 
-/* Can this member of a value that isn't JSON be used on its own? */
-static bool is_sound(const struct json_member *member, const struct job_limits *limits)
+/* Of a value that is refused as a whole, what an error reply needs. */
+static void take_partial(const struct record *record, const struct job_limits *limits, struct job *job)
 {
-    /* A NUL, too: what goes back as it came must not hold one. */
-    if (!member->whole || member->value_size > limits->bytes_max || memchr(member->value, '\0', member->value_size) != NULL ||
-        utf8_invalid_at(member->value, member->value_size) != SCAN_NOWHERE ||
-        json_check_within(member->value, member->value_size, depth_max_of(limits) - 1, NULL).kind != JSON_FINE)
-        return false;
-    struct error ignored;
-    return job_values((struct json_view){member->value, member->value_size}, &ignored) == STATUS_OK;
-}
-
-/* A value that didn't parse: reads the few members an error reply needs one by one. A member that is there twice,
- * cut off or itself at fault is left out. */
-static void salvage(const struct record *record, const struct job_limits *limits, struct job *job)
-{
-    static const enum known wanted[] = {ID, SESSION, METADATA};
     struct members members = {0};
-    bool seen[KNOWN] = {false};
-    struct json_member member = {.at = record->value, .end = (const char *)record->value + record->value_size};
-    while (record->value != NULL && json_member_next(&member)) {
-        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-            enum known which = wanted[i];
-            if (!json_member_is(&member, known_names[which]) || !member.whole)
-                continue;
-            bool usable = !seen[which] && is_sound(&member, limits);
-            members.of[which] = usable ? (struct json_view){member.value, member.value_size} : (struct json_view){0};
-            seen[which] = true;
-        }
-    }
-    job->metadata = text_of(members.of[METADATA]);
+    job_partial_find(record, limits, members.of);
+    job->metadata = text_of(members.of[NAME_METADATA]);
     (void)take_id(&members, job, NULL);
     if (take_session(&members, job, NULL) == STATUS_OK && job->session == NULL)
         (void)session_from_key(record, job, NULL);
@@ -299,11 +192,11 @@ enum status job_decode(const struct record *marked, const struct job_limits *lim
     struct record bare = without_mark(marked);
     const struct record *record = &bare;
     *ret_job = (struct job){0};
-    enum status status = check_json(record, limits, err);
+    enum status status = job_syntax_check(record, limits, err);
     if (status == STATUS_OK)
         status = take_members(record, limits, ret_job, err);
     else
-        salvage(record, limits, ret_job);
+        take_partial(record, limits, ret_job);
     if (ret_job->id == NULL) {
         ret_job->id = xasprintf("%s-%" PRId32 "-%" PRId64, record->topic, record->partition, record->offset);
         ret_job->id_is_auto = true;
@@ -317,7 +210,7 @@ void job_unknown_members(const struct record *marked, void (*tell)(const char *n
     struct record record = without_mark(marked);
     struct json_member member = {.at = record.value, .end = (const char *)record.value + record.value_size};
     while (json_member_next(&member)) {
-        if (known_of(&member) < KNOWN)
+        if (job_names_find(&member) < JOB_NAMES)
             continue;
         AUTO_FREE char *name = json_view_decode((struct json_view){member.name - 1, member.name_size + 2}, NULL);
         tell(name != NULL ? name : "", arg);

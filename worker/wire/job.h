@@ -16,7 +16,7 @@ struct job {
     char *messages;       /* a JSON array of new messages, each an object with a string `role`: its text as it came; owned */
     char *params;         /* a JSON object, its text as it came, or NULL; owned */
     char *metadata;       /* any JSON value, its text as it came, or NULL; owned */
-    bool stream;          /* the answer is wanted in pieces as it comes, too */
+    bool stream;          /* the answer is wanted in deltas as it comes, too */
     int64_t deadline_ms;  /* from the record's timestamp (record_time.h); 0: none */
     size_t unknown_count; /* top-level members that mean nothing here (job_unknown_members) */
     char fingerprint[33]; /* hex of a 128-bit hash: of the value, and for an auto id of key and timestamp too */
@@ -52,7 +52,7 @@ struct job_parts {
     const char *id, *message;
     const char *session;  /* NULL: none */
     const char *params, *metadata; /* valid JSON, which goes out as it came; NULL: none */
-    bool stream;          /* the answer is wanted in pieces, too */
+    bool stream;          /* the answer is wanted in deltas, too */
 };
 /* Its value: JSON text, owned by the caller; NULL when a text isn't UTF-8. A byte order mark before the message is left out. */
 char *job_encode(const struct job_parts *parts) MUST_CHECK;

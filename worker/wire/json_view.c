@@ -90,6 +90,11 @@ struct json_view json_view_of(const char *text, const char *end)
     return (struct json_view){begin, (size_t)(json_value_end(begin, end) - begin)};
 }
 
+struct json_view json_view_of_text(const char *text)
+{
+    return text != NULL ? json_view_of(text, text + strlen(text)) : (struct json_view){0};
+}
+
 static bool is_string(struct json_view view)
 {
     return view.size >= 2 && view.text[0] == '"';
@@ -167,6 +172,11 @@ bool json_view_is_filled(struct json_view view)
     if (view.size < 2 || strchr("{[\"", view.text[0]) == NULL)
         return false;
     return view.text[0] == '"' ? view.size > 2 : json_skip_space(view.text + 1, view.text + view.size) != view.text + view.size - 1;
+}
+
+bool json_view_is_filled_array(struct json_view view)
+{
+    return json_view_type(view) == JSON_ARRAY && json_view_is_filled(view);
 }
 
 /* ---- strings ---- */

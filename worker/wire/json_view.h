@@ -18,6 +18,8 @@ struct json_view {
 
 /* The value that begins at text, which ends at end at the latest; white space before it is skipped. */
 struct json_view json_view_of(const char *text, const char *end);
+/* The same of a string; NULL: none. */
+struct json_view json_view_of_text(const char *text);
 /* A json_type of jansson's, told by the first bytes; JSON_VIEW_NONE: there is none. */
 int json_view_type(struct json_view view);
 /* "a string", "an object" …, for "must be a string, not …". */
@@ -31,6 +33,7 @@ void json_view_members(struct json_view object, const char *const *names, size_t
 bool json_view_next(struct json_view array, struct json_view *at);
 /* Has an array an element, an object a member, a string a character? False for what is none of them. */
 bool json_view_is_filled(struct json_view view);
+bool json_view_is_filled_array(struct json_view view);
 
 /* Of strings, with escapes undone; false and empty for what is no string. */
 bool json_view_is(struct json_view string, const char *text);

@@ -200,7 +200,7 @@ static enum cancel_state model_cancel(int job, const char *token, const char *re
     if (r->state == RUN && (alive || other))
         r->cancel = true;
     if (alive)
-        return CANCEL_TOLD;
+        return CANCEL_REQUESTED;
     if (other)
         return CANCEL_OTHER;
     if (r->state == OK || (r->state == CANCELLED && r->fingerprint == fingerprint) || (r->state == DEAD && r->origin == origin))

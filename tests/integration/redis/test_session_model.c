@@ -231,7 +231,7 @@ static void cancel_answered(const struct client *c, const struct move *move, con
         SAW(saw_done(move->job, op->end_state, op->stored));
         CHECK_EQ(op->end_state, r->state - OK);
         CHECK(op->stored && strcmp(op->stored, r->reply) == 0);
-    } else if (op->state == CANCEL_TOLD) {
+    } else if (op->state == CANCEL_REQUESTED) {
         CHECK(op->busy_ms > 0 && op->busy_ms <= c->conf.lease_ms + 1);
     }
 }
@@ -361,11 +361,11 @@ static void overheard_begin(struct client *c, const struct move *move, const red
 static void overheard_cancel(const struct client *c, const struct move *move, const redisReply *reply)
 {
     const char *what = reply->element[0]->str;
-    struct cancel_op op = {.state = strcmp(what, "ended") == 0 ? CANCEL_ENDED : strcmp(what, "done") == 0 ? CANCEL_DONE : strcmp(what, "told") == 0 ? CANCEL_TOLD : CANCEL_OTHER};
+    struct cancel_op op = {.state = strcmp(what, "ended") == 0 ? CANCEL_ENDED : strcmp(what, "done") == 0 ? CANCEL_DONE : strcmp(what, "told") == 0 ? CANCEL_REQUESTED : CANCEL_OTHER};
     if (op.state == CANCEL_DONE) {
         op.end_state = end_of(reply->element[1]->str);
         op.stored = reply->element[2]->str;
-    } else if (op.state == CANCEL_TOLD) {
+    } else if (op.state == CANCEL_REQUESTED) {
         op.busy_ms = reply->element[1]->integer;
     }
     cancel_answered(c, move, &op);
@@ -423,17 +423,17 @@ static void run(struct client *c, struct call *call)
 {
     struct error err = {0};
     struct ops ops;
-    int weather = below(36);
-    if (weather < 4) {
+    int chance = below(36);
+    if (chance < 4) {
         run_unheard(c, call);
         if (below(2))
             return; /* the client may come back to it, or not */
-    } else if (weather == 4) {
+    } else if (chance == 4) {
         fixture_kill(c->conn); /* before it was sent */
         fill(&ops, c, call);
         CHECK(tell(c, &ops, &err) == STATUS_FAILED && err.class == ERROR_UNAVAILABLE);
         reconnect(c);
-    } else if (weather == 5) {
+    } else if (chance == 5) {
         fixture_do("SCRIPT FLUSH");
     }
     for (int times = 1 + one_in(10); times > 0; times--) {

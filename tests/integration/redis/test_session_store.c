@@ -635,7 +635,7 @@ Test(session_store, whoever_runs_a_cancelled_job_can_end_it_so_alone)
     struct redis_conn *conn = fixture_take();
     struct begin_op op = begin(conn, &holder, "s", "j");
     struct cancel_op told = cancel(conn, &other, "j", "{}");
-    cr_assert(told.state == CANCEL_TOLD && told.busy_ms > 0 && told.busy_ms <= 3600000);
+    cr_assert(told.state == CANCEL_REQUESTED && told.busy_ms > 0 && told.busy_ms <= 3600000);
     cr_assert(finish(conn, &holder, op.claim, END_OK, "{\"job\":\"j\"}") == FINISH_CANCELLED);
     cr_assert(finish(conn, &holder, op.claim, END_DEAD, NULL) == FINISH_CANCELLED);
     cr_assert(finish(conn, &holder, op.claim, END_CANCELLED, NULL) == FINISH_DONE);
@@ -644,7 +644,7 @@ Test(session_store, whoever_runs_a_cancelled_job_can_end_it_so_alone)
 
     /* Given back instead, it is the caller's to end, and the flag goes with it. */
     op = begin(conn, &holder, "s", "k");
-    cr_assert(cancel(conn, &other, "k", "{}").state == CANCEL_TOLD);
+    cr_assert(cancel(conn, &other, "k", "{}").state == CANCEL_REQUESTED);
     struct release_op release = {.claim = op.claim, .kind = RELEASE_DROP};
     OK(session_store_release(conn, &holder, &release, 1, &error));
     cr_assert(cancel(conn, &other, "k", "{\"c\":2}").state == CANCEL_ENDED);

@@ -1,0 +1,24 @@
+/* A provider's failure: whose fault it is (blame.h), and whether its breaker is told. A part of breakers.h, under its mutex; called by a job's
+ * thread for each provider that failed its question. Blocks never. */
+#ifndef CHAT_BREAKERS_BREAKERS_PROVIDER_H
+#define CHAT_BREAKERS_BREAKERS_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "breakers/blame.h"
+#include "breakers/breakers.h"
+#include "llm/failure_kind.h"
+
+/* A provider (index of settings.providers) failed for this task: whose fault it is (breakers/blame.h). What isn't an outage's is
+ * the job's (llm/failure_kind.h). A job that failed at a provider before others were answered there, and fails again, is at
+ * fault from then on: it proves nothing against the provider and loses attempts even while a breaker is open, or, the last that is
+ * left to probe with, it would keep the breaker open and wait for ever. */
+struct breakers_failure {
+    enum failure_weight weight;
+    bool last_attempt; /* the job has failed as often as a job may, this time included */
+    const struct error *why;
+};
+enum blame breakers_provider_failed(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how);
+
+#endif

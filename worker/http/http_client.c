@@ -1,0 +1,179 @@
+#include "http/http_client.h"
+
+#include <limits.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "http/http_body.h"
+#include "http/http_unpack.h"
+
+void http_client_destroy(struct http_client *client)
+{
+    if (client == NULL)
+        return;
+    for (size_t i = 0; i < client->count; i++) {
+        curl_easy_cleanup(client->calls[i].easy);
+        curl_slist_free_all(client->calls[i].addresses);
+        free(client->calls[i].body);
+        http_unpacker_destroy(client->calls[i].unpacker);
+    }
+    curl_multi_cleanup(client->multi);
+    free(client);
+}
+
+struct http_client *http_client_create(const struct http_world *world)
+{
+    struct http_client *client = xcalloc(1, sizeof *client + world->count * sizeof client->calls[0]);
+    client->world = world;
+    client->count = world->count;
+    client->multi = curl_multi_init();
+    for (size_t i = 0; i < world->count; i++)
+        client->calls[i].body_bytes_max = world->places[i].response_bytes_max;
+    /* Out of descriptors, a multi comes without its wake-up pair, and a wait on it could not be ended: try it. The byte
+     * it leaves costs the first call one turn of its loop. */
+    if (client->multi == NULL || curl_multi_wakeup(client->multi) != CURLM_OK || !http_call_prepare(client, 0)) {
+        http_client_destroy(client);
+        return NULL;
+    }
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)world->count);
+    return client;
+}
+
+struct http_call *http_client_call(struct http_client *client, size_t target)
+{
+    return &client->calls[target];
+}
+
+/* ---- waiting ---- */
+
+/* When this call times out: by its request's limits, or by connect_timeout_ms while it has no address. */
+static int64_t limit_of(const struct http_client *client, const struct http_call *call)
+{
+    const struct http_request *request = call->request;
+    int64_t limit = request->until_ms;
+    int64_t connected = call->started_ms + http_call_place(client, call)->connect_timeout_ms;
+    if (!call->went_out)
+        return connected < limit ? connected : limit;
+    if (request->sink == NULL)
+        return limit;
+    int64_t quiet = call->progress_ms == 0 ? request->first_ms : request->idle_ms;
+    int64_t since = call->progress_ms == 0 ? call->started_ms : call->progress_ms;
+    return quiet > 0 && since + quiet < limit ? since + quiet : limit;
+}
+
+static void end_call(struct http_client *client, struct http_call *call, enum http_end end, CURLcode code)
+{
+    http_body_over(call);
+    call->end = end;
+    call->code = code;
+    client->running--;
+    client->unresolved -= !call->went_out;
+}
+
+/* Has its server moved? The next call has the name looked up. */
+static void doubt_addresses(const struct http_client *client, const struct http_call *call)
+{
+    const struct http_place *place = http_call_place(client, call);
+    if (place->host != NULL && call->went_out && !http_call_was_sent(call))
+        resolver_doubt(place->host, call->addresses_version, clock_mono_ms());
+}
+
+static bool is_of_connecting(CURLcode code)
+{
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
+}
+
+static bool take_message(struct http_client *client, size_t *ret_target)
+{
+    int left = 0;
+    const CURLMsg *message = curl_multi_info_read(client->multi, &left);
+    if (message == NULL || message->msg != CURLMSG_DONE)
+        return false;
+    struct http_call *call = NULL;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+    end_call(client, call, HTTP_DONE, message->data.result);
+    if (is_of_connecting(call->code))
+        doubt_addresses(client, call);
+    *ret_target = (size_t)(call - client->calls);
+    return true;
+}
+
+/* Sends out what has its address by now; true: the first whose host has none has ended. */
+static bool take_unresolved(struct http_client *client, size_t *ret_target)
+{
+    for (size_t i = 0; i < client->count && client->unresolved > 0 && !client->broken; i++) {
+        struct http_call *call = &client->calls[i];
+        const struct http_place *place = http_call_place(client, call);
+        if (call->request == NULL || call->end != HTTP_RUNNING || call->went_out)
+            continue;
+        if (http_call_is_resolved(client, call)) {
+            client->unresolved -= http_call_send_out(client, call);
+        } else if (call->resolve_error != 0) {
+            snprintf(call->problem, sizeof call->problem, "Could not resolve %s: %s (%s)", place->proxy != NULL ? "proxy" : "host", place->host_name,
+                     gai_strerror(call->resolve_error));
+            end_call(client, call, HTTP_DONE, place->proxy != NULL ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
+            *ret_target = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first whose time is up; else *ret_next is when that will be. */
+static bool take_timeout(struct http_client *client, int64_t now_ms, size_t *ret_target, int64_t *ret_next_ms)
+{
+    for (size_t i = 0; i < client->count; i++) {
+        struct http_call *call = &client->calls[i];
+        if (call->request == NULL || call->end != HTTP_RUNNING)
+            continue;
+        int64_t limit_ms = limit_of(client, call);
+        if (limit_ms <= now_ms) {
+            end_call(client, call, HTTP_TIMED_OUT, CURLE_OK);
+            doubt_addresses(client, call);
+            *ret_target = i;
+            return true;
+        }
+        if (limit_ms < *ret_next_ms)
+            *ret_next_ms = limit_ms;
+    }
+    return false;
+}
+
+static enum http_event wait_for_one(struct http_client *client, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target)
+{
+    for (;;) {
+        int running = 0;
+        if (http_cancel_is_fired(cancel))
+            return HTTP_CANCELLED;
+        if (take_message(client, ret_target)) /* another that ended in the same turn */
+            return HTTP_ENDED;
+        if (take_unresolved(client, ret_target))
+            return HTTP_ENDED;
+        if (client->broken || curl_multi_perform(client->multi, &running) != CURLM_OK)
+            break;
+        if (running < client->running && take_message(client, ret_target))
+            return HTTP_ENDED;
+        int64_t now_ms = clock_mono_ms();
+        int64_t next_ms = until_ms;
+        if (take_timeout(client, now_ms, ret_target, &next_ms))
+            return HTTP_ENDED;
+        int64_t left_ms = next_ms - now_ms;
+        if (left_ms <= 0)
+            return HTTP_TIME;
+        if (curl_multi_poll(client->multi, NULL, 0, left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL) != CURLM_OK)
+            break;
+    }
+    client->broken = true;
+    return HTTP_BROKEN;
+}
+
+enum http_event http_client_wait(struct http_client *client, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target)
+{
+    http_cancel_attach(cancel, client->multi);
+    enum http_event event = wait_for_one(client, until_ms, cancel, ret_target);
+    http_cancel_attach(cancel, NULL);
+    return event;
+}

@@ -1,0 +1,22 @@
+/* The partitions that this member owns now, each as one assignment (partition.h), found by their number. Intake thread only;
+ * blocks never. */
+#ifndef CHAT_INTAKE_ASSIGNMENTS_H
+#define CHAT_INTAKE_ASSIGNMENTS_H
+
+#include "task/partition.h"
+
+struct assignments {
+    struct partition **partitions; /* in no order; a reference on each */
+    size_t count, capacity;
+    struct partition **by_id; /* of the one topic that is read; NULL where there is no assignment */
+    size_t ids;
+    uint64_t generation; /* of the last assignment */
+};
+
+struct partition *assignments_find(const struct assignments *assignments, const char *topic, int32_t id); /* NULL: not ours */
+/* The one that is ours already, if there is one. All are of one topic. */
+struct partition *assignments_add(struct assignments *assignments, const char *topic, int32_t id);
+void assignments_forget(struct assignments *assignments, struct partition *partition);
+void assignments_finish(struct assignments *assignments);
+
+#endif

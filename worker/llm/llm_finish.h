@@ -1,0 +1,21 @@
+/* Whether an answer's end, by its finish_reason, is one of an answer, or says that the call failed (finish_reason.h: what each word means).
+ * Called once for each answer, whole or streamed, when all of it is there. Pure; any thread. */
+#ifndef CHAT_LLM_LLM_FINISH_H
+#define CHAT_LLM_LLM_FINISH_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "llm/llm_client.h"
+
+/* How an answer ended, whole or streamed; all but the message as the choice says it, NULL where it doesn't. */
+struct llm_finish {
+    const char *reason, *native; /* `finish_reason`, OpenRouter's `native_finish_reason` */
+    const json_t *error;
+    const json_t *message; /* NULL: there is none */
+};
+/* FAILED where generation broke (retriable), a filter left no message (permanent, content_filter), or the prompt filled the context (permanent,
+ * context_length_exceeded). failure may be NULL. */
+enum status llm_finish_check(const struct llm_finish *finish, struct llm_failure *failure, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,18 @@
+/* Texts as one line of plain words, to be searched: in lower case, each between single blanks, " like this "; addresses left out, 1,000 as 1000, words that
+ * are written together parted ("rateLimit" is two). Filled by refusal_text.c, searched by refusal_words.c. Pure; the owner's thread. What is beyond its
+ * room is left out. */
+#ifndef CHAT_LLM_PLAIN_WORDS_H
+#define CHAT_LLM_PLAIN_WORDS_H
+
+#include <stddef.h>
+
+struct plain_words {
+    char text[8192]; /* '\0'-terminated */
+    size_t size;
+};
+
+/* Nothing yet: one blank. */
+void plain_words_init(struct plain_words *words);
+void plain_words_put(struct plain_words *words, const char *text, size_t size);
+
+#endif

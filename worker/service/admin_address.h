@@ -1,0 +1,16 @@
+/* Where the admin port listens: admin.listen as an address, and a socket bound to it. Main thread, at the start and for --check-config; looks the host up,
+ * which blocks as long as the name service does. */
+#ifndef CHAT_SERVICE_ADMIN_ADDRESS_H
+#define CHAT_SERVICE_ADMIN_ADDRESS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* Bound, not yet listening: *ret, the caller's; -1 with OK: somebody else has the port, and may_be_taken. FAILED, permanent: the address is
+ * malformed, not ours or taken. */
+enum status admin_address_bind(const char *listen, bool may_be_taken, int *ret, struct error *err) MUST_CHECK;
+/* Sets the error of an address that can't be used, and why. Returns FAILED. */
+enum status admin_address_refuse(const char *listen, const char *why, struct error *err);
+
+#endif
