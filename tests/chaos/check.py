@@ -292,7 +292,7 @@ def check_dead_letters(evidence: Evidence, jobs: dict, replies: dict, report: Re
             report.add("no_dead_letter", job, f"an error reply at {at(reply)} has none: {reply.value[:300]}")
     for job, dead_letters in of_job.items():
         if job in replies and replies[job].json.get("status") == "ok":
-            report.add("dead_letter_of_an_answered_job", job, f"{at(letters[0])}: {letters[0].headers}")
+            report.add("dead_letter_of_an_answered_job", job, f"{at(dead_letters[0])}: {dead_letters[0].headers}")
         if evidence.delivery == "exactly-once" and len(dead_letters) > 1:
             report.add("dead_letter_twice", job, ", ".join(at(dead_letter) for dead_letter in dead_letters))
 
@@ -420,10 +420,11 @@ class Explanations:
     def why_again(self, job: str, call: Call, again: Call) -> tuple[str | None, str]:
         life = self.lives[call.user]
         log = self.lines.get(call.user, LogLines(""))
-        lines = log.of_job(job, call.start_ms, again.start_ms + SOON_MS)
         facts = f"answered {call.end_ms} to {call.user}, asked again {again.start_ms} by {again.user}"
         # Redis as this worker saw it, from the last renewal on that may have gone well.
         store = [fault for fault in self.evidence.faults if fault.hits("redis", life.slot) and fault.meets(call.start_ms - self.evidence.lease_ms, again.start_ms)]
+        # What it says of a claim that it lost it says when Redis is back.
+        lines = log.of_job(job, call.start_ms, max([again.start_ms, *(fault.to_ms for fault in store)]) + SOON_MS)
         for cause, words in (self.cut(life, call, log.of_job(job, call.start_ms, again.start_ms)), self.ended(life, call, again, store), self.stalled(life, call, again),
                              self.away_then_stalled(life, call, again, store), self.lease_ran_out(life, call, again, lines, store)):
             if cause is not None:

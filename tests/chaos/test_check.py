@@ -594,6 +594,12 @@ def redis_away_then_a_stop(run):
     life.signals = sorted([*life.signals, [START + 42500, "STOP"], [START + 48000, "CONT"]])
 
 
+def redis_away_for_longer_than_the_next_one_waits(run):
+    asked_again(run, 44000)
+    run.faults.append(Fault("redis_silent", START + 40050, START + 46500, 1))
+    run.logs["w1-1"] += line(START + 46700, "claim_lost", job="j4", partition=1)
+
+
 def redis_away_until_its_end(run):
     asked_again(run, 44000)
     run.faults.append(Fault("redis_silent", START + 40050, START + 46000, 1))
@@ -605,7 +611,7 @@ def redis_away_until_its_end(run):
     (a_second_term, "ended at once by a second TERM between answer and finish"), (a_drain_that_ran_out, "drain ran out between answer and finish"),
     (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"),
     (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease"),
-    (redis_away_until_its_end, "Redis away beyond the lease"), (redis_away_then_a_stop, "Redis away, then stalled")])
+    (redis_away_for_longer_than_the_next_one_waits, "Redis away beyond the lease"), (redis_away_until_its_end, "Redis away beyond the lease"), (redis_away_then_a_stop, "Redis away, then stalled")])
 def test_what_is_paid_twice_has_its_cause(run, harm, cause):
     harm(run)
     report = check.judge(run)

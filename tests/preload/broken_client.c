@@ -2,11 +2,13 @@
  *   assignment  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
  *   transaction  what is sent into a transaction for a coordinator that went never returns
+ *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +37,16 @@ rd_kafka_error_t *rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk, const rd_
         pause();
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_send_offsets_to_transaction");
     return real(rk, offsets, membership, timeout_ms);
+}
+
+const char *rd_kafka_rebalance_protocol(rd_kafka_t *rk)
+{
+    static atomic_int asked;
+    const char *(*real)(rd_kafka_t *);
+    if (is_broken("protocol") && atomic_fetch_add(&asked, 1) > 0)
+        return NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_rebalance_protocol");
+    return real(rk);
 }
 
 /* Decoding ends with a record's fingerprint. */

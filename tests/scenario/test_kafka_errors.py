@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from parts import Topics, wait_until
+from parts import BIN, SANITIZED, Topics, wait_until
 
 JOBS, PARTITIONS, SESSIONS, GROUP = 24, 4, 6, "chat-worker"
 QUICK = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "200", "kafka.retry.backoff.ms": "50", "kafka.reconnect.backoff.max.ms": "200",
@@ -260,6 +260,16 @@ def test_a_worker_told_to_end_while_kafka_says_nothing_ends_all_the_same(place):
     assert place.worker.wait() == 0
     assert place.worker.events("group_not_left", level="warn")
     place.kafka.signal(signal.SIGCONT)
+
+
+def test_a_consumer_that_no_longer_knows_its_protocol_is_left_as_it_was(place):
+    """librdkafka says nothing of it any more once its group is being left, and partitions may go then."""
+    env = {"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": "protocol"}
+    if SANITIZED:
+        env["ASAN_OPTIONS"] = "verify_asan_link_order=0"
+    place.worker = place.stage.worker(place.redis, place.sim, bootstrap=place.kafka.bootstrap, env=env, **QUICK)
+    place.send()
+    place.check()
 
 
 def test_while_the_client_is_full_for_kafka_redis_is_told_all_the_same(place):

@@ -279,6 +279,14 @@ bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message
     return true;
 }
 
+/* NULL: the consumer is closing, and its group doesn't say any more; then it is as it was. */
+static void note_protocol(struct rebalance *r)
+{
+    const char *protocol = rd_kafka_rebalance_protocol(r->consumer);
+    if (protocol != NULL)
+        r->cooperative = strcmp(protocol, "COOPERATIVE") == 0;
+}
+
 /* ---- the interface ---- */
 
 void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafka_topic_partition_list_t *list)
@@ -286,7 +294,7 @@ void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafk
     METRIC_INC(rebalances_total);
     if (r->leaving != LEAVING_NOTHING) /* librdkafka has waited for it no longer */
         finish_leaving(r, false);
-    r->cooperative = strcmp(rd_kafka_rebalance_protocol(r->consumer), "COOPERATIVE") == 0;
+    note_protocol(r);
     if (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         revoke(r, list);
         return;
