@@ -5,6 +5,7 @@
 #   run_criterion PART PROGRAM...    Criterion's, several at a time, since they mostly wait
 #   run_plain PART PROGRAM...        exit 0 is one passed test
 #   run_pytest PART PATH...
+#   captured FILE COMMAND...         its output in the file, its status as the function's; for what counts by itself
 #
 # Each test that failed is in failures, with its part, for whoever closes with them.
 #
@@ -87,6 +88,17 @@ run_criterion() {
   done
   rm -rf "$folder"
   count "$part" "$good" "$bad"
+}
+
+# One group of processes, for stop_all: a shell that reads a command's output by $(...) hears of no signal before its end.
+captured() { # captured FILE COMMAND...
+  local file=$1 status=0
+  shift
+  setsid "$@" >"$file" </dev/null &
+  groups=($!)
+  wait "${groups[@]}" || status=$?
+  groups=()
+  return "$status"
 }
 
 run_plain() {

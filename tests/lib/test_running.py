@@ -125,3 +125,18 @@ def test_whoever_is_stopped_leaves_nothing_running(folder, number):
     assert process.returncode == 130 and "counted" not in out
     for child in children:
         wait_until(lambda: is_gone(child), f"{child} ended")
+
+
+def test_what_counts_by_itself_is_ended_with_its_children(folder):
+    """A shell that waited for it by $(...) would hear of the signal when it has ended."""
+    lines = program(folder, "lines", f"sleep 600 & echo $! >{folder}/part; mv {folder}/part {folder}/child; wait; echo '1 passed, 0 failed'")
+    process = start(folder, 'captured out "$@"', lines)
+    wait_until(lambda: (folder / "child").exists(), "it runs")
+    process.terminate()
+    assert process.wait(LIMIT_S) == 130
+    wait_until(lambda: is_gone(int((folder / "child").read_text())), "its child ended")
+
+
+def test_what_counts_by_itself_gives_its_output_and_status(folder):
+    lines = program(folder, "lines", "echo one; echo two >&2; exit 3")
+    assert ran(folder, 'status=0; captured out "$@" || status=$?; echo "status $status: $(<out)"', lines).splitlines()[-1] == "status 3: one"
