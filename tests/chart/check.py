@@ -21,6 +21,7 @@ from memory_bound import MIB, bound
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
 STATE = "/var/lib/chat-worker"
+ELSEWHERE = {"redis-url": b"redis://redis:6379/0", "proxy-main": b"http://me:s3cret@proxy.test:3128"}  # existingSecret's
 VERSION = yaml.safe_load((pathlib.Path(__file__).resolve().parents[2] / "charts/chat-worker/Chart.yaml").read_text())["appVersion"]
 
 
@@ -52,7 +53,7 @@ EXPECTED = {
                  "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
                  "env": None, "secret": "made-elsewhere",
                  "files": {"redis.url_file": "redis-url", "kafka.sasl.password_file": "kafka-sasl.password",
-                           "provider.main.api_key_file": "api-key-main"}, "keys": None},
+                           "provider.main.api_key_file": "api-key-main", "provider.main.proxy_file": "proxy-main"}, "keys": None},
 }
 
 
@@ -150,7 +151,7 @@ def unpack(path, folder):
     text = data.pop("worker.ini")
     for name in re.findall(rf"{SECRETS}/(\S+)", text):
         secret = kinds.get("Secret")
-        value = base64.b64decode(secret["data"][name]) if secret else b"redis://redis:6379/0" if name == "redis-url" else b"s3cret"
+        value = base64.b64decode(secret["data"][name]) if secret else ELSEWHERE.get(name, b"s3cret")
         (folder / name).write_bytes(value)
     for name, value in data.items():
         (folder / name).write_text(value)
