@@ -21,6 +21,7 @@ from memory_bound import MIB, bound
 SECRETS = "/etc/chat-worker/secrets"
 CONFIG = "/etc/chat-worker/config"
 STATE = "/var/lib/chat-worker"
+ELSEWHERE = {"redis-url": b"redis://redis:6379/0", "proxy-main": b"http://me:s3cret@proxy.test:3128", "headers-main": b'{"X-Route":"s3cret"}'}  # existingSecret's
 VERSION = yaml.safe_load((pathlib.Path(__file__).resolve().parents[2] / "charts/chat-worker/Chart.yaml").read_text())["appVersion"]
 
 
@@ -43,16 +44,17 @@ EXPECTED = {
              "env": ["CHATW__LLM__MODELS_ALLOWED", "FROM_SECRET"], "secret": "answers",
              "files": {"redis.url_file": "redis-url", "kafka.sasl.password_file": "kafka-sasl.password",
                        "provider.second-one.api_key_file": "api-key-second-one", "context.profile.api_key_file": "context-key-profile",
-                       "provider.second-one.proxy_file": "proxy-second-one"},
+                       "provider.second-one.proxy_file": "proxy-second-one", "provider.second-one.headers_file": "headers-second-one"},
              "keys": {"redis-url": "redis://user:redis-s3cret@redis:6379/2", "kafka-sasl.password": "kafka-s3cret;#=", "api-key-second-one": "llm-s3cret", "context-key-profile": "profile-s3cret",
-                      "proxy-second-one": "http://me:proxy-s3cret@proxy.test:3128"}},
+                      "proxy-second-one": "http://me:proxy-s3cret@proxy.test:3128", "headers-second-one": '{"X-Route":"header-s3cret","X-Title":"a <b> & \\"c\\""}'}},
     "existing": {"kinds": {"ConfigMap", "Deployment"}, "grace": 75, "startup_s": 660, "pdb": None,
                  "image": "registry.test/chat-worker@sha256:" + "0123456789" * 6 + "0123", "replicas": 1, "account": "default",
                  "scrape": ("true", "9464", "/metrics"),
                  "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
                  "env": None, "secret": "made-elsewhere",
                  "files": {"redis.url_file": "redis-url", "kafka.sasl.password_file": "kafka-sasl.password",
-                           "provider.main.api_key_file": "api-key-main"}, "keys": None},
+                           "provider.main.api_key_file": "api-key-main", "provider.main.headers_file": "headers-main",
+                           "provider.main.proxy_file": "proxy-main"}, "keys": None},
 }
 
 
@@ -150,7 +152,7 @@ def unpack(path, folder):
     text = data.pop("worker.ini")
     for name in re.findall(rf"{SECRETS}/(\S+)", text):
         secret = kinds.get("Secret")
-        value = base64.b64decode(secret["data"][name]) if secret else b"redis://redis:6379/0" if name == "redis-url" else b"s3cret"
+        value = base64.b64decode(secret["data"][name]) if secret else ELSEWHERE.get(name, b"s3cret")
         (folder / name).write_bytes(value)
     for name, value in data.items():
         (folder / name).write_text(value)

@@ -117,3 +117,23 @@ def test_a_byte_order_mark_reaches_no_model(stage, mode, tmp_path):
         stage.producer(worker, "submit", "--text", "--file", str(file), check=0)
     replies = topics.replies(2).values()
     assert [reply["message"]["content"].split("[")[0].strip() for reply in replies] == ["echo: hi"] * 2
+
+
+HEADERS = {"HTTP-Referer": "https://app.test/?a=b;c", "X-Title": "Müllers app", "X-Empty": "", "User-Agent": "mine/1"}
+
+
+@pytest.mark.parametrize("way", ["file", "environment", "-X"])
+def test_a_provider_is_sent_its_headers_with_each_call(stage, way):
+    sim, text, file = stage.simulator(), json.dumps(HEADERS), stage.folder / "headers"
+    file.write_text(json.dumps(HEADERS, indent=1))
+    given = {"file": {"provider.main.headers_file": str(file)}, "environment": {"env": {"CHATW__PROVIDER__MAIN__HEADERS": text}}, "-X": {"provider.main.headers": text}}[way]
+    worker = stage.worker(stage.redis(), sim, **{"provider.main.api_key": "k", **given})
+    topics = Topics(worker.bootstrap)
+    for n, stream in enumerate((False, True)):
+        topics.send({"id": f"j{n}", "message": "hi", "stream": stream}, key="s")
+        assert topics.reply_of(f"j{n}")["status"] == "ok"
+    for request in sim.get("/sim/requests?last=2"):
+        headers = {name.lower(): value for name, value in request["headers"].items()}
+        assert {name: headers.get(name.lower()) for name in HEADERS} == HEADERS
+        assert (headers["content-type"], headers["authorization"]) == ("application/json", "Bearer k")
+    assert "app.test" not in worker.text() and "Müllers" not in worker.text()

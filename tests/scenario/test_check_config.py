@@ -54,6 +54,9 @@ BAD = {
     "a property out of range": ({"kafka.linger.ms": "soon"}, "-X kafka.linger.ms: kafka.linger.ms"),
     "a provider's key misspelt": ({"provider.main.api_ky": "k"}, "-X provider.main.api_ky: provider.main.api_ky is unknown; do you mean api_key?"),
     "a provider in quotes": ({"provider.main.url": '"http://h/v1"'}, "-X provider.main.url: provider.main.url: the quotes are a part of the value; write it without quotes"),
+    "headers of no JSON": ({"provider.main.headers": "X-Title: mine"}, "-X provider.main.headers: provider.main.headers: is no JSON object"),
+    "a header of the request's own": ({"provider.main.headers": '{"host":"h"}'}, "provider.main.headers: host is the worker's to set"),
+    "a header beside the key": ({"provider.main.headers": '{"Authorization":"Bearer k"}', "provider.main.api_key": "k"}, "Authorization and api_key are both given"),
     "brokers in quotes": ({"kafka.bootstrap.servers": "'b:1'"}, "kafka.bootstrap.servers: the quotes"),
     "a context's proxy": ({"llm.contexts": "c", "context.c.url": "http://h/", "context.c.proxy": "nonsense://"}, "context c: proxy"),
 }
@@ -113,6 +116,7 @@ ENDLESS = ("a pipe", "a device", "a folder", "a long file")
 NAMED = {  # what names a file: by settings, or by the environment
     "the settings": lambda path: ({}, ("--config", path), {}),
     "a secret": lambda path: ({"provider.main.api_key_file": path}, (), {}),
+    "a provider's headers": lambda path: ({"provider.main.headers_file": path}, (), {}),
     "Redis' address": lambda path: ({"redis.url": None, "redis.url_file": path}, (), {}),
     "a provider's authorities": lambda path: ({"provider.main.ca_file": path}, (), {}),
     "everybody's authorities": lambda path: ({"provider.main.url": "https://h/v1"}, (), {"SSL_CERT_FILE": path}),

@@ -214,6 +214,21 @@ def test_through_a_proxy_https_is_a_tunnel_that_reads_nothing(stage):
     assert front.named.read_text().split() == ["model.test"]
 
 
+def test_a_provider_s_headers_go_through_the_tunnel_to_it_alone(stage):
+    """Not to the proxy, and not to the provider that is asked before."""
+    sim, spare, proxy = stage.simulator(), stage.simulator(), stage.proxy()
+    front, names = stage.tls_front(sim, "model.test"), NameService(stage.folder)
+    worker = stage.worker(stage.redis(), Named(front, "model.test", "https"), env=names.env,
+                          **{"provider.main.proxy": proxy.url, "provider.main.ca_file": str(front.ca), "provider.main.headers": '{"Authorization":"Bearer sesame"}',
+                             "llm.providers": "spare,main", "provider.spare.url": spare.url, "provider.spare.model": spare.model})
+    spare.faults("500")
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    assert topics.reply_of("j")["provider"] == "main"
+    (asked,), (before,) = sim.get("/sim/requests?last=1"), spare.get("/sim/requests?last=1")
+    assert asked["headers"]["authorization"] == "Bearer sesame" and "sesame" not in str(before) + str(proxy.asked()) + worker.text()
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_refuses_or_is_away_costs_no_attempt(stage, scheme):
     redis, sim, proxy = stage.redis(), stage.simulator(), stage.proxy("407")

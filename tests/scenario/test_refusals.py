@@ -260,6 +260,16 @@ def test_the_reply_and_the_dead_letter_say_what_the_provider_said(stage):
     assert "flux" not in world.worker.text() and "very-secret" not in world.worker.text(), "a provider's words may quote the request: never in a log"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_provider_said_holds_no_header_s_value(stage, stream):
+    """A word too short to be a secret stays, or codes and sentences would lose theirs."""
+    words = {"code": "400", "message": "the route auto has no tenant sesame-1 for opensesame"}
+    world = World(stage, lambda request, number: [event({"error": words})] if stream else (400, {"error": words}),
+                  **{"provider.main.headers": '{"X-Route":"auto","X-Tenant":"sesame-1","Authorization":"Bearer opensesame"}'})
+    assert world.ask(stream=stream)["error"]["provider_message"] == "the route auto has no tenant *** for ***"
+    assert "sesame" not in world.worker.text()
+
+
 def test_long_words_are_cut_between_characters_and_streams_say_theirs(stage):
     world = World(stage, lambda request, number: [event({"error": {"code": "400", "message": "x" + "€" * 2000}})])
     reply = world.ask(stream=True)

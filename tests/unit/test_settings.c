@@ -129,6 +129,8 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"provider.main.params={", "-X provider.main.params", "JSON object"},
                 {"provider.main.params={\"n\":2}", "provider.main.params", "n is the worker's"},
                 {"provider.main.api_key=a\nb", "provider.main.api_key", "line break"},
+                {"provider.main.headers=[]", "-X provider.main.headers: provider.main.headers: is no JSON object", "{\"X-Title\":"},
+                {"provider.main.headers='{}'", "provider.main.headers", "write it without quotes (one that has them goes into a file: headers_file)"},
                 {"kafka.group.id=", "kafka.group.id", "empty"},
                 {"kafka.enable.auto.offset.store=true", "-X kafka.enable.auto.offset.store", "false"},
                 {"llm.providers=", "llm.providers", "no provider"},
@@ -495,15 +497,18 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     char *key = write_file("\xef\xbb\xbfsk-secret\r\n");
     char *prompt = write_file("Two lines,\nsee https://sesame/\n\n");
     char *redis = write_file("redis://user:sesame@h:1/2\n");
-    char api_key_file[100], sasl_file[100], prompt_file[100], url_file[100];
+    char *headers = write_file("{\"X-Gateway\":\n \"sesame\"}\n");
+    char headers_file[100], api_key_file[100], sasl_file[100], prompt_file[100], url_file[100];
     snprintf(api_key_file, sizeof api_key_file, "provider.main.api_key_file=%s", key);
     snprintf(sasl_file, sizeof sasl_file, "kafka.sasl.password_file=%s", key);
     snprintf(prompt_file, sizeof prompt_file, "llm.system_prompt_file=%s", prompt);
     snprintf(url_file, sizeof url_file, "redis.url_file=%s", redis);
-    const char *overrides[] = {BASE, api_key_file, sasl_file, prompt_file, url_file, "provider.main.url=https://me:sesame@gateway/v1",
+    snprintf(headers_file, sizeof headers_file, "provider.main.headers_file=%s", headers);
+    const char *overrides[] = {BASE, api_key_file, headers_file, sasl_file, prompt_file, url_file, "provider.main.url=https://me:sesame@gateway/v1",
                                "kafka.ssl.key.pem=sesame", "kafka.client.id=shown", NULL};
     struct settings *settings = must_load(NULL, NULL, overrides);
     cr_assert_str_eq(settings->providers[0].api_key, "sk-secret");
+    cr_assert_str_eq(settings->providers[0].sent_headers[0].value, "sesame");
     cr_assert_str_eq(settings->kafka.properties[0].value, "sk-secret");
     cr_assert_str_eq(settings->llm.system_prompt, "Two lines,\nsee https://sesame/\n");
     cr_assert_str_eq(settings->redis.url, "redis://user:sesame@h:1/2");
@@ -514,10 +519,11 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     cr_assert(strstr(text, "url = https://me:***@gateway/v1"));
     cr_assert(strstr(text, "ssl.key.pem = ***"));
     cr_assert(strstr(text, "system_prompt = ***"));
+    cr_assert(strstr(text, "\nheaders = ***\n"));
     cr_assert(strstr(text, "client.id = shown"));
     settings_destroy(settings);
-    char *files[] = {key, prompt, redis};
-    for (size_t i = 0; i < 3; i++) {
+    char *files[] = {key, prompt, redis, headers};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         unlink(files[i]);
         free(files[i]);
     }
@@ -574,13 +580,14 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
     const char *unwise[] = {BASE, "kafka.bootstrap.servers=embedded", "worker.drain_timeout_ms=1000", "retry.backoff_ms=31000",
                             "redis.reply_ttl_s=60", "llm.deadline_ms=61000", "provider.main.attempt_timeout_ms=70000", "provider.main.api_key=k",
                             "provider.spare.url=http://h", "provider.spare.model=m",
+                            "llm.overflow_provider=gateway", "provider.gateway.url=http://h", "provider.gateway.model=m", "provider.gateway.headers={\"X-A\":\"b\"}",
                             "llm.contexts=profile", "llm.context_prompt=none", "context.profile.url=http://h", "context.profile.api_key=k",
                             "context.profile.timeout_ms=61000", "context.spare.url=http://h", NULL};
     settings = must_load(NULL, NULL, unwise);
     settings_warnings(settings, collect, all);
     static const char *const expected[] = {"embedded", "drain_timeout_ms", "backoff_max_ms", "reply_ttl_s", "main.attempt_timeout_ms", "unencrypted",
                                            "[provider.spare]", "[context.spare]", "context.profile is fetched for nothing", "context.profile.timeout_ms",
-                                           "context.profile.api_key goes"};
+                                           "context.profile.api_key goes", "provider.main.api_key goes", "provider.gateway.headers go to"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         cr_assert(strstr(all, expected[i]), "no warning of %s in:\n%s", expected[i], all);
     settings_destroy(settings);

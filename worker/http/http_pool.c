@@ -107,6 +107,18 @@ static void add_header(struct curl_slist **headers, const char *text)
     *headers = longer;
 }
 
+/* To libcurl a name and its colon alone take a header of its own out; with a semicolon it is sent without a value. */
+static void add_target_header(struct curl_slist **headers, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    if (colon[1 + strspn(colon + 1, " \t")] != '\0') {
+        add_header(headers, text);
+        return;
+    }
+    AUTO_FREE char *without = xasprintf("%.*s;", (int)(colon - text), text);
+    add_header(headers, without);
+}
+
 static enum status blame(const struct http_target *target, const char *setting, const struct error *why, struct error *err)
 {
     return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? ": " : "", why->message);
@@ -181,7 +193,7 @@ static enum status place_init(struct http_world *world, const struct http_target
                                  .connect_timeout_ms = from->connect_timeout_ms,
                                  .response_bytes_max = from->response_bytes_max};
     for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
-        add_header(&place->headers, *header);
+        add_target_header(&place->headers, *header);
     add_header(&place->headers, "Expect:"); /* saves a round trip before a long body */
     add_header(&place->headers, "Accept-Encoding: identity"); /* without it any packing is allowed; what comes packed all the same is unpacked */
     return find_hosts(world, from, place, err);

@@ -4,26 +4,43 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 
 #define TARGETS_MAX (PROVIDERS_MAX + CONTEXTS_MAX)
 
 /* What a target is made of, until the pool has copied it. */
 struct target_texts {
-    char *name, *url, *auth;
-    const char *headers[4];
+    char *name, *url;
+    char **headers; /* NULL-terminated "Name: value" */
+    size_t header_count;
 };
 
-/* format: of the header that carries key; key may be NULL. what and name: whose it is. */
-static enum status add_key(struct target_texts *texts, const char *key, const char *format, const char *what, const char *name, struct error *err)
+static void add_header(struct target_texts *texts, const char *name, const char *value)
+{
+    texts->headers = xrealloc(texts->headers, (texts->header_count + 2) * sizeof *texts->headers);
+    texts->headers[texts->header_count++] = xasprintf("%s: %s", name, value);
+    texts->headers[texts->header_count] = NULL;
+}
+
+static void texts_finish(struct target_texts *texts)
+{
+    free(texts->name);
+    free(texts->url);
+    for (size_t i = 0; i < texts->header_count; i++)
+        free(texts->headers[i]);
+    free(texts->headers);
+}
+
+/* key may be NULL. what and name: whose it is. */
+static enum status add_key(struct target_texts *texts, const char *key, bool bearer, const char *what, const char *name, struct error *err)
 {
     for (const char *c = key; c != NULL && *c != '\0'; c++)
         if (iscntrl((unsigned char)*c)) /* would end the header and begin another */
             return error_set(err, ERROR_PERMANENT, "bad_api_key", "%s %s: api_key holds a control character", what, name);
-    size_t count = 0;
-    while (texts->headers[count] != NULL)
-        count++;
-    if (key != NULL)
-        texts->headers[count] = texts->auth = xasprintf("%s%s", format, key);
+    if (key != NULL) {
+        AUTO_FREE char *value = xasprintf("%s%s", bearer ? "Bearer " : "", key);
+        add_header(texts, bearer ? "Authorization" : "api-key", value);
+    }
     return STATUS_OK;
 }
 
@@ -33,34 +50,40 @@ static enum status provider_target(const struct settings *settings, const struct
     const char *key = provider->auth != AUTH_NONE ? provider->api_key : NULL;
     texts->url = xasprintf("%s/chat/completions%s%s", provider->url, provider->api_version != NULL ? "?api-version=" : "",
                            provider->api_version != NULL ? provider->api_version : "");
-    texts->headers[0] = "Content-Type: application/json";
-    texts->headers[1] = "Accept: application/json, text/event-stream";
+    add_header(texts, "Content-Type", "application/json");
+    add_header(texts, "Accept", "application/json, text/event-stream");
+    if (add_key(texts, key, provider->auth == AUTH_BEARER, "provider", provider->name, err) != STATUS_OK)
+        return STATUS_FAILED;
+    for (const struct provider_header *header = provider->sent_headers; header != NULL && header->name != NULL; header++)
+        add_header(texts, header->name, header->value);
     texts->name = xasprintf("provider %s", provider->name);
     *ret = (struct http_target){.name = texts->name,
                                 .url = texts->url,
-                                .headers = texts->headers,
+                                .headers = (const char *const *)texts->headers,
                                 .proxy = provider->proxy,
                                 .ca_file = provider->ca_file,
                                 .connect_timeout_ms = provider->connect_timeout_ms,
                                 .response_bytes_max = (size_t)settings->llm.response_bytes_max};
-    return add_key(texts, key, provider->auth == AUTH_BEARER ? "Authorization: Bearer " : "api-key: ", "provider", provider->name, err);
+    return STATUS_OK;
 }
 
 static enum status context_target(const struct context_settings *context, struct target_texts *texts, struct http_target *ret, struct error *err)
 {
-    texts->headers[0] = context->kind == CONTEXT_MODERATION ? "Accept: application/json" : "Accept: text/plain, */*";
+    add_header(texts, "Accept", context->kind == CONTEXT_MODERATION ? "application/json" : "text/plain, */*");
     if (context->send != CONTEXT_SEND_NOTHING)
-        texts->headers[1] = "Content-Type: application/json";
+        add_header(texts, "Content-Type", "application/json");
+    if (add_key(texts, context->api_key, true, "context", context->name, err) != STATUS_OK)
+        return STATUS_FAILED;
     texts->name = xasprintf("context %s", context->name);
     /* Each call brings the address filled in; the template names the host, which is always the same. */
     *ret = (struct http_target){.name = texts->name,
                                 .url = context->url,
-                                .headers = texts->headers,
+                                .headers = (const char *const *)texts->headers,
                                 .proxy = context->proxy,
                                 .ca_file = context->ca_file,
                                 .connect_timeout_ms = context->timeout_ms,
                                 .response_bytes_max = (size_t)context->bytes_max};
-    return add_key(texts, context->api_key, "Authorization: Bearer ", "context", context->name, err);
+    return STATUS_OK;
 }
 
 static enum status make_pool(const struct settings *settings, size_t clients, struct http_pool **ret, struct error *err)
@@ -75,11 +98,8 @@ static enum status make_pool(const struct settings *settings, size_t clients, st
         status = context_target(&settings->contexts[i], &texts[count], &targets[count], err);
     if (status == STATUS_OK)
         status = http_pool_create(targets, count, clients, ret, err);
-    for (size_t i = 0; i < TARGETS_MAX; i++) {
-        free(texts[i].name);
-        free(texts[i].url);
-        free(texts[i].auth);
-    }
+    for (size_t i = 0; i < TARGETS_MAX; i++)
+        texts_finish(&texts[i]);
     return status;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -16,6 +17,7 @@
 struct llm_client {
     const struct settings *settings;
     struct http_pool *pool;
+    const char ***secrets; /* of each provider, NULL-terminated: what it may echo, and nobody is to read */
 };
 
 /* One provider's part of an exchange. */
@@ -26,17 +28,35 @@ struct exchange_call {
     struct llm_stream *stream; /* owned; NULL: nothing of a stream has come */
 };
 
-#define SECRETS_MAX 3
+#define HEADER_SECRET_BYTES_MIN 8 /* a shorter value ("auto", "openai") is a word like any other */
 
-/* What a provider may echo, and nobody is to read. */
-static void gather_secrets(const struct provider_settings *provider, const char *ret[SECRETS_MAX])
+static void add_secret(const char ***list, size_t *count, const char *secret)
 {
-    size_t n = 0;
+    *list = xrealloc(*list, (*count + 2) * sizeof **list);
+    (*list)[(*count)++] = secret;
+    (*list)[*count] = NULL;
+}
+
+/* What is secret of a header's value: of credentials not their scheme, which may come back without it. */
+static const char *secret_of(const struct provider_header *header)
+{
+    const char *behind = strcasecmp(header->name, "Authorization") == 0 ? strchr(header->value, ' ') : NULL;
+    return behind != NULL ? behind + 1 : header->value;
+}
+
+/* The texts are the settings'. */
+static const char **gather_secrets(const struct provider_settings *provider)
+{
+    size_t count = 0;
+    const char **list = xcalloc(1, sizeof *list);
     if (provider->api_key != NULL)
-        ret[n++] = provider->api_key;
+        add_secret(&list, &count, provider->api_key);
     if (provider->proxy != NULL && strstr(provider->proxy, "://") != NULL)
-        ret[n++] = provider->proxy;
-    ret[n] = NULL;
+        add_secret(&list, &count, provider->proxy);
+    for (const struct provider_header *header = provider->sent_headers; header != NULL && header->name != NULL; header++)
+        if (strlen(secret_of(header)) >= HEADER_SECRET_BYTES_MIN)
+            add_secret(&list, &count, secret_of(header));
+    return list;
 }
 
 /* ---- what a call has come to ---- */
@@ -70,7 +90,6 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
 struct llm_stream {
     struct sse_parser parser;
     struct stream_fold fold;
-    const char *secrets[SECRETS_MAX];
     struct llm_said said;
 };
 
@@ -80,8 +99,7 @@ static struct llm_stream *stream_create(const struct llm_exchange *exchange, siz
     struct llm_stream *stream = xcalloc(1, sizeof *stream);
     sse_parser_init(&stream->parser, bytes_max);
     stream_fold_init(&stream->fold, bytes_max);
-    gather_secrets(&exchange->client->settings->providers[provider], stream->secrets);
-    stream->said.secrets = stream->secrets;
+    stream->said.secrets = exchange->client->secrets[provider];
     stream->fold.failure.said = &stream->said;
     return stream;
 }
@@ -222,9 +240,7 @@ static void take_said(struct llm_exchange *exchange, size_t provider, struct llm
 enum status llm_exchange_read(struct llm_exchange *exchange, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure, struct error *err)
 {
     struct error why = {0};
-    const char *secrets[SECRETS_MAX];
-    struct llm_said said = {.secrets = secrets};
-    gather_secrets(&exchange->client->settings->providers[provider], secrets);
+    struct llm_said said = {.secrets = exchange->client->secrets[provider]};
     *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1, .said = &said};
     const struct http_call *call = http_client_call(exchange->http, provider);
     enum status status = exchange->calls[provider].stream != NULL ? read_stream(call, exchange->calls[provider].stream, ret_answer, ret_failure, &why)
@@ -249,11 +265,19 @@ struct llm_client *llm_client_create(const struct settings *settings, struct htt
     struct llm_client *client = xcalloc(1, sizeof *client);
     client->settings = settings;
     client->pool = pool;
+    client->secrets = xcalloc(settings->provider_count, sizeof *client->secrets);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        client->secrets[i] = gather_secrets(&settings->providers[i]);
     return client;
 }
 
 void llm_client_destroy(struct llm_client *client)
 {
+    if (client == NULL)
+        return;
+    for (size_t i = 0; i < client->settings->provider_count; i++)
+        free(client->secrets[i]);
+    free(client->secrets);
     free(client);
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/kafka_names.h"
 #include "base/log.h"
+#include "settings/provider_headers.h"
 
 enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
@@ -50,6 +51,8 @@ struct provider_settings {
     enum in_flight in_flight; /* does the limit of calls in flight follow overload answers? */
     int64_t in_flight_max;    /* of this process; 0: none */
     char *params; /* JSON object text, or NULL */
+    char *headers; /* the same */
+    struct provider_header *sent_headers; /* what it says; NULL: none */
     char *proxy;  /* NULL or "none"; "environment"; a URL */
     char *ca_file; /* NULL: the system's authorities */
 };

@@ -65,6 +65,14 @@ static enum status check_params(const struct provider_settings *provider, const 
     return STATUS_OK;
 }
 
+static enum status check_headers(struct provider_settings *provider, const char *where, struct error *err)
+{
+    char why[160];
+    if (provider->headers == NULL || provider_headers_read(provider->headers, provider->api_key != NULL, &provider->sent_headers, why) == STATUS_OK)
+        return STATUS_OK;
+    return REFUSE(err, "%s: provider.%s.headers: %s", where, provider->name, why);
+}
+
 /* What goes into a request's line or headers must not be able to end them. */
 static bool has_control(const char *text)
 {
@@ -97,6 +105,8 @@ static enum status check_provider(struct provider_settings *provider, const stru
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
     if (provider->api_version != NULL && strspn(provider->api_version, plain) != strlen(provider->api_version))
         return REFUSE(err, "%s: %s.api_version: holds something else than letters, digits and - . _ ~", settings_entries_where(entries, section, "api_version"), section);
+    if (check_headers(provider, settings_entries_where(entries, section, "headers"), err) != STATUS_OK)
+        return STATUS_FAILED;
     return check_params(provider, settings_entries_where(entries, section, "params"), err);
 }
 
@@ -370,7 +380,8 @@ static void warn_of_provider(const struct settings *settings, const struct provi
     AUTO_FREE char *unused = xasprintf("[provider.%s] is named neither in llm.providers nor as a fallback, and is not asked", provider->name);
     AUTO_FREE char *late = xasprintf("provider.%s.attempt_timeout_ms is above llm.deadline_ms: the deadline cuts the attempt", provider->name);
     AUTO_FREE char *connect = xasprintf("provider.%s.connect_timeout_ms is above attempt_timeout_ms: the attempt ends first", provider->name);
-    AUTO_FREE char *clear = xasprintf("provider.%s.api_key goes to a http:// address: it crosses the network unencrypted", provider->name);
+    const char *secret = provider->api_key != NULL && provider->auth != AUTH_NONE ? "api_key goes" : provider->headers != NULL ? "headers go" : NULL;
+    AUTO_FREE char *clear = xasprintf("provider.%s.%s to a http:// address: what is secret crosses the network unencrypted", provider->name, secret != NULL ? secret : "");
     AUTO_FREE char *vain = xasprintf("provider.%s.proxy isn't used: its url is this machine", provider->name);
     if (!is_asked(settings, provider)) {
         warn(unused, arg);
@@ -382,7 +393,7 @@ static void warn_of_provider(const struct settings *settings, const struct provi
         warn(late, arg);
     if (provider->connect_timeout_ms > provider->attempt_timeout_ms)
         warn(connect, arg);
-    if (provider->api_key != NULL && provider->auth != AUTH_NONE && strncmp(provider->url, "http://", 7) == 0 && !is_loopback(provider->url + 7))
+    if (secret != NULL && strncmp(provider->url, "http://", 7) == 0 && !is_loopback(provider->url + 7))
         warn(clear, arg);
 }
 

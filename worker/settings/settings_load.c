@@ -387,6 +387,8 @@ void settings_destroy(struct settings *settings)
     if (settings == NULL)
         return;
     finish_fields(settings, NULL);
+    for (size_t i = 0; i < settings->provider_count; i++)
+        provider_headers_free(settings->providers[i].sent_headers);
     for (size_t n = 0; n < named_sections_count; n++) {
         for (size_t i = 0; i < named_sections_size(&named_sections[n], settings); i++)
             finish_fields(named_sections_item(&named_sections[n], settings, i), &named_sections[n]);

@@ -52,6 +52,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.redis.url }}{{ $_ := set $own "redis-url" . }}{{ end }}
 {{- range $name, $provider := .Values.providers }}
 {{- with $provider.api_key }}{{ $_ := set $own (printf "api-key-%s" $name) . }}{{ end }}
+{{- with $provider.headers }}{{ $_ := set $own (printf "headers-%s" $name) (mustToRawJson .) }}{{ end }}
 {{- if contains "@" (default "" $provider.proxy) }}{{ $_ := set $own (printf "proxy-%s" $name) $provider.proxy }}{{ end }}
 {{- end }}
 {{- range $name, $context := .Values.contexts }}
@@ -70,6 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (hasKey $all "redis-url") }}{{ fail "redis.url is needed, or the key redis-url in existingSecret.keys" }}{{ end }}
 {{- range $key, $_ := $all }}
 {{- if and (hasPrefix "api-key-" $key) (not (hasKey $.Values.providers (trimPrefix "api-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
+{{- if and (hasPrefix "headers-" $key) (not (hasKey $.Values.providers (trimPrefix "headers-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
 {{- if and (hasPrefix "proxy-" $key) (not (hasKey $.Values.providers (trimPrefix "proxy-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such provider" $key) }}{{ end }}
 {{- if and (hasPrefix "context-proxy-" $key) (not (hasKey $.Values.contexts (trimPrefix "context-proxy-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such context" $key) }}{{ end }}
 {{- if and (hasPrefix "context-key-" $key) (not (hasKey $.Values.contexts (trimPrefix "context-key-" $key))) }}{{ fail (printf "existingSecret.keys: %s: there is no such context" $key) }}{{ end }}
@@ -138,7 +140,7 @@ context_prompt_file = /etc/chat-worker/config/context-prompt
 {{- range $name, $provider := .Values.providers }}
 
 [provider.{{ $name }}]
-{{- $hidden := hasKey $secrets (printf "proxy-%s" $name) | ternary (list "api_key" "proxy") (list "api_key") }}
+{{- $hidden := hasKey $secrets (printf "proxy-%s" $name) | ternary (list "api_key" "headers" "proxy") (list "api_key" "headers") }}
 {{- range $key, $value := $provider }}
 {{- if not (has $key $hidden) }}
 {{ include "chat-worker.line" (list (printf "providers.%s" $name) $key $value) }}
@@ -149,6 +151,9 @@ proxy_file = {{ $path }}/proxy-{{ $name }}
 {{- end }}
 {{- if hasKey $secrets (printf "api-key-%s" $name) }}
 api_key_file = {{ $path }}/api-key-{{ $name }}
+{{- end }}
+{{- if hasKey $secrets (printf "headers-%s" $name) }}
+headers_file = {{ $path }}/headers-{{ $name }}
 {{- end }}
 {{- end }}
 {{- range $name, $context := .Values.contexts }}
