@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "session/held_claims.h"
 #include "telemetry/metrics.h"
@@ -47,7 +48,7 @@ static struct task *finish_and_go_on(struct task *task)
     }
     struct task *next = NULL;
     partition_mark_done(task->partition, task->record.offset);
-    claim(task->successor);
+    claim(task->entry->successor);
     enum handed_over handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
     dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);
@@ -65,7 +66,7 @@ static void finish(struct task *task)
     bool is_lost = task->record.offset % 5 == 0; /* its claim */
     struct task *next = NULL;
     if (dispatcher_hand_over_begin(dispatcher, task, false) && !is_lost)
-        claim(task->successor);
+        claim(task->entry->successor);
     (void)dispatcher_hand_over_end(dispatcher, task, is_lost ? HAND_OVER_BACK : HAND_OVER_ANY_THREAD, &next);
     dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);

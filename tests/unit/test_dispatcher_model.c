@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
 
@@ -217,8 +218,8 @@ static void expect_same(const char *step)
         const struct model_job *job = &m.jobs[i];
         if (job->task == NULL)
             continue;
-        cr_assert_eq(job->task->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->state, job->state);
-        cr_assert_eq(job->task->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->class, job->class);
+        cr_assert_eq(job->task->entry->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->entry->state, job->state);
+        cr_assert_eq(job->task->entry->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->entry->class, job->class);
         behind[job->partition] += job->state == TASK_BEHIND && job->grant == m.grants[job->partition];
         in_hand++;
     }
@@ -495,7 +496,7 @@ static void step_hand_over(void)
     if (!want)
         return;
     start(next, TASK_AHEAD);
-    cr_assert_eq(job->task->successor, next->task);
+    cr_assert_eq(job->task->entry->successor, next->task);
     expect_same("a hand-over's begin");
     next->has_outcome = one_in(4);
     next->task->outcome = next->has_outcome ? OUTCOME_STORED : OUTCOME_NONE;

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/weather.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
@@ -71,7 +72,7 @@ Test(held_back, those_who_are_parked_for_a_rate_are_woken_by_what_is_given_back)
     int64_t due_ms = clock_mono_ms();
     dispatcher_hasten(d, 0, due_ms + HOUR_MS * 3 / 4);
     cr_expect(dispatcher_tick(d, 0));
-    cr_expect_eq(soon->due_ms, reservations_waiting(&soon->reservations)->due_ms, "never later than it was");
+    cr_expect_eq(soon->entry->due_ms, reservations_waiting(&soon->reservations)->due_ms, "never later than it was");
     cr_expect(rated(0) == 3 && rated(1) == 1, "not yet");
     dispatcher_hasten(d, 0, due_ms);
     cr_expect(dispatcher_tick(d, 0));

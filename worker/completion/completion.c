@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "completion/publisher.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "quota/spending.h"
 #include "session/held_claims.h"
@@ -173,7 +174,7 @@ static void end_dropped(struct completion *c, struct task *task)
 static void put_successors_back(struct completion *c, struct task **tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        struct task *successor = tasks[i]->successor;
+        struct task *successor = tasks[i]->entry->successor;
         if (successor != NULL) {
             begin_op_drop_turns(&successor->begin);
             atomic_store(&successor->running_ms, 0);

@@ -163,9 +163,10 @@ static bool is_cancelled(const struct task *task)
 bool dispatcher_add(struct dispatcher *d, struct task *task)
 {
     int64_t now = d->now_ms();
+    dispatch_entry_make(task);
     mutex_lock(&d->lock);
     job_index_add(&d->jobs, task);
-    task->age = ++d->added;
+    task->entry->age = ++d->added;
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
     if (!wanted) {
         flag_locked(task, now);
@@ -178,6 +179,12 @@ bool dispatcher_add(struct dispatcher *d, struct task *task)
     }
     mutex_unlock(&d->lock);
     return wanted;
+}
+
+void dispatcher_add_ended(struct dispatcher *d, struct task *task)
+{
+    (void)d;
+    dispatch_entry_make(task);
 }
 
 size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max)
@@ -252,7 +259,7 @@ static enum admission_class class_for_wait(const struct task *task)
 {
     if (atomic_load(&task->cancelled))
         return ADMIT_EXPIRED;
-    return task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY ? ADMIT_FREE : task->class;
+    return task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY ? ADMIT_FREE : task->entry->class;
 }
 
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
@@ -260,7 +267,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     mutex_lock(&d->lock);
     bool wanted = may_wait(task);
     if (wanted) {
-        task->due_ms = d->now_ms() + wait_ms;
+        task->entry->due_ms = d->now_ms() + wait_ms;
         task_become_of_class(&d->places, task, TASK_PARKED, class_for_wait(task));
         pump_locked(d);
         if (task_heap_peek(&d->places.timers) == task)
@@ -280,11 +287,11 @@ void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
         if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
             continue;
         waiting->due_ms = due_ms;
-        task->due_ms = due_ms < task->due_ms ? due_ms : task->due_ms;
-        task_heap_hasten(&d->places.timers, task, (struct task_key){task->due_ms, task->age});
+        task->entry->due_ms = due_ms < task->entry->due_ms ? due_ms : task->entry->due_ms;
+        task_heap_hasten(&d->places.timers, task, (struct task_key){task->entry->due_ms, task->entry->age});
     }
     const struct task *now_first = task_heap_peek(&d->places.timers);
-    if (now_first != first || (first != NULL && first->due_ms == due_ms))
+    if (now_first != first || (first != NULL && first->entry->due_ms == due_ms))
         cond_signal(&d->timer_wake);
     mutex_unlock(&d->lock);
 }
@@ -339,15 +346,15 @@ static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 
 bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread)
 {
-    assert(task->successor == NULL);
+    assert(task->entry->successor == NULL);
     mutex_lock(&d->lock);
     struct task *next = lanes_next(task);
     if (next != NULL && may_start_ahead_locked(d, next) && (own_thread ? is_spare_locked(d, next) : room_ahead_locked(d) > 0)) {
         task_become(&d->places, next, TASK_AHEAD);
-        task->successor = next;
+        task->entry->successor = next;
     }
     mutex_unlock(&d->lock);
-    return task->successor != NULL;
+    return task->entry->successor != NULL;
 }
 
 static enum handed_over give_back_locked(struct dispatcher *d, struct task *next)
@@ -364,7 +371,7 @@ static enum handed_over give_back_locked(struct dispatcher *d, struct task *next
 static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, struct task *next, bool own_thread)
 {
     lanes_pass(task, next);
-    if (task->state != TASK_LEAVING) /* as a cancelled one is */
+    if (task->entry->state != TASK_LEAVING) /* as a cancelled one is */
         task_become(&d->places, task, TASK_LEAVING);
     if (is_to_run(next) && !(own_thread && !d->closed)) {
         offer_locked(d, next);
@@ -376,11 +383,11 @@ static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, 
 
 enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor)
 {
-    struct task *next = task->successor;
+    struct task *next = task->entry->successor;
     if (next == NULL)
         return HANDED_OVER;
     mutex_lock(&d->lock);
-    task->successor = NULL;
+    task->entry->successor = NULL;
     enum handed_over handed = how == HAND_OVER_BACK ? give_back_locked(d, next) : pass_on_locked(d, task, next, how == HAND_OVER_OWN_THREAD);
     mutex_unlock(&d->lock);
     if (handed != HANDED_OVER)
@@ -402,12 +409,14 @@ static void leave_lane_locked(struct dispatcher *d, struct task *task)
 
 void dispatcher_end(struct dispatcher *d, struct task *task)
 {
+    assert(task->entry != NULL && "a job that ends twice");
     mutex_lock(&d->lock);
     job_index_remove(&d->jobs, task);
     leave_lane_locked(d, task);
     task_become(&d->places, task, TASK_ENDED);
     pump_locked(d);
     mutex_unlock(&d->lock);
+    dispatch_entry_free(task);
 }
 
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
@@ -434,13 +443,13 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
     int64_t now = d->now_ms();
     int64_t until = now + (d->ends_held && max_ms > ENDS_LOOK_MS ? ENDS_LOOK_MS : max_ms);
     const struct task *due = task_heap_peek(&d->places.timers);
-    if (due != NULL && due->due_ms < until)
-        until = due->due_ms;
+    if (due != NULL && due->entry->due_ms < until)
+        until = due->entry->due_ms;
     if (!d->stopped && until > now)
         cond_wait_until(&d->timer_wake, &d->lock, until);
     now = d->now_ms();
     /* All that are due line up before any starts: the order in which they became so is none. */
-    for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->due_ms <= now;)
+    for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->entry->due_ms <= now;)
         task_become(&d->places, task, TASK_IN_LINE);
     expire_locked(d, now);
     d->ends_held = false;
@@ -457,8 +466,8 @@ static void remove_grant_locked(struct dispatcher *d, const struct partition *pa
 {
     struct task *after;
     for (struct task *task = waiting_tasks_first(&d->places.waiting, partition); task != NULL; task = after, d->looked++) {
-        after = task->same_grant_next;
-        if (task->state != TASK_BEHIND)
+        after = task->entry->same_grant_next;
+        if (task->entry->state != TASK_BEHIND)
             continue;
         task_become(&d->places, task, TASK_LEAVING);
         lanes_forget(task);
@@ -491,9 +500,9 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
     *ret_elsewhere = false;
     mutex_lock(&d->lock);
     cancelled_ids_add(&d->cancelled, job_id, now_ms);
-    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->same_id_next) {
+    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->entry->same_id_next) {
         flag_locked(task, now_ms);
-        if (!task_state_waits(task->state)) {
+        if (!task_state_waits(task->entry->state)) {
             *ret_elsewhere = true;
             continue;
         }
@@ -509,9 +518,9 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
 
 static enum task_place place_of(const struct task *task)
 {
-    switch (task->state) {
+    switch (task->entry->state) {
     case TASK_BEHIND: return PLACE_LANE;
-    case TASK_IN_LINE: return task->class == ADMIT_FEW || task->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
+    case TASK_IN_LINE: return task->entry->class == ADMIT_FEW || task->entry->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
     case TASK_READY: return PLACE_READY;
     case TASK_PARKED: return PLACE_TIMER;
     default: return PLACE_ENDING;
@@ -522,7 +531,7 @@ enum task_place dispatcher_find(struct dispatcher *d, const struct partition *pa
 {
     mutex_lock(&d->lock);
     const struct task *task = waiting_tasks_first(&d->places.waiting, partition);
-    for (; task != NULL && task->record.offset != offset; task = task->same_grant_next)
+    for (; task != NULL && task->record.offset != offset; task = task->entry->same_grant_next)
         d->looked++;
     d->looked += task != NULL;
     enum task_place place = task != NULL ? place_of(task) : PLACE_ENDING;

@@ -40,6 +40,8 @@ void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL 
 
 /* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */
 bool dispatcher_add(struct dispatcher *d, struct task *task);
+/* The same of one that has ended already, since its record can't be decoded: it is in no table, and ends as the others do. */
+void dispatcher_add_ended(struct dispatcher *d, struct task *task);
 
 /* Begin thread: waits for heads worth beginning: while a thread is free at once, else when few ready ones
  * are left, so that begins come in batches. Returns how many (up to max); 0: stopped. */
@@ -63,7 +65,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
  * that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
- * (task/admission.h). False as dispatcher_wait. */
+ * (dispatch/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
  * ADMISSION_UNBOUNDED: as many as there are threads. */
@@ -77,7 +79,7 @@ struct dispatcher_load {
 struct dispatcher_load dispatcher_load(struct dispatcher *d);
 
 /* The hand-over of a lane: the next of it is begun in the round trip that ends the task (a hop and a round trip less between
- * two jobs of a session). One begin, one end; between them task->successor is set.
+ * two jobs of a session). One begin, one end; between them task->entry->successor is set.
  *
  * Begin, whoever holds the running task. False: there is none behind it, or it isn't to be begun ahead: others are before it
  * by start_order.h, what may be under way is bounded, or enough are begun that have no thread yet. own_thread: the caller is the task's thread and would go on with the
@@ -95,8 +97,8 @@ enum handed_over {
     HANDED_TO_END  /* the same to end: it has an outcome, or was cancelled; given back, it is of no lane any more */
 };
 enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor);
-/* The task has ended: its lane, if it has it still, goes to the next, which lines up. Call before giving up the last
- * reference. */
+/* The task has ended: its lane, if it has it still, goes to the next, which lines up, and its entry is freed. Once, and before
+ * giving up the last reference. */
 void dispatcher_end(struct dispatcher *d, struct task *task);
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
@@ -105,6 +107,15 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);
  * sleeps at most max_ms, less when a timer is due sooner. False: stopped. */
 bool dispatcher_tick(struct dispatcher *d, int64_t max_ms);
 
+/* Where a job is, for whoever looks for one that is stuck. */
+enum task_place {
+    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
+    PLACE_LANE,   /* behind another of its lane */
+    PLACE_LINE,   /* to be begun */
+    PLACE_SUSPECT,
+    PLACE_READY, /* for a thread */
+    PLACE_TIMER
+};
 /* Where the job of this partition and offset waits; *job gets its id. PLACE_ENDING and "": it isn't here, but with a
  * thread, the begin thread or completion. Looks at all of the partition's that wait: for what is stuck only. */
 enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size);

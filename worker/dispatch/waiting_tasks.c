@@ -12,18 +12,19 @@ void waiting_tasks_add(struct waiting_tasks *waiting, struct task *task)
             own->next->waiting.prev = task->partition;
         waiting->grants = task->partition;
     }
-    task->same_grant_prev = own->last;
-    task->same_grant_next = NULL;
-    *(own->last != NULL ? &own->last->same_grant_next : &own->first) = task;
+    task->entry->same_grant_prev = own->last;
+    task->entry->same_grant_next = NULL;
+    *(own->last != NULL ? &own->last->entry->same_grant_next : &own->first) = task;
     own->last = task;
 }
 
 void waiting_tasks_remove(struct waiting_tasks *waiting, struct task *task)
 {
     struct waiting_in_grant *own = &task->partition->waiting;
-    *(task->same_grant_prev != NULL ? &task->same_grant_prev->same_grant_next : &own->first) = task->same_grant_next;
-    *(task->same_grant_next != NULL ? &task->same_grant_next->same_grant_prev : &own->last) = task->same_grant_prev;
-    task->same_grant_prev = task->same_grant_next = NULL;
+    struct task *prev = task->entry->same_grant_prev, *next = task->entry->same_grant_next;
+    *(prev != NULL ? &prev->entry->same_grant_next : &own->first) = next;
+    *(next != NULL ? &next->entry->same_grant_prev : &own->last) = prev;
+    task->entry->same_grant_prev = task->entry->same_grant_next = NULL;
     if (own->first != NULL)
         return;
     *(own->prev != NULL ? &own->prev->waiting.next : &waiting->grants) = own->next;

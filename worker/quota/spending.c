@@ -318,12 +318,12 @@ void spending_ended(struct spending *s, const struct llm_outcome *outcome, const
 
 /* ---- no call may start now ---- */
 
-static enum status fail_stopped(struct spending *s)
+static enum status fail_stopped(struct spending *s, bool *ret_in_outage)
 {
     struct task *task = s->task;
     task->error = *s->stopped;
     task->provider = NULL;
-    task->in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
+    *ret_in_outage = s->redis_away && weather_failed(s->service->weather, WEATHER_REDIS, task, s->stopped);
     return STATUS_FAILED;
 }
 
@@ -360,7 +360,7 @@ static enum status park(struct spending *s, struct reservation *waiting, const s
     return STATUS_AGAIN;
 }
 
-enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
+enum status spending_hold(struct spending *s, const struct llm_outcome *outcome, bool *in_outage)
 {
     struct task *task = s->task;
     bool failed = outcome->tried_count > 0;
@@ -372,8 +372,8 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
     if (failed) /* its own error says more */
         return STATUS_FAILED;
     if (s->stopped != NULL)
-        return fail_stopped(s);
-    task->in_outage = false;
+        return fail_stopped(s, in_outage);
+    *in_outage = false;
     if (s->too_large != NULL && s->refused_count == 0) { /* the others have no slot for it now, or there are none */
         task->error = *s->too_large;
         task->provider = provider_of(s->service, s->too_large_provider)->name;

@@ -55,8 +55,9 @@ void spending_finish(struct spending *spending);
 bool spending_may_start(struct spending *spending, size_t provider, const char *body);
 /* How the calls ended: for the reservations, and counted by provider, model and tenant. answer: the good one, or NULL. */
 void spending_ended(struct spending *spending, const struct llm_outcome *outcome, const struct llm_answer *answer);
-/* After a failure. AGAIN: task->outcome is set: it waits for its permit, or can't get one in time. FAILED: task->error says why. */
-enum status spending_hold(struct spending *spending, const struct llm_outcome *outcome) MUST_CHECK;
+/* After a failure. AGAIN: task->outcome is set: it waits for its permit, or can't get one in time. FAILED: task->error says why, and
+ * *in_outage whether what failed is away: as it was for a provider's failure, else of Redis. */
+enum status spending_hold(struct spending *spending, const struct llm_outcome *outcome, bool *in_outage) MUST_CHECK;
 
 /* Tells Redis the use of all in the list, and empties it. While no connection can be had they stay, up to a bound. */
 void spending_settle(const struct service *service, struct reservations *list);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/weather.h"
+#include "dispatch/dispatch_entry.h"
 #include "session/held_claims.h"
 #include "session/redis_call.h"
 #include "session/session.h"
@@ -41,13 +42,14 @@ static void error_deadline(struct task *task)
                   record_time_hint(time.fault));
 }
 
-static void begun(const struct service *service, struct task *task)
+/* in_outage: Redis couldn't be asked, and its breaker is open. */
+static void begun(const struct service *service, struct task *task, bool in_outage)
 {
     task->begun_ms = clock_mono_ms();
     if (task->begin.error.class != ERROR_NONE || task->begin.state != BEGIN_RUN) {
         if (task->begin.error.class == ERROR_NONE)
             task->begin.claim.token[0] = '\0';
-        outcome_not_begun(service, task);
+        outcome_not_begun(service, task, &task->begin, in_outage && task->entry->class != ADMIT_EXPIRED);
         return;
     }
     atomic_store(&task->running_ms, task->begun_ms);
@@ -73,9 +75,9 @@ static void begun(const struct service *service, struct task *task)
 /* With how many crashes it may run: what its class is for. Where no model will be asked, with any. */
 static int64_t crashes_max(const struct task *task)
 {
-    if (task->class == ADMIT_EXPIRED || task->class == ADMIT_ALONE)
+    if (task->entry->class == ADMIT_EXPIRED || task->entry->class == ADMIT_ALONE)
         return INT64_MAX / 4;
-    return task->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
+    return task->entry->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
 }
 
 /* The op of one begin; what it borrows is released by take_begin. A token lives as long as the claim it may
@@ -86,7 +88,7 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
         held_claims_remove(service->claims, task);
     task->begin_sent_ms = clock_mono_ms();
     task->outcome = OUTCOME_NONE;
-    task->settled = task->in_outage = task->end_sent = false;
+    task->settled = task->end_sent = false;
     atomic_store(&task->claim_lost, false);
     begin_op_finish(&task->begin);
     struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
@@ -137,13 +139,14 @@ void session_begin(const struct service *service, struct task **all, size_t n)
     struct begin_batch batch = {ops, n};
     bool answered = redis_call(service, call_begin, &batch, &why) == STATUS_OK;
     for (size_t i = 0; i < n; i++) {
+        bool in_outage = false;
         take_begin(tasks[i], &ops[i]);
         if (!answered) {
             tasks[i]->begin.error = why;
             tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
-            tasks[i]->in_outage = weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
+            in_outage = weather_failed(service->weather, WEATHER_REDIS, tasks[i], &why);
         }
-        begun(service, tasks[i]);
+        begun(service, tasks[i], in_outage);
     }
 }
 
@@ -216,9 +219,9 @@ static void add_finish(const struct service *service, struct settle_batch *batch
                                                               .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
     batch->finish_tasks[batch->finish_count++] = task;
     task->end_sent = true;
-    if (task->successor != NULL) {
-        batch->follower_tasks[batch->follower_count] = task->successor;
-        batch->followers[batch->follower_count++] = prepare_begin(service, task->successor);
+    if (task->entry->successor != NULL) {
+        batch->follower_tasks[batch->follower_count] = task->entry->successor;
+        batch->followers[batch->follower_count++] = prepare_begin(service, task->entry->successor);
     }
 }
 
@@ -307,10 +310,10 @@ static void apply_cancel(const struct service *service, struct task *task, struc
         task->begin.state = BEGIN_DONE;
         task->begin.end_state = op->end_state;
         task->begin.reply = steal_ptr(&op->stored);
-        outcome_not_begun(service, task);
+        outcome_not_begun(service, task, &task->begin, false);
     } else if (op->state == CANCEL_TOLD) {
         task->begin.state = BEGIN_BUSY;
-        outcome_not_begun(service, task);
+        outcome_not_begun(service, task, &task->begin, false);
         task->wait_ms = told_wait_ms(task->cancel_told++, op->busy_ms);
     }
     if (op->error.class == ERROR_NONE && op->state != CANCEL_TOLD)
@@ -358,7 +361,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     for (size_t i = 0; i < batch.follower_count; i++) {
         take_begin(follower_tasks[i], &followers[i]);
         if (told)
-            begun(service, follower_tasks[i]);
+            begun(service, follower_tasks[i], false);
     }
     for (size_t i = 0; i < batch.finish_count; i++) {
         if (told)

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "task/task_part.h"
 #include "telemetry/metrics.h"
 #include "wire/record_time.h"
 
@@ -38,7 +39,6 @@ struct task *task_create(struct record *record, struct partition *partition)
     task->record = *record;
     *record = (struct record){0};
     task->partition = partition_ref(partition);
-    task->class = ADMIT_FREE;
     task->received_ms = task->seen_ms = clock_mono_ms();
     task->received_wall_ms = clock_wall_ms();
     METRIC_ADD(jobs_alive, 1);
@@ -61,6 +61,7 @@ void task_unref(struct task *task)
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
     METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);
     partition_unref(task->partition);
+    task_part_free(task->entry);
     begin_op_finish(&task->begin);
     job_finish(&task->job);
     record_finish(&task->record);

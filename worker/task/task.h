@@ -8,17 +8,14 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "base/error.h"
 #include "llm/llm_client.h"
 #include "redis/session_store.h"
 #include "settings/settings.h"
-#include "task/admission.h"
 #include "task/end.h"
 #include "task/partition.h"
 #include "task/reservations.h"
-#include "task/task_state.h"
 #include "wire/job.h"
 #include "wire/record.h"
 
@@ -34,18 +31,6 @@ enum outcome {
     OUTCOME_WAIT,   /* nobody to try, or someone else's claim: release(drop) if claimed, begin again when due */
     OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
 };
-
-/* Where a job is, for whoever looks for one that is stuck. */
-enum task_place {
-    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
-    PLACE_LANE,   /* behind another of its lane */
-    PLACE_LINE,   /* to be begun */
-    PLACE_SUSPECT,
-    PLACE_READY, /* for a thread */
-    PLACE_TIMER
-};
-
-struct lane;
 
 /* How a job has failed at the providers: what tells its own fault from theirs (breakers/blame.h). */
 struct task_failures {
@@ -65,19 +50,9 @@ struct task {
     size_t end_bytes;            /* see task_weigh_end */
     size_t published_bytes[2];   /* the Kafka client's copies: of the reply, of the dead letter */
 
-    /* The dispatcher's, up to the index. */
-    enum task_state state;
-    enum admission_class class; /* how it is bounded; changes only while it isn't under way */
-    struct lane *lane;  /* lanes'; NULL: unordered, or of none any more */
-    uint64_t age;        /* the count of those added when it was: the smaller the older */
-    uint64_t last_start; /* the same of starts; 0: it was never started */
-    struct task *prev, *next; /* the list it is in */
-    struct task *same_grant_prev, *same_grant_next; /* waiting_tasks' */
-    size_t heap_index;   /* of the heap that it is in */
-    int64_t due_ms;      /* clock_mono_ms; while it is parked */
-    UT_hash_handle by_id; /* job_index's, as the next two */
-    struct task *same_id_prev, *same_id_next;
-    bool indexed;
+    struct task *prev, *next;    /* the list it is in (task_list.h) */
+
+    struct dispatch_entry *entry; /* the dispatcher's (dispatch/dispatch_entry.h) */
     struct task *claimed_prev, *claimed_next; /* held_claims' */
     int64_t renew_due_ms;  /* the same */
     int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
@@ -94,25 +69,18 @@ struct task {
     enum outcome outcome;
     struct error error;   /* DEAD, RETRY, WAIT: why */
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
-    struct llm_failure failure;
     char *said; /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
-    size_t history_left_out; /* turns that the answered request went without */
-    bool history_refused;    /* all of them, since every provider refused the request with them */
     uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
     struct reservations reservations; /* for its calls: quota/spending.h */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element, until Redis has it */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
     struct task_failures failures; /* weather's */
-    bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
-    bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
     int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
     bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
     atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
-
-    struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
 
     /* The completion thread's, and once it was put its publisher's. */
     struct end end;          /* where what it owes is on its way */
