@@ -266,7 +266,6 @@ static void end(struct model_job *job)
     job->state = TASK_ENDED;
     job->task = NULL;
     dispatcher_end(m.d, task);
-    reservations_finish(&task->reservations);
     task_unref(task);
     pump();
 }
@@ -334,11 +333,8 @@ static void step_wait(void)
         return;
     int64_t wait_ms = draw(4) * 50;
     bool busy = one_in(6), taken = !is_revoked(job) && !job->is_cancelled;
-    reservations_finish(&job->task->reservations);
     job->has_permit = one_in(4);
-    if (job->has_permit)
-        reservations_add(&job->task->reservations, &(struct reservation){.provider = 0, .state = RESERVED_WAITS, .due_ms = now_ms + wait_ms,
-                                                                         .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
+    job->task->rated = (struct rated_start){.waits = job->has_permit, .due_ms = now_ms + wait_ms};
     job->task->begin.state = busy ? BEGIN_BUSY : BEGIN_RUN;
     job->task->outcome = one_in(2) ? OUTCOME_RETRY : OUTCOME_WAIT;
     cr_assert_eq(dispatcher_wait(m.d, job->task, wait_ms), taken);

@@ -12,7 +12,7 @@
 #include "completion/publisher.h"
 #include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
-#include "quota/spending.h"
+#include "quota/settling.h"
 #include "session/held_claims.h"
 #include "session/session.h"
 #include "task/outcome.h"
@@ -32,7 +32,7 @@ struct completion {
     pthread_t thread;
     bool started;
     bool left;                     /* by completion_stop, with its thread or the publisher's in a call that doesn't end */
-    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next spending_settle */
+    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next settling_run */
     struct task_list refused;      /* Redis is there and wouldn't be told of these */
     int64_t refused_due_ms;        /* clock_mono_ms: when they are told again */
 
@@ -164,7 +164,7 @@ static void end_published(struct completion *c, struct task *task, bool dead)
 
 static void end_dropped(struct completion *c, struct task *task)
 {
-    reservations_move(&task->reservations, &c->unsettled, false);
+    settling_take(task, &c->unsettled, false);
     METRIC_INC(jobs_dropped_total);
     log_end(task, LOG_DEBUG, "job_dropped");
     leave_lane(c, task);
@@ -221,7 +221,7 @@ static void begin_again_later(struct completion *c, struct task *task)
 
 static void carry_out(struct completion *c, struct task *task)
 {
-    reservations_move(&task->reservations, &c->unsettled, task->outcome == OUTCOME_WAIT);
+    settling_take(task, &c->unsettled, task->outcome == OUTCOME_WAIT);
     switch (task->outcome) {
     case OUTCOME_OK:
         METRIC_INC(jobs_ok_total);
@@ -392,7 +392,7 @@ static void *completion_main(void *arg)
         watchdog_feed(WATCHED_COMPLETION);
         for (size_t i = 0; i < n; i++)
             carry_out(c, batch[i]);
-        spending_settle(c->service, &c->unsettled);
+        settling_run(c->service, &c->unsettled);
         if (c->stopping)
             publisher_hurry(c->service->publisher, 10);
         else if (n > 0 && !is_crowded())

@@ -283,10 +283,9 @@ void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
     const struct task *first = task_heap_peek(&d->places.timers);
     for (size_t i = 0; i < d->places.timers.count; i++) { /* what is hastened changes places with those looked at before */
         struct task *task = d->places.timers.items[i].task;
-        struct reservation *waiting = reservations_waiting(&task->reservations);
-        if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
+        if (!task->rated.waits || task->rated.provider != provider || task->rated.due_ms <= due_ms)
             continue;
-        waiting->due_ms = due_ms;
+        task->rated.due_ms = due_ms;
         task->entry->due_ms = due_ms < task->entry->due_ms ? due_ms : task->entry->due_ms;
         task_heap_hasten(&d->places.timers, task, (struct task_key){task->entry->due_ms, task->entry->age});
     }

@@ -10,15 +10,10 @@ void start_order_finish(struct start_order *order)
         task_heap_finish(&order->classes[class]);
 }
 
-static bool has_due_permit(const struct task *task)
-{
-    return reservations_waiting(&task->reservations) != NULL;
-}
-
 /* 2 to 3b: the smaller key goes first. */
 static struct task_key key_of(enum start_rule rule, const struct task *task)
 {
-    if (has_due_permit(task))
+    if (task->rated.waits) /* its permit is due */
         return (struct task_key){0, task->entry->age};
     if (rule == START_OLDEST)
         return (struct task_key){1, task->entry->age};

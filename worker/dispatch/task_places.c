@@ -20,9 +20,8 @@ void task_places_finish(struct task_places *places)
 
 static void count_rated(const struct task *task, int by)
 {
-    const struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL)
-        held_back_add(HELD_BACK_RATE, waiting->provider, by);
+    if (task->rated.waits)
+        held_back_add(HELD_BACK_RATE, task->rated.provider, by);
 }
 
 static void leave_place(struct task_places *places, struct task *task)

@@ -10,9 +10,11 @@
 #include "quota/budget.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
+#include "quota/reservations.h"
 #include "quota/tenant.h"
 #include "session/redis_call.h"
 #include "task/outcome.h"
+#include "task/task_part.h"
 #include "telemetry/labelled_metrics.h"
 #include "telemetry/metrics.h"
 #include "wire/max_tokens.h"
@@ -32,10 +34,22 @@ static bool has_budget(const struct spending *s)
 /* ---- before the question ---- */
 
 /* A reservation is for its time: long after it, others have theirs. */
-static bool is_late(const struct service *service, const struct reservation *waiting)
+static bool is_late(const struct service *service, const struct rated_start *start)
 {
-    int64_t burst_ms = provider_of(service, waiting->provider)->burst_ms;
-    return clock_mono_ms() - waiting->due_ms > (burst_ms > LATE_MS_MIN ? burst_ms : LATE_MS_MIN);
+    int64_t burst_ms = provider_of(service, start->provider)->burst_ms;
+    return clock_mono_ms() - start->due_ms > (burst_ms > LATE_MS_MIN ? burst_ms : LATE_MS_MIN);
+}
+
+static void start_waiting(struct task *task, struct reservation *reservation, int64_t due_ms)
+{
+    reservation->state = RESERVED_WAITS;
+    task->rated = (struct rated_start){.waits = true, .provider = reservation->provider, .due_ms = due_ms};
+}
+
+static void stop_waiting(struct task *task, struct reservation *waiting, enum reservation_state state)
+{
+    waiting->state = state;
+    task->rated.waits = false;
 }
 
 /* Whoever's permit is reserved is asked first; a fallback, too, that is no candidate otherwise. False: it isn't to be asked now,
@@ -58,7 +72,7 @@ static bool prefer_reserved(const struct service *service, const struct reservat
 static bool is_limited(const struct spending *s)
 {
     for (size_t i = 0; i < s->service->settings->provider_count; i++)
-        if (spending_has_limits(provider_of(s->service, i)))
+        if (permits_are_limited(provider_of(s->service, i)))
             return true;
     return has_budget(s);
 }
@@ -74,12 +88,14 @@ void spending_begin(const struct service *service, struct task *task, size_t can
     ret->limited = is_limited(ret);
     if (!ret->limited)
         return;
-    struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL && !is_late(service, waiting) && prefer_reserved(service, waiting, candidates, &question->count)) {
+    if (task->reservations == NULL)
+        task->reservations = task_part_make(sizeof *task->reservations);
+    struct reservation *waiting = reservations_waiting(task->reservations);
+    if (waiting != NULL && !is_late(service, &task->rated) && prefer_reserved(service, waiting, candidates, &question->count)) {
         question->skipped = waiting->skipped_turns;
         question->alone = waiting->alone;
     } else if (waiting != NULL) {
-        waiting->state = RESERVED_UNUSED;
+        stop_waiting(task, waiting, RESERVED_UNUSED);
     }
     ret->alone = question->count == 1 || question->alone;
     ret->spare_ms = task_until_ms(task, INT64_MAX / 4) - now_ms;
@@ -89,7 +105,7 @@ static void add_unused_budget(struct spending *s)
 {
     if (s->budget_tokens == RESERVED_NONE)
         return;
-    reservations_add(&s->task->reservations, &(struct reservation){.state = RESERVED_UNUSED,
+    reservations_add(s->task->reservations, &(struct reservation){.state = RESERVED_UNUSED,
                                                                    .permit_tokens = RESERVED_NONE,
                                                                    .budget_tokens = s->budget_tokens,
                                                                    .budget_day = s->budget_day,
@@ -179,8 +195,8 @@ static bool run_take(struct spending *s, struct take *take)
 static struct take take_of(const struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms)
 {
     const struct provider_settings *settings = provider_of(s->service, provider);
-    struct take take = {.limits = spending_limits(settings)};
-    if (spending_has_limits(settings))
+    struct take take = {.limits = permits_limits_of(settings)};
+    if (permits_are_limited(settings))
         take.permit = (struct permit_op){.provider = settings->name,
                                          .tokens = cost_tokens_ahead(tokens, settings->tokens_per_minute, settings->burst_ms),
                                          .max_wait_ms = max_wait_ms};
@@ -195,17 +211,18 @@ static struct take take_of(const struct spending *s, size_t provider, int64_t to
 /* The tenant's tokens go with the call, or with the wait for it. */
 static struct reservation *add_reservation(struct spending *s, size_t provider, const struct permit_op *permit)
 {
-    bool waits = permit->provider != NULL && permit->wait_ms > 0;
     struct reservation reservation = {.provider = provider,
-                                      .state = waits ? RESERVED_WAITS : RESERVED_CALLED,
+                                      .state = RESERVED_CALLED,
                                       .permit_tokens = permit->provider != NULL ? permit->tokens : RESERVED_NONE,
                                       .budget_tokens = s->budget_tokens,
                                       .budget_day = s->budget_day,
                                       .tenant = s->budget_tokens != RESERVED_NONE ? xstrdup(s->tenant) : NULL,
-                                      .due_ms = clock_mono_ms() + permit->wait_ms,
                                       .used_tokens = COST_TOKENS_UNKNOWN};
     s->budget_tokens = RESERVED_NONE;
-    return reservations_add(&s->task->reservations, &reservation);
+    struct reservation *added = reservations_add(s->task->reservations, &reservation);
+    if (permit->provider != NULL && permit->wait_ms > 0)
+        start_waiting(s->task, added, clock_mono_ms() + permit->wait_ms);
+    return added;
 }
 
 static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms, struct reservation **ret)
@@ -241,15 +258,16 @@ bool spending_may_start(struct spending *s, size_t provider, const char *body)
 {
     if (!s->limited)
         return true;
-    struct reservation *reservation = reservations_waiting(&s->task->reservations);
+    struct reservation *reservation = reservations_waiting(s->task->reservations);
     if (reservation != NULL && reservation->provider == provider) {
-        bool due = clock_mono_ms() >= reservation->due_ms;
-        reservation->state = due ? RESERVED_CALLED : RESERVED_WAITS;
+        bool due = clock_mono_ms() >= s->task->rated.due_ms;
+        if (due)
+            stop_waiting(s->task, reservation, RESERVED_CALLED);
         return due;
     }
     if (s->stopped != NULL)
         return false;
-    if (!spending_has_limits(provider_of(s->service, provider)) && !has_budget(s))
+    if (!permits_are_limited(provider_of(s->service, provider)) && !has_budget(s))
         return true;
     int64_t tokens = cost_tokens(strlen(body), max_tokens_read(body));
     if (is_too_large(s, provider, tokens, max_tokens_read(body)))
@@ -312,7 +330,7 @@ void spending_ended(struct spending *s, const struct llm_outcome *outcome, const
         const struct llm_tried *tried = &outcome->tried[i];
         count(s, tried, answer != NULL && i == outcome->told ? answer->model : NULL);
         if (s->limited)
-            end_reservation(&s->task->reservations, tried);
+            end_reservation(s->task->reservations, tried);
     }
 }
 
@@ -330,7 +348,7 @@ static enum status fail_stopped(struct spending *s, bool *ret_in_outage)
 /* The start that is held up, or, where that is too late for the job, another's. */
 static struct reservation *reserve_later(struct spending *s, const struct llm_outcome *outcome)
 {
-    struct reservation *waiting = reservations_waiting(&s->task->reservations);
+    struct reservation *waiting = reservations_waiting(s->task->reservations);
     for (int others = 0; waiting == NULL && others <= 1 && !s->alone; others++)
         for (size_t i = 0; waiting == NULL && s->stopped == NULL && i < s->refused_count; i++)
             if ((s->refused[i].provider != outcome->held_up_provider) == (others == 1) &&
@@ -342,18 +360,16 @@ static struct reservation *reserve_later(struct spending *s, const struct llm_ou
 static enum status park(struct spending *s, struct reservation *waiting, const struct llm_outcome *outcome)
 {
     struct task *task = s->task;
-    int64_t wait_ms = waiting->due_ms - clock_mono_ms();
+    int64_t now_ms = clock_mono_ms();
     if (waiting->provider == outcome->held_up_provider) {
         waiting->skipped_turns = outcome->held_up_skipped;
         waiting->alone = outcome->held_up_alone;
     }
-    if (waiting->state == RESERVED_CALLED) { /* a start came free meanwhile: no call has it yet */
-        waiting->state = RESERVED_WAITS;
-        wait_ms = 0;
-    }
+    if (waiting->state == RESERVED_CALLED) /* a start came free meanwhile: no call has it yet */
+        start_waiting(task, waiting, now_ms);
     METRIC_INC(permit_waits_total);
     task->provider = provider_of(s->service, waiting->provider)->name;
-    task->wait_ms = wait_ms > 0 ? wait_ms : 0;
+    task->wait_ms = task->rated.due_ms > now_ms ? task->rated.due_ms - now_ms : 0;
     error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: may be asked in %lld ms, as its rate allows", task->provider,
               (long long)task->wait_ms);
     task->outcome = OUTCOME_WAIT;

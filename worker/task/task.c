@@ -57,6 +57,7 @@ void task_unref(struct task *task)
     if (task == NULL || atomic_fetch_sub(&task->references, 1) != 1)
         return;
     assert(!task->claimed && "held_claims.h still has it, without a reference");
+    assert(task->reservations == NULL && "settling.h has them before the task goes");
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
     METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);
@@ -65,7 +66,6 @@ void task_unref(struct task *task)
     begin_op_finish(&task->begin);
     job_finish(&task->job);
     record_finish(&task->record);
-    reservations_finish(&task->reservations);
     free(task->said);
     free(task->reply);
     free(task->turn);

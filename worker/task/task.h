@@ -15,7 +15,6 @@
 #include "settings/settings.h"
 #include "task/end.h"
 #include "task/partition.h"
-#include "task/reservations.h"
 #include "wire/job.h"
 #include "wire/record.h"
 
@@ -38,6 +37,14 @@ struct task_failures {
     uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
     uint64_t series;               /* in which it was last counted: weather's */
     int spared;
+};
+
+/* A call that a provider's rate allows later. quota/spending.h reserves it, completion parks its task until then, the dispatcher may
+ * make it sooner while the task is parked, under its lock, and spending reads it when the task comes back. */
+struct rated_start {
+    bool waits;      /* there is one; all else is undefined without */
+    size_t provider; /* index of settings.providers */
+    int64_t due_ms;  /* clock_mono_ms */
 };
 
 struct task {
@@ -71,10 +78,11 @@ struct task {
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
     char *said; /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
     uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
-    struct reservations reservations; /* for its calls: quota/spending.h */
+    struct reservations *reservations; /* quota's (quota/reservations.h) */
     char *reply; /* owned; what goes to the replies topic and the store */
     char *turn;  /* owned; history element, until Redis has it */
     int64_t wait_ms;      /* RETRY, WAIT: how long */
+    struct rated_start rated; /* WAIT, and until its call begins */
     struct task_failures failures; /* weather's */
     int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
