@@ -534,7 +534,7 @@ Test(dispatcher, a_suspect_that_another_worker_holds_stops_nobody, .init = setup
     cr_assert_eq(take_all(d, out), 1);
     cr_assert(dispatcher_suspect(d, tasks[0], 3));
     cr_assert_eq(take_all(d, out), 1);
-    tasks[0]->begin.state = BEGIN_BUSY;
+    tasks[0]->claim_is_others = true;
     cr_assert(dispatcher_wait(d, tasks[0], 0));
     dispatcher_add(d, tasks[1] = make("jobs", "other"));
     cr_assert_eq(take_all(d, out), 1);

@@ -335,7 +335,7 @@ static void step_wait(void)
     bool busy = one_in(6), taken = !is_revoked(job) && !job->is_cancelled;
     job->has_permit = one_in(4);
     job->task->rated = (struct rated_start){.waits = job->has_permit, .due_ms = now_ms + wait_ms};
-    job->task->begin.state = busy ? BEGIN_BUSY : BEGIN_RUN;
+    job->task->claim_is_others = busy;
     job->task->outcome = one_in(2) ? OUTCOME_RETRY : OUTCOME_WAIT;
     cr_assert_eq(dispatcher_wait(m.d, job->task, wait_ms), taken);
     if (!taken) {

@@ -42,7 +42,7 @@ static struct task *task_of(int64_t fails, int64_t deadline_ms)
     struct task *task = task_create(&record, partition);
     task->job.id = xstrdup("j");
     task->job.deadline_ms = deadline_ms;
-    task->begin.fails = fails;
+    task->fails = fails;
     task->begun_ms = clock_mono_ms();
     return task;
 }

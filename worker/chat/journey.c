@@ -13,6 +13,7 @@
 #include "llm/llm_codec.h"
 #include "llm/retry_policy.h"
 #include "quota/spending.h"
+#include "session/claim_outcome.h"
 #include "session/held_claims.h"
 #include "session/session.h"
 #include "task/outcome.h"
@@ -35,13 +36,13 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
-    if (skipped > task->begin.turn_count) /* reckoned before a wait, and the history is shorter now */
-        skipped = task->begin.turn_count;
+    if (skipped > task->begin->turn_count) /* reckoned before a wait, and the history is shorter now */
+        skipped = task->begin->turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
                                       .context = from->context,
-                                      .turns = task->begin.turns + skipped,
-                                      .turn_count = task->begin.turn_count - skipped,
+                                      .turns = task->begin->turns + skipped,
+                                      .turn_count = task->begin->turn_count - skipped,
                                       .history_bytes_max = from->service->settings->llm.history_bytes_max,
                                       .job = &task->job,
                                       .stream = llm_request_is_streamed(provider, from->stream)};
@@ -50,7 +51,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 
 static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes, void *arg)
 {
-    const struct begin_op *begin = &((const struct request_parts *)arg)->task->begin;
+    const struct begin_op *begin = ((const struct request_parts *)arg)->task->begin;
     return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
 }
 
@@ -77,7 +78,7 @@ static void send_piece(const struct llm_piece *piece, void *arg)
     from->try = piece->try;
     struct delta delta = {.job = from->task->job.id,
                           .session = from->task->job.session,
-                          .epoch = from->task->begin.claim.claim_epoch,
+                          .epoch = from->task->begin->claim.claim_epoch,
                           .try = piece->try,
                           .seq = from->seq++,
                           .text = piece->text,
@@ -195,7 +196,7 @@ static enum status hold_for_slot(const struct service *service, struct task *tas
 /* Will this failure be its end, for want of attempts? What waits without losing any is measured by the same count. */
 static bool is_last_attempt(const struct service *service, const struct task *task, const struct failure_facts *facts)
 {
-    int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->begin.fails);
+    int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->fails);
     bool is_tried_again = task->error.class == ERROR_UNAVAILABLE ||
                           (task->error.class == ERROR_RETRIABLE && retry_allowed(0, 1, facts->retry_after_ms, facts->should_retry));
     return is_tried_again && failures >= service->settings->retry.attempts_max;
@@ -285,7 +286,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),
-                                    .turn_count = task->begin.turn_count,
+                                    .turn_count = task->begin->turn_count,
                                     .refused = task->refused_by,
                                     .stream = parts.stream,
                                     .on_piece = send_piece,
@@ -360,7 +361,7 @@ static void question_run(const struct service *service, struct task *task, struc
     task->said = NULL;
     enum status status = fetch_context(service, task, cancel, &context, &asked.facts);
     if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
-        session_claim_ran_out(task);
+        claim_outcome_ran_out(task);
         return;
     }
     if (status == STATUS_OK) {
@@ -370,8 +371,8 @@ static void question_run(const struct service *service, struct task *task, struc
     }
     if (status == STATUS_OK)
         outcome_answered(task, &asked.answer, asked.history_left_out, asked.history_refused);
-    else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
-        session_claim_lost(task);
+    else if (task->error.class == ERROR_CANCELLED && held_claims_is_lost(task))
+        claim_outcome_lost(task);
     else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->cancelled))
         outcome_cancelled(task);
     else if (status == STATUS_FAILED)
@@ -393,8 +394,8 @@ struct task *journey_run(const struct service *service, struct task **owned, str
 
     if (task->outcome == OUTCOME_NONE && atomic_load(&task->cancelled)) {
         outcome_cancelled(task);
-    } else if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
-        session_claim_lost(task);
+    } else if (task->outcome == OUTCOME_NONE && held_claims_is_lost(task)) { /* while it waited for a thread: don't pay for it */
+        claim_outcome_lost(task);
     } else if (task->outcome == OUTCOME_NONE) {
         question_run(service, task, cancel);
     }

@@ -69,11 +69,17 @@ void completion_destroy(struct completion *c)
     free(c);
 }
 
+static void drop_turns(struct task *task)
+{
+    if (task->begin != NULL)
+        begin_op_drop_turns(task->begin);
+}
+
 /* What comes here is asked again from its begin, or not at all: the history goes, and the rest is charged. */
 static void weigh_end(struct task *task)
 {
-    atomic_store(&task->running_ms, 0);
-    begin_op_drop_turns(&task->begin);
+    held_claims_run_over(task);
+    drop_turns(task);
     task_weigh_end(task);
 }
 
@@ -176,8 +182,8 @@ static void put_successors_back(struct completion *c, struct task **tasks, size_
     for (size_t i = 0; i < n; i++) {
         struct task *successor = tasks[i]->entry->successor;
         if (successor != NULL) {
-            begin_op_drop_turns(&successor->begin);
-            atomic_store(&successor->running_ms, 0);
+            drop_turns(successor);
+            held_claims_run_over(successor);
         }
         if (dispatcher_hand_over_end(c->service->dispatcher, tasks[i], HAND_OVER_BACK, &successor) == HANDED_TO_END)
             completion_cancel(c, successor);
@@ -190,8 +196,8 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
     enum handed_over handed = HANDED_OVER;
-    begin_op_drop_turns(&task->begin); /* before the successor's come */
-    if (!task->settled && task->claimed && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
+    drop_turns(task); /* before the successor's come */
+    if (!task->settled && task->held != NULL && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
         if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
             handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
         else
@@ -246,7 +252,7 @@ static void carry_out(struct completion *c, struct task *task)
     case OUTCOME_STORED:
         METRIC_INC(jobs_from_store_total);
         log_end(task, LOG_INFO, "reply_from_store");
-        end_published(c, task, task->begin.end_state == END_DEAD);
+        end_published(c, task, task->stored_dead);
         break;
     case OUTCOME_RETRY:
         METRIC_INC(job_retries_total);
@@ -261,7 +267,7 @@ static void carry_out(struct completion *c, struct task *task)
     case OUTCOME_SUSPECT:
         METRIC_INC(job_suspects_total);
         log_end(task, LOG_WARN, "job_suspect");
-        if (!dispatcher_suspect(c->service->dispatcher, task, task->begin.crashes))
+        if (!dispatcher_suspect(c->service->dispatcher, task, task->crashes))
             give_up_waiting(c, task);
         break;
     case OUTCOME_NONE:
@@ -365,7 +371,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
         if (batch[i]->settled)
             continue;
         untold[count++] = batch[i];
-        if (batch[i]->claimed && outcome_is_final(batch[i]->outcome))
+        if (batch[i]->held != NULL && outcome_is_final(batch[i]->outcome))
             (void)dispatcher_hand_over_begin(c->service->dispatcher, batch[i], false);
     }
     while (count > 0 && !session_settle(c->service, untold, count)) {

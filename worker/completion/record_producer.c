@@ -219,7 +219,7 @@ enum status record_producer_dead_letter(struct record_producer *producer, struct
                                       .error = &task->error,
                                       .provider_message = task->said,
                                       .attempts = task_attempts(task),
-                                      .first_failed_at_ms = task->begin.first_failed_ms ? task->begin.first_failed_ms : now,
+                                      .first_failed_at_ms = task->first_failed_ms ? task->first_failed_ms : now,
                                       .last_failed_at_ms = now};
     dead_letter_headers(&task->record, &cause, &headers);
     if (task->value_omitted)

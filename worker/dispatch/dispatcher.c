@@ -259,7 +259,7 @@ static enum admission_class class_for_wait(const struct task *task)
 {
     if (atomic_load(&task->cancelled))
         return ADMIT_EXPIRED;
-    return task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY ? ADMIT_FREE : task->entry->class;
+    return task->claim_is_others ? ADMIT_FREE : task->entry->class;
 }
 
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)

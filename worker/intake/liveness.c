@@ -105,7 +105,7 @@ static enum head_state state_of_place(enum task_place place)
 
 static enum head_state state_of_claim(const struct task *task)
 {
-    if (atomic_load(&task->running_ms) != 0)
+    if (atomic_load(&task->held->running_ms) != 0)
         return HEAD_RUNNING;
     return atomic_load(&task->refused) ? HEAD_REFUSED : HEAD_TELLING;
 }
@@ -223,7 +223,7 @@ static void look_at_claim(const struct task *task, void *arg)
 {
     struct look *look = arg;
     struct partition *partition = task->partition;
-    int64_t running_ms = atomic_load(&task->running_ms);
+    int64_t running_ms = atomic_load(&task->held->running_ms);
     if (partition->head == task->record.offset)
         partition->head_claim = (int)state_of_claim(task);
     if (running_ms == 0 || running_ms > look->running_before_ms)

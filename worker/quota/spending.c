@@ -5,9 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "breakers/weather.h"
 #include "quota/budget.h"
+#include "quota/call_metrics.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
 #include "quota/reservations.h"
@@ -15,7 +15,6 @@
 #include "session/redis_call.h"
 #include "task/outcome.h"
 #include "task/task_part.h"
-#include "telemetry/labelled_metrics.h"
 #include "telemetry/metrics.h"
 #include "wire/max_tokens.h"
 
@@ -300,35 +299,11 @@ static void end_reservation(struct reservations *list, const struct llm_tried *t
     (void)reservations_ended(list, tried->provider, !unsent, refused ? 0 : tokens_of(&tried->usage));
 }
 
-static void count_usage(enum labelled_metric known, enum labelled_metric unknown, const char *const *labels, int64_t tokens)
-{
-    labelled_add(tokens >= 0 ? known : unknown, labels, tokens >= 0 ? tokens : 1);
-}
-
-static void count(const struct spending *s, const struct llm_tried *tried, const char *model)
-{
-    static const char *const outcomes[] = {[TRIED_GOOD] = "good", [TRIED_FAILED] = "failed", [TRIED_DROPPED] = "dropped"};
-    const struct provider_settings *provider = provider_of(s->service, tried->provider);
-    if (tried->took_us < 0)
-        return;
-    labelled_add(LABELLED_PROVIDER_CALLS, (const char *const[]){provider->name, outcomes[tried->end]}, 1);
-    if (tried->end == TRIED_DROPPED)
-        return;
-    const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error->class) : "";
-    labelled_observe_us(LABELLED_CALL_DURATION, (const char *const[]){provider->name, error_type}, tried->took_us);
-    bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error->code, "content_filter") == 0;
-    if (tried->end == TRIED_FAILED && !filtered) /* no answer whose usage could be missing */
-        return;
-    const char *const labels[] = {provider->name, model != NULL ? model : provider->model, s->tenant != NULL ? s->tenant : "none"};
-    count_usage(LABELLED_INPUT_TOKENS, LABELLED_INPUT_UNKNOWN, labels, tried->usage.prompt_tokens);
-    count_usage(LABELLED_OUTPUT_TOKENS, LABELLED_OUTPUT_UNKNOWN, labels, tried->usage.completion_tokens);
-}
-
 void spending_ended(struct spending *s, const struct llm_outcome *outcome, const struct llm_answer *answer)
 {
     for (size_t i = 0; i < outcome->tried_count; i++) {
         const struct llm_tried *tried = &outcome->tried[i];
-        count(s, tried, answer != NULL && i == outcome->told ? answer->model : NULL);
+        call_metrics_count(provider_of(s->service, tried->provider), tried, answer != NULL && i == outcome->told ? answer->model : NULL, s->tenant);
         if (s->limited)
             end_reservation(s->task->reservations, tried);
     }

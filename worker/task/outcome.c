@@ -75,7 +75,7 @@ void outcome_dead_small(struct task *task)
 void outcome_cancelled(struct task *task)
 {
     struct reply_timing spent = timing(task);
-    int attempts = task->outcome == OUTCOME_NONE ? (int)task->begin.fails : task_attempts(task); /* the last failure, if it isn't told yet */
+    int attempts = task->outcome == OUTCOME_NONE ? (int)task->fails : task_attempts(task); /* the last failure, if it isn't told yet */
     error_set(&task->error, ERROR_CANCELLED, "cancelled", "the job was cancelled");
     task->outcome = OUTCOME_CANCELLED;
     task->settled = false;
@@ -111,7 +111,7 @@ static bool deadline_passed_after(const struct service *service, const struct ta
 
 static void retry_or_die(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    int64_t failures = task->begin.fails + 1;
+    int64_t failures = task->fails + 1;
     if (!retry_allowed(failures, service->settings->retry.attempts_max, facts->retry_after_ms, facts->should_retry)) {
         outcome_dead(task);
         return;
@@ -213,12 +213,14 @@ void outcome_not_begun(const struct service *service, struct task *task, struct 
         task->outcome = OUTCOME_STORED;
         free(task->reply);
         task->reply = steal_ptr(&begin->reply);
+        task->stored_dead = begin->end_state == END_DEAD;
         if (begin->end_state != END_OK)
             error_set(&task->error, ERROR_PERMANENT, "ended_before", "the job ended badly before; its stored error reply is repeated");
         break;
     case BEGIN_BUSY:
         error_set(&task->error, ERROR_UNAVAILABLE, "claim_busy", "another worker holds the claim");
         task->outcome = OUTCOME_WAIT;
+        task->claim_is_others = true;
         task->wait_ms = begin->busy_ms < BUSY_WAIT_MS_MIN   ? BUSY_WAIT_MS_MIN
                         : begin->busy_ms > BUSY_WAIT_MS_MAX ? BUSY_WAIT_MS_MAX
                                                             : begin->busy_ms;

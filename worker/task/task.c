@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "redis/session_store.h"
 #include "task/task_part.h"
 #include "telemetry/metrics.h"
 #include "wire/record_time.h"
@@ -56,14 +57,16 @@ void task_unref(struct task *task)
 {
     if (task == NULL || atomic_fetch_sub(&task->references, 1) != 1)
         return;
-    assert(!task->claimed && "held_claims.h still has it, without a reference");
+    assert(task->held == NULL && "held_claims.h still has it, without a reference");
     assert(task->reservations == NULL && "settling.h has them before the task goes");
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
     METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);
     partition_unref(task->partition);
     task_part_free(task->entry);
-    begin_op_finish(&task->begin);
+    if (task->begin != NULL)
+        begin_op_finish(task->begin);
+    task_part_free(task->begin);
     job_finish(&task->job);
     record_finish(&task->record);
     free(task->said);
@@ -74,7 +77,7 @@ void task_unref(struct task *task)
 
 int task_attempts(const struct task *task)
 {
-    return (int)task->begin.fails + (task->error.class == ERROR_RETRIABLE || task->error.class == ERROR_PERMANENT ||
+    return (int)task->fails + (task->error.class == ERROR_RETRIABLE || task->error.class == ERROR_PERMANENT ||
                                      task->outcome == OUTCOME_OK);
 }
 

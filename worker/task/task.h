@@ -60,15 +60,13 @@ struct task {
     struct task *prev, *next;    /* the list it is in (task_list.h) */
 
     struct dispatch_entry *entry; /* the dispatcher's (dispatch/dispatch_entry.h) */
-    struct task *claimed_prev, *claimed_next; /* held_claims' */
-    int64_t renew_due_ms;  /* the same */
-    int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
-    int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
+    struct begin_op *begin;       /* session's (session/session.h) */
+    struct held_claim *held;      /* session's (session/held_claims.h) */
 
-    struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
-    atomic_int_fast64_t running_ms; /* begun_ms, from its claim until it comes to completion: a thread has it, or is to have it next; 0: none */
-    bool claimed;          /* begin said run, and neither finish nor release went yet */
-    atomic_bool claim_lost; /* the renewer heard so, and cut the call */
+    int64_t fails, crashes;  /* on its record in Redis, as begin said last: classified failures, claims found unreleased */
+    int64_t first_failed_ms; /* the same: Unix time of the first failure; 0: none */
+    bool claim_is_others;    /* begin said last that another worker has it */
+    bool stored_dead;        /* STORED: it had ended as dead, so that a dead letter is owed, too */
     int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
     atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
     int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
@@ -86,7 +84,6 @@ struct task {
     struct task_failures failures; /* weather's */
     int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
     int unavailable_waits; /* WAITs in a row: the backoff's exponent */
-    bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
     bool settled;         /* Redis has been told */
     atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
 
