@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "breakers/breaker.h"
+#include "breakers/task_failures.h"
 #include "breakers/weather.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
@@ -196,11 +197,11 @@ Test(weather, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup_
     struct task *poison = job("poison");
     for (int round = 0; round < 3; round++) {
         (void)weather_provider_failed(weather, 0, poison, &how);
-        cr_expect_eq(poison->failures.at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
+        cr_expect_eq(poison->failures->at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
         (void)weather_provider_failed(weather, 1, poison, &how);
         weather_succeeded(weather, WEATHER_PROVIDER);
     }
-    cr_expect_eq(poison->failures.at_fault, 1);
+    cr_expect_eq(poison->failures->at_fault, 1);
     task_unref(poison);
 }
 
@@ -226,7 +227,7 @@ Test(weather, a_refusal_between_two_failures_hides_no_answer, .init = setup, .fi
     cr_expect_eq(fails_as(refused, WEIGHS_FOR, false), BLAME_JOB);
     weather_succeeded(weather, WEATHER_PROVIDER);
     (void)fails_as(poison, WEIGHS_ONCE, false);
-    cr_expect_eq(poison->failures.at_fault, 1);
+    cr_expect_eq(poison->failures->at_fault, 1);
     task_unref(poison);
     task_unref(refused);
 }

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "breakers/breaker.h"
+#include "breakers/task_failures.h"
 #include "dispatch/dispatcher.h"
+#include "task/task_part.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
@@ -231,8 +233,10 @@ static enum blame provider_failed_locked(struct weather *weather, size_t provide
     struct dispatcher_load load = dispatcher_load(weather->dispatcher);
     bool by_any = how->weight == WEIGHS_EACH_TIME;
     bool counts;
-    count_locked(weather, &task->failures);
-    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
+    if (task->failures == NULL)
+        task->failures = task_part_make(sizeof *task->failures);
+    count_locked(weather, task->failures);
+    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, task->failures),
                                 .away = breaker_is_away(breaker),
                                 .last_attempt = how->last_attempt,
                                 .by_any = by_any,
@@ -240,9 +244,9 @@ static enum blame provider_failed_locked(struct weather *weather, size_t provide
                                 .failed = weather->failed,
                                 .to_ask = load.to_ask,
                                 .in_hand = load.in_hand,
-                                .spared = task->failures.spared};
+                                .spared = task->failures->spared};
     enum blame blame = blame_of(&facts, &counts);
-    task->failures.spared += counts;
+    task->failures->spared += counts;
     if (facts.at_fault || (facts.away && blame == BLAME_JOB))
         return blame;
     bool opened = breaker_failed(breaker, by_any ? BREAKER_EACH : who_of(task), clock_mono_ms());

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/weather.h"
+#include "chat/asking.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"
@@ -106,7 +107,7 @@ static enum in_time look(const struct service *service, const struct task *task,
 {
     struct in_time_question question = {.left_ms = left_ms,
                                         .max_tokens = max_tokens_of(task, &service->settings->providers[provider]),
-                                        .waited_ms = task->too_slow_ms != 0 ? now_ms - task->too_slow_ms : 0,
+                                        .waited_ms = asking_too_slow_ms(task) != 0 ? now_ms - asking_too_slow_ms(task) : 0,
                                         .may_probe = may_probe};
     return provider_health_in_time(service->health, provider, &question);
 }
@@ -174,11 +175,11 @@ static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_
 {
     if (in_time == IN_TIME_NEVER)
         return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left", (long long)left_ms);
-    if (task->too_slow_ms == 0)
-        task->too_slow_ms = now_ms;
+    if (asking_too_slow_ms(task) == 0)
+        asking_set_too_slow_ms(task, now_ms);
     error_set(&task->error, ERROR_UNAVAILABLE, "too_slow", "no provider answers within the %lld ms that are left, as it looks: a probe is under way",
               (long long)left_ms);
-    int64_t wait_ms = now_ms - task->too_slow_ms; /* as long again: soon at first, and not often */
+    int64_t wait_ms = now_ms - asking_too_slow_ms(task); /* as long again: soon at first, and not often */
     return wait(task, wait_ms < PROBE_LOOK_MS_MIN ? PROBE_LOOK_MS_MIN : wait_ms < PROBE_LOOK_MS_MAX ? wait_ms : PROBE_LOOK_MS_MAX);
 }
 
@@ -287,7 +288,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),
                                     .turn_count = task->begin->turn_count,
-                                    .refused = task->refused_by,
+                                    .refused = asking_refused_by(task),
                                     .stream = parts.stream,
                                     .on_piece = send_piece,
                                     .encode = request_of,
@@ -298,14 +299,14 @@ static enum status ask(const struct service *service, struct task *task, struct 
     task->provider = service->settings->providers[candidates[0]].name;
     if (in_time != IN_TIME_ASK)
         return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
-    task->too_slow_ms = 0;
+    asking_set_too_slow_ms(task, 0);
     struct llm_outcome outcome;
     spending_begin(service, task, candidates, &question, &parts.spending);
     enum status status = llm_ask(&question, &ret->answer, &outcome, &task->error);
     spending_ended(&parts.spending, &outcome, status == STATUS_OK ? &ret->answer : NULL);
     ret->history_left_out = outcome.skipped;
     ret->history_refused = outcome.alone;
-    task->refused_by = outcome.refused;
+    asking_set_refused_by(task, outcome.refused);
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.told];
         task->provider = service->settings->providers[told->provider].name;
@@ -378,6 +379,7 @@ static void question_run(const struct service *service, struct task *task, struc
     else if (status == STATUS_FAILED)
         outcome_failed(service, task, &asked.facts);
     llm_answer_finish(&asked.answer);
+    asking_end_try(task);
 }
 
 struct task *journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "completion/end.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
@@ -160,8 +161,7 @@ static void leave_lane(struct completion *c, struct task *task)
 static void end_published(struct completion *c, struct task *task, bool dead)
 {
     if (!atomic_load(&task->partition->revoked)) {
-        task->reply_owed = true;
-        task->dead_letter_owed = dead;
+        end_owe(task, dead);
         publisher_put(c->service->publisher, task);
     }
     leave_lane(c, task);

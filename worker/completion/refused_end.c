@@ -1,6 +1,7 @@
 #include "completion/refused_end.h"
 
 #include "breakers/weather.h"
+#include "completion/end.h"
 #include "task/outcome.h"
 #include "telemetry/metrics.h"
 
@@ -12,26 +13,26 @@ static bool has_value(const struct task *task, const char *name)
 
 static bool leave_own_partition(struct task *task, const struct refusal *why)
 {
-    if (why->kind != REFUSAL_PARTITION || task->own_partition_refused || task->own_topic_refused || !has_value(task, "kafka_replyPartition"))
+    if (why->kind != REFUSAL_PARTITION || task->end->own_partition_refused || task->end->own_topic_refused || !has_value(task, "kafka_replyPartition"))
         return false;
     METRIC_INC(reply_routes_ignored_total);
     log_warn("reply_partition_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
              F_INT("offset", task->record.offset), F_STR("code", why->error.code),
              F_STR("error", "the reply topic has no such partition as kafka_replyPartition names; the reply goes by its key"));
-    task->own_partition_refused = true;
+    task->end->own_partition_refused = true;
     return true;
 }
 
 /* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
 static bool leave_own_topic(struct task *task, const struct refusal *why)
 {
-    if (task->own_topic_refused || !has_value(task, "kafka_replyTopic") || !refusal_is_of_the_place(why->kind))
+    if (task->end->own_topic_refused || !has_value(task, "kafka_replyTopic") || !refusal_is_of_the_place(why->kind))
         return false;
     METRIC_INC(reply_routes_ignored_total);
     log_warn("reply_topic_unusable", F_STR("job", task->job.id), F_INT("partition", task->record.partition),
              F_INT("offset", task->record.offset), F_STR("code", why->error.code),
              F_STR("error", "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic"));
-    task->own_topic_refused = true;
+    task->end->own_topic_refused = true;
     return true;
 }
 
@@ -41,16 +42,16 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (!refusal_is_final(why->kind))
         return false;
     if (is_dead_letter) {
-        bool shortens = why->kind == REFUSAL_TOO_LARGE && !task->value_omitted;
-        task->value_omitted = task->value_omitted || shortens;
+        bool shortens = why->kind == REFUSAL_TOO_LARGE && !task->end->value_omitted;
+        task->end->value_omitted = task->end->value_omitted || shortens;
         return shortens;
     }
-    if (refusal_is_of_the_place(why->kind) || task->reply_replaced)
+    if (refusal_is_of_the_place(why->kind) || task->end->reply_replaced)
         return false;
-    task->reply_replaced = true;
+    task->end->reply_replaced = true;
     if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its letter is owed or there */
         error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
-        task->dead_letter_owed = true;
+        task->end->dead_letter_owed = true;
     }
     outcome_dead_small(task);
     return true;

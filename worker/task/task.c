@@ -67,6 +67,9 @@ void task_unref(struct task *task)
     if (task->begin != NULL)
         begin_op_finish(task->begin);
     task_part_free(task->begin);
+    task_part_free(task->failures);
+    task_part_free(task->asking);
+    task_part_free(task->end);
     job_finish(&task->job);
     record_finish(&task->record);
     free(task->said);
