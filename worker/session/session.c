@@ -269,3 +269,9 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
             claim_outcome_settled(service, tasks[i]);
     return told;
 }
+
+void session_drop_turns(struct task *task)
+{
+    if (task->begin != NULL)
+        begin_op_drop_turns(task->begin);
+}

@@ -22,4 +22,6 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
  * A cancel that came before turns it into CANCELLED, whoever heard of it: we, or another process that told Redis. One
  * without a claim of ours waits (task->cancel_told) while another has it, who is told. */
 bool session_settle(const struct service *service, struct task **tasks, size_t n);
+/* Frees the history that begin has brought; never begun: nothing happens. */
+void session_drop_turns(struct task *task);
 #endif
