@@ -35,7 +35,7 @@ void task_weigh_end(struct task *task)
 
 struct task *task_create(struct record *record, struct partition *partition)
 {
-    struct task *task = xcalloc(1, sizeof *task);
+    struct task *task = xzalloc(sizeof *task);
     atomic_init(&task->references, 1);
     task->record = *record;
     *record = (struct record){0};

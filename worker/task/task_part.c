@@ -6,15 +6,15 @@
 
 #include "telemetry/metrics.h"
 
-/* As the allocator knows it: whoever frees a part may not know its type. */
+/* What the allocator spends on it, asked of it: whoever frees a part may not know its type. */
 static int64_t charge_of(void *part)
 {
-    return (int64_t)alloc_bytes(malloc_usable_size(part));
+    return (int64_t)(malloc_usable_size(part) + sizeof(size_t));
 }
 
 void *task_part_make(size_t size)
 {
-    void *part = xcalloc(1, size);
+    void *part = xzalloc(size);
     METRIC_ADD(jobs_alive_bytes, charge_of(part));
     return part;
 }
