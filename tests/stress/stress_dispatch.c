@@ -10,10 +10,12 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_hand_over.h"
 #include "dispatch/dispatcher_waiting.h"
 #include "session/held_claims.h"
+#include "task/task_part.h"
 #include "telemetry/metrics.h"
 
 #define THREADS 16
@@ -28,8 +30,17 @@ static atomic_bool over;
 
 static void claim(struct task *task)
 {
-    session_store_token(task->begin.claim.token);
-    held_claims_add(claims, task);
+    if (task->begin == NULL)
+        task->begin = task_part_make(sizeof *task->begin);
+    session_store_token(task->begin->claim.token);
+    held_claims_add(claims, task, clock_mono_ms());
+}
+
+static void give_up_claim(struct task *task)
+{
+    held_claims_remove(claims, task);
+    task_part_free(task->begin); /* as when it is settled: the renewer may have the task still */
+    task->begin = NULL;
 }
 
 static void finish(struct task *task);
@@ -49,7 +60,7 @@ static struct task *finish_and_go_on(struct task *task)
     }
     struct task *next = NULL;
     partition_mark_done(task->partition, task->record.offset);
-    claim(task->successor);
+    claim(task->entry->successor);
     enum handed_over handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
     dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);
@@ -63,11 +74,11 @@ static struct task *finish_and_go_on(struct task *task)
 static void finish(struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
-    held_claims_remove(claims, task);
+    give_up_claim(task);
     bool is_lost = task->record.offset % 5 == 0; /* its claim */
     struct task *next = NULL;
     if (dispatcher_hand_over_begin(dispatcher, task, false) && !is_lost)
-        claim(task->successor);
+        claim(task->entry->successor);
     (void)dispatcher_hand_over_end(dispatcher, task, is_lost ? HAND_OVER_BACK : HAND_OVER_ANY_THREAD, &next);
     dispatcher_end(dispatcher, task);
     atomic_fetch_add(&ended, 1);
@@ -83,7 +94,7 @@ static struct task *run(struct task *task, unsigned *state)
     if (rand_r(state) % 64 == 0)
         sched_yield();
     atomic_fetch_sub(&in_lane[lane], 1);
-    held_claims_remove(claims, task);
+    give_up_claim(task);
     if (rand_r(state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(state) % 3))
         return NULL;
     return finish_and_go_on(task);
@@ -181,7 +192,7 @@ int main(int argc, char **argv)
             partition_revoke(partition);
             for (struct task *task = dispatcher_remove_waiting(dispatcher, partition), *after; task; task = after) {
                 after = task->next;
-                held_claims_remove(claims, task);
+                give_up_claim(task);
                 dispatcher_end(dispatcher, task);
                 task_unref(task);
                 dropped++;

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "breakers/breaker.h"
+#include "breakers/task_failures.h"
 #include "breakers/breakers.h"
 #include "breakers/breakers_provider.h"
 #include "dispatch/dispatcher.h"
@@ -198,11 +199,11 @@ Test(breakers, what_is_at_fault_at_one_provider_is_not_at_another, .init = setup
     struct task *poison = job("poison");
     for (int round = 0; round < 3; round++) {
         (void)breakers_provider_failed(breakers, 0, poison, &how);
-        cr_expect_eq(poison->failures.at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
+        cr_expect_eq(poison->failures->at_fault, round == 0 ? 0 : 1, "%d: others are answered by the first alone", round);
         (void)breakers_provider_failed(breakers, 1, poison, &how);
         breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     }
-    cr_expect_eq(poison->failures.at_fault, 1);
+    cr_expect_eq(poison->failures->at_fault, 1);
     task_unref(poison);
 }
 
@@ -228,7 +229,7 @@ Test(breakers, a_refusal_between_two_failures_hides_no_answer, .init = setup, .f
     cr_expect_eq(fails_as(refused, WEIGHS_FOR, false), BLAME_JOB);
     breakers_succeeded(breakers, DEPENDENCY_PROVIDER);
     (void)fails_as(poison, WEIGHS_ONCE, false);
-    cr_expect_eq(poison->failures.at_fault, 1);
+    cr_expect_eq(poison->failures->at_fault, 1);
     task_unref(poison);
     task_unref(refused);
 }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_hand_over.h"
 #include "dispatch/dispatcher_waiting.h"
@@ -225,7 +226,7 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
 
     struct task *ahead;
     cr_assert(dispatcher_hand_over_begin(d, a[0], false));
-    cr_assert_eq(a[0]->successor, a[1]);
+    cr_assert_eq(a[0]->entry->successor, a[1]);
     cr_assert_eq(atomic_load(&partition->behind), 2);
     cr_assert_eq(dispatcher_hand_over_end(d, a[0], HAND_OVER_ANY_THREAD, &ahead), HANDED_OVER);
     dispatcher_end(d, a[0]);
@@ -233,9 +234,9 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
 
     /* Its own claim is lost: the one taken ahead goes back to where it was, and is begun after it. */
     cr_assert(dispatcher_hand_over_begin(d, a[1], false));
-    cr_assert_eq(a[1]->successor, a[2]);
+    cr_assert_eq(a[1]->entry->successor, a[2]);
     cr_assert_eq(dispatcher_hand_over_end(d, a[1], HAND_OVER_BACK, &ahead), HANDED_OVER);
-    cr_assert_null(a[1]->successor);
+    cr_assert_null(a[1]->entry->successor);
     cr_assert_eq(atomic_load(&partition->behind), 2);
     end(d, a[1]);
     cr_assert_eq(dispatcher_take_heads(d, batch, 8), 1);
@@ -245,7 +246,7 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
 
     /* One that begin answered with an end isn't for a thread; the lane is its own all the same. */
     cr_assert(dispatcher_hand_over_begin(d, a[2], false));
-    a[2]->successor->outcome = OUTCOME_STORED;
+    a[2]->entry->successor->outcome = OUTCOME_STORED;
     cr_assert_eq(dispatcher_hand_over_end(d, a[2], HAND_OVER_ANY_THREAD, &ahead), HANDED_TO_END);
     cr_assert_eq(ahead, a[3]);
     dispatcher_end(d, a[2]);
@@ -340,6 +341,7 @@ Test(task_heap, due_times_come_in_order_and_equal_ones_by_age, .init = setup, .f
         size_t left = N;
         for (int i = 0; i < N; i++) {
             tasks[i] = make("jobs", NULL);
+            dispatch_entry_make(tasks[i]);
             task_heap_push(&heap, tasks[i], (struct task_key){rand_r(&state) % 50, (uint64_t)((i * 7) % N)});
         }
         for (int i = 0; i < N; i += 7, left--) { /* some leave from the middle */
@@ -534,7 +536,7 @@ Test(dispatcher, a_suspect_that_another_worker_holds_stops_nobody, .init = setup
     cr_assert_eq(take_all(d, out), 1);
     cr_assert(dispatcher_suspect(d, tasks[0], 3));
     cr_assert_eq(take_all(d, out), 1);
-    tasks[0]->begin.state = BEGIN_BUSY;
+    tasks[0]->claim_is_others = true;
     cr_assert(dispatcher_wait(d, tasks[0], 0));
     dispatcher_add(d, tasks[1] = make("jobs", "other"));
     cr_assert_eq(take_all(d, out), 1);
@@ -565,7 +567,7 @@ static struct task *cancel(struct dispatcher *d, const char *id, bool expect_els
     struct task *gone = dispatcher_cancel(d, id, 1000, &elsewhere);
     cr_assert_eq(elsewhere, expect_elsewhere);
     for (struct task *task = gone; task != NULL; task = task->next) {
-        cr_assert(atomic_load(&task->cancelled) && task->state == TASK_LEAVING);
+        cr_assert(atomic_load(&task->cancelled) && task->entry->state == TASK_LEAVING);
         cr_assert_eq(task->cancelled_ms, 1000);
     }
     return gone;
@@ -583,7 +585,7 @@ Test(dispatcher, a_cancelled_job_leaves_the_middle_of_its_lane_and_the_lane_goes
     cr_assert_eq(take(d), jobs[0]);
     cr_assert_eq(atomic_load(&partition->behind), 3);
     cr_assert_eq(cancel(d, "j1", false), jobs[1]);
-    cr_assert_null(jobs[1]->lane, "its end moves no lane");
+    cr_assert_null(jobs[1]->entry->lane, "its end moves no lane");
     cr_assert_eq(cancel(d, "j3", false), jobs[3]);
     cr_assert_eq(atomic_load(&partition->behind), 1);
     end(d, jobs[1]);
@@ -661,7 +663,7 @@ Test(dispatcher, whoever_has_a_cancelled_job_cannot_give_it_back, .init = setup,
     cr_assert_eq(dispatcher_take(d, 0), job[0]);
     struct task *ahead;
     cr_assert(dispatcher_hand_over_begin(d, job[0], false));
-    cr_assert_eq(job[0]->successor, job[1]);
+    cr_assert_eq(job[0]->entry->successor, job[1]);
     cr_assert_null(cancel(d, "j0", true));
     cr_assert_null(cancel(d, "j1", true));
     job[0]->outcome = OUTCOME_RETRY;
@@ -669,7 +671,7 @@ Test(dispatcher, whoever_has_a_cancelled_job_cannot_give_it_back, .init = setup,
     cr_assert_not(dispatcher_suspect(d, job[0], 3));
     cr_assert_eq(dispatcher_hand_over_end(d, job[0], HAND_OVER_BACK, &ahead), HANDED_TO_END, "nor the one that was begun behind it");
     cr_assert_eq(ahead, job[1]);
-    cr_assert_null(ahead->lane);
+    cr_assert_null(ahead->entry->lane);
     end(d, ahead);
     cr_assert(dispatcher_hand_over_begin(d, job[0], false));
     cr_assert_null(cancel(d, "j2", true));
@@ -717,7 +719,7 @@ Test(dispatcher, all_of_one_id_are_cancelled_and_those_that_come_later, .init = 
     cr_assert(atomic_load(&running->cancelled) && !atomic_load(&other->cancelled));
     struct task *late = make_job("j", "a");
     cr_assert_not(dispatcher_add(d, late));
-    cr_assert(atomic_load(&late->cancelled) && late->lane == NULL);
+    cr_assert(atomic_load(&late->cancelled) && late->entry->lane == NULL);
     end(d, late);
     end(d, running);
     cr_assert_null(cancel(d, "j", false), "none is left");

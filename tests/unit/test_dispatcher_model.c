@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_hand_over.h"
 #include "dispatch/dispatcher_waiting.h"
@@ -219,8 +220,8 @@ static void expect_same(const char *step)
         const struct model_job *job = &m.jobs[i];
         if (job->task == NULL)
             continue;
-        cr_assert_eq(job->task->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->state, job->state);
-        cr_assert_eq(job->task->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->class, job->class);
+        cr_assert_eq(job->task->entry->state, job->state, "seed %u, after %s: job %d is in state %d, not %d", m.seed, step, job->age, job->task->entry->state, job->state);
+        cr_assert_eq(job->task->entry->class, job->class, "seed %u, after %s: job %d is of class %d, not %d", m.seed, step, job->age, job->task->entry->class, job->class);
         behind[job->partition] += job->state == TASK_BEHIND && job->assignment == m.assignments[job->partition];
         in_hand++;
     }
@@ -267,7 +268,6 @@ static void end(struct model_job *job)
     job->state = TASK_ENDED;
     job->task = NULL;
     dispatcher_end(m.d, task);
-    reservations_finish(&task->reservations);
     task_unref(task);
     pump();
 }
@@ -335,12 +335,9 @@ static void step_wait(void)
         return;
     int64_t wait_ms = draw(4) * 50;
     bool busy = one_in(6), taken = !is_revoked(job) && !job->is_cancelled;
-    reservations_finish(&job->task->reservations);
     job->has_permit = one_in(4);
-    if (job->has_permit)
-        reservations_add(&job->task->reservations, &(struct reservation){.provider = 0, .state = RESERVED_WAITS, .due_ms = now_ms + wait_ms,
-                                                                         .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
-    job->task->begin.state = busy ? BEGIN_BUSY : BEGIN_RUN;
+    job->task->rated = (struct rated_start){.waits = job->has_permit, .due_ms = now_ms + wait_ms};
+    job->task->claim_is_others = busy;
     job->task->outcome = one_in(2) ? OUTCOME_RETRY : OUTCOME_WAIT;
     cr_assert_eq(dispatcher_wait(m.d, job->task, wait_ms), taken);
     if (!taken) {
@@ -497,7 +494,7 @@ static void step_hand_over(void)
     if (!want)
         return;
     start(next, TASK_AHEAD);
-    cr_assert_eq(job->task->successor, next->task);
+    cr_assert_eq(job->task->entry->successor, next->task);
     expect_same("a hand-over's begin");
     next->has_outcome = one_in(4);
     next->task->outcome = next->has_outcome ? OUTCOME_STORED : OUTCOME_NONE;

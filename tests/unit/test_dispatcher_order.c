@@ -84,7 +84,7 @@ Test(dispatcher_order, whoever_waited_for_a_permit_goes_first, .init = setup, .f
     dispatcher_bound(dispatcher, 0, START_PROBES);
     struct task *newest = add("c");
     wait_over(older);
-    reservations_add(&reserved->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
+    reserved->rated.waits = true;
     wait_over(reserved);
     dispatcher_bound(dispatcher, 1, START_PROBES);
     cr_assert_eq(take(), reserved, "a permit is for its time");
@@ -95,7 +95,6 @@ Test(dispatcher_order, whoever_waited_for_a_permit_goes_first, .init = setup, .f
     dispatcher_bound(dispatcher, 3, START_OLDEST);
     cr_assert_eq(take(), reserved);
     cr_assert_eq(take(), older);
-    reservations_finish(&reserved->reservations);
     end(reserved);
     end(older);
     end(newest);
@@ -131,13 +130,12 @@ Test(dispatcher_order, of_several_whose_permits_are_due_the_oldest_goes_first, .
         cr_assert_eq(take(), jobs[i]);
     dispatcher_bound(dispatcher, 0, START_OLDEST);
     for (int i = 2; i >= 0; i--) {
-        reservations_add(&jobs[i]->reservations, &(struct reservation){.state = RESERVED_WAITS, .permit_tokens = RESERVED_NONE, .budget_tokens = RESERVED_NONE});
+        jobs[i]->rated.waits = true;
         wait_over(jobs[i]);
     }
     dispatcher_bound(dispatcher, 3, START_OLDEST);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(take(), jobs[i]);
-        reservations_finish(&jobs[i]->reservations);
         end(jobs[i]);
     }
 }

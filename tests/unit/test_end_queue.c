@@ -15,7 +15,9 @@ static struct partition *partition;
 static struct task *ended(int64_t offset)
 {
     struct record record = {.topic = xstrdup("chat.jobs"), .offset = offset, .timestamp_ms = -1};
-    return task_create(&record, partition);
+    struct task *task = task_create(&record, partition);
+    end_owe(task, false);
+    return task;
 }
 
 static struct task *put(struct end_queue *queue, int64_t offset)
@@ -91,7 +93,7 @@ Test(end_queue, nothing_goes_again_that_is_under_way_still, .signal = SIGABRT)
     struct task *task = put(&queue, 0);
     end_queue_move(&queue, task, PUBLISH_SENT);
     end_queue_move(&queue, task, PUBLISH_INCOMPLETE);
-    task->end.under_way = 1;
+    task->end->under_way = 1;
     end_queue_again(&queue, task);
 }
 
@@ -134,7 +136,7 @@ Test(end_queue, one_that_was_refused_in_company_goes_by_itself)
     send_next(&queue);
     send_next(&queue);
     end_queue_move(&queue, first, PUBLISH_INCOMPLETE);
-    first->end.apart = true;
+    first->end->apart = true;
     end_queue_again(&queue, first);
     cr_expect(end_queue_goes_apart(&queue));
     cr_expect_eq(next_offset(&queue), -1, "the second is under way");
@@ -155,7 +157,7 @@ Test(end_queue, what_is_held_holds_nobody_and_comes_back_when_it_is_due)
         struct task *task = put(&queue, offset);
         send_next(&queue);
         end_queue_move(&queue, task, PUBLISH_INCOMPLETE);
-        task->end.not_before_ms = 300 - 100 * offset;
+        task->end->not_before_ms = 300 - 100 * offset;
         end_queue_again(&queue, task);
     }
     put(&queue, 3);
@@ -228,8 +230,8 @@ static void play(unsigned seed)
             if (m->state != PUBLISH_SENT)
                 break;
             end_queue_move(&queue, tasks[i], PUBLISH_INCOMPLETE);
-            m->apart = tasks[i]->end.apart = m->apart || rand_r(&seed) % 2;
-            m->not_before_ms = tasks[i]->end.not_before_ms = rand_r(&seed) % 2 ? now_ms + 1 + rand_r(&seed) % 50 : 0;
+            m->apart = tasks[i]->end->apart = m->apart || rand_r(&seed) % 2;
+            m->not_before_ms = tasks[i]->end->not_before_ms = rand_r(&seed) % 2 ? now_ms + 1 + rand_r(&seed) % 50 : 0;
             end_queue_again(&queue, tasks[i]);
             m->state = m->not_before_ms > 0 ? PUBLISH_HELD : PUBLISH_OWED;
             break;

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/breakers.h"
+#include "dispatch/dispatch_entry.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_waiting.h"
 #include "quota/permits.h"
@@ -51,9 +52,8 @@ static void end(struct task *task)
 static struct task *parked(size_t provider, int64_t wait_ms)
 {
     struct task *task = added();
-    struct reservation reservation = {.provider = provider, .state = RESERVED_WAITS, .due_ms = clock_mono_ms() + wait_ms, .budget_tokens = RESERVED_NONE};
     cr_assert_eq(dispatcher_take(d, 0), task);
-    reservations_add(&task->reservations, &reservation);
+    task->rated = (struct rated_start){.waits = true, .provider = provider, .due_ms = clock_mono_ms() + wait_ms};
     cr_assert(dispatcher_wait(d, task, wait_ms));
     return task;
 }
@@ -72,7 +72,7 @@ Test(held_back, those_who_are_parked_for_a_rate_are_woken_by_what_is_given_back)
     int64_t due_ms = clock_mono_ms();
     dispatcher_hasten(d, 0, due_ms + HOUR_MS * 3 / 4);
     cr_expect(dispatcher_tick(d, 0));
-    cr_expect_eq(soon->due_ms, reservations_waiting(&soon->reservations)->due_ms, "never later than it was");
+    cr_expect_eq(soon->entry->due_ms, soon->rated.due_ms, "never later than it was");
     cr_expect(rated(0) == 3 && rated(1) == 1, "not yet");
     dispatcher_hasten(d, 0, due_ms);
     cr_expect(dispatcher_tick(d, 0));
@@ -80,7 +80,7 @@ Test(held_back, those_who_are_parked_for_a_rate_are_woken_by_what_is_given_back)
     struct task *woken[3] = {dispatcher_take(d, 0), dispatcher_take(d, 0), dispatcher_take(d, 0)};
     for (size_t i = 0; i < 3; i++) {
         cr_expect(woken[i] == first || woken[i] == second || woken[i] == soon);
-        cr_expect_leq(reservations_waiting(&woken[i]->reservations)->due_ms, due_ms, "their reservations are due, too");
+        cr_expect_leq(woken[i]->rated.due_ms, due_ms, "their reservations are due, too");
         end(woken[i]);
     }
     cr_assert_eq(dispatcher_remove_waiting(d, NULL), other);

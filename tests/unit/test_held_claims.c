@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "engine/timekeeper.h"
 #include "session/held_claims.h"
+#include "task/task_part.h"
 
 enum { LEASE = 30000 };
 
@@ -18,11 +19,11 @@ static struct task *begun_at(int64_t sent_ms)
     static int count;
     struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1, .offset = count++};
     struct task *task = task_create(&record, partition);
-    task->begin_sent_ms = sent_ms;
-    snprintf(task->begin.claim.token, sizeof task->begin.claim.token, "%032d", count);
-    task->begin.claim.job_id = "j";
-    task->begin.claim.session = "s";
-    held_claims_add(claims, task);
+    task->begin = task_part_make(sizeof *task->begin);
+    snprintf(task->begin->claim.token, sizeof task->begin->claim.token, "%032d", count);
+    task->begin->claim.job_id = "j";
+    task->begin->claim.session = "s";
+    held_claims_add(claims, task, sent_ms);
     return task;
 }
 
@@ -66,13 +67,12 @@ Test(held_claims, a_lease_runs_out_when_nobody_renewed_it, .init = setup, .fini 
     int64_t now_ms = clock_mono_ms();
     struct task *fresh = begun_at(now_ms - LEASE / 2), *old = begun_at(now_ms - LEASE - 1), *renewed = begun_at(now_ms - 3 * LEASE);
     cr_expect(held_claims_ran_out(claims, renewed));
-    cr_expect(held_claims_renewed(claims, renewed, renewed->begin.claim.token, now_ms - LEASE / 2));
+    cr_expect(held_claims_renewed(claims, renewed, renewed->begin->claim.token, now_ms - LEASE / 2));
     cr_expect_not(held_claims_ran_out(claims, fresh));
     cr_expect(held_claims_ran_out(claims, old));
     cr_expect_not(held_claims_ran_out(claims, renewed));
     held_claims_remove(claims, old);
-    old->begin_sent_ms = clock_mono_ms(); /* begun again: what was before is forgotten */
-    held_claims_add(claims, old);
+    held_claims_add(claims, old, clock_mono_ms()); /* begun again: what was before is forgotten */
     cr_expect_not(held_claims_ran_out(claims, old));
     end(fresh);
     end(old);
@@ -88,7 +88,7 @@ Test(held_claims, the_oldest_is_due_first_however_late_its_begin_was_answered, .
     cr_expect_eq(first, sooner);
     cr_expect_eq(take(2000 + LEASE / 3, SIZE_MAX, 64, &first), 2, "what isn't answered for stays due, and first");
     cr_expect_eq(first, sooner);
-    cr_expect(held_claims_renewed(claims, sooner, sooner->begin.claim.token, 2000 + LEASE / 3));
+    cr_expect(held_claims_renewed(claims, sooner, sooner->begin->claim.token, 2000 + LEASE / 3));
     cr_expect_eq(take(2001 + LEASE / 3, SIZE_MAX, 64, &first), 1);
     cr_expect_eq(first, later);
     end(later);
@@ -102,17 +102,17 @@ Test(held_claims, what_redis_refuses_comes_again_before_its_lease_is_out_and_hol
     int64_t now_ms = LEASE / 3 + 1;
     cr_expect_eq(take(now_ms, SIZE_MAX, 1, &first), 1);
     cr_expect_eq(first, refused);
-    cr_expect(held_claims_refused(claims, refused, refused->begin.claim.token, now_ms));
+    cr_expect(held_claims_refused(claims, refused, refused->begin->claim.token, now_ms));
     cr_expect_eq(take(now_ms, SIZE_MAX, 1, &first), 1);
     cr_expect_eq(first, other);
-    cr_expect(held_claims_renewed(claims, other, other->begin.claim.token, now_ms));
+    cr_expect(held_claims_renewed(claims, other, other->begin->claim.token, now_ms));
     int tries = 0;
     for (; now_ms < LEASE; now_ms++)
         if (take(now_ms, SIZE_MAX, 1, &first) == 1 && first == refused) {
-            held_claims_refused(claims, refused, refused->begin.claim.token, now_ms);
+            held_claims_refused(claims, refused, refused->begin->claim.token, now_ms);
             tries++;
         } else if (first == other) {
-            held_claims_renewed(claims, other, other->begin.claim.token, now_ms);
+            held_claims_renewed(claims, other, other->begin->claim.token, now_ms);
         }
     cr_expect_geq(tries, 3);
     end(refused);
@@ -123,17 +123,16 @@ Test(held_claims, an_answer_about_an_earlier_claim_of_the_task_counts_for_nothin
 {
     struct task *task = begun_at(0), *first;
     char before[33];
-    memcpy(before, task->begin.claim.token, sizeof before);
+    memcpy(before, task->begin->claim.token, sizeof before);
     held_claims_remove(claims, task);
-    snprintf(task->begin.claim.token, sizeof task->begin.claim.token, "%032x", 0xffff);
-    task->begin_sent_ms = 5000;
-    held_claims_add(claims, task);
+    snprintf(task->begin->claim.token, sizeof task->begin->claim.token, "%032x", 0xffff);
+    held_claims_add(claims, task, 5000);
     cr_expect_not(held_claims_renewed(claims, task, before, 100000));
     cr_expect_not(held_claims_refused(claims, task, before, 100000));
     cr_expect_not(held_claims_lose(claims, task, before));
     cr_expect_eq(take(5000 + LEASE / 3, SIZE_MAX, 64, &first), 1);
-    cr_expect(held_claims_lose(claims, task, task->begin.claim.token));
-    cr_expect(atomic_load(&task->claim_lost));
+    cr_expect(held_claims_lose(claims, task, task->begin->claim.token));
+    cr_expect(held_claims_is_lost(task));
     cr_expect_eq(take(100 * LEASE, SIZE_MAX, 64, NULL), 0, "what is lost isn't asked for any more");
     end(task);
 }

@@ -36,15 +36,14 @@ static void teardown(void)
 }
 
 /* One that has failed so often before, just received; deadline_ms 0: none. */
-static struct task *task_of(int64_t fails, int64_t deadline_ms, int64_t retry_after_ms)
+static struct task *task_of(int64_t fails, int64_t deadline_ms)
 {
     struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = clock_wall_ms()};
     struct task *task = task_create(&record, partition);
     task->job.id = xstrdup("j");
     task->job.deadline_ms = deadline_ms;
-    task->begin.fails = fails;
+    task->fails = fails;
     task->begun_ms = clock_mono_ms();
-    task->failure = (struct llm_failure){.retry_after_ms = retry_after_ms, .should_retry = -1};
     return task;
 }
 
@@ -88,12 +87,10 @@ Test(outcome, of_a_failure_follows_from_class_attempts_outage_and_deadline, .ini
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *row = &rows[i];
-        struct task *task = task_of(row->fails, row->deadline_ms, row->retry_after_ms);
-        task->failure.should_retry = row->should_retry;
-        task->in_outage = row->in_outage;
-        task->spared = row->spared;
+        struct task *task = task_of(row->fails, row->deadline_ms);
+        struct failure_facts facts = {.in_outage = row->in_outage, .spared = row->spared, .retry_after_ms = row->retry_after_ms, .should_retry = row->should_retry};
         error_set(&task->error, row->class, "code", "message");
-        outcome_failed(&service, task);
+        outcome_failed(&service, task, &facts);
         cr_expect_eq(task->outcome, row->outcome, "%s: %d", row->what, task->outcome);
         if (row->outcome == OUTCOME_RETRY || row->outcome == OUTCOME_WAIT)
             cr_expect(task->wait_ms >= row->wait_min_ms && task->wait_ms <= row->wait_max_ms, "%s: %lld ms", row->what, (long long)task->wait_ms);
@@ -106,10 +103,10 @@ Test(outcome, the_wait_for_nobody_there_doubles_to_its_maximum, .init = setup, .
 {
     static const int64_t most_ms[] = {BACKOFF_MS, 2 * BACKOFF_MS, BACKOFF_MAX_MS, BACKOFF_MAX_MS};
     for (int repeat = 0; repeat < 100; repeat++) {
-        struct task *task = task_of(0, 0, -1);
+        struct task *task = task_of(0, 0);
         for (size_t i = 0; i < sizeof most_ms / sizeof most_ms[0]; i++) {
             error_set(&task->error, ERROR_UNAVAILABLE, "code", "message");
-            outcome_failed(&service, task);
+            outcome_failed(&service, task, &FAILURE_FACTS_NONE);
             cr_assert(task->wait_ms >= BACKOFF_MS / 4 && task->wait_ms <= most_ms[i], "%zu: %lld ms", i, (long long)task->wait_ms);
         }
         task_unref(task);
@@ -121,10 +118,10 @@ Test(outcome, the_wait_for_nobody_there_doubles_to_its_maximum, .init = setup, .
 Test(outcome, of_a_begin_that_redis_failed_is_a_wait_whatever_the_deadline, .init = setup, .fini = teardown)
 {
     for (int in_outage = 0; in_outage < 2; in_outage++) {
-        struct task *task = task_of(ATTEMPTS_MAX, 1, -1);
-        task->in_outage = in_outage;
-        error_set(&task->begin.error, ERROR_UNAVAILABLE, "redis", "away");
-        outcome_not_begun(&service, task);
+        struct task *task = task_of(ATTEMPTS_MAX, 1);
+        struct begin_op begin = {0};
+        error_set(&begin.error, ERROR_UNAVAILABLE, "redis", "away");
+        outcome_not_begun(&service, task, &begin, in_outage);
         cr_expect_eq(task->outcome, OUTCOME_WAIT, "another worker may be answering it");
         cr_expect_eq(task->wait_ms == 0, in_outage, "the breaker holds it back then");
         task_unref(task);
@@ -137,10 +134,9 @@ Test(outcome, of_a_claim_that_is_anothers_is_a_bounded_wait, .init = setup, .fin
         int64_t busy_ms, wait_ms;
     } claims[] = {{0, 50}, {49, 50}, {700, 700}, {30000, 5000}};
     for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
-        struct task *task = task_of(0, 0, -1);
-        task->begin.state = BEGIN_BUSY;
-        task->begin.busy_ms = claims[i].busy_ms;
-        outcome_not_begun(&service, task);
+        struct task *task = task_of(0, 0);
+        struct begin_op begin = {.state = BEGIN_BUSY, .busy_ms = claims[i].busy_ms};
+        outcome_not_begun(&service, task, &begin, false);
         cr_expect_eq(task->outcome, OUTCOME_WAIT);
         cr_expect_eq(task->wait_ms, claims[i].wait_ms, "%lld ms", (long long)claims[i].busy_ms);
         task_unref(task);
@@ -154,9 +150,9 @@ Test(outcome, of_what_begin_knows_already, .init = setup, .fini = teardown)
         enum outcome outcome;
     } known[] = {{BEGIN_DONE, OUTCOME_STORED}, {BEGIN_CONFLICT, OUTCOME_DEAD}, {BEGIN_SUSPECT, OUTCOME_SUSPECT}, {BEGIN_RUN, OUTCOME_NONE}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        struct task *task = task_of(0, 0, -1);
-        task->begin.state = known[i].state;
-        outcome_not_begun(&service, task);
+        struct task *task = task_of(0, 0);
+        struct begin_op begin = {.state = known[i].state};
+        outcome_not_begun(&service, task, &begin, false);
         cr_expect_eq(task->outcome, known[i].outcome, "row %zu", i);
         task_unref(task);
     }

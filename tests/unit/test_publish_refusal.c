@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "breakers/breakers.h"
+#include "completion/end.h"
 #include "completion/publish_refusal.h"
 #include "completion/refused_end.h"
 #include "dispatch/dispatcher.h"
@@ -100,7 +101,7 @@ static struct task *ended(const char *own_topic)
     struct task *task = task_create(&record, partition);
     task->job.id = xstrdup("j");
     task->reply = xstrdup("the answer");
-    task->reply_owed = true;
+    end_owe(task, false);
     return task;
 }
 
@@ -143,8 +144,8 @@ Test(refused_end, a_reply_is_replaced_for_a_fault_of_its_own_alone)
         struct task *task = ended(NULL);
         cr_expect_eq(refuse(task, REPLY, rows[i].in_company, rows[i].err), rows[i].next, "%zu", i);
         cr_expect_eq(strcmp(task->reply, "the answer") != 0, rows[i].replaced, "%zu: %s", i, task->reply);
-        cr_expect_eq(task->dead_letter_owed, rows[i].replaced, "%zu", i);
-        cr_expect(task->reply_owed);
+        cr_expect_eq(task->end->dead_letter_owed, rows[i].replaced, "%zu", i);
+        cr_expect(task->end->reply_owed);
         task_unref(task);
     }
 }
@@ -162,7 +163,7 @@ Test(refused_end, what_replaces_a_reply_brings_nothing_of_the_job_back)
         cr_expect_eq(refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), REFUSED_AGAIN);
         cr_expect(strstr(task->reply, "\"job\":\"j\"") && strstr(task->reply, bad ? "value_too_large" : "reply_refused"), "%s", task->reply);
         cr_expect(!strstr(task->reply, "the-session") && !strstr(task->reply, "metadata"), "%s", task->reply);
-        cr_expect_eq(task->dead_letter_owed, !bad, "that of a bad end is owed already, or there");
+        cr_expect_eq(task->end->dead_letter_owed, !bad, "that of a bad end is owed already, or there");
         cr_expect_str_eq(task->job.session, "the-session");
         task_unref(task);
     }
@@ -180,14 +181,14 @@ Test(refused_end, an_own_topic_is_left_and_the_answer_stays)
 {
     struct task *task = ended("mine");
     cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), REFUSED_AGAIN);
-    cr_expect(task->own_topic_refused);
+    cr_expect(task->end->own_topic_refused);
     cr_expect_str_eq(task->reply, "the answer");
     cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), REFUSED_LATER, "replies_topic, too");
     cr_expect_str_eq(task->reply, "the answer");
     task_unref(task);
     task = ended("mine");
     cr_expect_eq(refuse(task, REPLY, ALONE, RD_KAFKA_RESP_ERR_UNKNOWN), REFUSED_LATER, "nothing of its topic");
-    cr_expect_not(task->own_topic_refused);
+    cr_expect_not(task->end->own_topic_refused);
     task_unref(task);
 }
 
@@ -196,11 +197,11 @@ Test(refused_end, a_partition_that_is_not_there_is_left_before_its_topic)
     struct task *task = ended("mine");
     headers_add(&task->record.headers, "kafka_replyPartition", "\0\0\0\7", 4);
     cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_AGAIN);
-    cr_expect(task->own_partition_refused);
-    cr_expect_not(task->own_topic_refused);
+    cr_expect(task->end->own_partition_refused);
+    cr_expect_not(task->end->own_topic_refused);
     cr_expect_str_eq(task->reply, "the answer");
     cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_AGAIN, "a topic without any");
-    cr_expect(task->own_topic_refused);
+    cr_expect(task->end->own_topic_refused);
     cr_expect_eq(refuse(task, REPLY, IN_COMPANY, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION), REFUSED_LATER);
     cr_expect_str_eq(task->reply, "the answer");
     task_unref(task);
@@ -212,13 +213,13 @@ Test(refused_end, a_dead_letter_goes_without_its_value_only_where_that_helps)
     for (size_t i = 0; i < sizeof too_large / sizeof *too_large; i++) {
         struct task *task = ended(NULL);
         cr_expect_eq(refuse(task, LETTER, ALONE, too_large[i]), REFUSED_AGAIN);
-        cr_expect(task->value_omitted);
+        cr_expect(task->end->value_omitted);
         cr_expect_eq(refuse(task, LETTER, ALONE, too_large[i]), REFUSED_LATER);
         task_unref(task);
     }
     struct task *task = ended(NULL);
     cr_expect_eq(refuse(task, LETTER, ALONE, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), REFUSED_LATER);
-    cr_expect_not(task->value_omitted);
+    cr_expect_not(task->end->value_omitted);
     task_unref(task);
 }
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "breakers/breakers.h"
+#include "completion/end.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
@@ -61,8 +62,7 @@ static void put(struct world *world, int64_t offset, size_t size, bool dead_lett
     struct task *task = task_create(&record, world->partition);
     task->job.id = xasprintf("job-%lld", (long long)offset);
     task->reply = xasprintf("%0*lld", (int)size, (long long)offset);
-    task->reply_owed = true;
-    task->dead_letter_owed = dead_letter;
+    end_owe(task, dead_letter);
     publisher_put(world->publisher, task);
     task_unref(task);
 }

@@ -29,7 +29,7 @@ static struct task *end_of(struct partition *partition, int64_t offset)
     struct task *task = task_create(&record, partition);
     task->job.id = xasprintf("job-%lld", (long long)offset);
     task->reply = xasprintf("%lld", (long long)offset);
-    task->reply_owed = true;
+    end_owe(task, false);
     return task;
 }
 
@@ -42,7 +42,7 @@ static const char *admitted(struct end_queue *ends, size_t room)
     size_t n = 0;
     txn_admit(ends, room);
     for (const struct task *task = ends->owed.first; task != NULL; task = task->next)
-        text[n++] = task->end.admitted ? '1' : '0';
+        text[n++] = task->end->admitted ? '1' : '0';
     text[n] = '\0';
     return text;
 }
@@ -72,7 +72,7 @@ Test(txn_admission, ends_enter_in_order_as_there_is_room_and_a_refused_one_by_it
         tasks[offset] = owe(&ends, partition, offset);
     cr_expect_str_eq(admitted(&ends, 9), "11111");
     cr_expect_str_eq(admitted(&ends, 2), "11000");
-    tasks[2]->end.apart = true;
+    tasks[2]->end->apart = true;
     cr_expect_str_eq(admitted(&ends, 9), "11000", "first those before it");
     for (int i = 0; i < 2; i++) {
         end_queue_move(&ends, tasks[i], PUBLISH_SENT);
@@ -82,7 +82,7 @@ Test(txn_admission, ends_enter_in_order_as_there_is_room_and_a_refused_one_by_it
     end_queue_move(&ends, tasks[2], PUBLISH_SENT);
     cr_expect_str_eq(admitted(&ends, 9), "00");
     end_queue_move(&ends, tasks[2], PUBLISH_INCOMPLETE);
-    tasks[2]->end.not_before_ms = 2000;
+    tasks[2]->end->not_before_ms = 2000;
     end_queue_again(&ends, tasks[2]);
     end_queue_release(&ends, 1999);
     cr_expect_str_eq(admitted(&ends, 9), "11", "what is held holds nobody");
@@ -97,7 +97,7 @@ static void enter_admitted(struct end_queue *ends, int64_t *highest_in, int64_t 
     for (struct task *task = ends->owed.first, *after; task != NULL; task = after) {
         after = task->next;
         int64_t offset = task->record.offset;
-        if (task->end.admitted) {
+        if (task->end->admitted) {
             *highest_in = offset > *highest_in ? offset : *highest_in;
             end_queue_move(ends, task, PUBLISH_SENT);
         } else {
@@ -140,7 +140,7 @@ Test(txn_admission, what_a_commit_cannot_tell_of_waits_and_all_at_once_may_fit)
         owe(&ends, partition, offset);
     txn_admit(&ends, 1);
     for (const struct task *task = ends.owed.first; task != NULL; task = task->next)
-        cr_assert(task->end.admitted, "all of it is one run, whatever room there is");
+        cr_assert(task->end->admitted, "all of it is one run, whatever room there is");
     end_queue_drop(&ends, NULL);
     partition_unref(partition);
 }
@@ -420,7 +420,7 @@ Test(publisher_txn, what_a_full_client_has_no_room_for_goes_with_the_next, .time
     world.partition = received(0, ENDS);
     for (int64_t offset = 0; offset < ENDS; offset++) {
         struct task *task = end_of(world.partition, offset);
-        task->dead_letter_owed = offset % 3 == 0;
+        task->end->dead_letter_owed = offset % 3 == 0;
         publisher_put(world.publisher, task);
         task_unref(task);
     }
@@ -445,7 +445,7 @@ Test(publisher_txn, what_the_client_refuses_gets_its_other_form_in_the_same_tran
     free(task->record.value);
     task->record.value = xcalloc(1, LARGE);
     task->record.value_size = LARGE;
-    task->dead_letter_owed = true; /* its reply has entered by then */
+    task->end->dead_letter_owed = true; /* its reply has entered by then */
     publisher_put(world.publisher, task);
     task_unref(task);
     put(&world, 1);
@@ -490,7 +490,7 @@ static void put_dead_letters(struct world *world, int64_t count)
 {
     for (int64_t offset = 0; offset < count; offset++) {
         struct task *task = end_of(world->partition, offset);
-        task->dead_letter_owed = true;
+        task->end->dead_letter_owed = true;
         publisher_put(world->publisher, task);
         task_unref(task);
     }

@@ -5,8 +5,10 @@
 
 #include "base/cleanup.h"
 #include "llm/cost.h"
-#include "quota/spending.h"
+#include "quota/reservations.h"
+#include "quota/settling.h"
 #include "quota/tenant.h"
+#include "task/task_part.h"
 
 Test(spending, a_tenant_is_a_string_of_the_metadata)
 {
@@ -85,4 +87,26 @@ Test(spending, what_waits_stays_with_its_task_or_goes_unused)
     cr_assert_eq(completion.count, 3, "once");
     reservations_finish(&task);
     reservations_finish(&completion);
+}
+
+Test(spending, completion_takes_them_from_the_job_and_leaves_the_one_that_waits_until_it_is_over)
+{
+    struct partition *partition = partition_create("jobs", 0, 1);
+    struct record record = {.topic = strdup("jobs"), .timestamp_ms = -1};
+    struct task *task = task_create(&record, partition);
+    struct reservations completion = {0};
+    struct reservation items[] = {of(0, RESERVED_CALLED), of(1, RESERVED_WAITS)};
+    settling_take(task, &completion, false);
+    cr_assert_eq(completion.count, 0, "it has asked for none");
+    task->reservations = task_part_make(sizeof *task->reservations);
+    task->rated = (struct rated_start){.waits = true, .provider = 1};
+    for (size_t i = 0; i < 2; i++)
+        reservations_add(task->reservations, &items[i]);
+    settling_take(task, &completion, true);
+    cr_assert(completion.count == 1 && task->rated.waits && reservations_waiting(task->reservations) != NULL);
+    settling_take(task, &completion, false);
+    cr_assert(completion.count == 2 && !task->rated.waits && task->reservations == NULL);
+    reservations_finish(&completion);
+    task_unref(task);
+    partition_unref(partition);
 }

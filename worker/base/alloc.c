@@ -18,6 +18,11 @@ void *xcalloc(size_t count, size_t size)
     return or_die(calloc(count ? count : 1, size ? size : 1));
 }
 
+void *xzalloc(size_t size)
+{
+    return memset(xrealloc(NULL, size), 0, size);
+}
+
 void *xrealloc(void *old, size_t size)
 {
     return or_die(realloc(old, size ? size : 1));

@@ -11,6 +11,8 @@
 #define RETURNS_OWNED __attribute__((returns_nonnull, warn_unused_result))
 
 void *xcalloc(size_t count, size_t size) RETURNS_OWNED;
+/* One zeroed piece, of what comes and goes with each job: by malloc, since glibc's calloc passes by the thread's cache before 2.41. */
+void *xzalloc(size_t size) RETURNS_OWNED;
 void *xrealloc(void *old, size_t size) RETURNS_OWNED;
 char *xstrdup(const char *text) RETURNS_OWNED;
 /* Copies size bytes and adds a NUL after them. */

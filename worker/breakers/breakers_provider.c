@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "breakers/breakers_locked.h"
+#include "breakers/task_failures.h"
 #include "dispatch/dispatcher.h"
+#include "task/task_part.h"
 
 /* Has it failed here before, and was anybody answered since? */
 static bool look_for_fault(const struct breaker *breaker, size_t provider, struct task_failures *failures)
@@ -31,8 +33,10 @@ static enum blame provider_failed_locked(struct breakers *breakers, size_t provi
     struct dispatcher_load load = dispatcher_load(breakers->dispatcher);
     bool by_any = how->weight == WEIGHS_EACH_TIME;
     bool counts;
-    count_locked(breakers, &task->failures);
-    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, &task->failures),
+    if (task->failures == NULL)
+        task->failures = task_part_make(sizeof *task->failures);
+    count_locked(breakers, task->failures);
+    struct blame_facts facts = {.at_fault = look_for_fault(breaker, provider, task->failures),
                                 .away = breaker_is_away(breaker),
                                 .last_attempt = how->last_attempt,
                                 .by_any = by_any,
@@ -41,12 +45,12 @@ static enum blame provider_failed_locked(struct breakers *breakers, size_t provi
                                 .failed = breakers->failed,
                                 .to_ask = load.to_ask,
                                 .in_hand = load.in_hand,
-                                .spared = task->failures.spared,
+                                .spared = task->failures->spared,
                                 .given_up = breakers->given_up};
     enum blame blame = blame_of(&facts, &counts);
-    task->failures.spared += counts;
+    task->failures->spared += counts;
     if (blame == BLAME_JOB && how->last_attempt && !facts.at_fault && facts.spared >= blame_spared_max(breakers->given_up)) {
-        task->failures.at_fault |= (uint16_t)(1u << provider);
+        task->failures->at_fault |= (uint16_t)(1u << provider);
         breakers->given_up++;
     }
     if (facts.at_fault || (facts.away && blame == BLAME_JOB))

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "breakers/breakers.h"
 #include "breakers/breakers_provider.h"
+#include "chat/asking.h"
 #include "completion/completion.h"
 #include "completion/delta_publisher.h"
 #include "llm/context_fetch.h"
@@ -14,6 +15,7 @@
 #include "llm/llm_request.h"
 #include "llm/retry_policy.h"
 #include "quota/spending.h"
+#include "session/claim_outcome.h"
 #include "session/held_claims.h"
 #include "session/session.h"
 #include "task/outcome.h"
@@ -36,13 +38,13 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
-    if (skipped > task->begin.turn_count) /* counted before a wait, and the history is shorter now */
-        skipped = task->begin.turn_count;
+    if (skipped > task->begin->turn_count) /* counted before a wait, and the history is shorter now */
+        skipped = task->begin->turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
                                       .context = from->context,
-                                      .turns = task->begin.turns + skipped,
-                                      .turn_count = task->begin.turn_count - skipped,
+                                      .turns = task->begin->turns + skipped,
+                                      .turn_count = task->begin->turn_count - skipped,
                                       .history_bytes_max = from->service->settings->llm.history_bytes_max,
                                       .job = &task->job,
                                       .stream = llm_request_is_streamed(provider, from->stream)};
@@ -51,7 +53,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 
 static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes, void *arg)
 {
-    const struct begin_op *begin = &((const struct request_parts *)arg)->task->begin;
+    const struct begin_op *begin = ((const struct request_parts *)arg)->task->begin;
     return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
 }
 
@@ -78,7 +80,7 @@ static void send_delta(const struct llm_delta *new_text, void *arg)
     from->try = new_text->try;
     struct delta delta = {.job = from->task->job.id,
                           .session = from->task->job.session,
-                          .epoch = from->task->begin.claim.claim_epoch,
+                          .epoch = from->task->begin->claim.claim_epoch,
                           .try = new_text->try,
                           .seq = from->seq++,
                           .text = new_text->text,
@@ -106,7 +108,7 @@ static enum in_time look(const struct service *service, const struct task *task,
 {
     struct in_time_question question = {.left_ms = left_ms,
                                         .max_tokens = max_tokens_of(task, &service->settings->providers[provider]),
-                                        .waited_ms = task->too_slow_ms != 0 ? now_ms - task->too_slow_ms : 0,
+                                        .waited_ms = asking_too_slow_ms(task) != 0 ? now_ms - asking_too_slow_ms(task) : 0,
                                         .may_probe = may_probe};
     return provider_times_look(service->times, provider, &question);
 }
@@ -174,11 +176,11 @@ static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_
 {
     if (in_time == IN_TIME_NEVER)
         return error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "no provider answers within the %lld ms that are left", (long long)left_ms);
-    if (task->too_slow_ms == 0)
-        task->too_slow_ms = now_ms;
+    if (asking_too_slow_ms(task) == 0)
+        asking_set_too_slow_ms(task, now_ms);
     error_set(&task->error, ERROR_UNAVAILABLE, "too_slow", "no provider answers within the %lld ms that are left, as it looks: a probe is under way",
               (long long)left_ms);
-    int64_t wait_ms = now_ms - task->too_slow_ms; /* as long again: soon at first, and not often */
+    int64_t wait_ms = now_ms - asking_too_slow_ms(task); /* as long again: soon at first, and not often */
     return wait(task, wait_ms < PROBE_LOOK_MS_MIN ? PROBE_LOOK_MS_MIN : wait_ms < PROBE_LOOK_MS_MAX ? wait_ms : PROBE_LOOK_MS_MAX);
 }
 
@@ -189,17 +191,16 @@ static enum status hold_for_slot(const struct service *service, struct task *tas
     int doublings = task->unavailable_waits++;
     int64_t wait_ms = doublings > 5 ? SLOT_WAIT_MS_MAX : (int64_t)SLOT_WAIT_MS_MIN << doublings;
     task->provider = service->settings->providers[provider].name;
-    task->in_outage = false;
     error_set(&task->error, ERROR_UNAVAILABLE, "in_flight_limit", "provider %s: has as many calls under way as it may", task->provider);
     return wait(task, wait_ms);
 }
 
 /* Will this failure be its end, for want of attempts? What waits without losing any is measured by the same count. */
-static bool is_last_attempt(const struct service *service, const struct task *task)
+static bool is_last_attempt(const struct service *service, const struct task *task, const struct failure_facts *facts)
 {
-    int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->begin.fails);
+    int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->fails);
     bool is_tried_again = task->error.class == ERROR_UNAVAILABLE ||
-                          (task->error.class == ERROR_RETRIABLE && retry_allowed(0, 1, task->failure.retry_after_ms, task->failure.should_retry));
+                          (task->error.class == ERROR_RETRIABLE && retry_allowed(0, 1, facts->retry_after_ms, facts->should_retry));
     return is_tried_again && failures >= service->settings->retry.attempts_max;
 }
 
@@ -224,20 +225,20 @@ static bool names_model(const struct job *job)
     return false;
 }
 
-static enum blame blame_for(const struct service *service, struct task *task, const struct llm_tried *tried)
+static enum blame blame_for(const struct service *service, struct task *task, const struct llm_tried *tried, const struct failure_facts *facts)
 {
     int64_t now_ms = clock_mono_ms();
     struct failure_job job = {.named_model = tried->failure.kind == FAILURE_MODEL && names_model(&task->job),
                               .may_be_quoted = tried->failure.may_be_quoted,
                               .out_of_time = task_until_ms(task, INT64_MAX / 4) <= now_ms};
     struct breakers_failure how = {.weight = failure_weight(tried->failure.kind, &job),
-                                  .last_attempt = is_last_attempt(service, task),
+                                  .last_attempt = is_last_attempt(service, task, facts),
                                   .why = tried->error};
     return breakers_provider_failed(service->breakers, tried->provider, task, &how);
 }
 
 /* Tells the breakers how each provider did. It is theirs only where it is so at all that were asked. */
-static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome)
+static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome, const struct failure_facts *facts)
 {
     enum blame least = BLAME_PROVIDER;
     bool told = false;
@@ -247,7 +248,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
         if (tried->end == TRIED_DROPPED)
             continue;
         if (tried->end == TRIED_FAILED)
-            blame = blame_for(service, task, tried);
+            blame = blame_for(service, task, tried, facts);
         else
             breakers_succeeded(service->breakers, DEPENDENCY_PROVIDER + (int)tried->provider);
         least = blame < least ? blame : least;
@@ -266,8 +267,16 @@ static void take_said(struct task *task, const struct llm_outcome *outcome)
         task->said = steal_ptr(&told->said);
 }
 
+/* What its end is made of. */
+struct asked {
+    struct llm_answer answer;
+    size_t history_left_out;
+    bool history_refused;
+    struct failure_facts facts; /* FAILED */
+};
+
 /* AGAIN: it can't be asked now, and task->outcome says what follows. */
-static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct llm_answer *answer)
+static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct asked *ret)
 {
     int64_t now_ms = clock_mono_ms();
     size_t candidates[PROVIDERS_MAX];
@@ -280,8 +289,8 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .cancel = cancel,
                                     .candidates = candidates,
                                     .until_ms = task_until_ms(task, service->settings->llm.deadline_ms),
-                                    .turn_count = task->begin.turn_count,
-                                    .refused = task->refused_by,
+                                    .turn_count = task->begin->turn_count,
+                                    .refused = asking_refused_by(task),
                                     .stream = parts.stream,
                                     .on_delta = send_delta,
                                     .encode = request_of,
@@ -290,28 +299,28 @@ static enum status ask(const struct service *service, struct task *task, struct 
                                     .arg = &parts};
     question.count = choose_providers(service, task, question.until_ms - now_ms, now_ms, candidates, &in_time);
     task->provider = service->settings->providers[candidates[0]].name;
-    task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     if (in_time != IN_TIME_ASK)
         return hold_too_slow(task, in_time, question.until_ms - now_ms, now_ms);
-    task->too_slow_ms = 0;
+    asking_set_too_slow_ms(task, 0);
     struct llm_outcome outcome;
     spending_begin(service, task, candidates, &question, &parts.spending);
-    enum status status = llm_ask(&question, answer, &outcome, &task->error);
-    spending_ended(&parts.spending, &outcome, status == STATUS_OK ? answer : NULL);
-    task->history_left_out = outcome.skipped;
-    task->history_refused = outcome.alone;
-    task->refused_by = outcome.refused;
+    enum status status = llm_ask(&question, &ret->answer, &outcome, &task->error);
+    spending_ended(&parts.spending, &outcome, status == STATUS_OK ? &ret->answer : NULL);
+    ret->history_left_out = outcome.skipped;
+    ret->history_refused = outcome.alone;
+    asking_set_refused_by(task, outcome.refused);
     if (outcome.tried_count > 0 && task->error.class != ERROR_CANCELLED) {
         const struct llm_tried *told = &outcome.tried[outcome.reported];
         task->provider = service->settings->providers[told->provider].name;
-        task->failure = told->failure;
+        ret->facts.retry_after_ms = told->failure.retry_after_ms;
+        ret->facts.should_retry = told->failure.should_retry;
     }
-    enum blame blame = judge(service, task, &outcome);
+    enum blame blame = judge(service, task, &outcome, &ret->facts);
     bool failed = status == STATUS_FAILED && task->error.class != ERROR_CANCELLED;
-    task->in_outage = failed && blame == BLAME_PROVIDER;
-    task->spared = failed && blame == BLAME_UNKNOWN;
+    ret->facts.in_outage = failed && blame == BLAME_PROVIDER;
+    ret->facts.spared = failed && blame == BLAME_UNKNOWN;
     if (status == STATUS_FAILED)
-        status = spending_hold(&parts.spending, &outcome);
+        status = spending_hold(&parts.spending, &outcome, &ret->facts.in_outage);
     if (status == STATUS_AGAIN && parts.full != SIZE_MAX && task->outcome == OUTCOME_WAIT && task->wait_ms < SLOT_WAIT_MS_MIN)
         task->wait_ms = SLOT_WAIT_MS_MIN; /* its rate lets it go, and no slot is free */
     if (status == STATUS_FAILED && parts.full != SIZE_MAX && outcome.held_up && task->error.class != ERROR_CANCELLED)
@@ -324,7 +333,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
 }
 
 /* What goes before the question: *ret_context, the caller's, or NULL. Nothing configured, nothing done. */
-static enum status fetch_context(const struct service *service, struct task *task, struct http_cancel *cancel, char **ret_context)
+static enum status fetch_context(const struct service *service, struct task *task, struct http_cancel *cancel, char **ret_context, struct failure_facts *facts)
 {
     const struct settings *settings = service->settings;
     if (settings->fetched_count == 0)
@@ -335,10 +344,12 @@ static enum status fetch_context(const struct service *service, struct task *tas
                                         .cancel = cancel,
                                         .job = &task->job,
                                         .until_ms = task_until_ms(task, settings->llm.deadline_ms)};
+    struct llm_failure failure;
     task->provider = NULL; /* none was asked yet */
-    task->in_outage = task->spared = false;
     task->llm_ms = 0;
-    enum status status = context_fetch(&question, ret_context, &task->failure, &task->error);
+    enum status status = context_fetch(&question, ret_context, &failure, &task->error);
+    if (status != STATUS_OK)
+        *facts = (struct failure_facts){.retry_after_ms = failure.retry_after_ms, .should_retry = failure.should_retry};
     task->context_ms = (clock_mono_us() - began_us) / 1000;
     return status;
 }
@@ -346,30 +357,31 @@ static enum status fetch_context(const struct service *service, struct task *tas
 /* The claim is held: from the job's context to what its answer means. */
 static void question_run(const struct service *service, struct task *task, struct http_cancel *cancel)
 {
-    struct llm_answer answer = {0};
+    struct asked asked = {.facts = FAILURE_FACTS_NONE};
     AUTO_FREE char *context = NULL;
     task->error = (struct error){0};
     free(task->said);
     task->said = NULL;
-    enum status status = fetch_context(service, task, cancel, &context);
+    enum status status = fetch_context(service, task, cancel, &context, &asked.facts);
     if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
-        session_claim_ran_out(task);
+        claim_outcome_ran_out(task);
         return;
     }
     if (status == STATUS_OK) {
         int64_t asked_us = clock_mono_us();
-        status = ask(service, task, cancel, context, &answer);
+        status = ask(service, task, cancel, context, &asked);
         task->llm_ms = (clock_mono_us() - asked_us) / 1000;
     }
     if (status == STATUS_OK)
-        outcome_answered(service, task, &answer);
-    else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->claim_lost))
-        session_claim_lost(task);
+        outcome_answered(task, &asked.answer, asked.history_left_out, asked.history_refused);
+    else if (task->error.class == ERROR_CANCELLED && held_claims_is_lost(task))
+        claim_outcome_lost(task);
     else if (task->error.class == ERROR_CANCELLED && atomic_load(&task->cancelled))
         outcome_cancelled(task);
     else if (status == STATUS_FAILED)
-        outcome_failed(service, task);
-    llm_answer_finish(&answer);
+        outcome_failed(service, task, &asked.facts);
+    llm_answer_finish(&asked.answer);
+    asking_end_try(task);
 }
 
 struct task *journey_run(const struct service *service, struct task **owned, struct http_cancel *cancel)
@@ -379,15 +391,15 @@ struct task *journey_run(const struct service *service, struct task **owned, str
 
     if (atomic_load(&task->partition->revoked)) {
         error_set(&task->error, ERROR_CANCELLED, "revoked", "the partition went to another worker");
-        outcome_failed(service, task);
+        outcome_failed(service, task, &FAILURE_FACTS_NONE);
     } else if (per_thread) {
         session_begin(service, &task, 1);
     }
 
     if (task->outcome == OUTCOME_NONE && atomic_load(&task->cancelled)) {
         outcome_cancelled(task);
-    } else if (task->outcome == OUTCOME_NONE && atomic_load(&task->claim_lost)) { /* while it waited for a thread: don't pay for it */
-        session_claim_lost(task);
+    } else if (task->outcome == OUTCOME_NONE && held_claims_is_lost(task)) { /* while it waited for a thread: don't pay for it */
+        claim_outcome_lost(task);
     } else if (task->outcome == OUTCOME_NONE) {
         question_run(service, task, cancel);
     }

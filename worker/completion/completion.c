@@ -1,18 +1,18 @@
 #include "completion/completion.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "completion/carry_out.h"
 #include "completion/publisher.h"
+#include "completion/successors.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_hand_over.h"
-#include "quota/spending.h"
+#include "quota/settling.h"
 #include "session/held_claims.h"
 #include "session/session.h"
 #include "task/outcome.h"
@@ -32,7 +32,7 @@ struct completion {
     pthread_t thread;
     bool started;
     bool left;                     /* by completion_stop, with its thread or the publisher's in a call that doesn't end */
-    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next spending_settle */
+    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next settling_run */
     struct task_list refused;      /* Redis is there and wouldn't be told of these */
     int64_t refused_due_ms;        /* clock_mono_ms: when they are told again */
 
@@ -72,8 +72,8 @@ void completion_destroy(struct completion *c)
 /* What comes here is asked again from its begin, or not at all: the history goes, and the rest is charged. */
 static void weigh_end(struct task *task)
 {
-    atomic_store(&task->running_ms, 0);
-    begin_op_drop_turns(&task->begin);
+    held_claims_run_over(task);
+    session_drop_turns(task);
     task_weigh_end(task);
 }
 
@@ -119,22 +119,6 @@ void completion_cancel(struct completion *c, struct task *list)
     }
 }
 
-/* ---- carrying out one settled outcome ---- */
-
-static void log_end(const struct task *task, enum log_level level, const char *event)
-{
-    log_at(level, event, F_STR("job", task->job.id), F_STR("topic", task->record.topic),
-           F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
-           F_INT("attempt", task_attempts(task)), F_STR("code", task->error.code), F_STR("error", task->error.message),
-           F_INT("wait_ms", task->wait_ms), F_INT("duration_ms", clock_mono_ms() - task->received_ms));
-}
-
-/* From the control record, or for a job that was read later from its own, to now. -1: another process heard of it. */
-static int64_t cancelled_after_ms(const struct task *task)
-{
-    return atomic_load(&task->cancelled) ? clock_mono_ms() - task->cancelled_ms : -1;
-}
-
 void completion_put_unrun(struct completion *c, struct task **task)
 {
     if ((*task)->outcome == OUTCOME_NONE) /* cancelled since it was begun */
@@ -142,47 +126,7 @@ void completion_put_unrun(struct completion *c, struct task **task)
     completion_put(c, task);
 }
 
-/* The lane goes on, and with it the successor that was begun with this one's finish. */
-static void leave_lane(struct completion *c, struct task *task)
-{
-    struct task *next;
-    if (dispatcher_hand_over_end(c->service->dispatcher, task, HAND_OVER_ANY_THREAD, &next) == HANDED_TO_END)
-        completion_put_unrun(c, &next);
-    dispatcher_end(c->service->dispatcher, task);
-}
-
-static void end_published(struct completion *c, struct task *task, bool dead)
-{
-    if (!atomic_load(&task->partition->revoked)) {
-        task->reply_owed = true;
-        task->dead_letter_owed = dead;
-        publisher_put(c->service->publisher, task);
-    }
-    leave_lane(c, task);
-    task_unref(task);
-}
-
-static void end_dropped(struct completion *c, struct task *task)
-{
-    reservations_move(&task->reservations, &c->unsettled, false);
-    METRIC_INC(jobs_dropped_total);
-    log_end(task, LOG_DEBUG, "job_dropped");
-    leave_lane(c, task);
-    task_unref(task);
-}
-
-static void put_successors_back(struct completion *c, struct task **tasks, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct task *successor = tasks[i]->successor;
-        if (successor != NULL) {
-            begin_op_drop_turns(&successor->begin);
-            atomic_store(&successor->running_ms, 0);
-        }
-        if (dispatcher_hand_over_end(c->service->dispatcher, tasks[i], HAND_OVER_BACK, &successor) == HANDED_TO_END)
-            completion_cancel(c, successor);
-    }
-}
+/* ---- the thread that ended it goes on ---- */
 
 struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
 {
@@ -190,87 +134,17 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
     enum handed_over handed = HANDED_OVER;
-    begin_op_drop_turns(&task->begin); /* before the successor's come */
-    if (!task->settled && task->claimed && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
+    session_drop_turns(task); /* before the successor's come */
+    if (!task->settled && task->held != NULL && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
         if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
             handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
         else
-            put_successors_back(c, &task, 1); /* Redis is away or refused, or the claim was lost */
+            successors_give_back(c->service, &task, 1); /* Redis is away or refused, or the claim was lost */
     }
     completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
     if (handed == HANDED_TO_END)
         completion_put_unrun(c, &next);
     return next;
-}
-
-/* The dispatcher doesn't take it. */
-static void give_up_waiting(struct completion *c, struct task *task)
-{
-    if (atomic_load(&task->partition->revoked))
-        end_dropped(c, task);
-    else
-        completion_cancel(c, task);
-}
-
-static void begin_again_later(struct completion *c, struct task *task)
-{
-    put_successors_back(c, &task, 1); /* a lost claim: its turn isn't in the history yet */
-    if (!dispatcher_wait(c->service->dispatcher, task, task->wait_ms))
-        give_up_waiting(c, task);
-}
-
-static void carry_out(struct completion *c, struct task *task)
-{
-    reservations_move(&task->reservations, &c->unsettled, task->outcome == OUTCOME_WAIT);
-    switch (task->outcome) {
-    case OUTCOME_OK:
-        METRIC_INC(jobs_ok_total);
-        log_at(LOG_INFO, "reply_enqueued", F_STR("job", task->job.id), F_STR("topic", task->record.topic),
-               F_INT("partition", task->record.partition), F_INT("offset", task->record.offset),
-               F_INT("attempt", task_attempts(task)), F_INT("llm_ms", task->llm_ms),
-               F_INT("duration_ms", clock_mono_ms() - task->received_ms));
-        end_published(c, task, false);
-        break;
-    case OUTCOME_DEAD:
-        METRIC_INC(jobs_dead_total);
-        log_end(task, LOG_WARN, "job_dead");
-        end_published(c, task, true);
-        break;
-    case OUTCOME_CANCELLED:
-        METRIC_INC(jobs_cancelled_total);
-        log_at(LOG_INFO, "job_cancelled", F_STR("job", task->job.id), F_STR("topic", task->record.topic),
-               F_INT("partition", task->record.partition), F_INT("offset", task->record.offset), F_INT("after_ms", cancelled_after_ms(task)),
-               F_INT("duration_ms", clock_mono_ms() - task->received_ms));
-        end_published(c, task, false);
-        break;
-    case OUTCOME_STORED:
-        METRIC_INC(jobs_from_store_total);
-        log_end(task, LOG_INFO, "reply_from_store");
-        end_published(c, task, task->begin.end_state == END_DEAD);
-        break;
-    case OUTCOME_RETRY:
-        METRIC_INC(job_retries_total);
-        log_end(task, LOG_INFO, "job_retry");
-        begin_again_later(c, task);
-        break;
-    case OUTCOME_WAIT:
-        METRIC_INC(job_waits_total);
-        log_end(task, LOG_INFO, "job_waits");
-        begin_again_later(c, task);
-        break;
-    case OUTCOME_SUSPECT:
-        METRIC_INC(job_suspects_total);
-        log_end(task, LOG_WARN, "job_suspect");
-        if (!dispatcher_suspect(c->service->dispatcher, task, task->begin.crashes))
-            give_up_waiting(c, task);
-        break;
-    case OUTCOME_NONE:
-        assert(false && "a task came to completion without an outcome");
-        /* fall through */
-    case OUTCOME_DROP:
-        end_dropped(c, task);
-        break;
-    }
 }
 
 /* ---- the thread ---- */
@@ -341,7 +215,7 @@ static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
             batch[left++] = task;
             continue;
         }
-        put_successors_back(c, &task, 1);
+        successors_give_back(c->service, &task, 1);
         task_list_push(&c->refused, task);
         c->refused_due_ms = clock_mono_ms() + REDIS_RETRY_MS;
     }
@@ -351,7 +225,7 @@ static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
 /* The process ends, and Redis hears of these no more: their claims end with their leases. */
 static void leave_unsettled(struct completion *c, struct task **tasks, size_t n)
 {
-    put_successors_back(c, tasks, n);
+    successors_give_back(c->service, tasks, n);
     for (size_t i = 0; i < n; i++)
         held_claims_remove(c->service->claims, tasks[i]);
 }
@@ -365,7 +239,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
         if (batch[i]->settled)
             continue;
         unsettled[count++] = batch[i];
-        if (batch[i]->claimed && outcome_is_final(batch[i]->outcome))
+        if (batch[i]->held != NULL && outcome_is_final(batch[i]->outcome))
             (void)dispatcher_hand_over_begin(c->service->dispatcher, batch[i], false);
     }
     while (count > 0 && !session_settle(c->service, unsettled, count)) {
@@ -391,8 +265,8 @@ static void *completion_main(void *arg)
         n = settle_batch(c, batch, n);
         watchdog_feed(WATCHED_COMPLETION);
         for (size_t i = 0; i < n; i++)
-            carry_out(c, batch[i]);
-        spending_settle(c->service, &c->unsettled);
+            carry_out(c->service, batch[i], &c->unsettled);
+        settling_run(c->service, &c->unsettled);
         if (c->stopping)
             publisher_hurry(c->service->publisher, 10);
         else if (n > 0 && !is_crowded())
@@ -402,7 +276,7 @@ static void *completion_main(void *arg)
     }
     for (struct task *task; (task = task_list_pop(&c->refused)) != NULL;) {
         leave_unsettled(c, &task, 1);
-        carry_out(c, task);
+        carry_out(c->service, task, &c->unsettled);
     }
     watchdog_rest(WATCHED_COMPLETION);
     bool closed = publisher_close(c->service->publisher, clock_mono_ms() + PUBLISHER_CLOSE_MS);

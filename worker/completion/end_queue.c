@@ -31,11 +31,11 @@ static struct task_list *list_of(struct end_queue *queue, enum publish_state sta
 static void insert(struct task_list *list, struct task *task)
 {
     struct task *after = list->first;
-    if (list->last == NULL || list->last->end.turn < task->end.turn) {
+    if (list->last == NULL || list->last->end->turn < task->end->turn) {
         task_list_push(list, task);
         return;
     }
-    while (after->end.turn < task->end.turn)
+    while (after->end->turn < task->end->turn)
         after = after->next;
     task->prev = after->prev;
     task->next = after;
@@ -46,39 +46,39 @@ static void insert(struct task_list *list, struct task *task)
 
 void end_queue_move(struct end_queue *queue, struct task *task, enum publish_state to)
 {
-    enum publish_state from = task->end.state;
+    enum publish_state from = task->end->state;
     assert(from < PUBLISH_STATES && (moves[from] & BIT(to)) != 0);
-    assert(from != PUBLISH_INCOMPLETE || to == PUBLISH_DROPPED || task->end.under_way == 0);
+    assert(from != PUBLISH_INCOMPLETE || to == PUBLISH_DROPPED || task->end->under_way == 0);
     struct task_list *left = list_of(queue, from), *entered = list_of(queue, to);
-    task->end.state = to;
+    task->end->state = to;
     if (left == entered)
         return;
     if (left != NULL)
         task_list_remove(left, task);
     if (entered != NULL)
         insert(entered, task);
-    if (to == PUBLISH_HELD && (queue->held.count == 1 || task->end.not_before_ms < queue->due_ms))
-        queue->due_ms = task->end.not_before_ms;
+    if (to == PUBLISH_HELD && (queue->held.count == 1 || task->end->not_before_ms < queue->due_ms))
+        queue->due_ms = task->end->not_before_ms;
     if (to == PUBLISH_OWED)
-        task->end.not_before_ms = 0;
+        task->end->not_before_ms = 0;
     if (entered == NULL)
         task_unref(task);
 }
 
 void end_queue_put(struct end_queue *queue, struct task *task)
 {
-    task->end.turn = ++queue->turns;
+    task->end->turn = ++queue->turns;
     end_queue_move(queue, task_ref(task), PUBLISH_OWED);
 }
 
 void end_queue_again(struct end_queue *queue, struct task *task)
 {
-    end_queue_move(queue, task, task->end.not_before_ms > 0 ? PUBLISH_HELD : PUBLISH_OWED);
+    end_queue_move(queue, task, task->end->not_before_ms > 0 ? PUBLISH_HELD : PUBLISH_OWED);
 }
 
 bool end_queue_goes_apart(const struct end_queue *queue)
 {
-    return (queue->sent.first != NULL && queue->sent.first->end.apart) || (queue->owed.first != NULL && queue->owed.first->end.apart);
+    return (queue->sent.first != NULL && queue->sent.first->end->apart) || (queue->owed.first != NULL && queue->owed.first->end->apart);
 }
 
 struct task *end_queue_next(const struct end_queue *queue)
@@ -93,10 +93,10 @@ void end_queue_release(struct end_queue *queue, int64_t now_ms)
     int64_t due_ms = INT64_MAX;
     for (struct task *task = queue->held.last, *before; task != NULL; task = before) {
         before = task->prev;
-        if (task->end.not_before_ms <= now_ms)
+        if (task->end->not_before_ms <= now_ms)
             end_queue_move(queue, task, PUBLISH_OWED);
-        else if (task->end.not_before_ms < due_ms)
-            due_ms = task->end.not_before_ms;
+        else if (task->end->not_before_ms < due_ms)
+            due_ms = task->end->not_before_ms;
     }
     queue->due_ms = due_ms;
 }

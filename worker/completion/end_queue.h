@@ -1,11 +1,12 @@
 /* The ends that were put to a publisher and aren't done, in the order of put, which is that of their lanes; their states are those
- * of task/end.h. What is there is held by a reference. No thread, no I/O: one thread's at a time. Zero is empty.
+ * of completion/end.h. What is there is held by a reference. No thread, no I/O: one thread's at a time. Zero is empty.
  *
  * Two rules of order. What is owed goes in its turn, however often it had to come back. And one that is `apart` goes by itself:
  * when nothing else is with the client, and nothing else goes until it is done, or held. */
 #ifndef CHAT_COMPLETION_END_QUEUE_H
 #define CHAT_COMPLETION_END_QUEUE_H
 
+#include "completion/end.h"
 #include "task/task_list.h"
 
 struct end_queue {

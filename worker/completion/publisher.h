@@ -28,7 +28,7 @@ void publisher_destroy(struct publisher *publisher);
 
 /* ---- completion thread; each returns by its timeout_ms ---- */
 
-/* Publishes what task owes (reply_owed, dead_letter_owed), in this order for the jobs of a lane; the offset is done once all
+/* Publishes what task owes (end_owe), in this order for the jobs of a lane; the offset is done once all
  * of it is there. Keeps references of its own. What Kafka refuses is replaced or tried again, inside, and what its client has no room
  * for waits here: blocks on nothing. */
 void publisher_put(struct publisher *publisher, struct task *task);

@@ -46,29 +46,29 @@ static bool has_failed(const struct publisher_plain *p)
 static void hold_if_later(struct task *task, enum refused_next next)
 {
     if (next == REFUSED_LATER)
-        task->end.not_before_ms = clock_mono_ms() + REPUBLISH_MS;
+        task->end->not_before_ms = clock_mono_ms() + REPUBLISH_MS;
 }
 
 /* By a broker. What goes again does when nothing of the end is under way any more. */
 static void note_refusal(struct publisher_plain *p, struct task *task, bool is_dead_letter, const struct refusal *why)
 {
-    enum refused_next next = refused_end(p->service, task, is_dead_letter, !task->end.apart, why);
+    enum refused_next next = refused_end(p->service, task, is_dead_letter, !task->end->apart, why);
     if (next == REFUSED_APART && !end_queue_goes_apart(&p->ends))
         log_warn("batch_refused", F_STR("record", is_dead_letter ? "dead_letter" : "reply"), F_STR("job", task->job.id), F_STR("code", why->error.code),
                  F_STR("error", "its records go one by one; its topic's max.message.bytes should be at least kafka.message.max.bytes"));
-    task->end.apart = task->end.apart || next == REFUSED_APART;
+    task->end->apart = task->end->apart || next == REFUSED_APART;
     hold_if_later(task, next);
 }
 
 /* One of its records has come to an end, or wasn't taken. */
 static void go_on(struct publisher_plain *p, struct task *task)
 {
-    if (task->end.under_way > 0)
+    if (task->end->under_way > 0)
         return;
-    if (!task->reply_owed && !task->dead_letter_owed) {
+    if (!task->end->reply_owed && !task->end->dead_letter_owed) {
         partition_mark_done(task->partition, task->record.offset);
         end_queue_move(&p->ends, task, PUBLISH_DONE);
-    } else if (task->end.state == PUBLISH_INCOMPLETE && !p->closed && !has_failed(p)) {
+    } else if (task->end->state == PUBLISH_INCOMPLETE && !p->closed && !has_failed(p)) {
         end_queue_again(&p->ends, task);
     } else {
         end_queue_move(&p->ends, task, PUBLISH_DROPPED); /* the process ends */
@@ -77,7 +77,7 @@ static void go_on(struct publisher_plain *p, struct task *task)
 
 static void set_incomplete(struct publisher_plain *p, struct task *task)
 {
-    if (task->end.state == PUBLISH_SENT)
+    if (task->end->state == PUBLISH_SENT)
         end_queue_move(&p->ends, task, PUBLISH_INCOMPLETE);
 }
 
@@ -93,7 +93,7 @@ static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is
             next = refused_end(p->service, task, is_dead_letter, false, &why); /* the client's word: nobody went with it */
     } while (status == STATUS_FAILED && next == REFUSED_AGAIN);
     if (status == STATUS_OK) {
-        task->end.under_way++;
+        task->end->under_way++;
         return true;
     }
     p->client_full = p->client_full || status == STATUS_AGAIN;
@@ -105,7 +105,7 @@ static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is
 static void enqueue(struct publisher_plain *p, struct task *task)
 {
     end_queue_move(&p->ends, task, PUBLISH_SENT);
-    if ((!task->reply_owed || enqueue_record(p, task, false)) && (!task->dead_letter_owed || enqueue_record(p, task, true)))
+    if ((!task->end->reply_owed || enqueue_record(p, task, false)) && (!task->end->dead_letter_owed || enqueue_record(p, task, true)))
         return;
     go_on(p, task);
 }
@@ -125,11 +125,11 @@ static void enqueue_owed(struct publisher_plain *p)
 static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
     struct publisher_plain *p = arg;
-    task->end.under_way--;
+    task->end->under_way--;
     if (why == NULL && is_dead_letter)
         breakers_succeeded(p->service->breakers, DEPENDENCY_DEAD_TOPIC);
     if (why == NULL) {
-        *(is_dead_letter ? &task->dead_letter_owed : &task->reply_owed) = false;
+        *(is_dead_letter ? &task->end->dead_letter_owed : &task->end->reply_owed) = false;
     } else if (!atomic_load(&p->ending) && !has_failed(p)) {
         note_refusal(p, task, is_dead_letter, why);
         set_incomplete(p, task);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "completion/end.h"
 #include "kafka/kafka_conf.h"
 #include "kafka/kafka_destroy.h"
 #include "telemetry/metrics.h"
@@ -202,8 +203,8 @@ enum status record_producer_reply(struct record_producer *producer, struct task 
     struct reply_route route = {0};
     reply_route(&task->record, &task->job, producer->settings->worker.replies_topic,
                 (const char *const *)producer->settings->worker.reply_topics_allowed, &route);
-    const char *topic = task->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
-    int32_t partition = task->own_topic_refused || task->own_partition_refused ? RD_KAFKA_PARTITION_UA : route.partition;
+    const char *topic = task->end->own_topic_refused ? producer->settings->worker.replies_topic : route.topic;
+    int32_t partition = task->end->own_topic_refused || task->end->own_partition_refused ? RD_KAFKA_PARTITION_UA : route.partition;
     enum status status = produce(producer, task, false, topic, partition, task->reply, strlen(task->reply), &route.headers, why);
     if (status != STATUS_AGAIN)
         tell_ignored(task, route.ignored);
@@ -219,13 +220,13 @@ enum status record_producer_dead_letter(struct record_producer *producer, struct
                                       .error = &task->error,
                                       .provider_message = task->said,
                                       .attempts = task_attempts(task),
-                                      .first_failed_at_ms = task->begin.first_failed_ms ? task->begin.first_failed_ms : now,
+                                      .first_failed_at_ms = task->first_failed_ms ? task->first_failed_ms : now,
                                       .last_failed_at_ms = now};
     dead_letter_headers(&task->record, &cause, &headers);
-    if (task->value_omitted)
+    if (task->end->value_omitted)
         dead_letter_mark_omitted(&headers, task->record.value_size);
-    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic, RD_KAFKA_PARTITION_UA, task->value_omitted ? NULL : task->record.value,
-                                 task->value_omitted ? 0 : task->record.value_size, &headers, why);
+    enum status status = produce(producer, task, true, producer->settings->worker.dead_topic, RD_KAFKA_PARTITION_UA, task->end->value_omitted ? NULL : task->record.value,
+                                 task->end->value_omitted ? 0 : task->record.value_size, &headers, why);
     headers_finish(&headers);
     return status;
 }

@@ -1,6 +1,7 @@
 #include "completion/refused_end.h"
 
 #include "breakers/breakers.h"
+#include "completion/end.h"
 #include "task/outcome.h"
 #include "telemetry/metrics.h"
 
@@ -23,11 +24,11 @@ static bool leave(struct task *task, bool *refused, const char *event, const cha
 /* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
 static bool leave_own_route(struct task *task, const struct refusal *why)
 {
-    if (why->kind == REFUSAL_PARTITION && !task->own_partition_refused && !task->own_topic_refused && has_value(task, "kafka_replyPartition"))
-        return leave(task, &task->own_partition_refused, "reply_partition_unusable",
+    if (why->kind == REFUSAL_PARTITION && !task->end->own_partition_refused && !task->end->own_topic_refused && has_value(task, "kafka_replyPartition"))
+        return leave(task, &task->end->own_partition_refused, "reply_partition_unusable",
                      "the reply topic has no such partition as kafka_replyPartition names; the reply goes by its key", why);
-    if (refusal_is_of_the_place(why->kind) && !task->own_topic_refused && has_value(task, "kafka_replyTopic"))
-        return leave(task, &task->own_topic_refused, "reply_topic_unusable",
+    if (refusal_is_of_the_place(why->kind) && !task->end->own_topic_refused && has_value(task, "kafka_replyTopic"))
+        return leave(task, &task->end->own_topic_refused, "reply_topic_unusable",
                      "Kafka refuses the topic that kafka_replyTopic names; the reply goes to worker.replies_topic", why);
     return false;
 }
@@ -38,16 +39,16 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (!refusal_is_final(why->kind))
         return false;
     if (is_dead_letter) {
-        bool shortens = why->kind == REFUSAL_TOO_LARGE && !task->value_omitted;
-        task->value_omitted = task->value_omitted || shortens;
+        bool shortens = why->kind == REFUSAL_TOO_LARGE && !task->end->value_omitted;
+        task->end->value_omitted = task->end->value_omitted || shortens;
         return shortens;
     }
-    if (refusal_is_of_the_place(why->kind) || task->reply_replaced)
+    if (refusal_is_of_the_place(why->kind) || task->end->reply_replaced)
         return false;
-    task->reply_replaced = true;
+    task->end->reply_replaced = true;
     if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its dead letter is owed or there */
         error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
-        task->dead_letter_owed = true;
+        task->end->dead_letter_owed = true;
     }
     outcome_dead_small(task);
     return true;

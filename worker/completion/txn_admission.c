@@ -12,19 +12,19 @@ static void admit_in_order(struct end_queue *ends)
 {
     bool open = true, company = ends->sent.first != NULL;
     for (struct task *task = ends->owed.first; task != NULL; task = task->next)
-        task->end.admitted = false;
-    if (company && ends->sent.first->end.apart)
+        task->end->admitted = false;
+    if (company && ends->sent.first->end->apart)
         return;
     for (struct task *task = ends->owed.first; task != NULL && open; task = task->next) {
-        open = !task->end.apart;
-        task->end.admitted = open || !company;
+        open = !task->end->apart;
+        task->end->admitted = open || !company;
         company = true;
     }
 }
 
 static bool is_admitted(const struct task *task)
 {
-    return task->end.admitted;
+    return task->end->admitted;
 }
 
 /* All at once may fit where half doesn't: a set that is one run is small. */
@@ -51,14 +51,14 @@ void txn_admit(struct end_queue *ends, size_t room)
         task->partition->admitted_below = INT64_MIN; /* not looked at yet */
     for (struct task *task = ends->owed.first; task != NULL; task = task->next) {
         struct partition *partition = task->partition;
-        if (!task->end.admitted)
+        if (!task->end->admitted)
             continue;
         bool full = atomic_load(&partition->set_is_full);
         if (partition->admitted_below == INT64_MIN && full)
             limit(ends, partition);
         else if (partition->admitted_below == INT64_MIN)
             partition->admitted_below = INT64_MAX;
-        task->end.admitted = task->record.offset < partition->admitted_below && (room > 0 || full);
-        room -= task->end.admitted && room > 0;
+        task->end->admitted = task->record.offset < partition->admitted_below && (room > 0 || full);
+        room -= task->end->admitted && room > 0;
     }
 }

@@ -51,8 +51,8 @@ static void back_off(struct txn_commits *r)
  * itself from then on: its next try is to cost nobody but itself. */
 static void set_incomplete(struct txn_commits *r, struct task *task, enum refused_next next)
 {
-    task->end.apart = task->end.apart || next != REFUSED_AGAIN;
-    task->end.not_before_ms = next == REFUSED_LATER ? clock_mono_ms() + ASIDE_MS + (int64_t)r->ends.held.count * ASIDE_EACH_MS : 0;
+    task->end->apart = task->end->apart || next != REFUSED_AGAIN;
+    task->end->not_before_ms = next == REFUSED_LATER ? clock_mono_ms() + ASIDE_MS + (int64_t)r->ends.held.count * ASIDE_EACH_MS : 0;
     end_queue_move(&r->ends, task, PUBLISH_INCOMPLETE);
 }
 
@@ -60,8 +60,8 @@ static void set_incomplete(struct txn_commits *r, struct task *task, enum refuse
 static void take_back(struct txn_commits *r)
 {
     for (struct task *task; (task = r->ends.sent.last) != NULL;) {
-        r->put_aside = r->put_aside || task->end.not_before_ms > 0;
-        if (task->end.state == PUBLISH_INCOMPLETE)
+        r->put_aside = r->put_aside || task->end->not_before_ms > 0;
+        if (task->end->state == PUBLISH_INCOMPLETE)
             end_queue_again(&r->ends, task);
         else
             end_queue_move(&r->ends, task, PUBLISH_OWED);
@@ -102,7 +102,7 @@ static size_t count_of(const struct task_list *list, bool (*is)(const struct tas
 
 static bool owes_a_dead_letter(const struct task *task)
 {
-    return task->dead_letter_owed;
+    return task->end->dead_letter_owed;
 }
 
 /* Ends of partitions that went: their new owner answers from the store. With the last dead letter that the topic refused
@@ -144,7 +144,7 @@ static bool wait_for_room(struct txn_commits *r)
 static enum answer enter(struct txn_commits *r, struct task *task, struct stop *why)
 {
     struct refusal refusal;
-    bool reply_in = false, dead_letter_in = !task->dead_letter_owed;
+    bool reply_in = false, dead_letter_in = !task->end->dead_letter_owed;
     end_queue_move(&r->ends, task, PUBLISH_SENT);
     while (!reply_in || !dead_letter_in) {
         bool dead_letter = reply_in;
@@ -166,10 +166,10 @@ static enum answer enter(struct txn_commits *r, struct task *task, struct stop *
         if (!refusal_is_final(refusal.kind))
             return stopped(why, STOP_RECORD, &refusal.error); /* the transaction has failed already */
         enum refused_next next = refused_end(r->service, task, dead_letter, false, &refusal);
-        dead_letter_in = !task->dead_letter_owed;
+        dead_letter_in = !task->end->dead_letter_owed;
         if (next == REFUSED_AGAIN)
             continue;
-        if (task->end.state == PUBLISH_SENT)
+        if (task->end->state == PUBLISH_SENT)
             set_incomplete(r, task, next);
         if (reply_in)
             return stopped(why, STOP_RECORD, &refusal.error); /* a part of it has entered, and another can't */
@@ -197,7 +197,7 @@ static bool have_offers(struct txn_commits *r)
 static size_t room(const struct txn_commits *r)
 {
     size_t most = (size_t)r->service->settings->worker.transaction_jobs_max, inside = r->ends.sent.count;
-    bool sealed = inside > 0 && r->ends.sent.first->end.apart;
+    bool sealed = inside > 0 && r->ends.sent.first->end->apart;
     return sealed || r->client_full || inside >= most ? 0 : most - inside;
 }
 
@@ -208,7 +208,7 @@ static enum answer fill(struct txn_commits *r, struct stop *why)
     txn_admit(&r->ends, room(r));
     for (struct task *task = r->ends.owed.first, *after; task != NULL && answer == ANSWER_OK && !r->client_full; task = after) {
         after = task->next;
-        if (!task->end.admitted)
+        if (!task->end->admitted)
             continue;
         answer = transaction_begin(&r->transaction, why);
         if (answer == ANSWER_OK)
@@ -276,7 +276,7 @@ static void merge(struct txn_commits *r, const struct shares *shares)
         partition_committed_with(shares->items[i].partition, shares->items[i].offset, shares->items[i].with, shares->items[i].n);
     r->round.gone += r->ends.sent.count;
     for (struct task *task; (task = r->ends.sent.first) != NULL;) {
-        if (task->dead_letter_owed)
+        if (task->end->dead_letter_owed)
             breakers_succeeded(r->service->breakers, DEPENDENCY_DEAD_TOPIC);
         end_queue_move(&r->ends, task, PUBLISH_DONE);
     }
@@ -378,8 +378,8 @@ void txn_commits_take(struct txn_commits *r, struct task_list *incoming, struct 
 static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
     struct txn_commits *r = arg;
-    if (why != NULL && refusal_is_final(why->kind) && task->end.state == PUBLISH_SENT)
-        set_incomplete(r, task, refused_end(r->service, task, is_dead_letter, !task->end.apart, why));
+    if (why != NULL && refusal_is_final(why->kind) && task->end->state == PUBLISH_SENT)
+        set_incomplete(r, task, refused_end(r->service, task, is_dead_letter, !task->end->apart, why));
 }
 
 enum status txn_commits_create(const struct service *service, const char *bootstrap, const char *transactional_id, bool (*time_is_up)(void *arg),

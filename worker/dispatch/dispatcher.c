@@ -1,5 +1,6 @@
 #include "dispatch/dispatcher.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -133,9 +134,10 @@ bool dispatcher_is_cancelled(const struct task *task)
 bool dispatcher_add(struct dispatcher *d, struct task *task)
 {
     int64_t now = d->now_ms();
+    dispatch_entry_make(task);
     mutex_lock(&d->lock);
     job_index_add(&d->jobs, task);
-    task->age = ++d->added;
+    task->entry->age = ++d->added;
     bool wanted = task->job.id == NULL || !cancelled_ids_has(&d->cancelled, task->job.id, now);
     if (!wanted) {
         dispatcher_flag_locked(task, now);
@@ -148,6 +150,12 @@ bool dispatcher_add(struct dispatcher *d, struct task *task)
     }
     mutex_unlock(&d->lock);
     return wanted;
+}
+
+void dispatcher_add_ended(struct dispatcher *d, struct task *task)
+{
+    (void)d;
+    dispatch_entry_make(task);
 }
 
 size_t dispatcher_take_heads(struct dispatcher *d, struct task **tasks, size_t max)
@@ -222,7 +230,7 @@ static enum admission_class class_for_wait(const struct task *task)
 {
     if (atomic_load(&task->cancelled))
         return ADMIT_EXPIRED;
-    return task->begin.error.class == ERROR_NONE && task->begin.state == BEGIN_BUSY ? ADMIT_FREE : task->class;
+    return task->claim_is_others ? ADMIT_FREE : task->entry->class;
 }
 
 bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
@@ -230,7 +238,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms)
     mutex_lock(&d->lock);
     bool wanted = may_wait(task);
     if (wanted) {
-        task->due_ms = d->now_ms() + wait_ms;
+        task->entry->due_ms = d->now_ms() + wait_ms;
         task_become_of_class(&d->places, task, TASK_PARKED, class_for_wait(task));
         dispatcher_pump_locked(d);
         if (task_heap_peek(&d->places.timers) == task)
@@ -246,15 +254,14 @@ void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
     const struct task *first = task_heap_peek(&d->places.timers);
     for (size_t i = 0; i < d->places.timers.count; i++) { /* what is hastened changes places with those looked at before */
         struct task *task = d->places.timers.items[i].task;
-        struct reservation *waiting = reservations_waiting(&task->reservations);
-        if (waiting == NULL || waiting->provider != provider || waiting->due_ms <= due_ms)
+        if (!task->rated.waits || task->rated.provider != provider || task->rated.due_ms <= due_ms)
             continue;
-        waiting->due_ms = due_ms;
-        task->due_ms = due_ms < task->due_ms ? due_ms : task->due_ms;
-        task_heap_hasten(&d->places.timers, task, (struct task_key){task->due_ms, task->age});
+        task->rated.due_ms = due_ms;
+        task->entry->due_ms = due_ms < task->entry->due_ms ? due_ms : task->entry->due_ms;
+        task_heap_hasten(&d->places.timers, task, (struct task_key){task->entry->due_ms, task->entry->age});
     }
     const struct task *now_first = task_heap_peek(&d->places.timers);
-    if (now_first != first || (first != NULL && first->due_ms == due_ms))
+    if (now_first != first || (first != NULL && first->entry->due_ms == due_ms))
         cond_signal(&d->timer_wake);
     mutex_unlock(&d->lock);
 }
@@ -308,12 +315,14 @@ void dispatcher_leave_lane_locked(struct dispatcher *d, struct task *task)
 
 void dispatcher_end(struct dispatcher *d, struct task *task)
 {
+    assert(task->entry != NULL && "a job that ends twice");
     mutex_lock(&d->lock);
     job_index_remove(&d->jobs, task);
     dispatcher_leave_lane_locked(d, task);
     task_become(&d->places, task, TASK_ENDED);
     dispatcher_pump_locked(d);
     mutex_unlock(&d->lock);
+    dispatch_entry_free(task);
 }
 
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
@@ -341,13 +350,13 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
     int64_t now = d->now_ms();
     int64_t until = now + (d->ends_held && max_ms > ENDS_LOOK_MS ? ENDS_LOOK_MS : max_ms);
     const struct task *due = task_heap_peek(&d->places.timers);
-    if (due != NULL && due->due_ms < until)
-        until = due->due_ms;
+    if (due != NULL && due->entry->due_ms < until)
+        until = due->entry->due_ms;
     if (!d->stopped && until > now)
         cond_wait_until(&d->timer_wake, &d->lock, until);
     now = d->now_ms();
     /* All that are due line up before any starts: the order in which they became so is none. */
-    for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->due_ms <= now;)
+    for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->entry->due_ms <= now;)
         task_become(&d->places, task, TASK_IN_LINE);
     expire_locked(d, now);
     d->ends_held = false;

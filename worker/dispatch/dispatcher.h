@@ -40,6 +40,8 @@ void dispatcher_destroy(struct dispatcher *d); /* empty, its threads gone; NULL 
 
 /* Takes a decoded job. Intake thread. False: its id was cancelled before; the caller ends it. */
 bool dispatcher_add(struct dispatcher *d, struct task *task);
+/* The same of one that has ended already, since its record can't be decoded: it is in no table, and ends as the others do. */
+void dispatcher_add_ended(struct dispatcher *d, struct task *task);
 
 /* Begin thread: waits for heads worth beginning: while a thread is free at once, else when few ready ones
  * are left, so that begins come in batches. Returns how many (up to max); 0: stopped. */
@@ -63,7 +65,7 @@ bool dispatcher_wait(struct dispatcher *d, struct task *task, int64_t wait_ms);
  * Looks at all that are parked. */
 void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms);
 /* Parks a task that was found unreleased after so many crashes until it may run, among few or alone
- * (task/admission.h). False as dispatcher_wait. */
+ * (dispatch/admission.h). False as dispatcher_wait. */
 bool dispatcher_suspect(struct dispatcher *d, struct task *task, int64_t crashes);
 /* At most so many under way from now on, and by which rule the next one is chosen; what runs goes on.
  * ADMISSION_UNBOUNDED: as many as there are threads. */
@@ -76,8 +78,8 @@ struct dispatcher_load {
 };
 struct dispatcher_load dispatcher_load(struct dispatcher *d);
 
-/* The task has ended: its lane, if it has it still, goes to the next, which lines up. Call before giving up the last
- * reference. */
+/* The task has ended: its lane, if it has it still, goes to the next, which lines up, and its entry is freed. Once, and before
+ * giving up the last reference. */
 void dispatcher_end(struct dispatcher *d, struct task *task);
 /* True when another job waits behind this one in its lane: then its end is urgent. */
 bool dispatcher_has_successor(struct dispatcher *d, const struct task *task);

@@ -18,15 +18,15 @@ static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 
 bool dispatcher_hand_over_begin(struct dispatcher *d, struct task *task, bool own_thread)
 {
-    assert(task->successor == NULL);
+    assert(task->entry->successor == NULL);
     mutex_lock(&d->lock);
     struct task *next = lanes_next(task);
     if (next != NULL && may_start_ahead_locked(d, next) && (own_thread ? is_spare_locked(d, next) : dispatcher_room_ahead_locked(d) > 0)) {
         task_become(&d->places, next, TASK_AHEAD);
-        task->successor = next;
+        task->entry->successor = next;
     }
     mutex_unlock(&d->lock);
-    return task->successor != NULL;
+    return task->entry->successor != NULL;
 }
 
 static enum handed_over give_back_locked(struct dispatcher *d, struct task *next)
@@ -43,7 +43,7 @@ static enum handed_over give_back_locked(struct dispatcher *d, struct task *next
 static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, struct task *next, bool own_thread)
 {
     lanes_pass(task, next);
-    if (task->state != TASK_LEAVING) /* as a cancelled one is */
+    if (task->entry->state != TASK_LEAVING) /* as a cancelled one is */
         task_become(&d->places, task, TASK_LEAVING);
     if (dispatcher_is_to_run(next) && !(own_thread && !d->closed)) {
         dispatcher_offer_locked(d, next);
@@ -55,11 +55,11 @@ static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, 
 
 enum handed_over dispatcher_hand_over_end(struct dispatcher *d, struct task *task, enum hand_over how, struct task **ret_successor)
 {
-    struct task *next = task->successor;
+    struct task *next = task->entry->successor;
     if (next == NULL)
         return HANDED_OVER;
     mutex_lock(&d->lock);
-    task->successor = NULL;
+    task->entry->successor = NULL;
     enum handed_over handed = how == HAND_OVER_BACK ? give_back_locked(d, next) : pass_on_locked(d, task, next, how == HAND_OVER_OWN_THREAD);
     mutex_unlock(&d->lock);
     if (handed != HANDED_OVER)

@@ -7,7 +7,7 @@
 
 #include "dispatch/dispatcher.h"
 
-/* One begin, one end; between them task->successor is set. Any thread.
+/* One begin, one end; between them task->entry->successor is set. Any thread.
  *
  * Begin, whoever holds the running task. False: there is none behind it, or it isn't to be begun ahead: others are before it
  * by start_order.h, what may be under way is bounded, or enough are begun that have no thread yet. own_thread: the caller is the task's thread and would go on with the

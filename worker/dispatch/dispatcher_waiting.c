@@ -10,8 +10,8 @@ static void remove_assignment_locked(struct dispatcher *d, const struct partitio
 {
     struct task *after;
     for (struct task *task = waiting_tasks_first(&d->places.waiting, partition); task != NULL; task = after, d->looked++) {
-        after = task->same_assignment_next;
-        if (task->state != TASK_BEHIND)
+        after = task->entry->same_assignment_next;
+        if (task->entry->state != TASK_BEHIND)
             continue;
         task_become(&d->places, task, TASK_LEAVING);
         lanes_forget(task);
@@ -44,9 +44,9 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
     *ret_elsewhere = false;
     mutex_lock(&d->lock);
     cancelled_ids_add(&d->cancelled, job_id, now_ms);
-    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->same_id_next) {
+    for (struct task *task = job_index_find(&d->jobs, job_id); task != NULL; task = task->entry->same_id_next) {
         dispatcher_flag_locked(task, now_ms);
-        if (!task_state_waits(task->state)) {
+        if (!task_state_waits(task->entry->state)) {
             *ret_elsewhere = true;
             continue;
         }
@@ -62,9 +62,9 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
 
 static enum task_place place_of(const struct task *task)
 {
-    switch (task->state) {
+    switch (task->entry->state) {
     case TASK_BEHIND: return PLACE_LANE;
-    case TASK_IN_LINE: return task->class == ADMIT_FEW || task->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
+    case TASK_IN_LINE: return task->entry->class == ADMIT_FEW || task->entry->class == ADMIT_ALONE ? PLACE_SUSPECT : PLACE_LINE;
     case TASK_READY: return PLACE_READY;
     case TASK_PARKED: return PLACE_TIMER;
     default: return PLACE_ENDING;
@@ -75,7 +75,7 @@ enum task_place dispatcher_find(struct dispatcher *d, const struct partition *pa
 {
     mutex_lock(&d->lock);
     const struct task *task = waiting_tasks_first(&d->places.waiting, partition);
-    for (; task != NULL && task->record.offset != offset; task = task->same_assignment_next)
+    for (; task != NULL && task->record.offset != offset; task = task->entry->same_assignment_next)
         d->looked++;
     d->looked += task != NULL;
     enum task_place place = task != NULL ? place_of(task) : PLACE_ENDING;

@@ -8,6 +8,15 @@
 
 #include "dispatch/dispatcher.h"
 
+/* Where a job is, for whoever looks for one that is stuck. */
+enum task_place {
+    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
+    PLACE_LANE,   /* behind another of its lane */
+    PLACE_LINE,   /* to be begun */
+    PLACE_SUSPECT,
+    PLACE_READY, /* for a thread */
+    PLACE_TIMER
+};
 /* Where the job of this partition and offset waits; *job gets its id. PLACE_ENDING and "": it isn't here, but with a
  * thread, the begin thread or completion. Looks at all of the partition's that wait: for what is stuck only. */
 enum task_place dispatcher_find(struct dispatcher *d, const struct partition *partition, int64_t offset, char *job, size_t size);

@@ -3,18 +3,18 @@
 #ifndef CHAT_DISPATCH_JOB_INDEX_H
 #define CHAT_DISPATCH_JOB_INDEX_H
 
-#include "task/task.h"
+#include "dispatch/dispatch_entry.h"
 
 /* All zero is empty. */
 struct job_index {
-    struct task *first; /* a hash table of the first of each id */
+    struct dispatch_entry *first; /* a hash table of the first of each id */
 };
 
 /* A task without an id isn't kept. */
 void job_index_add(struct job_index *index, struct task *task);
 /* Not in it: nothing happens. */
 void job_index_remove(struct job_index *index, struct task *task);
-/* The first of this id, the others by same_id_next; NULL: none. */
+/* The first of this id, the others by their entries' same_id_next; NULL: none. */
 struct task *job_index_find(const struct job_index *index, const char *id);
 
 #endif

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "base/alloc.h"
+#include "dispatch/dispatch_entry.h"
 
 struct lane {
     UT_hash_handle hh;
@@ -52,59 +53,59 @@ static struct lane *find_or_make(struct lanes *lanes, const struct task *task)
 
 bool lanes_enter(struct lanes *lanes, struct task *task)
 {
-    task->lane = find_or_make(lanes, task);
-    if (task->lane != NULL && task->lane->head == NULL)
-        task->lane->head = task;
+    task->entry->lane = find_or_make(lanes, task);
+    if (task->entry->lane != NULL && task->entry->lane->head == NULL)
+        task->entry->lane->head = task;
     return !lanes_is_head(task);
 }
 
 bool lanes_is_head(const struct task *task)
 {
-    return task->lane == NULL || task->lane->head == task;
+    return task->entry->lane == NULL || task->entry->lane->head == task;
 }
 
 struct task *lanes_next(const struct task *task)
 {
-    return task->lane != NULL ? task->lane->waiting.first : NULL;
+    return task->entry->lane != NULL ? task->entry->lane->waiting.first : NULL;
 }
 
 void lanes_line_up(struct task *task)
 {
     assert(!lanes_is_head(task));
-    task_list_push(&task->lane->waiting, task);
+    task_list_push(&task->entry->lane->waiting, task);
 }
 
 void lanes_line_up_first(struct task *task)
 {
     assert(!lanes_is_head(task));
-    task_list_push_front(&task->lane->waiting, task);
+    task_list_push_front(&task->entry->lane->waiting, task);
 }
 
 void lanes_step_out(struct task *task)
 {
-    task_list_remove(&task->lane->waiting, task);
+    task_list_remove(&task->entry->lane->waiting, task);
 }
 
 void lanes_forget(struct task *task)
 {
     assert(!lanes_is_head(task));
-    task->lane = NULL;
+    task->entry->lane = NULL;
 }
 
 void lanes_pass(struct task *head, struct task *next)
 {
-    assert(head->lane != NULL && head->lane->head == head && next->lane == head->lane);
-    head->lane->head = next;
-    head->lane = NULL;
+    assert(head->entry->lane != NULL && head->entry->lane->head == head && next->entry->lane == head->entry->lane);
+    head->entry->lane->head = next;
+    head->entry->lane = NULL;
 }
 
 void lanes_close(struct lanes *lanes, struct task *head)
 {
-    struct lane *lane = head->lane;
+    struct lane *lane = head->entry->lane;
     if (lane == NULL)
         return;
     assert(lane->head == head && lane->waiting.count == 0);
     HASH_DELETE(hh, lanes->first, lane);
     free(lane);
-    head->lane = NULL;
+    head->entry->lane = NULL;
 }

@@ -2,7 +2,7 @@
  * partition); it exists while it holds a task. Its head keeps it through begins, retries and waits, until it leaves; the others stand
  * behind it in the order they came. Pure; the dispatcher locks. Holds no reference.
  *
- * task->lane is set here alone. */
+ * The lane in a task's entry is set here alone. */
 #ifndef CHAT_DISPATCH_LANES_H
 #define CHAT_DISPATCH_LANES_H
 

@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-#include "task/task.h"
+#include "dispatch/dispatch_entry.h"
 
 void start_order_finish(struct start_order *order)
 {
@@ -10,29 +10,24 @@ void start_order_finish(struct start_order *order)
         task_heap_finish(&order->classes[class]);
 }
 
-static bool has_due_permit(const struct task *task)
-{
-    return reservations_waiting(&task->reservations) != NULL;
-}
-
 /* 2 to 3b: the smaller key goes first. */
 static struct task_key key_of(enum start_rule rule, const struct task *task)
 {
-    if (has_due_permit(task))
-        return (struct task_key){0, task->age};
+    if (task->rated.waits) /* its permit is due */
+        return (struct task_key){0, task->entry->age};
     if (rule == START_OLDEST)
-        return (struct task_key){1, task->age};
-    return task->last_start == 0 ? (struct task_key){1, UINT64_MAX - task->age} : (struct task_key){2, task->last_start};
+        return (struct task_key){1, task->entry->age};
+    return task->entry->last_start == 0 ? (struct task_key){1, UINT64_MAX - task->entry->age} : (struct task_key){2, task->entry->last_start};
 }
 
 void start_order_put(struct start_order *order, struct task *task)
 {
-    task_heap_push(&order->classes[task->class], task, key_of(order->rule, task));
+    task_heap_push(&order->classes[task->entry->class], task, key_of(order->rule, task));
 }
 
 void start_order_remove(struct start_order *order, struct task *task)
 {
-    task_heap_remove(&order->classes[task->class], task);
+    task_heap_remove(&order->classes[task->entry->class], task);
 }
 
 struct task *start_order_first(const struct start_order *order)
@@ -46,7 +41,7 @@ struct task *start_order_first(const struct start_order *order)
 struct task *start_order_admissible(const struct start_order *order, const struct admission *admission)
 {
     struct task *first = start_order_first(order);
-    return first != NULL && admission_allows(admission, first->class) ? first : NULL;
+    return first != NULL && admission_allows(admission, first->entry->class) ? first : NULL;
 }
 
 bool start_order_is_before(const struct start_order *order, const struct task *task)
@@ -54,9 +49,9 @@ bool start_order_is_before(const struct start_order *order, const struct task *t
     const struct task *first = start_order_first(order);
     if (first == NULL)
         return true;
-    if (first->class != task->class)
-        return task->class < first->class;
-    return task_key_before(key_of(order->rule, task), task_heap_key(&order->classes[first->class], first));
+    if (first->entry->class != task->entry->class)
+        return task->entry->class < first->entry->class;
+    return task_key_before(key_of(order->rule, task), task_heap_key(&order->classes[first->entry->class], first));
 }
 
 size_t start_order_suspects(const struct start_order *order)
@@ -101,7 +96,7 @@ void start_order_expire(struct start_order *order, int64_t now_ms)
             struct task *task = heap->items[i].task;
             if (!is_expired(task, now_ms))
                 continue;
-            task->class = ADMIT_EXPIRED;
+            task->entry->class = ADMIT_EXPIRED;
             any = true;
         }
         if (any)

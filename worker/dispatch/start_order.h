@@ -18,8 +18,8 @@
 #ifndef CHAT_DISPATCH_START_ORDER_H
 #define CHAT_DISPATCH_START_ORDER_H
 
+#include "dispatch/admission.h"
 #include "dispatch/task_heap.h"
-#include "task/admission.h"
 
 enum start_rule {
     START_OLDEST, /* 3 */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "task/task.h"
+#include "dispatch/dispatch_entry.h"
 
 bool task_key_before(struct task_key a, struct task_key b)
 {
@@ -14,7 +14,7 @@ bool task_key_before(struct task_key a, struct task_key b)
 static void place(struct task_heap *heap, size_t index, struct task_heap_item item)
 {
     heap->items[index] = item;
-    item.task->heap_index = index;
+    item.task->entry->heap_index = index;
 }
 
 static void sift_up(struct task_heap *heap, size_t index, struct task_heap_item item)
@@ -62,24 +62,24 @@ struct task *task_heap_peek(const struct task_heap *heap)
 
 static bool has(const struct task_heap *heap, const struct task *task)
 {
-    return task->heap_index < heap->count && heap->items[task->heap_index].task == task;
+    return task->entry->heap_index < heap->count && heap->items[task->entry->heap_index].task == task;
 }
 
 struct task_key task_heap_key(const struct task_heap *heap, const struct task *task)
 {
     assert(has(heap, task));
-    return heap->items[task->heap_index].key;
+    return heap->items[task->entry->heap_index].key;
 }
 
 void task_heap_hasten(struct task_heap *heap, struct task *task, struct task_key key)
 {
-    assert(has(heap, task) && !task_key_before(heap->items[task->heap_index].key, key));
-    sift_up(heap, task->heap_index, (struct task_heap_item){key, task});
+    assert(has(heap, task) && !task_key_before(heap->items[task->entry->heap_index].key, key));
+    sift_up(heap, task->entry->heap_index, (struct task_heap_item){key, task});
 }
 
 void task_heap_remove(struct task_heap *heap, struct task *task)
 {
-    size_t index = task->heap_index;
+    size_t index = task->entry->heap_index;
     assert(has(heap, task));
     struct task_heap_item last = heap->items[--heap->count];
     if (last.task == task)

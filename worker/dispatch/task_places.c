@@ -20,14 +20,13 @@ void task_places_finish(struct task_places *places)
 
 static void count_rated(const struct task *task, int by)
 {
-    const struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL)
-        held_back_add(HELD_BACK_RATE, waiting->provider, by);
+    if (task->rated.waits)
+        held_back_add(HELD_BACK_RATE, task->rated.provider, by);
 }
 
 static void leave_place(struct task_places *places, struct task *task)
 {
-    switch (task->state) {
+    switch (task->entry->state) {
     case TASK_BEHIND:
         lanes_step_out(task);
         atomic_fetch_sub(&task->partition->behind, 1);
@@ -44,7 +43,7 @@ static void leave_place(struct task_places *places, struct task *task)
 
 static void take_place(struct task_places *places, struct task *task, enum task_state from)
 {
-    switch (task->state) {
+    switch (task->entry->state) {
     case TASK_BEHIND:
         (from == TASK_NEW ? lanes_line_up : lanes_line_up_first)(task);
         atomic_fetch_add(&task->partition->behind, 1);
@@ -52,7 +51,7 @@ static void take_place(struct task_places *places, struct task *task, enum task_
     case TASK_IN_LINE: start_order_put(&places->line, task); break;
     case TASK_READY: start_order_put(&places->ready, task); break;
     case TASK_PARKED:
-        task_heap_push(&places->timers, task, (struct task_key){task->due_ms, task->age});
+        task_heap_push(&places->timers, task, (struct task_key){task->entry->due_ms, task->entry->age});
         count_rated(task, 1);
         break;
     default: break;
@@ -62,7 +61,7 @@ static void take_place(struct task_places *places, struct task *task, enum task_
 /* What a state says of the other things that tell of a task. */
 static bool fits(const struct task *task)
 {
-    switch (task->state) {
+    switch (task->entry->state) {
     case TASK_BEHIND: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
     case TASK_AHEAD: return !lanes_is_head(task) && task->outcome == OUTCOME_NONE;
     case TASK_IN_LINE:
@@ -70,9 +69,9 @@ static bool fits(const struct task *task)
     case TASK_READY: return lanes_is_head(task) && task->outcome == OUTCOME_NONE;
     case TASK_RUNNING: return lanes_is_head(task);
     case TASK_PARKED:
-        return lanes_is_head(task) && task->successor == NULL &&
+        return lanes_is_head(task) && task->entry->successor == NULL &&
                (task->outcome == OUTCOME_NONE || task->outcome == OUTCOME_RETRY || task->outcome == OUTCOME_WAIT);
-    case TASK_ENDED: return task->lane == NULL && task->successor == NULL;
+    case TASK_ENDED: return task->entry->lane == NULL && task->entry->successor == NULL;
     case TASK_NEW:
     case TASK_LEAVING:
     case TASK_STATES: break;
@@ -82,18 +81,19 @@ static bool fits(const struct task *task)
 
 void task_become_of_class(struct task_places *places, struct task *task, enum task_state to, enum admission_class class)
 {
-    enum task_state from = task->state;
+    struct dispatch_entry *entry = task->entry;
+    enum task_state from = entry->state;
     bool was_started = task_state_is_started(from), is_started = task_state_is_started(to);
-    assert(task_state_may_become(from, to) && (class == task->class || !was_started || !is_started));
+    assert(task_state_may_become(from, to) && (class == entry->class || !was_started || !is_started));
     leave_place(places, task);
     places->count[from] -= from != TASK_NEW;
-    places->admission.running[task->class] -= was_started;
-    task->state = to;
-    task->class = class;
+    places->admission.running[entry->class] -= was_started;
+    entry->state = to;
+    entry->class = class;
     places->count[to] += to != TASK_ENDED;
     places->admission.running[class] += is_started;
     if (is_started && !was_started)
-        task->last_start = ++places->starts;
+        entry->last_start = ++places->starts;
     if (to == TASK_BEHIND || to == TASK_IN_LINE)
         task->outcome = OUTCOME_NONE; /* it is tried anew */
     if (task_state_waits(from) && !task_state_waits(to))
@@ -106,5 +106,5 @@ void task_become_of_class(struct task_places *places, struct task *task, enum ta
 
 void task_become(struct task_places *places, struct task *task, enum task_state to)
 {
-    task_become_of_class(places, task, to, task->class);
+    task_become_of_class(places, task, to, task->entry->class);
 }

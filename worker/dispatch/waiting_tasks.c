@@ -12,18 +12,19 @@ void waiting_tasks_add(struct waiting_tasks *waiting, struct task *task)
             own->next->waiting.prev = task->partition;
         waiting->assignments = task->partition;
     }
-    task->same_assignment_prev = own->last;
-    task->same_assignment_next = NULL;
-    *(own->last != NULL ? &own->last->same_assignment_next : &own->first) = task;
+    task->entry->same_assignment_prev = own->last;
+    task->entry->same_assignment_next = NULL;
+    *(own->last != NULL ? &own->last->entry->same_assignment_next : &own->first) = task;
     own->last = task;
 }
 
 void waiting_tasks_remove(struct waiting_tasks *waiting, struct task *task)
 {
     struct waiting_in_assignment *own = &task->partition->waiting;
-    *(task->same_assignment_prev != NULL ? &task->same_assignment_prev->same_assignment_next : &own->first) = task->same_assignment_next;
-    *(task->same_assignment_next != NULL ? &task->same_assignment_next->same_assignment_prev : &own->last) = task->same_assignment_prev;
-    task->same_assignment_prev = task->same_assignment_next = NULL;
+    struct task *prev = task->entry->same_assignment_prev, *next = task->entry->same_assignment_next;
+    *(prev != NULL ? &prev->entry->same_assignment_next : &own->first) = next;
+    *(next != NULL ? &next->entry->same_assignment_prev : &own->last) = prev;
+    task->entry->same_assignment_prev = task->entry->same_assignment_next = NULL;
     if (own->first != NULL)
         return;
     *(own->prev != NULL ? &own->prev->waiting.next : &waiting->assignments) = own->next;

@@ -3,7 +3,7 @@
 #ifndef CHAT_DISPATCH_WAITING_TASKS_H
 #define CHAT_DISPATCH_WAITING_TASKS_H
 
-#include "task/task.h"
+#include "dispatch/dispatch_entry.h"
 
 struct waiting_tasks {
     struct partition *assignments; /* those with any */
@@ -11,7 +11,7 @@ struct waiting_tasks {
 
 void waiting_tasks_add(struct waiting_tasks *waiting, struct task *task);
 void waiting_tasks_remove(struct waiting_tasks *waiting, struct task *task); /* is in it */
-/* The first of this assignment, or of any (NULL); NULL: none waits. The others of its assignment by same_assignment_next. */
+/* The first of this assignment, or of any (NULL); NULL: none waits. The others of its assignment by their entries' same_assignment_next. */
 struct task *waiting_tasks_first(const struct waiting_tasks *waiting, const struct partition *partition);
 
 #endif

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "breakers/breakers.h"
 #include "dispatch/dispatcher.h"
-#include "quota/spending.h"
+#include "quota/settling.h"
 #include "telemetry/watchdog.h"
 
 #define HEARTBEAT_EVERY_MS 3000
@@ -48,8 +48,8 @@ void *timekeeper_main(void *arg)
             beat_ms = clock_mono_ms() + HEARTBEAT_EVERY_MS;
         }
         if (clock_mono_ms() >= look_ms) {
-            spending_look(service);
-            look_ms = clock_mono_ms() + SPENDING_LOOK_MS;
+            settling_look(service);
+            look_ms = clock_mono_ms() + SETTLING_LOOK_MS;
         }
     } while (dispatcher_tick(service->dispatcher, breakers_tick(service->breakers) ? PROBE_TICK_MS : TICK_MS));
     watchdog_rest(WATCHED_TIMEKEEPER);

@@ -32,7 +32,7 @@ static enum head_state state_of_place(enum task_place place)
 
 enum head_state head_state_of_claim(const struct task *task)
 {
-    if (atomic_load(&task->running_ms) != 0)
+    if (atomic_load(&task->held->running_ms) != 0)
         return HEAD_RUNNING;
     return atomic_load(&task->refused) ? HEAD_REFUSED : HEAD_TELLING;
 }

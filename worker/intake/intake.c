@@ -156,6 +156,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     METRIC_INC(jobs_undecodable_total);
     task->settled = true; /* nothing was claimed: there is no id to trust */
     outcome_dead(task);
+    dispatcher_add_ended(intake->service->dispatcher, task);
     completion_put(intake->service->completion, &task);
 }
 

@@ -76,7 +76,7 @@ static void look_at_claim(const struct task *task, void *arg)
 {
     struct look *look = arg;
     struct partition *partition = task->partition;
-    int64_t running_ms = atomic_load(&task->running_ms);
+    int64_t running_ms = atomic_load(&task->held->running_ms);
     if (partition->head == task->record.offset)
         partition->head_claim = (int)head_state_of_claim(task);
     if (running_ms == 0 || running_ms > look->running_before_ms)

@@ -6,6 +6,18 @@
 static const struct redis_script take_script = {"permit_take", script_permit_take, script_permit_take_sha, true};
 static const struct redis_script settle_script = {"permit_settle", script_permit_settle, script_permit_settle_sha, false};
 
+struct permit_limits permits_limits_of(const struct provider_settings *provider)
+{
+    return (struct permit_limits){.requests_per_minute = provider->requests_per_minute,
+                                  .tokens_per_minute = provider->tokens_per_minute,
+                                  .burst_ms = provider->burst_ms};
+}
+
+bool permits_are_limited(const struct provider_settings *provider)
+{
+    return provider->requests_per_minute > 0 || provider->tokens_per_minute > 0;
+}
+
 static void keys_fill(struct redis_args *args, const char *key_prefix, const char *provider)
 {
     static const char *const names[] = {"requests", "tokens"};

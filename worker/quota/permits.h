@@ -35,6 +35,7 @@
 
 #include "base/error.h"
 #include "llm/cost.h"
+#include "settings/settings.h"
 
 struct redis_conn; /* redis/redis_pool.h */
 
@@ -45,6 +46,9 @@ struct permit_limits {
     int64_t tokens_per_minute;   /* 0: no limit */
     int64_t burst_ms; /* how much time's worth may be used at once (6000: a tenth of a minute's); at least one request */
 };
+
+struct permit_limits permits_limits_of(const struct provider_settings *provider);
+bool permits_are_limited(const struct provider_settings *provider);
 
 enum permit_limit { PERMIT_NO_LIMIT, PERMIT_REQUESTS, PERMIT_TOKENS };
 

@@ -5,15 +5,16 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "breakers/breakers.h"
 #include "quota/budget.h"
+#include "quota/call_metrics.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
+#include "quota/reservations.h"
 #include "quota/tenant.h"
 #include "session/redis_call.h"
 #include "task/outcome.h"
-#include "telemetry/labelled_metrics.h"
+#include "task/task_part.h"
 #include "telemetry/metrics.h"
 #include "wire/max_tokens.h"
 
@@ -32,10 +33,22 @@ static bool has_budget(const struct spending *s)
 /* ---- before the question ---- */
 
 /* A reservation is for its time: long after it, others have theirs. */
-static bool is_late(const struct service *service, const struct reservation *waiting)
+static bool is_late(const struct service *service, const struct rated_start *start)
 {
-    int64_t burst_ms = provider_of(service, waiting->provider)->burst_ms;
-    return clock_mono_ms() - waiting->due_ms > (burst_ms > LATE_MS_MIN ? burst_ms : LATE_MS_MIN);
+    int64_t burst_ms = provider_of(service, start->provider)->burst_ms;
+    return clock_mono_ms() - start->due_ms > (burst_ms > LATE_MS_MIN ? burst_ms : LATE_MS_MIN);
+}
+
+static void start_waiting(struct task *task, struct reservation *reservation, int64_t due_ms)
+{
+    reservation->state = RESERVED_WAITS;
+    task->rated = (struct rated_start){.waits = true, .provider = reservation->provider, .due_ms = due_ms};
+}
+
+static void stop_waiting(struct task *task, struct reservation *waiting, enum reservation_state state)
+{
+    waiting->state = state;
+    task->rated.waits = false;
 }
 
 /* Whoever's permit is reserved is asked first; a fallback, too, that is no candidate otherwise. False: it isn't to be asked now,
@@ -58,7 +71,7 @@ static bool prefer_reserved(const struct service *service, const struct reservat
 static bool is_limited(const struct spending *s)
 {
     for (size_t i = 0; i < s->service->settings->provider_count; i++)
-        if (spending_has_limits(provider_of(s->service, i)))
+        if (permits_are_limited(provider_of(s->service, i)))
             return true;
     return has_budget(s);
 }
@@ -74,12 +87,14 @@ void spending_begin(const struct service *service, struct task *task, size_t can
     ret->limited = is_limited(ret);
     if (!ret->limited)
         return;
-    struct reservation *waiting = reservations_waiting(&task->reservations);
-    if (waiting != NULL && !is_late(service, waiting) && prefer_reserved(service, waiting, candidates, &question->count)) {
+    if (task->reservations == NULL)
+        task->reservations = task_part_make(sizeof *task->reservations);
+    struct reservation *waiting = reservations_waiting(task->reservations);
+    if (waiting != NULL && !is_late(service, &task->rated) && prefer_reserved(service, waiting, candidates, &question->count)) {
         question->skipped = waiting->skipped_turns;
         question->alone = waiting->alone;
     } else if (waiting != NULL) {
-        waiting->state = RESERVED_UNUSED;
+        stop_waiting(task, waiting, RESERVED_UNUSED);
     }
     ret->alone = question->count == 1 || question->alone;
     ret->spare_ms = task_until_ms(task, INT64_MAX / 4) - now_ms;
@@ -89,7 +104,7 @@ static void add_unused_budget(struct spending *s)
 {
     if (s->budget_tokens == RESERVED_NONE)
         return;
-    reservations_add(&s->task->reservations, &(struct reservation){.state = RESERVED_UNUSED,
+    reservations_add(s->task->reservations, &(struct reservation){.state = RESERVED_UNUSED,
                                                                    .permit_tokens = RESERVED_NONE,
                                                                    .budget_tokens = s->budget_tokens,
                                                                    .budget_day = s->budget_day,
@@ -179,8 +194,8 @@ static bool run_take(struct spending *s, struct take *take)
 static struct take take_of(const struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms)
 {
     const struct provider_settings *settings = provider_of(s->service, provider);
-    struct take take = {.limits = spending_limits(settings)};
-    if (spending_has_limits(settings))
+    struct take take = {.limits = permits_limits_of(settings)};
+    if (permits_are_limited(settings))
         take.permit = (struct permit_op){.provider = settings->name,
                                          .tokens = cost_tokens_ahead(tokens, settings->tokens_per_minute, settings->burst_ms),
                                          .max_wait_ms = max_wait_ms};
@@ -195,17 +210,18 @@ static struct take take_of(const struct spending *s, size_t provider, int64_t to
 /* The tenant's tokens go with the call, or with the wait for it. */
 static struct reservation *add_reservation(struct spending *s, size_t provider, const struct permit_op *permit)
 {
-    bool waits = permit->provider != NULL && permit->wait_ms > 0;
     struct reservation reservation = {.provider = provider,
-                                      .state = waits ? RESERVED_WAITS : RESERVED_CALLED,
+                                      .state = RESERVED_CALLED,
                                       .permit_tokens = permit->provider != NULL ? permit->tokens : RESERVED_NONE,
                                       .budget_tokens = s->budget_tokens,
                                       .budget_day = s->budget_day,
                                       .tenant = s->budget_tokens != RESERVED_NONE ? xstrdup(s->tenant) : NULL,
-                                      .due_ms = clock_mono_ms() + permit->wait_ms,
                                       .used_tokens = COST_TOKENS_UNKNOWN};
     s->budget_tokens = RESERVED_NONE;
-    return reservations_add(&s->task->reservations, &reservation);
+    struct reservation *added = reservations_add(s->task->reservations, &reservation);
+    if (permit->provider != NULL && permit->wait_ms > 0)
+        start_waiting(s->task, added, clock_mono_ms() + permit->wait_ms);
+    return added;
 }
 
 static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms, struct reservation **ret)
@@ -241,15 +257,16 @@ bool spending_may_start(struct spending *s, size_t provider, const char *body)
 {
     if (!s->limited)
         return true;
-    struct reservation *reservation = reservations_waiting(&s->task->reservations);
+    struct reservation *reservation = reservations_waiting(s->task->reservations);
     if (reservation != NULL && reservation->provider == provider) {
-        bool due = clock_mono_ms() >= reservation->due_ms;
-        reservation->state = due ? RESERVED_CALLED : RESERVED_WAITS;
+        bool due = clock_mono_ms() >= s->task->rated.due_ms;
+        if (due)
+            stop_waiting(s->task, reservation, RESERVED_CALLED);
         return due;
     }
     if (s->stopped != NULL)
         return false;
-    if (!spending_has_limits(provider_of(s->service, provider)) && !has_budget(s))
+    if (!permits_are_limited(provider_of(s->service, provider)) && !has_budget(s))
         return true;
     int64_t tokens = cost_tokens(strlen(body), max_tokens_read(body));
     if (is_too_large(s, provider, tokens, max_tokens_read(body)))
@@ -282,55 +299,31 @@ static void end_reservation(struct reservations *list, const struct llm_tried *t
     (void)reservations_ended(list, tried->provider, !unsent, refused ? 0 : tokens_of(&tried->usage));
 }
 
-static void count_usage(enum labelled_metric known, enum labelled_metric unknown, const char *const *labels, int64_t tokens)
-{
-    labelled_add(tokens >= 0 ? known : unknown, labels, tokens >= 0 ? tokens : 1);
-}
-
-static void count(const struct spending *s, const struct llm_tried *tried, const char *model)
-{
-    static const char *const outcomes[] = {[TRIED_GOOD] = "good", [TRIED_FAILED] = "failed", [TRIED_DROPPED] = "dropped"};
-    const struct provider_settings *provider = provider_of(s->service, tried->provider);
-    if (tried->took_us < 0)
-        return;
-    labelled_add(LABELLED_PROVIDER_CALLS, (const char *const[]){provider->name, outcomes[tried->end]}, 1);
-    if (tried->end == TRIED_DROPPED)
-        return;
-    const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error->class) : "";
-    labelled_observe_us(LABELLED_CALL_DURATION, (const char *const[]){provider->name, error_type}, tried->took_us);
-    bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error->code, "content_filter") == 0;
-    if (tried->end == TRIED_FAILED && !filtered) /* no answer whose usage could be missing */
-        return;
-    const char *const labels[] = {provider->name, model != NULL ? model : provider->model, s->tenant != NULL ? s->tenant : "none"};
-    count_usage(LABELLED_INPUT_TOKENS, LABELLED_INPUT_UNKNOWN, labels, tried->usage.prompt_tokens);
-    count_usage(LABELLED_OUTPUT_TOKENS, LABELLED_OUTPUT_UNKNOWN, labels, tried->usage.completion_tokens);
-}
-
 void spending_ended(struct spending *s, const struct llm_outcome *outcome, const struct llm_answer *answer)
 {
     for (size_t i = 0; i < outcome->tried_count; i++) {
         const struct llm_tried *tried = &outcome->tried[i];
-        count(s, tried, answer != NULL && i == outcome->reported ? answer->model : NULL);
+        call_metrics_count(provider_of(s->service, tried->provider), tried, answer != NULL && i == outcome->reported ? answer->model : NULL, s->tenant);
         if (s->limited)
-            end_reservation(&s->task->reservations, tried);
+            end_reservation(s->task->reservations, tried);
     }
 }
 
 /* ---- no call may start now ---- */
 
-static enum status fail_stopped(struct spending *s)
+static enum status fail_stopped(struct spending *s, bool *ret_in_outage)
 {
     struct task *task = s->task;
     task->error = *s->stopped;
     task->provider = NULL;
-    task->in_outage = s->redis_away && breakers_failed(s->service->breakers, DEPENDENCY_REDIS, task, s->stopped);
+    *ret_in_outage = s->redis_away && breakers_failed(s->service->breakers, DEPENDENCY_REDIS, task, s->stopped);
     return STATUS_FAILED;
 }
 
 /* The start that is held up, or, where that is too late for the job, another's. */
 static struct reservation *reserve_later(struct spending *s, const struct llm_outcome *outcome)
 {
-    struct reservation *waiting = reservations_waiting(&s->task->reservations);
+    struct reservation *waiting = reservations_waiting(s->task->reservations);
     for (int others = 0; waiting == NULL && others <= 1 && !s->alone; others++)
         for (size_t i = 0; waiting == NULL && s->stopped == NULL && i < s->refused_count; i++)
             if ((s->refused[i].provider != outcome->held_up_provider) == (others == 1) &&
@@ -342,25 +335,23 @@ static struct reservation *reserve_later(struct spending *s, const struct llm_ou
 static enum status park(struct spending *s, struct reservation *waiting, const struct llm_outcome *outcome)
 {
     struct task *task = s->task;
-    int64_t wait_ms = waiting->due_ms - clock_mono_ms();
+    int64_t now_ms = clock_mono_ms();
     if (waiting->provider == outcome->held_up_provider) {
         waiting->skipped_turns = outcome->held_up_skipped;
         waiting->alone = outcome->held_up_alone;
     }
-    if (waiting->state == RESERVED_CALLED) { /* a start came free meanwhile: no call has it yet */
-        waiting->state = RESERVED_WAITS;
-        wait_ms = 0;
-    }
+    if (waiting->state == RESERVED_CALLED) /* a start came free meanwhile: no call has it yet */
+        start_waiting(task, waiting, now_ms);
     METRIC_INC(permit_waits_total);
     task->provider = provider_of(s->service, waiting->provider)->name;
-    task->wait_ms = wait_ms > 0 ? wait_ms : 0;
+    task->wait_ms = task->rated.due_ms > now_ms ? task->rated.due_ms - now_ms : 0;
     error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: may be asked in %lld ms, as its rate allows", task->provider,
               (long long)task->wait_ms);
     task->outcome = OUTCOME_WAIT;
     return STATUS_AGAIN;
 }
 
-enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
+enum status spending_hold(struct spending *s, const struct llm_outcome *outcome, bool *in_outage)
 {
     struct task *task = s->task;
     bool failed = outcome->tried_count > 0;
@@ -372,8 +363,8 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome)
     if (failed) /* its own error says more */
         return STATUS_FAILED;
     if (s->stopped != NULL)
-        return fail_stopped(s);
-    task->in_outage = false;
+        return fail_stopped(s, in_outage);
+    *in_outage = false;
     if (s->too_large != NULL && s->refused_count == 0) { /* the others have no slot for it now, or there are none */
         task->error = *s->too_large;
         task->provider = provider_of(s->service, s->too_large_provider)->name;

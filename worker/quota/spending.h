@@ -2,26 +2,22 @@
  * call, and what was used takes their place after it.
  *
  *   spending_begin ─▶ llm_ask ─(spending_may_start, before each call)─▶ spending_ended ─▶ spending_hold when it was held up
- *                                        ... task->reservations ... ─▶ spending_settle, by completion, in batches
+ *                                        ... task->reservations ... ─▶ settling.h, by completion, in batches
  *
  * Waiting for a permit takes no thread: the call that may start later is reserved now, the job is parked (OUTCOME_WAIT: its
  * claim is given up, no attempt is lost), and when it comes back the reservation is there; nothing is asked for again. One
  * that comes back more than burst_ms late gives it back and asks anew, or all that a pause held up would go at once.
  *
- * What is given back reaches those who are parked: at once where this process settled it, else within a second, by a look at the
- * line's length (spending_look). Of a large estimate a burst's worth is reserved ahead (cost_tokens_ahead); one that no minute holds is
- * refused.
+ * Of a large estimate a burst's worth is reserved ahead (cost_tokens_ahead); one that no minute holds is refused.
  * Without limits and budgets none of this costs a Redis call.
  *
- * Every reservation is in task->reservations from its take on; completion takes them out whatever became of the job, so that each
- * is settled once, or, while Redis is away, given up: a permit passes as time does, a budget's estimate counts until its day ends.
+ * Every reservation is in task->reservations from its take on; completion takes them out whatever became of the job.
  *
- * Thread: the engine's; may_start and hold block up to redis.timeout_ms, settle too, on completion's. */
+ * Thread: the engine's; may_start and hold block up to redis.timeout_ms. */
 #ifndef CHAT_QUOTA_SPENDING_H
 #define CHAT_QUOTA_SPENDING_H
 
 #include "llm/llm_ask.h"
-#include "quota/permits.h"
 #include "task/service.h"
 #include "task/task.h"
 
@@ -55,18 +51,8 @@ void spending_finish(struct spending *spending);
 bool spending_may_start(struct spending *spending, size_t provider, const char *body);
 /* How the calls ended: for the reservations, and counted by provider, model and tenant. answer: the good one, or NULL. */
 void spending_ended(struct spending *spending, const struct llm_outcome *outcome, const struct llm_answer *answer);
-/* After a failure. AGAIN: task->outcome is set: it waits for its permit, or can't get one in time. FAILED: task->error says why. */
-enum status spending_hold(struct spending *spending, const struct llm_outcome *outcome) MUST_CHECK;
-
-/* Tells Redis the use of all in the list, and empties it. While no connection can be had they stay, up to a bound. */
-void spending_settle(const struct service *service, struct reservations *list);
-
-/* Where jobs are parked for a rate: may they start sooner, since other processes gave something back? One Redis call a provider
- * that has such jobs, none otherwise. Timekeeper, each SPENDING_LOOK_MS. */
-#define SPENDING_LOOK_MS 1000
-void spending_look(const struct service *service);
-
-struct permit_limits spending_limits(const struct provider_settings *provider);
-bool spending_has_limits(const struct provider_settings *provider);
+/* After a failure. AGAIN: task->outcome is set: it waits for its permit, or can't get one in time. FAILED: task->error says why, and
+ * *in_outage whether what failed is away: as it was for a provider's failure, else of Redis. */
+enum status spending_hold(struct spending *spending, const struct llm_outcome *outcome, bool *in_outage) MUST_CHECK;
 
 #endif

@@ -1,11 +1,13 @@
 #include "session/held_claims.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "task/task_part.h"
 
 #define LOOKS_A_PERIOD 20 /* a look takes so large a part of all along */
 #define LOOK_EVERY_MS_MAX 500
@@ -16,7 +18,7 @@ struct held_claims {
     int64_t lease_ms;
     int64_t due_after_ms;   /* since Redis was asked */
     int64_t early_after_ms; /* the same, for what a look takes along */
-    struct mutex lock; /* guards the rest, and of each task in the list claimed, renew_due_ms and renewed_ms */
+    struct mutex lock; /* guards the rest, and which tasks hold a claim */
     struct task *first, *last; /* by renew_due_ms */
     size_t count;
     uint64_t moves; /* claims taken and given up */
@@ -49,9 +51,9 @@ void held_claims_destroy(struct held_claims *claims)
 
 static void unlink_locked(struct held_claims *claims, struct task *task)
 {
-    *(task->claimed_prev ? &task->claimed_prev->claimed_next : &claims->first) = task->claimed_next;
-    *(task->claimed_next ? &task->claimed_next->claimed_prev : &claims->last) = task->claimed_prev;
-    task->claimed_prev = task->claimed_next = NULL;
+    struct task *prev = task->held->prev, *next = task->held->next;
+    *(prev ? &prev->held->next : &claims->first) = next;
+    *(next ? &next->held->prev : &claims->last) = prev;
     claims->count--;
 }
 
@@ -59,37 +61,43 @@ static void unlink_locked(struct held_claims *claims, struct task *task)
 static void insert_locked(struct held_claims *claims, struct task *task, int64_t due_ms)
 {
     struct task *before = claims->last;
-    while (before != NULL && before->renew_due_ms > due_ms)
-        before = before->claimed_prev;
-    task->renew_due_ms = due_ms;
-    task->claimed_prev = before;
-    task->claimed_next = before != NULL ? before->claimed_next : claims->first;
-    *(before != NULL ? &before->claimed_next : &claims->first) = task;
-    *(task->claimed_next != NULL ? &task->claimed_next->claimed_prev : &claims->last) = task;
+    while (before != NULL && before->held->renew_due_ms > due_ms)
+        before = before->held->prev;
+    struct task *next = before != NULL ? before->held->next : claims->first;
+    task->held->renew_due_ms = due_ms;
+    task->held->prev = before;
+    task->held->next = next;
+    *(before != NULL ? &before->held->next : &claims->first) = task;
+    *(next != NULL ? &next->held->prev : &claims->last) = task;
     claims->count++;
 }
 
-void held_claims_add(struct held_claims *claims, struct task *task)
+void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms)
 {
+    struct held_claim *held = task_part_make(sizeof *held);
+    held->begin_sent_ms = held->renewed_ms = begin_sent_ms;
+    atomic_init(&held->running_ms, task->begun_ms);
+    assert(task->held == NULL);
     mutex_lock(&claims->lock);
-    task->claimed = true;
+    task->held = held;
     claims->moves++;
-    task->renewed_ms = task->begin_sent_ms;
-    insert_locked(claims, task, task->renewed_ms + claims->due_after_ms);
-    if (task->renew_due_ms < claims->sleeps_until_ms)
+    insert_locked(claims, task, begin_sent_ms + claims->due_after_ms);
+    if (held->renew_due_ms < claims->sleeps_until_ms)
         cond_signal(&claims->wake);
     mutex_unlock(&claims->lock);
 }
 
 void held_claims_remove(struct held_claims *claims, struct task *task)
 {
+    struct held_claim *held = task->held;
+    if (held == NULL)
+        return;
     mutex_lock(&claims->lock);
-    if (task->claimed) {
-        task->claimed = false;
-        claims->moves++;
-        unlink_locked(claims, task);
-    }
+    claims->moves++;
+    unlink_locked(claims, task);
+    task->held = NULL;
     mutex_unlock(&claims->lock);
+    task_part_free(held);
 }
 
 /* ---- renewals ---- */
@@ -110,12 +118,12 @@ size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t b
     size_t along = claims->count / LOOKS_A_PERIOD + 1;
     int64_t early_ms = now_ms + claims->due_after_ms - claims->early_after_ms;
     size_t n = 0, bytes = 0;
-    for (struct task *task = claims->first; task != NULL && n < max; task = task->claimed_next) {
-        bool is_to_go = task->renew_due_ms <= now_ms || (n < along && task->renew_due_ms <= early_ms);
-        bytes += bytes_of(&task->begin.claim);
+    for (struct task *task = claims->first; task != NULL && n < max; task = task->held->next) {
+        bool is_to_go = task->held->renew_due_ms <= now_ms || (n < along && task->held->renew_due_ms <= early_ms);
+        bytes += bytes_of(&task->begin->claim);
         if (!is_to_go || (n > 0 && bytes > bytes_max))
             break;
-        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin.claim};
+        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin->claim};
     }
     mutex_unlock(&claims->lock);
     return n;
@@ -125,7 +133,7 @@ static int64_t next_locked(const struct held_claims *claims, int64_t now_ms)
 {
     if (claims->first == NULL)
         return INT64_MAX;
-    int64_t due_ms = claims->first->renew_due_ms, early_ms = due_ms - (claims->due_after_ms - claims->early_after_ms);
+    int64_t due_ms = claims->first->held->renew_due_ms, early_ms = due_ms - (claims->due_after_ms - claims->early_after_ms);
     int64_t pause_ms = claims->due_after_ms / LOOKS_A_PERIOD;
     int64_t look_ms = now_ms + (pause_ms < LOOK_EVERY_MS_MAX ? pause_ms : LOOK_EVERY_MS_MAX);
     if (look_ms < early_ms)
@@ -168,10 +176,10 @@ void held_claims_stop(struct held_claims *claims)
     mutex_unlock(&claims->lock);
 }
 
-/* A token changes only while its task isn't in here. */
+/* A task's begin, and the token in it, changes only while the task isn't in here. */
 static bool is_held_locked(const struct task *task, const char *token)
 {
-    return task->claimed && strcmp(task->begin.claim.token, token) == 0;
+    return task->held != NULL && strcmp(task->begin->claim.token, token) == 0;
 }
 
 static void move_locked(struct held_claims *claims, struct task *task, int64_t due_ms)
@@ -185,7 +193,7 @@ bool held_claims_renewed(struct held_claims *claims, struct task *task, const ch
     mutex_lock(&claims->lock);
     bool held = is_held_locked(task, token);
     if (held) {
-        task->renewed_ms = at_ms;
+        task->held->renewed_ms = at_ms;
         move_locked(claims, task, at_ms + claims->due_after_ms);
     }
     mutex_unlock(&claims->lock);
@@ -207,7 +215,7 @@ bool held_claims_lose(struct held_claims *claims, struct task *task, const char 
     mutex_lock(&claims->lock);
     bool held = is_held_locked(task, token);
     if (held) {
-        atomic_store(&task->claim_lost, true);
+        atomic_store(&task->held->is_lost, true);
         move_locked(claims, task, INT64_MAX);
     }
     mutex_unlock(&claims->lock);
@@ -219,12 +227,23 @@ bool held_claims_lose(struct held_claims *claims, struct task *task, const char 
 bool held_claims_ran_out(struct held_claims *claims, struct task *task)
 {
     int64_t now_ms = clock_mono_ms();
-    if (now_ms < task->begin_sent_ms + claims->lease_ms) /* the usual: no lock */
+    if (now_ms < task->held->begin_sent_ms + claims->lease_ms) /* the usual: no lock */
         return false;
     mutex_lock(&claims->lock);
-    bool ran_out = now_ms >= task->renewed_ms + claims->lease_ms;
+    bool ran_out = now_ms >= task->held->renewed_ms + claims->lease_ms;
     mutex_unlock(&claims->lock);
     return ran_out;
+}
+
+bool held_claims_is_lost(const struct task *task)
+{
+    return task->held != NULL && atomic_load(&task->held->is_lost);
+}
+
+void held_claims_run_over(struct task *task)
+{
+    if (task->held != NULL)
+        atomic_store(&task->held->running_ms, 0);
 }
 
 uint64_t held_claims_moves(struct held_claims *claims)
@@ -238,7 +257,7 @@ uint64_t held_claims_moves(struct held_claims *claims)
 void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg)
 {
     mutex_lock(&claims->lock);
-    for (const struct task *task = claims->first; task != NULL; task = task->claimed_next)
+    for (const struct task *task = claims->first; task != NULL; task = task->held->next)
         look(task, arg);
     mutex_unlock(&claims->lock);
 }

@@ -1,5 +1,5 @@
-/* session_begin and session_settle: the Redis side of the journey, for one task or a batch. */
-#include <stdio.h>
+#include "session/session.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +7,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "breakers/breakers.h"
+#include "dispatch/dispatch_entry.h"
+#include "redis/session_store.h"
+#include "session/claim_outcome.h"
 #include "session/held_claims.h"
 #include "session/redis_call.h"
-#include "session/session.h"
 #include "task/outcome.h"
-#include "telemetry/metrics.h"
+#include "task/task_part.h"
 #include "wire/record_time.h"
 
 static char *origin_of(const struct task *task)
@@ -30,74 +32,34 @@ static enum status call_begin(struct redis_conn *conn, const struct service *ser
     return session_store_begin(conn, &service->store, batch->ops, batch->n, err);
 }
 
-static void error_deadline(struct task *task)
-{
-    static const char what[] = "deadline_ms: the job was older than its deadline when its turn came";
-    struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
-    if (time.fault == RECORD_TIME_FINE)
-        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", what);
-    else
-        error_set(&task->error, ERROR_PERMANENT, "deadline_exceeded", "%s; the record's timestamp, %lld, %s", what, (long long)task->record.timestamp_ms,
-                  record_time_hint(time.fault));
-}
-
-static void begun(const struct service *service, struct task *task)
-{
-    task->begun_ms = clock_mono_ms();
-    if (task->begin.error.class != ERROR_NONE || task->begin.state != BEGIN_RUN) {
-        if (task->begin.error.class == ERROR_NONE)
-            task->begin.claim.token[0] = '\0';
-        outcome_not_begun(service, task);
-        return;
-    }
-    atomic_store(&task->running_ms, task->begun_ms);
-    held_claims_add(service->claims, task);
-    if (atomic_load(&task->cancelled)) {
-        outcome_cancelled(task);
-        return;
-    }
-    if (task->begin.crashes >= CRASHES_DEAD) {
-        error_set(&task->error, ERROR_PERMANENT, "crashed_alone",
-                  "the worker died with this job %lld times, the last two while nothing else ran", (long long)task->begin.crashes);
-        outcome_dead(task);
-        return;
-    }
-    if (task->begin.keep_seen && task->begun_ms - task->begin.seen_ago_ms < task->seen_ms)
-        task->seen_ms = task->begun_ms - task->begin.seen_ago_ms;
-    if (task_until_ms(task, INT64_MAX / 4) <= task->begun_ms) {
-        error_deadline(task);
-        outcome_dead(task);
-    }
-}
-
 /* With how many crashes it may run: what its class is for. Where no model will be asked, with any. */
 static int64_t crashes_max(const struct task *task)
 {
-    if (task->class == ADMIT_EXPIRED || task->class == ADMIT_ALONE)
+    if (task->entry->class == ADMIT_EXPIRED || task->entry->class == ADMIT_ALONE)
         return INT64_MAX / 4;
-    return task->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
+    return task->entry->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
 }
 
-/* The op of one begin; what it borrows is released by take_begin. A token lives as long as the claim it may
+/* The op of one begin, to be sent at sent_ms; what it borrows is released by take_begin. A token lives as long as the claim it may
  * stand for: an answer that was lost, or a claim taken too early, is asked for again under the same one. */
-static struct begin_op prepare_begin(const struct service *service, struct task *task)
+static struct begin_op prepare_begin(const struct service *service, struct task *task, int64_t sent_ms)
 {
-    if (task->claimed) /* too early: renewed until now */
+    if (task->held != NULL) /* too early: renewed until now */
         held_claims_remove(service->claims, task);
-    task->begin_sent_ms = clock_mono_ms();
+    if (task->begin == NULL)
+        task->begin = task_part_make(sizeof *task->begin);
     task->outcome = OUTCOME_NONE;
-    task->settled = task->in_outage = task->end_sent = false;
-    atomic_store(&task->claim_lost, false);
-    begin_op_finish(&task->begin);
+    task->settled = task->claim_is_others = false;
+    begin_op_finish(task->begin);
     struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
     struct begin_op op = {.claim = {.session = task->job.session, .job_id = task->job.id},
                           .fingerprint = task->job.fingerprint,
                           .origin = origin_of(task),
                           .keep_seen = task->job.deadline_ms > 0 && record_time_is_unknown(time.fault),
-                          .seen_ago_ms = task->begin_sent_ms - task->seen_ms,
+                          .seen_ago_ms = sent_ms - task->seen_ms,
                           .crashes_max = crashes_max(task)};
-    if (task->begin.claim.token[0] != '\0')
-        memcpy(op.claim.token, task->begin.claim.token, sizeof op.claim.token);
+    if (task->begin->claim.token[0] != '\0')
+        memcpy(op.claim.token, task->begin->claim.token, sizeof op.claim.token);
     else
         session_store_token(op.claim.token);
     return op;
@@ -106,9 +68,9 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
 static void take_begin(struct task *task, const struct begin_op *op)
 {
     free((char *)(uintptr_t)op->origin);
-    task->begin = *op;
-    task->begin.origin = NULL;
-    task->begin.fingerprint = NULL;
+    *task->begin = *op;
+    task->begin->origin = NULL;
+    task->begin->fingerprint = NULL;
 }
 
 /* Moves those that are to be begun to the front; the others get their outcome. */
@@ -132,22 +94,25 @@ void session_begin(const struct service *service, struct task **all, size_t n)
     if (n == 0)
         return;
     AUTO_FREE struct begin_op *ops = xcalloc(n, sizeof *ops);
+    int64_t sent_ms = clock_mono_ms();
     for (size_t i = 0; i < n; i++)
-        ops[i] = prepare_begin(service, tasks[i]);
+        ops[i] = prepare_begin(service, tasks[i], sent_ms);
     struct begin_batch batch = {ops, n};
     bool answered = redis_call(service, call_begin, &batch, &why) == STATUS_OK;
     for (size_t i = 0; i < n; i++) {
+        bool in_outage = false;
         take_begin(tasks[i], &ops[i]);
         if (!answered) {
-            tasks[i]->begin.error = why;
-            tasks[i]->begin.error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
-            tasks[i]->in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
+            tasks[i]->begin->error = why;
+            tasks[i]->begin->error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
+            in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
         }
-        begun(service, tasks[i]);
+        claim_outcome_begun(service, tasks[i], sent_ms, in_outage);
     }
 }
 
 struct settle_batch {
+    int64_t sent_ms; /* clock_mono_ms: of the followers' begins */
     size_t finish_count, follower_count, release_count, cancel_count;
     struct task **finish_tasks; /* of each finish */
     struct task **follower_tasks;
@@ -208,17 +173,17 @@ static enum end_state end_state_of(const struct task *task)
 
 static void add_finish(const struct service *service, struct settle_batch *batch, struct task *task)
 {
-    batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin.claim,
+    batch->finishes[batch->finish_count] = (struct finish_op){.claim = task->begin->claim,
                                                               .end_state = end_state_of(task),
                                                               .fingerprint = task->job.fingerprint,
                                                               .origin = origin_of(task),
                                                               .reply = task->reply,
                                                               .turn = task->outcome == OUTCOME_OK ? task->turn : NULL};
     batch->finish_tasks[batch->finish_count++] = task;
-    task->end_sent = true;
-    if (task->successor != NULL) {
-        batch->follower_tasks[batch->follower_count] = task->successor;
-        batch->followers[batch->follower_count++] = prepare_begin(service, task->successor);
+    task->held->end_sent = true;
+    if (task->entry->successor != NULL) {
+        batch->follower_tasks[batch->follower_count] = task->entry->successor;
+        batch->followers[batch->follower_count++] = prepare_begin(service, task->entry->successor, batch->sent_ms);
     }
 }
 
@@ -226,15 +191,17 @@ static void add_release(struct settle_batch *batch, struct task *task)
 {
     batch->release_tasks[batch->release_count] = task;
     batch->releases[batch->release_count++] = (struct release_op){
-        .claim = task->begin.claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
+        .claim = task->begin->claim, .kind = task->outcome == OUTCOME_RETRY ? RELEASE_RETRY : RELEASE_DROP};
 }
 
 static void add_cancel(struct settle_batch *batch, struct task *task)
 {
-    batch->cancels[batch->cancel_count] = (struct cancel_op){
-        .claim = task->begin.claim, .fingerprint = task->job.fingerprint, .origin = origin_of(task), .reply = task->reply};
-    batch->cancels[batch->cancel_count].claim.session = task->job.session; /* it may never have been begun */
-    batch->cancels[batch->cancel_count].claim.job_id = task->job.id;
+    struct cancel_op *op = &batch->cancels[batch->cancel_count];
+    *op = (struct cancel_op){.fingerprint = task->job.fingerprint, .origin = origin_of(task), .reply = task->reply};
+    if (task->begin != NULL)
+        op->claim = task->begin->claim;
+    op->claim.session = task->job.session; /* it may never have been begun */
+    op->claim.job_id = task->job.id;
     batch->cancel_tasks[batch->cancel_count++] = task;
 }
 
@@ -242,92 +209,15 @@ static void add(const struct service *service, struct settle_batch *batch, struc
 {
     task->refused = false;
     /* An end that may have reached Redis already stands: its answer is perhaps in the history. */
-    if (atomic_load(&task->cancelled) && !task->end_sent && outcome_may_be_cancelled(task->outcome))
+    bool end_sent = task->held != NULL && task->held->end_sent;
+    if (atomic_load(&task->cancelled) && !end_sent && outcome_may_be_cancelled(task->outcome))
         outcome_cancelled(task);
-    if (task->claimed && outcome_is_final(task->outcome))
+    if (task->held != NULL && outcome_is_final(task->outcome))
         add_finish(service, batch, task);
-    else if (task->claimed)
+    else if (task->held != NULL)
         add_release(batch, task);
     else if (task->outcome == OUTCOME_CANCELLED)
         add_cancel(batch, task);
-}
-
-void session_claim_lost(struct task *task)
-{
-    METRIC_INC(claims_lost_total);
-    log_warn("claim_lost", F_STR("job", task->job.id), F_INT("partition", task->record.partition), F_INT("offset", task->record.offset));
-    free(task->reply);
-    free(task->turn);
-    task->reply = task->turn = NULL;
-    task->outcome = OUTCOME_WAIT; /* whoever holds it answers it; then its reply is stored for us too */
-    task->wait_ms = 100;
-}
-
-void session_claim_ran_out(struct task *task)
-{
-    error_set(&task->error, ERROR_UNAVAILABLE, "claim_ran_out", "the lease passed before the model was asked");
-    task->outcome = OUTCOME_WAIT;
-    task->wait_ms = 0;
-}
-
-/* What a call's own error means for its task: it is told again, unless it would fail the same way for ever (a key of ours holds
- * something else): then the answer, which is paid, goes out all the same. */
-static void apply_error(struct task *task, const char *event, const struct error *own)
-{
-    task->refused = own->class == ERROR_UNAVAILABLE;
-    log_at(task->refused ? LOG_WARN : LOG_ERROR, event, F_STR("job", task->job.id), F_STR("code", own->code), F_STR("error", own->message));
-}
-
-static void apply_finish(struct task *task, const struct finish_op *op)
-{
-    if (op->error.class != ERROR_NONE)
-        apply_error(task, "finish_refused", &op->error);
-    else if (op->state != FINISH_DONE)
-        session_claim_lost(task);
-}
-
-/* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
-static int64_t cancel_wait_ms(int told, int64_t busy_ms)
-{
-    int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
-    return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
-}
-
-/* What the store said of a cancel, as begin would have said it. */
-static void apply_cancel(const struct service *service, struct task *task, struct cancel_op *op)
-{
-    task->begin.error = (struct error){0};
-    if (op->error.class != ERROR_NONE) {
-        apply_error(task, "cancel_refused", &op->error);
-    } else if (op->state == CANCEL_DONE && op->end_state == END_CANCELLED) {
-        free(task->reply);
-        task->reply = steal_ptr(&op->stored);
-    } else if (op->state == CANCEL_DONE) {
-        task->error = (struct error){0};
-        task->begin.state = BEGIN_DONE;
-        task->begin.end_state = op->end_state;
-        task->begin.reply = steal_ptr(&op->stored);
-        outcome_not_begun(service, task);
-    } else if (op->state == CANCEL_REQUESTED) {
-        task->begin.state = BEGIN_BUSY;
-        outcome_not_begun(service, task);
-        task->wait_ms = cancel_wait_ms(task->cancel_told++, op->busy_ms);
-    }
-    if (op->error.class == ERROR_NONE && op->state != CANCEL_REQUESTED)
-        task->begin.claim.token[0] = '\0';
-}
-
-/* Redis has the turn, where there was one, and an answer that was lost is gone: what is left is weighed anew. */
-static void settled(const struct service *service, struct task *task)
-{
-    if (task->claimed) {
-        held_claims_remove(service->claims, task);
-        task->begin.claim.token[0] = '\0';
-    }
-    free(task->turn);
-    task->turn = NULL;
-    task->settled = true;
-    task_weigh_end(task);
 }
 
 bool session_settle(const struct service *service, struct task **tasks, size_t n)
@@ -341,7 +231,8 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     AUTO_FREE struct task **release_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct task **cancel_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct cancel_op *cancels = xcalloc(n, sizeof *cancels);
-    struct settle_batch batch = {.finish_tasks = finish_tasks,
+    struct settle_batch batch = {.sent_ms = clock_mono_ms(),
+                                 .finish_tasks = finish_tasks,
                                  .follower_tasks = follower_tasks,
                                  .finishes = finishes,
                                  .followers = followers,
@@ -358,24 +249,29 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     for (size_t i = 0; i < batch.follower_count; i++) {
         take_begin(follower_tasks[i], &followers[i]);
         if (told)
-            begun(service, follower_tasks[i]);
+            claim_outcome_begun(service, follower_tasks[i], batch.sent_ms, false);
     }
     for (size_t i = 0; i < batch.finish_count; i++) {
         if (told)
-            apply_finish(finish_tasks[i], &finishes[i]);
+            claim_outcome_finish(finish_tasks[i], &finishes[i]);
         free((char *)(uintptr_t)finishes[i].origin);
     }
     for (size_t i = 0; told && i < batch.release_count; i++)
-        if (releases[i].error.class != ERROR_NONE)
-            apply_error(release_tasks[i], "release_refused", &releases[i].error);
+        claim_outcome_release(release_tasks[i], &releases[i]);
     for (size_t i = 0; i < batch.cancel_count; i++) {
         if (told)
-            apply_cancel(service, cancel_tasks[i], &cancels[i]);
+            claim_outcome_cancel(service, cancel_tasks[i], &cancels[i]);
         cancel_op_finish(&cancels[i]);
         free((char *)(uintptr_t)cancels[i].origin);
     }
     for (size_t i = 0; told && i < n; i++)
         if (!tasks[i]->refused)
-            settled(service, tasks[i]);
+            claim_outcome_settled(service, tasks[i]);
     return told;
+}
+
+void session_drop_turns(struct task *task)
+{
+    if (task->begin != NULL)
+        begin_op_drop_turns(task->begin);
 }

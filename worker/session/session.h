@@ -1,5 +1,9 @@
 /* The Redis side of the journey, for one task (per-thread form: the pool thread) or a batch (batched form: the
- * begin thread and completion). Blocks up to redis.timeout_ms for each pipeline. */
+ * begin thread and completion). Blocks up to redis.timeout_ms for each pipeline.
+ *
+ * Session's parts of a task: task->held while it holds a claim (held_claims.h), and task->begin, what begin was asked and has answered, the
+ * history among it, and the token. That is made by session_begin and freed by session_settle once no claim can stand under its token: it stays over a
+ * wait where begin's answer was lost. Whoever holds the task reads it, completion drops the history; the renewer copies the claim while held. */
 #ifndef CHAT_SESSION_SESSION_H
 #define CHAT_SESSION_SESSION_H
 
@@ -18,9 +22,6 @@ void session_begin(const struct service *service, struct task **tasks, size_t n)
  * A cancel that came before turns it into CANCELLED, whoever heard of it: we, or another process that told Redis. One
  * without a claim of ours waits (task->cancel_told) while another has it, who is told. */
 bool session_settle(const struct service *service, struct task **tasks, size_t n);
-/* The same for a task whose call was cut because its claim is lost. */
-void session_claim_lost(struct task *task);
-/* For a task whose lease has passed before its call: another may be asking by now, so it begins again. */
-void session_claim_ran_out(struct task *task);
-
+/* Frees the history that begin has brought; never begun: nothing happens. */
+void session_drop_turns(struct task *task);
 #endif

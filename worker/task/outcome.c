@@ -29,9 +29,8 @@ static struct reply_timing timing(const struct task *task)
                                  .total_ms = clock_mono_ms() - task->received_ms};
 }
 
-void outcome_answered(const struct service *service, struct task *task, const struct llm_answer *answer)
+void outcome_answered(struct task *task, const struct llm_answer *answer, size_t history_left_out, bool history_refused)
 {
-    (void)service;
     task->outcome = OUTCOME_OK;
     struct reply_ok reply = {.message = answer->message,
                              .finish_reason = answer->finish_reason,
@@ -39,14 +38,14 @@ void outcome_answered(const struct service *service, struct task *task, const st
                              .provider = task->provider,
                              .usage = answer->usage,
                              .attempts = task_attempts(task),
-                             .history_left_out = task->history_left_out,
+                             .history_left_out = history_left_out,
                              .timing = timing(task)};
     free(task->reply);
     task->reply = reply_encode_ok(&task->job, &reply);
     free(task->turn);
     task->turn = NULL;
     if (task->job.session != NULL) /* no turn either where nothing was said */
-        task->turn = history_turn_encode(&task->job, answer->message, task->history_refused);
+        task->turn = history_turn_encode(&task->job, answer->message, history_refused);
     if (answer->usage.prompt_tokens > 0)
         METRIC_ADD(llm_prompt_tokens_total, answer->usage.prompt_tokens);
     if (answer->usage.completion_tokens > 0)
@@ -76,7 +75,7 @@ void outcome_dead_small(struct task *task)
 void outcome_cancelled(struct task *task)
 {
     struct reply_timing spent = timing(task);
-    int attempts = task->outcome == OUTCOME_NONE ? (int)task->begin.fails : task_attempts(task); /* the last failure, if it isn't told yet */
+    int attempts = task->outcome == OUTCOME_NONE ? (int)task->fails : task_attempts(task); /* the last failure, if it isn't told yet */
     error_set(&task->error, ERROR_CANCELLED, "cancelled", "the job was cancelled");
     task->outcome = OUTCOME_CANCELLED;
     task->settled = false;
@@ -110,16 +109,15 @@ static bool deadline_passed_after(const struct service *service, const struct ta
     return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4);
 }
 
-static void retry_or_die(const struct service *service, struct task *task)
+static void retry_or_die(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    int64_t failures = task->begin.fails + 1;
-    if (!retry_allowed(failures, service->settings->retry.attempts_max, task->failure.retry_after_ms,
-                       task->failure.should_retry)) {
+    int64_t failures = task->fails + 1;
+    if (!retry_allowed(failures, service->settings->retry.attempts_max, facts->retry_after_ms, facts->should_retry)) {
         outcome_dead(task);
         return;
     }
     struct retry_settings_view view = backoff(service);
-    task->wait_ms = retry_delay_ms(&view, failures, task->failure.retry_after_ms, random01());
+    task->wait_ms = retry_delay_ms(&view, failures, facts->retry_after_ms, random01());
     if (deadline_passed_after(service, task, task->wait_ms)) {
         outcome_dead(task);
         return;
@@ -127,17 +125,17 @@ static void retry_or_die(const struct service *service, struct task *task)
     task->outcome = OUTCOME_RETRY;
 }
 
-static int64_t wait_delay_ms(const struct service *service, struct task *task)
+static int64_t wait_delay_ms(const struct service *service, struct task *task, int64_t retry_after_ms)
 {
     struct retry_settings_view view = backoff(service);
     int64_t least_ms = view.backoff_ms / 4; /* full jitter may say 0: nobody is there to hurry for */
-    int64_t delay_ms = retry_delay_ms(&view, ++task->unavailable_waits, task->failure.retry_after_ms, random01());
+    int64_t delay_ms = retry_delay_ms(&view, ++task->unavailable_waits, retry_after_ms, random01());
     return delay_ms < least_ms ? least_ms : delay_ms;
 }
 
-static void wait_or_die(const struct service *service, struct task *task)
+static void wait_or_die(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    task->wait_ms = wait_delay_ms(service, task);
+    task->wait_ms = wait_delay_ms(service, task, facts->retry_after_ms);
     if (deadline_passed_after(service, task, task->wait_ms)) {
         outcome_dead(task);
         return;
@@ -146,9 +144,9 @@ static void wait_or_die(const struct service *service, struct task *task)
 }
 
 /* The breaker is open: no attempt is lost, and when to try again is the breaker's to say, so the job only lines up. */
-static void wait_out_or_die(const struct service *service, struct task *task)
+static void wait_out_or_die(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    int64_t asked_ms = task->failure.retry_after_ms;
+    int64_t asked_ms = facts->retry_after_ms;
     task->wait_ms = asked_ms > 0 && asked_ms <= RETRY_AFTER_OBEYED_MS_MAX ? asked_ms : 0;
     if (deadline_passed_after(service, task, task->wait_ms))
         outcome_dead(task);
@@ -156,14 +154,14 @@ static void wait_out_or_die(const struct service *service, struct task *task)
         task->outcome = OUTCOME_WAIT;
 }
 
-static void decide_failed(const struct service *service, struct task *task)
+static void decide_failed(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    if (task->in_outage && task->error.class != ERROR_CANCELLED) {
-        wait_out_or_die(service, task);
+    if (facts->in_outage && task->error.class != ERROR_CANCELLED) {
+        wait_out_or_die(service, task, facts);
         return;
     }
-    if (task->spared && task->error.class == ERROR_RETRIABLE) {
-        wait_or_die(service, task);
+    if (facts->spared && task->error.class == ERROR_RETRIABLE) {
+        wait_or_die(service, task, facts);
         return;
     }
     switch (task->error.class) {
@@ -171,10 +169,10 @@ static void decide_failed(const struct service *service, struct task *task)
         task->outcome = OUTCOME_DROP;
         break;
     case ERROR_UNAVAILABLE:
-        wait_or_die(service, task);
+        wait_or_die(service, task, facts);
         break;
     case ERROR_RETRIABLE:
-        retry_or_die(service, task);
+        retry_or_die(service, task, facts);
         break;
     case ERROR_NONE:
     case ERROR_PERMANENT:
@@ -184,9 +182,9 @@ static void decide_failed(const struct service *service, struct task *task)
     }
 }
 
-void outcome_failed(const struct service *service, struct task *task)
+void outcome_failed(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
-    decide_failed(service, task);
+    decide_failed(service, task, facts);
     if (task->outcome == OUTCOME_DEAD)
         return;
     free(task->said); /* what waits holds no more than it must */
@@ -194,25 +192,20 @@ void outcome_failed(const struct service *service, struct task *task)
 }
 
 /* Not even a passed deadline ends a job without its claim: another worker may be answering it. */
-static void wait_for_redis(const struct service *service, struct task *task)
+static void wait_for_redis(const struct service *service, struct task *task, bool redis_holds)
 {
-    if (task->in_outage && task->class != ADMIT_EXPIRED)
-        task->wait_ms = 0; /* the breaker holds it back */
-    else
-        task->wait_ms = wait_delay_ms(service, task);
+    task->wait_ms = redis_holds ? 0 : wait_delay_ms(service, task, -1);
     task->outcome = OUTCOME_WAIT;
 }
 
-void outcome_not_begun(const struct service *service, struct task *task)
+void outcome_not_begun(const struct service *service, struct task *task, struct begin_op *begin, bool redis_holds)
 {
-    struct begin_op *begin = &task->begin;
-    task->failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
     if (begin->error.class != ERROR_NONE) {
         task->error = begin->error;
         if (begin->error.class == ERROR_UNAVAILABLE)
-            wait_for_redis(service, task);
+            wait_for_redis(service, task, redis_holds);
         else
-            outcome_failed(service, task);
+            outcome_failed(service, task, &FAILURE_FACTS_NONE);
         return;
     }
     switch (begin->state) {
@@ -220,12 +213,14 @@ void outcome_not_begun(const struct service *service, struct task *task)
         task->outcome = OUTCOME_STORED;
         free(task->reply);
         task->reply = steal_ptr(&begin->reply);
+        task->stored_dead = begin->end_state == END_DEAD;
         if (begin->end_state != END_OK)
             error_set(&task->error, ERROR_PERMANENT, "ended_before", "the job ended badly before; its stored error reply is repeated");
         break;
     case BEGIN_BUSY:
         error_set(&task->error, ERROR_UNAVAILABLE, "claim_busy", "another worker holds the claim");
         task->outcome = OUTCOME_WAIT;
+        task->claim_is_others = true;
         task->wait_ms = begin->busy_ms < BUSY_WAIT_MS_MIN   ? BUSY_WAIT_MS_MIN
                         : begin->busy_ms > BUSY_WAIT_MS_MAX ? BUSY_WAIT_MS_MAX
                                                             : begin->busy_ms;

@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "redis/session_store.h"
+#include "task/task_part.h"
 #include "telemetry/metrics.h"
 #include "wire/record_time.h"
 
@@ -33,12 +35,11 @@ void task_weigh_end(struct task *task)
 
 struct task *task_create(struct record *record, struct partition *partition)
 {
-    struct task *task = xcalloc(1, sizeof *task);
+    struct task *task = xzalloc(sizeof *task);
     atomic_init(&task->references, 1);
     task->record = *record;
     *record = (struct record){0};
     task->partition = partition_ref(partition);
-    task->class = ADMIT_FREE;
     task->received_ms = task->seen_ms = clock_mono_ms();
     task->received_wall_ms = clock_wall_ms();
     METRIC_ADD(jobs_alive, 1);
@@ -56,15 +57,21 @@ void task_unref(struct task *task)
 {
     if (task == NULL || atomic_fetch_sub(&task->references, 1) != 1)
         return;
-    assert(!task->claimed && "held_claims.h still has it, without a reference");
+    assert(task->held == NULL && "held_claims.h still has it, without a reference");
+    assert(task->reservations == NULL && "settling.h has them before the task goes");
     METRIC_ADD(jobs_alive, -1);
     METRIC_ADD(jobs_alive_bytes, -(int64_t)task->bytes);
     METRIC_ADD(jobs_ended_bytes, -(int64_t)task->end_bytes);
     partition_unref(task->partition);
-    begin_op_finish(&task->begin);
+    task_part_free(task->entry);
+    if (task->begin != NULL)
+        begin_op_finish(task->begin);
+    task_part_free(task->begin);
+    task_part_free(task->failures);
+    task_part_free(task->asking);
+    task_part_free(task->end);
     job_finish(&task->job);
     record_finish(&task->record);
-    reservations_finish(&task->reservations);
     free(task->said);
     free(task->reply);
     free(task->turn);
@@ -73,7 +80,7 @@ void task_unref(struct task *task)
 
 int task_attempts(const struct task *task)
 {
-    return (int)task->begin.fails + (task->error.class == ERROR_RETRIABLE || task->error.class == ERROR_PERMANENT ||
+    return (int)task->fails + (task->error.class == ERROR_RETRIABLE || task->error.class == ERROR_PERMANENT ||
                                      task->outcome == OUTCOME_OK);
 }
 

@@ -1,24 +1,22 @@
 /* One job on its way through the worker, from intake to the acknowledgement of its reply.
  *
- * Owned by one place at a time (dispatcher, begin thread, pool thread, completion); the holder alone
- * writes it. Counted references only let others keep it alive: the publisher until the last
- * acknowledgement, the renewer while it renews the claim. */
+ * Owned by one place at a time (dispatcher, begin thread, pool thread, completion, publisher); the holder alone writes it. Counted
+ * references only let others keep it alive: the publisher until the last acknowledgement, the renewer while it renews the claim.
+ *
+ * Here stands what a task is, what it has come to, and what one stage leaves for another. What a stage keeps of a task for itself is a part:
+ * a struct of that stage's folder, whose header says who may touch it, on which thread, and from when to when it is there (NULL
+ * otherwise). The types of parts are incomplete here: task/ knows none of the stages. Parts are made and freed by task_part.h, which counts
+ * their memory; those left with the last reference go with the task. */
 #ifndef CHAT_TASK_TASK_H
 #define CHAT_TASK_TASK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
 #include "base/error.h"
-#include "llm/llm_client.h"
-#include "redis/session_store.h"
-#include "settings/settings.h"
-#include "task/admission.h"
-#include "task/end.h"
 #include "task/partition.h"
-#include "task/reservations.h"
-#include "task/task_state.h"
 #include "wire/job.h"
 #include "wire/record.h"
 
@@ -35,105 +33,75 @@ enum outcome {
     OUTCOME_DROP    /* revoked or draining: release(drop) if claimed, forget */
 };
 
-/* Where a job is, for whoever looks for one that is stuck. */
-enum task_place {
-    PLACE_ENDING, /* with a thread, the begin thread, completion or the publisher, or gone */
-    PLACE_LANE,   /* behind another of its lane */
-    PLACE_LINE,   /* to be begun */
-    PLACE_SUSPECT,
-    PLACE_READY, /* for a thread */
-    PLACE_TIMER
-};
-
-struct lane;
-
-/* How a job has failed at the providers: what tells its own fault from theirs (breakers/blame.h). */
-struct task_failures {
-    uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
-    uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
-    uint64_t series;               /* in which it was last counted: the breakers' */
-    int spared;
+/* A call that a provider's rate allows later. quota/spending.h reserves it, completion parks its task until then, the dispatcher may
+ * make it sooner while the task is parked, under its lock, and spending.h reads it when the task comes back. */
+struct rated_start {
+    bool waits;      /* there is one; all else is undefined without */
+    size_t provider; /* index of settings.providers */
+    int64_t due_ms;  /* clock_mono_ms */
 };
 
 struct task {
+    /* What it is: set at intake. */
     atomic_int references;
     struct record record;
     struct job job;
     struct partition *partition; /* a reference */
-    size_t bytes;                /* what it holds, as in jobs_alive_bytes: the next two together */
-    size_t input_bytes;          /* see task_weigh_input */
-    size_t end_bytes;            /* see task_weigh_end */
-    size_t published_bytes[2];   /* the Kafka client's copies: of the reply, of the dead letter */
+    int64_t received_ms;         /* clock_mono_ms */
+    int64_t received_wall_ms;    /* Unix time */
+    struct task *prev, *next;    /* the list it is in (task_list.h): its owner's */
 
-    /* The dispatcher's, up to the index. */
-    enum task_state state;
-    enum admission_class class; /* how it is bounded; changes only while it isn't under way */
-    struct lane *lane;  /* lanes'; NULL: unordered, or of none any more */
-    uint64_t age;        /* the count of those added when it was: the smaller the older */
-    uint64_t last_start; /* the same of starts; 0: it was never started */
-    struct task *prev, *next; /* the list it is in */
-    struct task *same_assignment_prev, *same_assignment_next; /* waiting_tasks' */
-    size_t heap_index;   /* of the heap that it is in */
-    int64_t due_ms;      /* clock_mono_ms; while it is parked */
-    UT_hash_handle by_id; /* job_index's, as the next two */
-    struct task *same_id_prev, *same_id_next;
-    bool indexed;
-    struct task *claimed_prev, *claimed_next; /* held_claims' */
-    int64_t renew_due_ms;  /* the same */
-    int64_t begin_sent_ms; /* clock_mono_ms: before the begin */
-    int64_t renewed_ms;    /* held_claims': before the begin, or the last renewal that Redis answered */
+    /* What it holds, as in jobs_alive_bytes beside its parts: the holder's, by task_weigh_*. */
+    size_t bytes;              /* the next two together */
+    size_t input_bytes;        /* see task_weigh_input */
+    size_t end_bytes;          /* see task_weigh_end */
+    size_t published_bytes[2]; /* the Kafka client's copies: of the reply, of the dead letter */
 
-    struct begin_op begin; /* the claim, and what begin answered; its token is kept while the claim may stand */
-    atomic_int_fast64_t running_ms; /* begun_ms, from its claim until it comes to completion: a thread has it, or is to have it next; 0: none */
-    bool claimed;          /* begin said run, and neither finish nor release went yet */
-    atomic_bool claim_lost; /* the renewer heard so, and cut the call */
-    int64_t cancelled_ms;   /* clock_mono_ms: when it was heard; written before the next, and then no more */
-    atomic_bool cancelled;  /* whoever holds the task ends it so, unless it has ended; set under the dispatcher's lock */
-    int cancel_told;        /* how often another that has its claim was told: it waits for that one's end */
+    /* The stages' parts. */
+    struct dispatch_entry *entry;      /* dispatch/dispatch_entry.h */
+    struct begin_op *begin;            /* session/session.h */
+    struct held_claim *held;           /* session/held_claims.h */
+    struct task_failures *failures;    /* breakers/task_failures.h */
+    struct reservations *reservations; /* quota/reservations.h */
+    struct asking *asking;             /* chat/asking.h */
+    struct end *end;                   /* completion/end.h */
 
-    enum outcome outcome;
-    struct error error;   /* DEAD, RETRY, WAIT: why */
+    /* From the control thread, under the dispatcher's lock: whoever holds the task ends it so, unless it has ended. */
+    int64_t cancelled_ms; /* clock_mono_ms: when it was heard; written before the next, and then no more */
+    atomic_bool cancelled;
+
+    /* From begin (session/), for the ends that follow. */
+    int64_t begun_ms;        /* clock_mono_ms: when the last was answered; 0: none was */
+    int64_t seen_ms;         /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier assignment saw it */
+    int64_t fails, crashes;  /* on its record in Redis: classified failures, claims found unreleased */
+    int64_t first_failed_ms; /* the same: Unix time of the first failure; 0: none */
+    bool claim_is_others;    /* another worker has it: for the dispatcher, which takes it for no suspect meanwhile */
+    int cancel_told;         /* how often that one was told of a cancel: the task waits for its end */
+
+    /* From the journey (chat/) and quota/, for the reply. */
     const char *provider; /* name, borrowed from settings; NULL: none was asked */
-    struct llm_failure failure;
-    char *said; /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
-    size_t history_left_out; /* turns that the answered request went without */
-    bool history_refused;    /* all of them, since every provider refused the request with them */
-    uint16_t refused_by;     /* bit i: provider i has refused the history, as question.h has it */
-    struct reservations reservations; /* for its calls: quota/spending.h */
-    char *reply; /* owned; what goes to the replies topic and the store */
-    char *turn;  /* owned; history element, until Redis has it */
-    int64_t wait_ms;      /* RETRY, WAIT: how long */
-    struct task_failures failures; /* the breakers' */
-    bool in_outage;       /* RETRY, DEAD, WAIT: the breaker of what failed is open, so it is no fault of the job's */
-    bool spared;          /* nor is it where this is set, though no breaker is open: it tries again after a while */
-    int64_t too_slow_ms;   /* clock_mono_ms: since when it waits for a provider's probe; 0: it doesn't */
-    int unavailable_waits; /* WAITs in a row: the backoff's exponent */
-    bool end_sent;        /* a finish went to Redis under this claim, whatever came of it */
-    bool settled;         /* Redis has been told */
-    atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
-
-    struct task *successor; /* owned, the dispatcher's to set: the next of its lane, to be begun with this one's finish */
-
-    /* The completion thread's, and once it was put its publisher's. */
-    struct end end;          /* where what it owes is on its way */
-    bool reply_owed;         /* not yet acknowledged */
-    bool dead_letter_owed;
-    bool own_partition_refused; /* the one that kafka_replyPartition names: the reply goes by its key */
-    bool own_topic_refused;  /* the one that kafka_replyTopic names: the reply goes to replies_topic */
-    bool reply_replaced;     /* by an error reply: Kafka refused the first */
-    bool value_omitted;      /* from the dead letter: too large */
-
-    int64_t received_ms; /* clock_mono_ms */
-    int64_t received_wall_ms; /* Unix time */
-    int64_t seen_ms;     /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier assignment saw it; set by begin */
-    int64_t begun_ms;
-    int64_t context_ms; /* durations */
+    int64_t context_ms;   /* durations */
     int64_t llm_ms;
+    struct rated_start rated; /* WAIT, and until its call begins */
+
+    /* From outcome.h, for completion: how the try ended. */
+    enum outcome outcome;
+    struct error error;    /* DEAD, RETRY, WAIT: why */
+    char *said;            /* owned: what the provider itself said of error, for DEAD alone; NULL: nothing */
+    char *reply;           /* owned; what goes to the replies topic and the store */
+    char *turn;            /* owned; history element, until Redis has it */
+    bool stored_dead;      /* STORED: it had ended as dead, so that a dead letter is owed, too */
+    int64_t wait_ms;       /* RETRY, WAIT: how long */
+    int unavailable_waits; /* WAITs in a row: the backoff's exponent; also the journey's */
+
+    /* From session_settle, for completion and liveness.c. */
+    bool settled;         /* Redis has been told; also of one that it needn't be told of */
+    atomic_bool refused;  /* it answered, but not this one, for a reason of its own: it is to be told again */
 };
 
 struct task *task_create(struct record *record, struct partition *partition); /* takes what *record owns */
-/* Charge what it holds now: at intake the record and what was decoded; with its end the reply, the turn until Redis has it, and what the
- * Kafka client keeps of the reply and the dead letter. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
+/* Charge what it holds now, beside its parts: at intake the record and what was decoded; with its end the reply, the turn until Redis has it, and
+ * what the Kafka client keeps of the reply and the dead letter. What is in flight, the history and the answer, isn't charged: threads bound it. The holder's to call. */
 void task_weigh_input(struct task *task);
 void task_weigh_end(struct task *task);
 struct task *task_ref(struct task *task);

@@ -1,7 +1,7 @@
 /* Which record a thread had in hand when the process died of a signal of its own making (SEGV, ABRT, BUS, ILL, FPE): a
  * handler appends a line to worker.crash_file, and the next start reads it before it joins the group.
  *
- * Which jobs are dangerous is otherwise decided by their records in Redis (task/admission.h). What this adds: the log
+ * Which jobs are dangerous is otherwise decided by their records in Redis (dispatch/admission.h). What this adds: the log
  * names the culprit, and a record that kills the decoder, before it has a claim, is found out: the intake reads one at a
  * time, so two such notes of one record are proof.
  *

@@ -1,4 +1,4 @@
-#include "task/reservations.h"
+#include "quota/reservations.h"
 
 #include <stdlib.h>
 

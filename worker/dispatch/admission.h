@@ -8,8 +8,8 @@
  *   3 or more  runs alone, and after two crashes alone (5 in all) it is a dead letter.
  * Suspects go first, the less suspicious before the others: while one waits, no free job starts, else it would
  * never come to be alone. */
-#ifndef CHAT_TASK_ADMISSION_H
-#define CHAT_TASK_ADMISSION_H
+#ifndef CHAT_DISPATCH_ADMISSION_H
+#define CHAT_DISPATCH_ADMISSION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,3 +1,5 @@
+#include "quota/settling.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,25 +10,28 @@
 #include "quota/budget.h"
 #include "quota/permits.h"
 #include "quota/refused_tenants.h"
-#include "quota/spending.h"
 #include "redis/redis_script.h"
 #include "session/redis_call.h"
+#include "task/task_part.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
 #define UNSETTLED_MAX 10000 /* while Redis is away */
 
-struct permit_limits spending_limits(const struct provider_settings *provider)
+void settling_take(struct task *task, struct reservations *unsettled, bool keep_waiting)
 {
-    return (struct permit_limits){.requests_per_minute = provider->requests_per_minute,
-                                  .tokens_per_minute = provider->tokens_per_minute,
-                                  .burst_ms = provider->burst_ms};
+    if (task->reservations == NULL)
+        return;
+    reservations_move(task->reservations, unsettled, keep_waiting);
+    if (task->reservations->count > 0)
+        return;
+    task->rated.waits = false;
+    reservations_finish(task->reservations);
+    task_part_free(task->reservations);
+    task->reservations = NULL;
 }
 
-bool spending_has_limits(const struct provider_settings *provider)
-{
-    return provider->requests_per_minute > 0 || provider->tokens_per_minute > 0;
-}
+/* ---- what was used ---- */
 
 struct settle {
     struct permit_settle_op *permits;
@@ -49,7 +54,7 @@ static void add_settle(const struct service *service, struct settle *settle, str
     const struct provider_settings *provider = &service->settings->providers[reservation->provider];
     bool called = reservation->state == RESERVED_CALLED;
     if (reservation->permit_tokens != RESERVED_NONE) {
-        *limits = spending_limits(provider);
+        *limits = permits_limits_of(provider);
         settle->permits[settle->permit_count++] = (struct permit_settle_op){.provider = provider->name,
                                                                             .limits = limits,
                                                                             .tokens_reserved = reservation->permit_tokens,
@@ -117,7 +122,7 @@ static void draw_lines_together(const struct service *service, const struct sett
     }
 }
 
-void spending_settle(const struct service *service, struct reservations *list)
+void settling_run(const struct service *service, struct reservations *list)
 {
     struct error why;
     if (list->count == 0)
@@ -150,12 +155,12 @@ static enum status call_look(struct redis_conn *conn, const struct service *serv
     return permits_settle(conn, service->store.key_prefix, arg, 1, err);
 }
 
-void spending_look(const struct service *service)
+void settling_look(const struct service *service)
 {
     int64_t now_ms = clock_mono_ms();
     for (size_t i = 0; i < service->settings->provider_count; i++) {
         const struct provider_settings *provider = &service->settings->providers[i];
-        struct permit_limits limits = spending_limits(provider);
+        struct permit_limits limits = permits_limits_of(provider);
         struct permit_settle_op look = {.provider = provider->name, .limits = &limits, .called = true};
         struct error why;
         if (held_back_get(HELD_BACK_RATE, i, now_ms) > 0 && redis_call(service, call_look, &look, &why) == STATUS_OK && look.error.class == ERROR_NONE)

@@ -8,13 +8,13 @@
  *                       └──────────────────────────────────┘ (a suspect)
  *
  * In the per-thread form there is no BEGINNING: IN_LINE ─▶ READY. */
-#ifndef CHAT_TASK_TASK_STATE_H
-#define CHAT_TASK_TASK_STATE_H
+#ifndef CHAT_DISPATCH_TASK_STATE_H
+#define CHAT_DISPATCH_TASK_STATE_H
 
 #include <stdbool.h>
 
 enum task_state {
-    TASK_NEW,       /* made, and not added; one that can't be decoded ends so */
+    TASK_NEW,       /* being added; one that can't be decoded stays so until it ends */
     TASK_BEHIND,    /* waits behind another of its lane */
     TASK_IN_LINE,   /* waits for its start (start_order.h); with all below head of its lane, if it has one */
     TASK_BEGINNING, /* started: with the begin thread */

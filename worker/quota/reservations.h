@@ -1,15 +1,18 @@
 /* What a job has reserved for its calls of models, of providers' rates (permits.h) and of its tenant's day (budget.h), from
- * the take to the settle: each reservation is in exactly one list, and leaves it by being settled. Pure; a list belongs to
- * whoever holds its task, or to completion. All zero is empty. */
-#ifndef CHAT_TASK_RESERVATIONS_H
-#define CHAT_TASK_RESERVATIONS_H
+ * the take to the settle: each reservation is in exactly one list, and leaves it by being settled. Pure. All zero is empty.
+ *
+ * The quota's part of a task is such a list: made by spending_begin, the first time that permits or a budget are to be asked for, and freed
+ * by settling_take, which moves it to completion's once the job's try is over (but for the one that waits, whose time is task->rated);
+ * NULL before and after. Only quota/ touches it, on the thread of whoever holds the task. */
+#ifndef CHAT_QUOTA_RESERVATIONS_H
+#define CHAT_QUOTA_RESERVATIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum reservation_state {
-    RESERVED_WAITS,  /* for a call that may start at due_ms: the job is parked until then. One in a list at most */
+    RESERVED_WAITS,  /* for a call that may start later: the job is parked until then. One in a list at most */
     RESERVED_CALLED, /* its call has begun; used_tokens counts once it has ended */
     RESERVED_UNUSED  /* no call came of it: all is given back */
 };
@@ -24,7 +27,6 @@ struct reservation {
     int64_t budget_tokens;  /* the same of the budget; RESERVED_NONE: none applies */
     int64_t budget_day;
     char *tenant;           /* owned; NULL without a budget */
-    int64_t due_ms;         /* WAITS: clock_mono_ms */
     size_t skipped_turns;   /* WAITS: the question goes without so many of the oldest, since its history is too long, or refused */
     bool alone;             /* WAITS: without any, since nobody took it with its history */
     int64_t used_tokens;    /* CALLED: COST_TOKENS_UNKNOWN until, and unless, the provider says */

@@ -1,4 +1,4 @@
-#include "task/admission.h"
+#include "dispatch/admission.h"
 
 enum admission_class admission_class_of(int64_t crashes)
 {

@@ -1,4 +1,4 @@
-#include "task/task_state.h"
+#include "dispatch/task_state.h"
 
 /* By bit: which states may follow each. */
 static const unsigned next[TASK_STATES] = {

@@ -1,5 +1,7 @@
-/* Where an end, what a job owes Kafka once it has ended, is on its way: one explicit state, the same in both publishers. It lives in
- * its task (task/task.h) and is moved by completion/end_queue.c alone, which asserts that the move is one of these:
+/* An end, what a job owes Kafka once it has ended: in which form, and where it is on its way, the same in both publishers. It is
+ * completion's part of a task: made by end_owe as the task is put to the publisher, and freed with the task, since reports of the Kafka client may
+ * come for it until then; NULL before. Only the publisher's thread touches it once it was put. The state is moved by end_queue.c alone, which
+ * asserts that the move is one of these:
  *
  *   NEW ─put─▶ OWED ─enqueued─▶ SENT ─all of it acknowledged, or its transaction committed─▶ DONE
  *               ▲ ▲              │ │
@@ -8,11 +10,13 @@
  *               └── due ── HELD ◀── refused in every form ──────────────────────────────┘
  *
  * and from all but NEW and DONE to DROPPED: its partition is another worker's, or the process ends. */
-#ifndef CHAT_TASK_END_H
-#define CHAT_TASK_END_H
+#ifndef CHAT_COMPLETION_END_H
+#define CHAT_COMPLETION_END_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "task/task.h"
 
 enum publish_state {
     PUBLISH_NEW,        /* not put yet */
@@ -32,6 +36,16 @@ struct end {
     bool apart;            /* refused in company: it goes by itself, which shows whose fault it was */
     bool admitted;         /* exactly-once: may enter the transaction; as of the last look (completion/txn_admission.h) */
     int64_t not_before_ms; /* clock_mono_ms; INCOMPLETE: to be HELD until then, 0: OWED at once */
+
+    bool reply_owed;          /* not yet acknowledged */
+    bool dead_letter_owed;    /* the same */
+    bool own_partition_refused; /* the one that kafka_replyPartition names: the reply goes by its key */
+    bool own_topic_refused;   /* the one that kafka_replyTopic names: the reply goes to replies_topic */
+    bool reply_replaced;      /* by an error reply: Kafka refused the first */
+    bool value_omitted;       /* from the dead letter: too large */
 };
+
+/* NEW: task->reply is owed, and perhaps a dead letter. Completion thread, before publisher_put; once. */
+void end_owe(struct task *task, bool dead_letter);
 
 #endif
