@@ -73,6 +73,7 @@ Test(provider_headers, that_can_not_be_sent_are_refused_without_their_values)
                 {"{\"X-A\":\"sesame\\u001f\"}", "X-A", "control character"},
                 {"{\"X-A\":\"sesame\\u007f\"}", "X-A", "control character"},
                 {"{\"X-A\":\"b\",\"X-A\":\"sesame\"}", "X-A is there twice", "leave one out"},
+                {"{\"X-B\":\"b\xc3\xbc" "cher\",\"X-A\":\"b\",\"X-A\":\"sesame\"}", "X-A is there twice", "leave one out"},
                 {"{\"X-A\":\"b\",\"x-a\":\"sesame\"}", "x-a is there twice", "leave one out"},
                 {"{\"x-api-secret-of-a-long-name\":\"sesame\",\n\"b\":\"c\", \"x-api-secret-of-a-long-name\" : \"sesame\"}", "x-api-secret-of-a-long-name is there twice", ""},
                 {"{\"Authorization\":\"Bearer sesame\"}", "Authorization and api_key", "one of them"},
