@@ -1,6 +1,6 @@
 /* Where settings come from, read once and in order: file, environment, -X. What is read is text with the place it
  * stood at; settings_load.c gives it types. Reading once lets a file be a pipe, and keeping the places lets the
- * checks that come last name them too. Private to base/settings_*.c. */
+ * checks that come last name them too. Private to settings/. */
 #ifndef CHAT_SETTINGS_SETTINGS_SOURCE_H
 #define CHAT_SETTINGS_SETTINGS_SOURCE_H
 
