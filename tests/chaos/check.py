@@ -558,7 +558,8 @@ def check_lives(evidence: Evidence, report: Report) -> None:
         timed_out = "event=transactions_failed" in text and (of_kafka or stopped or was_rolled_back(evidence, life, text))
         lost_count = "the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER" in text and of_kafka
         late = "event=end_overdue" in text and is_late_for_having_been_stopped(life)
-        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: terms > 1 or timed_out or lost_count or late or is_left_waiting(evidence, life, text), START_FAILED: "event=worker_started" not in text}
+        cut_short = terms > 1 or timed_out or lost_count or late or is_left_waiting(evidence, life, text)
+        allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: cut_short, START_FAILED: "event=worker_started" not in text}
         if life.status is None:
             report.add("worker_lives_on", life.name, "it didn't end")
         elif not allowed.get(life.status, False):

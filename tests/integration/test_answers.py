@@ -3,8 +3,8 @@ import json
 import signal
 
 import pytest
-from parts import wait_until
 from deltas import Reader, text
+from parts import wait_until
 
 # However slow the machine is at writing: what is asked is answered at the first try.
 PATIENT = {f"{name}_ms": "3600000" for name in ("llm.deadline", "provider.main.attempt_timeout", "provider.main.first_token_timeout", "provider.main.idle_timeout")}

@@ -5,9 +5,9 @@ import json
 import uuid
 
 import pytest
+from deltas import Reader, text
 from litellm_proxy import KEY, LiteLLM, to
 from parts import Topics, wait_until
-from deltas import Reader, text
 from scripted import answer
 from stage import Stage
 

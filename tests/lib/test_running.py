@@ -131,7 +131,7 @@ def test_what_counts_by_itself_is_ended_with_its_children(folder):
     """A shell that waited for it by $(...) would hear of the signal when it has ended."""
     lines = program(folder, "lines", f"sleep 600 & echo $! >{folder}/part; mv {folder}/part {folder}/child; wait; echo '1 passed, 0 failed'")
     process = start(folder, 'captured out "$@"', lines)
-    wait_until(lambda: (folder / "child").exists(), "it runs")
+    wait_until((folder / "child").exists, "it runs")
     process.terminate()
     assert process.wait(LIMIT_S) == 130
     wait_until(lambda: is_gone(int((folder / "child").read_text())), "its child ended")

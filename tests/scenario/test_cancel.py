@@ -6,8 +6,8 @@ import subprocess
 import time
 
 import pytest
-from parts import BIN, LIMIT_S, Topics, job_of, wait_until
 from deltas import Reader
+from parts import BIN, LIMIT_S, Topics, job_of, wait_until
 
 SLOW = "[[fault:hold times=1]] hi"  # for ever, if the test doesn't let it go
 

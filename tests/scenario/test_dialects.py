@@ -7,8 +7,8 @@ import subprocess
 import urllib.parse
 
 import pytest
-from parts import BIN, Topics
 from deltas import Reader, text
+from parts import BIN, Topics
 from providers_page import block_of, settings_of
 from scripted import answer
 from stage import Stage

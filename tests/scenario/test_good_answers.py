@@ -4,8 +4,8 @@ import json
 import zlib
 
 import pytest
-from parts import Topics
 from deltas import Reader, text
+from parts import Topics
 from scripted import DONE, answer, delta, event
 
 FINISH = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})

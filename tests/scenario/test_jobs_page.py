@@ -79,7 +79,7 @@ def test_every_header_is_there():
     pattern = r'"(kafka_(?:reply|correlation)\w*|chat\.[a-z.]+|__dlq\.[a-z.]+|ce_\w+|traceparent|tracestate|content-type)"'
     of_records = [path for path in SOURCES if path.startswith(("worker/wire/", "worker/completion/", "worker/intake/", "producer/"))]
     found = {name for path in of_records for name in re.findall(pattern, SOURCES[path])} - topics
-    dead_letter = {name for name in re.findall(pattern, SOURCES["worker/wire/dead_letter.c"])}
+    dead_letter = set(re.findall(pattern, SOURCES["worker/wire/dead_letter.c"]))
     assert set(names("A dead letter")) == dead_letter
     assert set(names("Headers")) | dead_letter == found
     assert len(re.findall(r"headers_find\(&record->headers, copied\[i\]\)", SOURCES["worker/wire/reply_route.c"])) == 1
@@ -129,10 +129,10 @@ def limits():
 def test_what_is_at_a_limit_is_taken_and_what_is_beyond_it_refused(stage):
     worker = stage.worker(stage.redis(), stage.simulator())
     topics = Topics(worker.bootstrap)
-    for n, (what, at, beyond, code) in enumerate(limits()):
+    for n, (_, at, beyond, _) in enumerate(limits()):
         topics.send(at, key=f"at-{n}")
         topics.send(beyond, key=f"beyond-{n}")
-    for n, (what, at, beyond, code) in enumerate(limits()):
+    for n, (what, _, _, code) in enumerate(limits()):
         (good,) = topics.read("chat.replies", 1, key=f"at-{n}")
         (bad,) = topics.read("chat.replies", 1, key=f"beyond-{n}")
         assert json.loads(good.value())["status"] == "ok", (what, good.value()[:300])

@@ -4,8 +4,8 @@ import os
 import subprocess
 
 import pytest
-from parts import BIN, LIMIT_S, Topics, wait_until
 from deltas import Reader, text
+from parts import BIN, LIMIT_S, Topics, wait_until
 from scripted import DONE, delta
 
 STREAM = {"llm.stream": "always", "retry.backoff_max_ms": "50"}

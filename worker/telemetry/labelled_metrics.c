@@ -54,7 +54,7 @@ static char *copy_value(char *to, const char *value)
 {
     size_t size = strnlen(value, LABEL_BYTES_MAX + 1);
     if (size > LABEL_BYTES_MAX)
-        for (size = LABEL_BYTES_MAX; size > 0 && ((unsigned char)value[size] & 0xC0) == 0x80; size--)
+        for (size = LABEL_BYTES_MAX; size > 0 && ((unsigned char)value[size] & 0xC0) == 0x80; size--) /* NOLINT(clang-analyzer-core.*): strnlen has read so far */
             ;
     memcpy(to, value, size);
     to[size] = '\0';
@@ -211,7 +211,7 @@ static void clear_known_locked(struct known **set)
     struct known *known, *next;
     HASH_ITER(hh, *set, known, next)
     {
-        HASH_DELETE(hh, *set, known);
+        HASH_DELETE(hh, *set, known); /* NOLINT(clang-analyzer-unix.Malloc): uthash unlinks it first */
         free(known);
     }
 }
@@ -223,7 +223,7 @@ void labelled_metrics_clear(void)
     for (int i = 0; i < LABELLED_COUNT; i++) {
         HASH_ITER(hh, all[i], series, next)
         {
-            HASH_DELETE(hh, all[i], series);
+            HASH_DELETE(hh, all[i], series); /* NOLINT(clang-analyzer-unix.Malloc): uthash unlinks it first */
             free(series);
         }
     }
