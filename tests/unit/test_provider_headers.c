@@ -26,6 +26,14 @@ Test(provider_headers, stand_in_the_order_of_the_text)
     provider_headers_free(headers);
 }
 
+Test(provider_headers, are_without_the_white_space_around_them)
+{
+    struct provider_header *headers = must_read("{\"X-A\":\" open sesame \\t\",\"X-B\":\" \\t \"}", true);
+    cr_expect_str_eq(headers[0].value, "open sesame");
+    cr_expect_str_empty(headers[1].value);
+    provider_headers_free(headers);
+}
+
 Test(provider_headers, that_may_be_sent)
 {
     static const struct {
