@@ -65,6 +65,7 @@ Test(provider_headers, that_can_not_be_sent_are_refused_without_their_values)
                 {"{\"X-A\":\n \"sesame\" \"X-B\"}", "no JSON object", "line 2"},
                 {"{\"X-A\":\"sesame\"} sesame", "no JSON object", "line 1"},
                 {"{\"X-A\":\"sesame\\u0000\"}", "no JSON object", "line 1"},
+                {"{\"Bearer sesame\":\"\",\"Bearer sesame\":\"\"}", "twice", "Bearer"},
                 {"{\"X-A\":\"sesame\xff\"}", "no JSON object", "line 1"},
                 {"{\"X-A\": 1}", "X-A", "put it in quotes"},
                 {"{\"X-A\": null}", "X-A", "no string"},

@@ -86,8 +86,8 @@ static enum status refuse_json(const char *text, const json_error_t *error, char
 {
     if (error->position > 0 && json_error_code(error) == json_error_duplicate_key) { /* it has just read the name's second quote */
         const char *end = text + error->position - 1, *name = memrchr(text, '"', (size_t)(end - text));
-        int size = (int)(end - name) - 1;
-        return FAIL(ret_why, "%.*s is there twice; leave one out", size < SHOWN ? size : SHOWN, name + 1);
+        size_t token = token_length(name + 1); /* no longer than the name: a quote is none of one */
+        return FAIL(ret_why, "%.*s is there twice; leave one out", token < SHOWN ? (int)token : SHOWN, name + 1);
     }
     return FAIL(ret_why, "is no JSON object of strings, as {\"X-Title\":\"My application\"}: see line %d, column %d of the value", error->line, error->column);
 }
