@@ -262,10 +262,10 @@ def test_the_reply_and_the_dead_letter_say_what_the_provider_said(stage):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_the_provider_said_holds_no_header_s_value(stage, stream):
-    """A word too short to be a secret stays, or codes and sentences would lose theirs."""
+    """A word too short to be a secret stays, or codes and sentences would lose theirs. White space isn't a value's: it doesn't come back."""
     words = {"code": "400", "message": "the route auto has no tenant sesame-1 for opensesame"}
     world = World(stage, lambda request, number: [event({"error": words})] if stream else (400, {"error": words}),
-                  **{"provider.main.headers": '{"X-Route":"auto","X-Tenant":"sesame-1","Authorization":"Bearer opensesame"}'})
+                  **{"provider.main.headers": '{"X-Route":"auto","X-Tenant":" sesame-1 ","Authorization":"Bearer  opensesame"}'})
     assert world.ask(stream=stream)["error"]["provider_message"] == "the route auto has no tenant *** for ***"
     assert "sesame" not in world.worker.text()
 

@@ -316,6 +316,22 @@ Test(breakers, a_lone_session_that_always_fails_waits_so_often_and_no_more, .ini
     end_all();
 }
 
+/* A try that fails at each of them is one. */
+Test(breakers, a_job_that_fails_at_two_providers_waits_as_often_as_at_one, .init = setup_two, .fini = teardown)
+{
+    struct error why = {.class = ERROR_RETRIABLE};
+    struct breakers_failure how = {.weight = WEIGHS_ONCE, .last_attempt = true, .why = &why};
+    struct task *poison = add("lone");
+    int spared = 0;
+    add("lone");
+    while (breakers_provider_failed(breakers, 0, poison, &how) != BLAME_JOB && breakers_provider_failed(breakers, 1, poison, &how) != BLAME_JOB) {
+        cr_assert_leq(++spared, BLAME_SPARED_MAX);
+        half_opens();
+    }
+    cr_expect_eq(spared, BLAME_SPARED_MAX);
+    end_all();
+}
+
 Test(breakers, one_job_that_is_alone_has_its_attempts, .init = setup, .fini = teardown)
 {
     for (int i = 0; i < 3; i++)

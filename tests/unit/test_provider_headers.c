@@ -26,6 +26,14 @@ Test(provider_headers, stand_in_the_order_of_the_text)
     provider_headers_free(headers);
 }
 
+Test(provider_headers, are_without_the_white_space_around_them)
+{
+    struct provider_header *headers = must_read("{\"X-A\":\" open sesame \\t\",\"X-B\":\" \\t \"}", true);
+    cr_expect_str_eq(headers[0].value, "open sesame");
+    cr_expect_str_empty(headers[1].value);
+    provider_headers_free(headers);
+}
+
 Test(provider_headers, that_may_be_sent)
 {
     static const struct {
@@ -57,6 +65,7 @@ Test(provider_headers, that_can_not_be_sent_are_refused_without_their_values)
                 {"{\"X-A\":\n \"sesame\" \"X-B\"}", "no JSON object", "line 2"},
                 {"{\"X-A\":\"sesame\"} sesame", "no JSON object", "line 1"},
                 {"{\"X-A\":\"sesame\\u0000\"}", "no JSON object", "line 1"},
+                {"{\"Bearer sesame\":\"\",\"Bearer sesame\":\"\"}", "twice", "Bearer"},
                 {"{\"X-A\":\"sesame\xff\"}", "no JSON object", "line 1"},
                 {"{\"X-A\": 1}", "X-A", "put it in quotes"},
                 {"{\"X-A\": null}", "X-A", "no string"},

@@ -498,12 +498,13 @@ Test(refusal, words_that_may_be_the_jobs_are_told_from_the_providers)
 
 Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
 {
-    static const char *const secrets[] = {"top-secret-key", NULL};
+    static const char *const secrets[] = {"top-secret-key", "acme-team", "acme-team-9f8e7d6c", NULL};
     static const struct {
         const char *body, *message;
     } rows[] = {
         {MESSAGE("no\\nsuch\\u0000thing\\t!"), "no such thing !"},
         {MESSAGE("bad key top-secret-key, and sk-proj-abcdefghijklmnop"), "bad key ***, and ***"},
+        {MESSAGE("acme-team has no acme-team-9f8e7d6c"), "*** has no ***"},
         {"{\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":\"{\\\"error\\\":{\\\"message\\\":\\\"why\\\"}}\"}}}", "Provider returned error | why"},
         {MESSAGE("no nvapi-Ab3dEf6hIj9kLm2n here, nor key-value-store-limits, disk-usage-monitor-1234567, ghp_0123456789abcdef"), "no *** here, nor key-value-store-limits, disk-usage-monitor-1234567, ***"},
         {MESSAGE("bearer eyJhbGciOiJIUzI1NiJ9.e30.x_y-z and Basic dXNlcjpwYXNzd29yZDEy="), "*** and ***"},

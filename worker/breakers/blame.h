@@ -37,7 +37,7 @@ struct blame_facts {
     int64_t failed;    /* jobs that have failed since anybody was last answered, this one among them */
     int64_t to_ask;    /* jobs in hand that can be asked about: all but those behind another of their session */
     int64_t in_hand;   /* all of them */
-    int spared;        /* how often this one was, by rule 5 */
+    int spared;        /* how often this one was, by rule 5, at this provider */
     int given_up;      /* jobs that were spared so often, and then weren't, since the last answer */
 };
 
@@ -47,9 +47,9 @@ enum blame {
     BLAME_PROVIDER, /* it loses none, and waits for the breaker */
 };
 
-/* *ret_counts: rule 5 has spared it once more. */
 /* How often rule 5 spares a job. */
 int blame_spared_max(int given_up);
+/* *ret_counts: rule 5 has spared it once more. */
 enum blame blame_of(const struct blame_facts *facts, bool *ret_counts);
 
 #endif

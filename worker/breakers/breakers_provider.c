@@ -45,10 +45,10 @@ static enum blame provider_failed_locked(struct breakers *breakers, size_t provi
                                 .failed = breakers->failed,
                                 .to_ask = load.to_ask,
                                 .in_hand = load.in_hand,
-                                .spared = task->failures->spared,
+                                .spared = task->failures->spared[provider],
                                 .given_up = breakers->given_up};
     enum blame blame = blame_of(&facts, &counts);
-    task->failures->spared += counts;
+    task->failures->spared[provider] += counts;
     if (blame == BLAME_JOB && how->last_attempt && !facts.at_fault && facts.spared >= blame_spared_max(breakers->given_up)) {
         task->failures->at_fault |= (uint16_t)(1u << provider);
         breakers->given_up++;

@@ -9,10 +9,10 @@
 #include "settings/settings.h"
 
 struct task_failures {
-    uint64_t after[PROVIDERS_MAX]; /* how many successes of others each knew at this job's last failure there */
-    uint16_t at, at_fault;         /* bit i: it has failed at provider i; others were answered there between two of its failures */
-    uint64_t series;               /* in which it was last counted: the breakers' */
-    int spared;                    /* how often, by blame.h's rule 5 */
+    uint64_t after[PROVIDERS_MAX];  /* how many successes of others each knew at this job's last failure there */
+    uint16_t at, at_fault;          /* bit i: it has failed at provider i; others were answered there between two of its failures */
+    uint64_t series;                /* in which it was last counted: the breakers' */
+    uint16_t spared[PROVIDERS_MAX]; /* how often each has spared it, by blame.h's rule 5: a try may fail at all of them */
 };
 
 #endif

@@ -41,7 +41,7 @@ static void add_secret(const char ***list, size_t *count, const char *secret)
 static const char *secret_of(const struct provider_header *header)
 {
     const char *behind = strcasecmp(header->name, "Authorization") == 0 ? strchr(header->value, ' ') : NULL;
-    return behind != NULL ? behind + 1 : header->value;
+    return behind != NULL ? behind + strspn(behind, " ") : header->value;
 }
 
 /* The texts are the settings'. */

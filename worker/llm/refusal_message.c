@@ -31,12 +31,16 @@ static size_t secret_length(const char *text, bool begins_word)
     return 0;
 }
 
+/* Of the longest: one may begin as another does. */
 static size_t known_length(const char *text, const char *const *secrets)
 {
-    for (; secrets != NULL && *secrets != NULL; secrets++)
-        if (strlen(*secrets) >= 4 && strncmp(text, *secrets, strlen(*secrets)) == 0)
-            return strlen(*secrets);
-    return 0;
+    size_t longest = 0;
+    for (; secrets != NULL && *secrets != NULL; secrets++) {
+        size_t length = strlen(*secrets);
+        if (length >= 4 && length > longest && strncmp(text, *secrets, length) == 0)
+            longest = length;
+    }
+    return longest;
 }
 
 bool refusal_message_hides(const char *word, const char *const *secrets)

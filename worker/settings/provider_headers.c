@@ -42,6 +42,17 @@ static bool has_control(const char *value)
     return false;
 }
 
+/* White space around a value is none of it (RFC 9110, 5.5): servers take it off, and echo what is left. */
+static char *value_of(const json_t *text)
+{
+    const char *value = json_string_value(text);
+    value += strspn(value, " \t");
+    size_t size = strlen(value);
+    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
+        size--;
+    return xmemdup0(value, size);
+}
+
 static enum status check_name(const char *name, bool has_key, char *ret_why)
 {
     size_t token = token_length(name);
@@ -75,8 +86,8 @@ static enum status refuse_json(const char *text, const json_error_t *error, char
 {
     if (error->position > 0 && json_error_code(error) == json_error_duplicate_key) { /* it has just read the name's second quote */
         const char *end = text + error->position - 1, *name = memrchr(text, '"', (size_t)(end - text));
-        int size = (int)(end - name) - 1;
-        return FAIL(ret_why, "%.*s is there twice; leave one out", size < SHOWN ? size : SHOWN, name + 1);
+        size_t token = token_length(name + 1); /* no longer than the name: a quote is none of one */
+        return FAIL(ret_why, "%.*s is there twice; leave one out", token < SHOWN ? (int)token : SHOWN, name + 1);
     }
     return FAIL(ret_why, "is no JSON object of strings, as {\"X-Title\":\"My application\"}: see line %d, column %d of the value", error->line, error->column);
 }
@@ -100,7 +111,7 @@ enum status provider_headers_read(const char *text, bool has_key, struct provide
             provider_headers_free(headers);
             return STATUS_FAILED;
         }
-        headers[count++] = (struct provider_header){xstrdup(name), xstrdup(json_string_value(value))};
+        headers[count++] = (struct provider_header){xstrdup(name), value_of(value)};
     }
     *ret = headers;
     return STATUS_OK;

@@ -13,7 +13,7 @@
 
 struct provider_header {
     char *name;  /* an RFC 9110 token; NULL behind the last */
-    char *value; /* without control characters but HTAB; may be empty */
+    char *value; /* without control characters but HTAB, nor white space around it; may be empty */
 };
 
 /* text: a JSON object of strings. has_key: an api_key is given, which the worker sends in a header itself. *ret is the caller's, in the
