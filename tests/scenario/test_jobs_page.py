@@ -22,6 +22,7 @@ ELSEWHERE = {
     "of a job that goes on": "revoked claim_busy suspect claim_ran_out in_flight_limit too_slow",
     "of what is committed": "no_member completed_set_full closing foreign damaged beyond_log",
     "of a control record": "too_large",
+    "of a process that ends": "transactions_stuck",
 }
 
 
