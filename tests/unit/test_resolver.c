@@ -220,7 +220,10 @@ Test(resolver, the_last_addresses_stay_good_while_the_name_service_is_away_but_n
     set(&error_now, EAI_AGAIN);
     cr_expect_eq(await(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_KNOWN);
     set(&error_now, EAI_NONAME);
-    cr_expect_eq(await(&asker, 2 * RESOLVER_GOOD_MS), RESOLVER_FAILED);
+    enum resolver_state state; /* a look-up that began before may still bring the error of before */
+    for (int64_t until = clock_mono_ms() + 60000; (state = await(&asker, 2 * RESOLVER_GOOD_MS)) == RESOLVER_KNOWN && clock_mono_ms() < until;)
+        curl_multi_poll(asker.multi, NULL, 0, 5, NULL);
+    cr_expect_eq(state, RESOLVER_FAILED);
     cr_expect_eq(asker.error, EAI_NONAME);
     set(&error_now, EAI_AGAIN);
     cr_expect_eq(await(&asker, 2 * RESOLVER_GOOD_MS), RESOLVER_FAILED, "none are known now");
