@@ -27,6 +27,8 @@
 #define PRODUCE 0
 #define FETCH 1
 #define OFFSET_COMMIT 8 /* https://kafka.apache.org/protocol#protocol_api_keys */
+#define JOIN_GROUP 11
+#define HEARTBEAT 12
 #define REFUSED RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
 #define LIMIT_MS 30000
 #define LATE_MS 300
@@ -358,6 +360,29 @@ Test(intake, a_log_that_is_shorter_than_what_was_read_of_it_is_another_one, .tim
     finish(&world, of_the_old_one);
     take_and_finish(&world, 3, 4);
     cr_expect(comes_true(four_are_committed, &world), "%lld", (long long)committed(&world, 0));
+    end_world(&world);
+}
+
+/* The group has put the member out while it was joining. As one with a group.instance.id it may come back at once, and librdkafka says nothing
+ * of its loss: it goes on reading what the group leaves with it. Others may have had it meanwhile. */
+Test(intake, what_a_member_gets_back_under_another_member_id_begins_anew, .timeout = 120)
+{
+    struct world world;
+    begin_planned(&world, &(struct plan){.partitions = 1, .more = {"kafka.heartbeat.interval.ms=100", "kafka.session.timeout.ms=3000"}});
+    produce(&world, 0, "", 1);
+    struct task *under_the_old_one = take(&world);
+    rd_kafka_mock_push_request_errors(world.cluster, JOIN_GROUP, 1, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+    rd_kafka_mock_push_request_errors(world.cluster, HEARTBEAT, 1, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS);
+    for (int64_t until = clock_mono_ms() + LIMIT_MS; !atomic_load(&under_the_old_one->partition->revoked) && clock_mono_ms() < until;)
+        poll(NULL, 0, 10);
+    cr_assert(atomic_load(&under_the_old_one->partition->revoked));
+    finish(&world, under_the_old_one);
+    struct task *again = take(&world);
+    cr_expect_eq(again->record.offset, 0, "it is read once more");
+    cr_expect_not(atomic_load(&again->partition->revoked));
+    cr_expect_leq(committed(&world, 0), 0, "what was done before says nothing of it");
+    finish(&world, again);
+    cr_expect(comes_true(is_committed, &world), "%lld", (long long)committed(&world, 0));
     end_world(&world);
 }
 

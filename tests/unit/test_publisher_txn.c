@@ -340,6 +340,26 @@ Test(publisher_txn, a_partition_that_went_takes_its_ends_with_it, .timeout = 120
     end_world(&world);
 }
 
+static bool is_aborted(struct world *world) { (void)world; return metric_get(METRIC_transactions_aborted_total) > 0; }
+
+/* It is in the group again, and hasn't been told yet that it had been put out: the broker would take what it says. */
+Test(publisher_txn, nothing_is_said_of_a_partition_that_was_given_to_another_member_id, .timeout = 120)
+{
+    struct world world;
+    begin_world(&world);
+    world.partition->member = xstrdup("of-before");
+    put(&world, 0);
+    publisher_poll(world.publisher, 0);
+    cr_assert(comes_true(is_aborted, &world));
+    cr_expect_eq(committable(&world), 0);
+    cr_expect_eq(metric_get(METRIC_transactions_committed_total), 0);
+    partition_revoke(world.partition);
+    publisher_revoked(world.publisher);
+    cr_expect(comes_true(nothing_is_pending, &world), "its ends go with it");
+    cr_expect_eq(metric_get(METRIC_transactions_committed_total), 0);
+    end_world(&world);
+}
+
 Test(publisher_txn, a_fenced_one_says_so_and_drops_what_it_has, .timeout = 120)
 {
     struct world world;

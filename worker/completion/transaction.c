@@ -1,5 +1,8 @@
 #include "completion/transaction.h"
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -100,22 +103,31 @@ void transaction_follow(struct transaction *t, rd_kafka_t *consumer)
     mutex_unlock(&t->lock);
 }
 
-rd_kafka_consumer_group_metadata_t *transaction_membership(struct transaction *t)
+bool transaction_membership(struct transaction *t, struct membership *ret)
 {
-    rd_kafka_consumer_group_metadata_t *membership = NULL;
+    *ret = (struct membership){0};
     mutex_lock(&t->lock);
     if (t->consumer != NULL) {
-        membership = rd_kafka_consumer_group_metadata(t->consumer);
+        ret->metadata = rd_kafka_consumer_group_metadata(t->consumer);
         char *member = rd_kafka_memberid(t->consumer);
-        if (membership != NULL && (member == NULL || *member == '\0')) {
-            rd_kafka_consumer_group_metadata_destroy(membership);
-            membership = NULL;
-        }
-        if (member != NULL)
+        if (member != NULL) {
+            ret->member = xstrdup(member);
             rd_kafka_mem_free(t->consumer, member);
+        }
     }
     mutex_unlock(&t->lock);
-    return membership;
+    if (ret->metadata != NULL && ret->member != NULL && ret->member[0] != '\0')
+        return true;
+    membership_finish(ret);
+    return false;
+}
+
+void membership_finish(struct membership *membership)
+{
+    if (membership->metadata != NULL)
+        rd_kafka_consumer_group_metadata_destroy(membership->metadata);
+    free(membership->member);
+    *membership = (struct membership){0};
 }
 
 enum status transaction_start(struct transaction *t, int64_t wait_ms, bool (*give_up)(void), struct error *err)

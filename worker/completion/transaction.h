@@ -35,7 +35,7 @@ enum stop_reason {
     STOP_BY_KAFKA,           /* an error of a call */
     STOP_METADATA_TOO_LARGE, /* the same: what was to be said of a partition is longer than the broker allows */
     STOP_REVOKED,            /* a partition in it went to another worker */
-    STOP_NO_MEMBER,          /* this worker is in no group now */
+    STOP_NO_MEMBER,          /* this worker is in no group now, or back in it as another member than its partitions were given to */
     STOP_SET_FULL,           /* what is done out of order doesn't fit into a commit */
     STOP_RECORD,             /* a record of it was refused, or found no room */
     STOP_CLOSING
@@ -63,8 +63,14 @@ enum answer transaction_abort(struct transaction *transaction, struct stop *why)
 
 /* The consumer whose group fences the offsets; NULL: it is about to go. Any thread. */
 void transaction_follow(struct transaction *transaction, rd_kafka_t *consumer);
-/* What the group knows of us now; NULL: we are no member. The broker doesn't fence who names no member, so such is never
- * given. The caller destroys it. */
-rd_kafka_consumer_group_metadata_t *transaction_membership(struct transaction *transaction);
+/* What the group knows of us. The member id is asked for after the metadata, which are that member's or an earlier one's: those the broker refuses. */
+struct membership {
+    rd_kafka_consumer_group_metadata_t *metadata;
+    char *member;
+};
+
+/* False: we are no member. The broker doesn't fence who names no member, so such is never given. */
+bool transaction_membership(struct transaction *transaction, struct membership *ret) MUST_CHECK;
+void membership_finish(struct membership *membership);
 
 #endif

@@ -221,45 +221,21 @@ static enum answer fill(struct txn_commits *r, struct stop *why)
 
 /* ---- committing ---- */
 
-static rd_kafka_topic_partition_list_t *to_kafka(const struct shares *shares)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)shares->count);
-    for (size_t i = 0; i < shares->count; i++) {
-        const struct share *share = &shares->items[i];
-        rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, share->partition->topic, share->partition->id);
-        item->offset = share->offset;
-        item->metadata = xstrdup(share->metadata); /* the list's to free */
-        item->metadata_size = strlen(share->metadata);
-    }
-    return list;
-}
-
-static bool any_revoked(const struct shares *shares)
-{
-    for (size_t i = 0; i < shares->count; i++)
-        if (is_revoked(shares->items[i].partition))
-            return true;
-    return false;
-}
-
 static enum answer send_offsets(struct txn_commits *r, struct shares *shares, struct stop *why)
 {
     enum answer answer = ANSWER_ABORT;
-    rd_kafka_consumer_group_metadata_t *membership = transaction_membership(&r->transaction);
-    if (membership == NULL) {
+    struct membership membership;
+    if (!transaction_membership(&r->transaction, &membership)) {
         why->reason = STOP_NO_MEMBER;
         error_set(&why->error, ERROR_RETRIABLE, "no_member", "this worker is in no group now");
         return ANSWER_ABORT;
     }
-    if (any_revoked(shares)) { /* looked at after the membership was taken: see the header */
-        why->reason = STOP_REVOKED;
-        error_set(&why->error, ERROR_CANCELLED, "revoked", "a partition went to another worker");
-    } else {
-        rd_kafka_topic_partition_list_t *list = to_kafka(shares);
-        answer = transaction_send_offsets(&r->transaction, list, membership, why);
+    if (shares_are_ours(shares, membership.member, why)) { /* looked at after the membership was taken: see the header */
+        rd_kafka_topic_partition_list_t *list = shares_to_kafka(shares);
+        answer = transaction_send_offsets(&r->transaction, list, membership.metadata, why);
         rd_kafka_topic_partition_list_destroy(list);
     }
-    rd_kafka_consumer_group_metadata_destroy(membership);
+    membership_finish(&membership);
     if (answer == ANSWER_ABORT && why->reason == STOP_METADATA_TOO_LARGE)
         shares_metadata_refused(shares);
     return answer;

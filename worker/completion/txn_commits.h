@@ -10,7 +10,8 @@
  * taken. Whatever moves the partition later makes another generation, of which the broker refuses our offsets
  * (KIP-447); and once it has taken them, the new owner's read of committed offsets waits for our end. Taken when the
  * transaction begins, the metadata would be refused after every rebalance that leaves our partitions in place, and in
- * every cooperative revoke, since the callback comes when we are in the next generation already.
+ * every cooperative revoke, since the callback comes when we are in the next generation already. And each was given to the member id
+ * that the group knows us by now: one that comes back as another member may not have been told yet what it has lost (intake/rebalance.h).
  *
  * One thread's (chat-txn, publisher_txn.c), but for txn_commits_follow. Its parts: transaction.h makes the calls, end_queue.h holds the ends,
  * txn_admission.h decides what may enter, txn_shares.h what is said of their partitions, refused_end.h what follows a refusal. */

@@ -1,5 +1,6 @@
 #include "completion/txn_shares.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,38 @@ void shares_finish(struct shares *shares)
     free(shares->items);
     free(shares->offsets);
     *shares = (struct shares){0};
+}
+
+bool shares_are_ours(const struct shares *shares, const char *member, struct stop *why)
+{
+    bool of_another = false;
+    for (size_t i = 0; i < shares->count; i++) {
+        const struct partition *partition = shares->items[i].partition;
+        if (atomic_load(&partition->revoked)) {
+            why->reason = STOP_REVOKED;
+            error_set(&why->error, ERROR_CANCELLED, "revoked", "a partition went to another worker");
+            return false;
+        }
+        of_another = of_another || (partition->member != NULL && strcmp(partition->member, member) != 0);
+    }
+    if (!of_another)
+        return true;
+    why->reason = STOP_NO_MEMBER;
+    error_set(&why->error, ERROR_RETRIABLE, "another_member", "the group has this worker back as another member than the one that it gave the partitions to");
+    return false;
+}
+
+rd_kafka_topic_partition_list_t *shares_to_kafka(const struct shares *shares)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)shares->count);
+    for (size_t i = 0; i < shares->count; i++) {
+        const struct share *share = &shares->items[i];
+        rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, share->partition->topic, share->partition->id);
+        item->offset = share->offset;
+        item->metadata = xstrdup(share->metadata); /* the list's to free */
+        item->metadata_size = strlen(share->metadata);
+    }
+    return list;
 }
 
 void shares_metadata_refused(struct shares *shares)

@@ -2,8 +2,11 @@
 #ifndef CHAT_COMPLETION_TXN_SHARES_H
 #define CHAT_COMPLETION_TXN_SHARES_H
 
+#include <librdkafka/rdkafka.h>
+
 #include "base/error.h"
 #include "completion/end_queue.h"
+#include "completion/transaction.h"
 
 struct partitions {
     struct partition **items; /* references */
@@ -37,6 +40,10 @@ struct shares {
  * commit's metadata. *ret is to be finished in either case. */
 bool shares_make(const struct end_queue *ends, const struct partitions *offers, struct shares *ret) MUST_CHECK;
 void shares_finish(struct shares *shares);
+/* False, and why: one is of a partition that was revoked, or that the group gave to another member id than `member`. */
+bool shares_are_ours(const struct shares *shares, const char *member, struct stop *why) MUST_CHECK;
+/* The caller destroys it. */
+rd_kafka_topic_partition_list_t *shares_to_kafka(const struct shares *shares);
 /* The broker took none, for one was too long, and didn't say which: the longest, then. */
 void shares_metadata_refused(struct shares *shares);
 

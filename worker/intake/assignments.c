@@ -30,9 +30,20 @@ struct partition *assignments_add(struct assignments *assignments, const char *t
     make_room(assignments, (size_t)id);
     assert(assignments->by_id[id] == NULL);
     partition = partition_create(topic, id, ++assignments->generation);
+    partition->member = assignments->member != NULL ? xstrdup(assignments->member) : NULL;
     partition->index = assignments->count;
     assignments->partitions[assignments->count++] = assignments->by_id[id] = partition;
     return partition;
+}
+
+bool assignments_note_member(struct assignments *assignments, const char *member)
+{
+    if (assignments->member != NULL && strcmp(assignments->member, member) == 0)
+        return false;
+    bool another = assignments->member != NULL;
+    free(assignments->member);
+    assignments->member = xstrdup(member);
+    return another;
 }
 
 void assignments_forget(struct assignments *assignments, struct partition *partition)
@@ -53,5 +64,6 @@ void assignments_finish(struct assignments *assignments)
         partition_unref(assignments->partitions[i]);
     free(assignments->partitions);
     free(assignments->by_id);
+    free(assignments->member);
     *assignments = (struct assignments){0};
 }

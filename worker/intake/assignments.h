@@ -11,11 +11,14 @@ struct assignments {
     struct partition **by_id; /* of the one topic that is read; NULL where there is no assignment */
     size_t ids;
     uint64_t generation; /* of the last assignment */
+    char *member; /* the member id that partitions are given to from now on; NULL: not known yet */
 };
 
 struct partition *assignments_find(const struct assignments *assignments, const char *topic, int32_t id); /* NULL: not ours */
 /* The one that is ours already, if there is one. All are of one topic. */
 struct partition *assignments_add(struct assignments *assignments, const char *topic, int32_t id);
+/* The member id of now; true: it isn't the one of before. */
+bool assignments_note_member(struct assignments *assignments, const char *member);
 void assignments_forget(struct assignments *assignments, struct partition *partition);
 void assignments_finish(struct assignments *assignments);
 

@@ -91,13 +91,13 @@ static void take_over(struct rebalance *r, const rd_kafka_topic_partition_list_t
     rd_kafka_topic_partition_list_destroy(none);
 }
 
-static struct partition *begin_anew(struct rebalance *r, struct partition *old);
+static struct partition *begin_log_anew(struct rebalance *r, struct partition *old);
 
 /* Its place was not in the log, which begins here: has it expired, or is the log another? */
 static struct partition *go_on(struct rebalance *r, struct partition *partition, int64_t first)
 {
     if (partition->next >= first) {
-        partition = begin_anew(r, partition);
+        partition = begin_log_anew(r, partition);
     } else {
         log_warn("records_expired", F_STR("topic", partition->topic), F_INT("partition", partition->id), F_INT("offset", partition->next),
                  F_INT("first", first), F_STR("hint", "the topic's retention is shorter than its lag: the records between were never read"));
@@ -245,11 +245,41 @@ static void revoke(struct rebalance *r, const rd_kafka_topic_partition_list_t *l
     leave_on(r);
 }
 
+/* ---- the member is another ---- */
+
+/* False also where the client says nothing. It asks its main thread, which doesn't wait for us. */
+static bool is_another_member(struct rebalance *r)
+{
+    char *member = rd_kafka_memberid(r->consumer);
+    bool another = member != NULL && assignments_note_member(r->assignments, member);
+    if (member != NULL)
+        rd_kafka_mem_free(r->consumer, member);
+    return another;
+}
+
+/* All goes, and what isn't in `gone` begins anew (NULL: nothing is). */
+static void begin_all_anew(struct rebalance *r, const rd_kafka_topic_partition_list_t *gone)
+{
+    rd_kafka_topic_partition_list_t *all = new_list(r);
+    for (size_t i = 0; i < r->assignments->count; i++)
+        add(all, r->assignments->partitions[i]);
+    log_warn("membership_lost", F_INT("partitions", all->cnt),
+             F_STR("hint", "the group put this worker out while it was joining, and has it back as a new member; others may have had its partitions: they begin anew"));
+    mark_leaving(r, all);
+    finish_leaving(r, true);
+    for (int i = 0; i < all->cnt; i++) {
+        const rd_kafka_topic_partition_t *item = &all->elems[i];
+        if (gone == NULL || rd_kafka_topic_partition_list_find((rd_kafka_topic_partition_list_t *)(uintptr_t)gone, item->topic, item->partition) == NULL)
+            set_restore_ask(r->restore, assignments_add(r->assignments, item->topic, item->partition));
+    }
+    rd_kafka_topic_partition_list_destroy(all);
+}
+
 /* ---- the log is another ---- */
 
 /* The jobs of the old log go on, since nobody can read them again; their offsets are nobody's any more. Sessions keep their order:
  * lanes are a partition's, not an assignment's. */
-static struct partition *begin_anew(struct rebalance *r, struct partition *old)
+static struct partition *begin_log_anew(struct rebalance *r, struct partition *old)
 {
     log_warn("log_replaced", F_STR("topic", old->topic), F_INT("partition", old->id), F_INT("offset", old->next),
              F_STR("hint", "the log is shorter than what was read of it: the topic was deleted and made anew, or an unclean election cut it; it is read as a new one"));
@@ -295,8 +325,12 @@ void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafk
     if (r->leaving != LEAVING_NOTHING) /* librdkafka has waited for it no longer */
         finish_leaving(r, false);
     note_protocol(r);
-    if (err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        revoke(r, list);
+    bool assigns = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, another = is_another_member(r) && r->assignments->count > 0;
+    if (another)
+        begin_all_anew(r, assigns ? NULL : list);
+    if (!assigns) {
+        if (!another)
+            revoke(r, list);
         return;
     }
     take_over(r, list);

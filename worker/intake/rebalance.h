@@ -11,6 +11,11 @@
  * which holds the ends of what leaves: were the partition given away before, the new owner would see its offsets as UNSTABLE until
  * that transaction ends, and our commit would be refused, since the generation has gone on.
  *
+ * A member that the group has put out while it was joining comes back under another member id, and librdkafka (Debian 12's to the newest,
+ * where a group.instance.id spares it a second JoinGroup) doesn't say that its partitions are lost: it goes on with what the group leaves
+ * with it, though others may have had it meanwhile. So at each callback the member id is looked at; once it is another, all there is is
+ * lost, and what stays begins anew where it is committed now. The rule is that of Java's client: ConsumerCoordinator.onJoinPrepare.
+ *
  * When a position isn't in the log, librdkafka is told to say so and not to choose another (auto.offset.reset=error). Below the
  * log's first record it has expired: the assignment goes on there. Above its last, the log is another, one whose topic was deleted and
  * made anew (or it was cut, by an unclean election): that is a new assignment, and its offsets have nothing to do with the old one's.

@@ -38,6 +38,7 @@ void partition_unref(struct partition *partition)
     offset_tracker_finish(&partition->tracker);
     mutex_destroy(&partition->lock);
     free(partition->topic);
+    free(partition->member);
     free(partition);
 }
 

@@ -24,6 +24,7 @@ struct partition {
     char *topic;
     int32_t id;
     uint64_t generation;
+    char *member; /* the member id that the group gave it to, set before anybody else sees it; NULL: not looked at */
     atomic_int references;
     atomic_bool revoked;      /* set once, before its jobs are dropped */
     atomic_bool orphaned;     /* set once: its log is gone, so its jobs go on and nothing of it is committed */
