@@ -1,6 +1,8 @@
 """Partitions come and go: what one of them waits for stops no other, in either delivery."""
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -151,3 +153,53 @@ def test_a_topic_made_anew_while_its_assignment_lives_is_read_from_its_beginning
     wait_until(lambda: committed(place, 0) == 6, "the old one's end says nothing of it")
     assert sim.stats()["requests"] == 27
     assert len({job_of(r) for r in place.topics.read(place.topics.replies_topic, 27)}) == 27, "each once"
+
+
+STATIC_MEMBER = """
+import sys, time
+from confluent_kafka import Consumer
+bootstrap, group, topic, instance, wanted = sys.argv[1:]
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "group.instance.id": instance, "enable.auto.commit": False, "log_level": 0,
+                     "session.timeout.ms": 300000, "max.poll.interval.ms": 600000, "partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500})
+consumer.subscribe([topic])
+while len(consumer.assignment()) < int(wanted):
+    consumer.poll(0.1)
+print("has them", flush=True)
+while sys.stdin.readline():  # from now on it hears of no revoke, and so doesn't join again
+    pass
+"""
+
+
+class StaticMember:
+    """A plain client with an instance id in a worker's group; a process of its own, since only so can it be killed."""
+
+    def __init__(self, place, wanted: int):
+        self.process = subprocess.Popen([sys.executable, "-c", STATIC_MEMBER, place.kafka.bootstrap, place.prefix, place.topics.jobs, "static", str(wanted)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "has them\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def test_what_a_stable_group_gives_to_nobody_finds_an_owner(stage, place):
+    """A static member is killed between the assignment that takes two partitions from it and its next join, and comes back under its id: it has its
+    place without a rebalance, and the group is content."""
+    member = StaticMember(place, PARTITIONS)
+    try:
+        worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{"kafka.session.timeout.ms": "6000", "worker.stuck_after_ms": "10000"})
+        wait_until(lambda: str(place.group().state).endswith("STABLE") and sorted(len(ours) for ours in owned(place)) == [0, 2], "two are to leave the member")
+        member.kill()
+        member = StaticMember(place, 2)
+        wait_until(lambda: set().union(*owned(place)) == set(range(PARTITIONS)), "each has an owner")
+        assert worker.wait_event("partitions_unowned")[0]["partitions"] == "2"
+        wait_until(lambda: worker.metric("partitions_assigned") == 2, "the worker has two")
+        ours = {int(p) for ours in owned(place) for p in ours} - {p.partition for m in place.group().members if m.group_instance_id for p in m.assignment.topic_partitions}
+        for partition in ours:
+            send(place, partition, f"j{partition}")
+        assert set(place.topics.replies(2)) == {f"j{p}" for p in ours}
+    finally:
+        member.kill()

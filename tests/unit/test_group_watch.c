@@ -1,7 +1,10 @@
-/* What the group's own bytes say we own. */
+/* What the group's own bytes say we own, and what nobody does. */
 #include <criterion/criterion.h>
 
+#include <string.h>
+
 #include "intake/group_watch.h"
+#include "intake/unowned.h"
 
 static const unsigned char assignment[] = {0, 1, 0, 0, 0, 2,                                                       /* version, two topics */
                                            0, 4, 'j', 'o', 'b', 's', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 2,           /* jobs: 0, 258 */
@@ -26,4 +29,93 @@ Test(group_watch, what_is_cut_or_nonsense_is_no_assignment)
     unsigned char huge[] = {0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     cr_expect_null(group_assignment_decode(huge, sizeof huge));
     cr_expect_null(group_assignment_decode("", 0));
+}
+
+/* ---- partitions that nobody has ---- */
+
+enum { PARTITIONS = 5 };
+
+/* What a member has of the topic "jobs", as the group keeps it; into bytes. */
+static int keep(unsigned char *bytes, const int *partitions, int count)
+{
+    static const unsigned char head[] = {0, 1, 0, 0, 0, 1, 0, 4, 'j', 'o', 'b', 's', 0, 0, 0};
+    memcpy(bytes, head, sizeof head);
+    int size = sizeof head;
+    bytes[size++] = (unsigned char)count;
+    for (int i = 0; i < count; i++) {
+        memset(bytes + size, 0, 3);
+        bytes[size + 3] = (unsigned char)partitions[i];
+        size += 4;
+    }
+    return size;
+}
+
+struct members {
+    struct rd_kafka_group_member_info list[3];
+    unsigned char bytes[3][64];
+};
+
+static void add(struct members *members, struct rd_kafka_group_info *group, const char *id, const int *partitions, int count)
+{
+    unsigned char *bytes = members->bytes[group->member_cnt];
+    members->list[group->member_cnt++] = (struct rd_kafka_group_member_info){.member_id = (char *)(uintptr_t)id, .member_assignment = bytes, .member_assignment_size = keep(bytes, partitions, count)};
+    group->members = members->list;
+}
+
+Test(unowned, what_no_member_of_a_stable_group_has_is_counted)
+{
+    struct members members;
+    struct rd_kafka_group_info group = {.state = "Stable"};
+    struct unowned_view view;
+    add(&members, &group, "b", (const int[]){0, 3}, 2);
+    add(&members, &group, "a", (const int[]){1, 4, 9}, 3);
+    cr_assert(unowned_view(&group, "b", "jobs", PARTITIONS, &view));
+    cr_expect_eq(view.count, 1);
+    cr_expect_eq(view.first, 2);
+    cr_expect_eq(view.rank, 1, "one is before it");
+    cr_assert(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
+    cr_expect_eq(view.rank, 0);
+    cr_assert(unowned_view(&group, "a", "others", PARTITIONS, &view));
+    cr_expect_eq(view.count, PARTITIONS, "of that topic nobody has any");
+    add(&members, &group, "c", (const int[]){2}, 1);
+    cr_assert(unowned_view(&group, "b", "jobs", PARTITIONS, &view));
+    cr_expect_eq(view.count, 0);
+}
+
+Test(unowned, without_a_stable_group_that_we_are_in_and_can_read_nothing_is_said)
+{
+    struct members members;
+    struct rd_kafka_group_info group = {.state = "Stable"};
+    struct unowned_view view;
+    add(&members, &group, "a", (const int[]){0}, 1);
+    cr_assert(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
+    cr_expect_not(unowned_view(&group, "b", "jobs", PARTITIONS, &view));
+    group.state = "PreparingRebalance";
+    cr_expect_not(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
+    group.state = "Stable";
+    group.err = RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    cr_expect_not(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
+    group.err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    members.list[0].member_assignment_size -= 2;
+    cr_expect_not(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
+    members.list[0].member_assignment_size = 0;
+    cr_expect(unowned_view(&group, "a", "jobs", PARTITIONS, &view), "it was given nothing");
+}
+
+Test(unowned, members_take_turns_after_a_session_and_twice_as_late_each_time)
+{
+    struct unowned unowned = {0};
+    const struct unowned_view first = {.count = 1}, third = {.count = 1, .rank = 2}, none = {0};
+    cr_expect_not(unowned_is_due(&unowned, &first, 1000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, &first, 6999, 6000, 100));
+    cr_expect(unowned_is_due(&unowned, &first, 7000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, &first, 18999, 6000, 100));
+    cr_expect(unowned_is_due(&unowned, &first, 19000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, NULL, 20000, 6000, 100), "it rebalances");
+    cr_expect_not(unowned_is_due(&unowned, &first, 43000, 6000, 100), "from when it is stable again");
+    cr_expect(unowned_is_due(&unowned, &first, 67000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, &none, 68000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, &third, 70000, 6000, 100));
+    cr_expect_not(unowned_is_due(&unowned, &third, 76199, 6000, 100));
+    cr_expect(unowned_is_due(&unowned, &third, 76200, 6000, 100), "all that came before is forgotten");
 }

@@ -9,18 +9,23 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "intake/group_nudge.h"
 #include "intake/open_transactions.h"
+#include "intake/unowned.h"
 #include "telemetry/watchdog.h"
 
 #define ANSWER_MS 2000
 #define OPEN_INTERVALS 3 /* a transaction that is open for longer is told */
+#define TURN_INTERVALS 2 /* for each member to nudge a group that has partitions without an owner */
 
 struct group_watch {
     rd_kafka_t *consumer;
-    char *group_id;
+    const struct settings *settings;
+    const char *bootstrap;
     int64_t interval_ms;
     pthread_t thread;
-    struct open_transactions *open; /* the thread's */
+    struct open_transactions *open; /* the thread's, as is the next */
+    struct unowned_watch *unowned;
 
     struct mutex lock; /* guards the rest */
     struct cond wake;
@@ -121,14 +126,23 @@ static void note_answer(struct group_watch *watch, bool answered)
     atomic_store(&watch->asked_ms, 0);
 }
 
+/* While the group is nudged. */
+static bool goes_on(void *arg)
+{
+    struct group_watch *watch = arg;
+    mutex_lock(&watch->lock);
+    bool stopping = watch->stopping;
+    mutex_unlock(&watch->lock);
+    watchdog_feed(WATCHED_GROUP);
+    return !stopping;
+}
+
 static void ask(struct group_watch *watch)
 {
     const struct rd_kafka_group_list *groups = NULL;
     atomic_store(&watch->asked_ms, clock_mono_ms());
-    bool answered = rd_kafka_list_groups(watch->consumer, watch->group_id, &groups, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    bool answered = rd_kafka_list_groups(watch->consumer, watch->settings->kafka.group_id, &groups, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_t *owned = answered ? find_us(watch, groups) : NULL;
-    if (groups != NULL)
-        rd_kafka_group_list_destroy(groups);
     note_answer(watch, answered);
     mutex_lock(&watch->lock);
     if (watch->owned != NULL)
@@ -137,6 +151,12 @@ static void ask(struct group_watch *watch)
     watch->number++;
     mutex_unlock(&watch->lock);
     watchdog_feed(WATCHED_GROUP);
+    bool nudge = answered && unowned_watch_look(watch->unowned, groups);
+    if (groups != NULL)
+        rd_kafka_group_list_destroy(groups);
+    watchdog_feed(WATCHED_GROUP);
+    if (nudge)
+        (void)group_nudge(watch->settings, watch->bootstrap, goes_on, watch);
     if (answered)
         open_transactions_look(watch->open);
 }
@@ -167,20 +187,22 @@ static void finish(struct group_watch *watch)
     if (watch->owned != NULL)
         rd_kafka_topic_partition_list_destroy(watch->owned);
     open_transactions_destroy(watch->open);
+    unowned_watch_destroy(watch->unowned);
     cond_destroy(&watch->wake);
     mutex_destroy(&watch->lock);
-    free(watch->group_id);
     free(watch);
 }
 
-struct group_watch *group_watch_create(rd_kafka_t *consumer, const char *group_id, int64_t interval_ms)
+struct group_watch *group_watch_create(const struct settings *settings, const char *bootstrap, rd_kafka_t *consumer, int64_t interval_ms)
 {
     struct group_watch *watch = xcalloc(1, sizeof *watch);
     watch->consumer = consumer;
-    watch->group_id = xstrdup(group_id);
+    watch->settings = settings;
+    watch->bootstrap = bootstrap;
     watch->interval_ms = interval_ms;
     atomic_init(&watch->answers_since_ms, -1);
     watch->open = open_transactions_create(consumer, OPEN_INTERVALS * interval_ms);
+    watch->unowned = unowned_watch_create(settings, consumer, TURN_INTERVALS * interval_ms);
     mutex_init(&watch->lock);
     cond_init(&watch->wake);
     if (pthread_create(&watch->thread, NULL, group_main, watch) == 0)

@@ -1,5 +1,6 @@
 /* What the broker says this member owns, to hold against what it fetches: a client may have lost an assignment that the
- * group counts on (liveness.h). And, since it asks anyway, which transactions are left open there (open_transactions.h).
+ * group counts on (liveness.h). And, since it asks anyway, which partitions nobody owns (unowned.h), and which transactions are left open
+ * there (open_transactions.h).
  *
  * A thread of its own, chat-group, asks now and then, since the call blocks. It is the old rd_kafka_list_groups:
  * librdkafka 2.0.2's asynchronous DescribeConsumerGroups locks up its main thread when the broker can't answer it. */
@@ -11,10 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "settings/settings.h"
+
 struct group_watch;
 
-/* NULL: its thread can't be started; then nothing is known. */
-struct group_watch *group_watch_create(rd_kafka_t *consumer, const char *group_id, int64_t interval_ms);
+/* Keeps what it is given; bootstrap: as kafka_conf_make takes it. NULL: its thread can't be started; then nothing is known. */
+struct group_watch *group_watch_create(const struct settings *settings, const char *bootstrap, rd_kafka_t *consumer, int64_t interval_ms);
 /* Before the consumer. Waits for a call under way, some seconds at most. NULL is fine. */
 void group_watch_destroy(struct group_watch *watch);
 

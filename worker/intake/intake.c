@@ -330,7 +330,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     rd_kafka_poll_set_consumer(intake->consumer);
     prefetch_begin(intake->prefetch, intake->consumer);
     intake->committer = committer_create(service, intake->consumer, &intake->assignments, &intake->joining);
-    intake->liveness = liveness_create(service, intake->consumer);
+    intake->liveness = liveness_create(service, bootstrap, intake->consumer);
     publisher_follow(service->publisher, intake->consumer);
     intake->rebalance = rebalance_create(service, intake->consumer, &intake->assignments, intake->prefetch, intake->committer);
     rd_kafka_resp_err_t rc = intake->rebalance != NULL ? subscribe(intake) : RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -39,7 +39,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-struct liveness *liveness_create(const struct service *service, rd_kafka_t *consumer)
+struct liveness *liveness_create(const struct service *service, const char *bootstrap, rd_kafka_t *consumer)
 {
     struct liveness *liveness = xcalloc(1, sizeof *liveness);
     liveness->service = service;
@@ -49,7 +49,7 @@ struct liveness *liveness_create(const struct service *service, rd_kafka_t *cons
     if (liveness->look_every_ms < LOOK_EVERY_MS_MIN)
         liveness->look_every_ms = LOOK_EVERY_MS_MIN;
     int64_t ask_ms = least(liveness->bound_ms / 4, ASK_EVERY_MS_MAX);
-    liveness->watch = group_watch_create(consumer, service->settings->kafka.group_id, ask_ms);
+    liveness->watch = group_watch_create(service->settings, bootstrap, consumer, ask_ms);
     mutex_init(&liveness->lock);
     return liveness;
 }

@@ -19,7 +19,8 @@
 
 struct liveness;
 
-struct liveness *liveness_create(const struct service *service, rd_kafka_t *consumer);
+/* Keeps what it is given; bootstrap: as kafka_conf_make takes it. */
+struct liveness *liveness_create(const struct service *service, const char *bootstrap, rd_kafka_t *consumer);
 void liveness_destroy(struct liveness *liveness); /* before the consumer; NULL is fine */
 void liveness_look(struct liveness *liveness, const struct assignments *assignments);
 /* True: *why says which partition, and what of it. */

@@ -1,0 +1,19 @@
+/* Makes the group of the jobs rebalance: a client of its own joins it as a member, and leaves. No call of librdkafka has a member that is content
+ * join again. The passing member subscribes to the replies' topic, whose partitions it is given and doesn't read, so that none of the
+ * jobs' moves because of it; the group rebalances twice, when it comes and when it goes.
+ *
+ * Blocks for as long as the group rebalances, GROUP_NUDGE_MS at most and a few seconds to leave. Any thread that may wait so long; it feeds its
+ * own watchdog (telemetry/watchdog.h) in `go_on`, which is asked some times a second; false: it leaves at once. */
+#ifndef CHAT_INTAKE_GROUP_NUDGE_H
+#define CHAT_INTAKE_GROUP_NUDGE_H
+
+#include <stdbool.h>
+
+#include "settings/settings.h"
+
+#define GROUP_NUDGE_MS 60000 /* most rebalances are over: what drains has a bound of its own, worker.revoke_drain_ms */
+
+/* bootstrap: as kafka_conf_make takes it. False: it hasn't become a member. */
+bool group_nudge(const struct settings *settings, const char *bootstrap, bool (*go_on)(void *arg), void *arg);
+
+#endif
