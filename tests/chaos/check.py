@@ -446,7 +446,11 @@ class Explanations:
         return None, ""
 
     def ended(self, life: Life, call: Call, again: Call, store: list) -> tuple[str | None, str]:
-        """The worker ended between the answer and its place in Redis."""
+        """The worker ended, or its drain did, between the answer and its place in Redis."""
+        for ran_out in re.findall(r"^ts=.* event=drain_ran_out .*$", self.evidence.logs.get(life.name, ""), re.M):
+            # What is cut then may have been answered already. The process may take long to end: say, Kafka has its last transaction.
+            if -CLOSE_MS <= when_ms(ran_out) - call.end_ms <= SOON_MS:
+                return "drain ran out between answer and finish", ran_out
         if life.ended_ms is None or not call.start_ms <= life.ended_ms <= again.start_ms + CLOSE_MS:
             return None, ""
         # Once it was told: what a drain or a KILL cut short is the last thing it did.

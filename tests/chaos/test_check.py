@@ -299,6 +299,13 @@ def paid_twice_though_the_drain_was_clean(run):
     end_life(run, "w1-1", START + 40300, 0, "TERM")
 
 
+@case("paid_twice")
+def paid_twice_though_the_drain_ran_out_long_after(run):
+    run.calls.append(Call("j4", "w0-1", 200, "answered", START + 50000, START + 50100))
+    end_life(run, "w1-1", START + 48000, 0, "TERM")
+    run.logs["w1-1"] += line(START + 47000, "drain_ran_out", level="warn", cut_short=1)
+
+
 @case("asked_side_by_side")
 def two_workers_ask_at_once(run):
     run.calls[4] = Call("j4", "w1-1", 200, "aborted", START + 40000, START + 42000)
@@ -560,6 +567,14 @@ def a_drain_that_ran_out(run):
     run.logs["w1-1"] += line(START + 40090, "drain_ran_out", level="warn", cut_short=1)
 
 
+def a_drain_that_ran_out_before_a_long_end(run):
+    asked_again(run, 44000)
+    end_life(run, "w1-1", START + 46000, 75, "TERM")
+    run.logs["w1-1"] += line(START + 40090, "drain_ran_out", level="warn", cut_short=1)
+    run.logs["w1-1"] += line(START + 40200, "transactions_failed", level="error", code="transactions_stuck", error="x")
+    run.faults.append(Fault("broker_kill", START + 39000, START + 39500, "kafka"))
+
+
 def a_stop(run):
     asked_again(run, 48000)
     run.lives[1].signals[:0] = [[START + 40050, "STOP"], [START + 48500, "CONT"]]
@@ -609,6 +624,7 @@ def redis_away_until_its_end(run):
 @pytest.mark.parametrize("harm, cause", [
     (a_kill, "killed between answer and finish"), (a_kill_while_redis_is_away, "killed while Redis was away"),
     (a_second_term, "ended at once by a second TERM between answer and finish"), (a_drain_that_ran_out, "drain ran out between answer and finish"),
+    (a_drain_that_ran_out_before_a_long_end, "drain ran out between answer and finish"),
     (a_stop, "stalled beyond the lease"), (a_stop_before_asking, "stalled beyond the lease"), (a_cut, "connection cut while answering"),
     (a_time_out_that_a_stall_used_up, "connection cut while answering"), (redis_away, "Redis away beyond the lease"),
     (redis_away_for_longer_than_the_next_one_waits, "Redis away beyond the lease"), (redis_away_until_its_end, "Redis away beyond the lease"), (redis_away_then_a_stop, "Redis away, then stalled")])
