@@ -529,6 +529,23 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     }
 }
 
+/* As a header's value: servers take it off, and echo what is left. */
+Test(settings, white_space_around_a_key_is_none_of_it)
+{
+    char *key = write_file(" \tsk-secret \n");
+    char key_file[100];
+    snprintf(key_file, sizeof key_file, "provider.main.api_key_file=%s", key);
+    const char *overrides[] = {BASE, key_file, "provider.spare.url=http://h", "provider.spare.model=m", "provider.spare.api_key= \t ",
+                               "context.profile.url=http://h", "context.profile.api_key= ses ame ", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_expect_str_eq(settings->providers[0].api_key, "sk-secret");
+    cr_expect_null(settings->providers[1].api_key, "nothing is left: none is given");
+    cr_expect_str_eq(settings->contexts[0].api_key, "ses ame");
+    settings_destroy(settings);
+    unlink(key);
+    free(key);
+}
+
 Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
 {
     char *path = write_file("");

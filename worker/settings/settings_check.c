@@ -82,6 +82,20 @@ static bool has_control(const char *text)
     return false;
 }
 
+/* White space around a key is none of it, as around any header's value (RFC 9110, 5.5): servers take it off, and echo what is left, which is to
+ * be known then as the secret. Nothing left: there is no key. */
+static void trim_key(char **key)
+{
+    if (*key == NULL)
+        return;
+    size_t before = strspn(*key, " \t"), size = strlen(*key + before);
+    while (size > 0 && ((*key)[before + size - 1] == ' ' || (*key)[before + size - 1] == '\t'))
+        size--;
+    char *trimmed = size > 0 ? xmemdup0(*key + before, size) : NULL;
+    free(*key);
+    *key = trimmed;
+}
+
 static const char *after_scheme(const char *url)
 {
     return strncmp(url, "http://", 7) == 0 ? url + 7 : strncmp(url, "https://", 8) == 0 ? url + 8 : NULL;
@@ -100,6 +114,7 @@ static enum status check_provider(struct provider_settings *provider, const stru
         return REFUSE(err, "%s: %s.url: must be http(s)://host[:port][/path], without spaces, ?, # or { } (nothing is filled in here)", where, section);
     for (size_t n = strlen(provider->url); provider->url[n - 1] == '/'; n--)
         provider->url[n - 1] = '\0';
+    trim_key(&provider->api_key);
     if (has_control(provider->api_key))
         return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
@@ -158,13 +173,14 @@ static enum status check_context_url(const char *url, const char *section, const
     return STATUS_OK;
 }
 
-static enum status check_context(const struct context_settings *context, const struct settings_entries *entries, struct error *err)
+static enum status check_context(struct context_settings *context, const struct settings_entries *entries, struct error *err)
 {
     AUTO_FREE char *section = xasprintf("context.%s", context->name);
     if (context->url == NULL)
         return REFUSE(err, "%s.url: is needed; give it in [%s], by variable or -X", section, section);
     if (!template_is_name(context->name))
         return REFUSE(err, "%s: [%s]: the name can't stand in llm.context_prompt; use a-z A-Z 0-9 . _ -", settings_entries_where(entries, section, "url"), section);
+    trim_key(&context->api_key);
     if (has_control(context->api_key))
         return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);
     return check_context_url(context->url, section, settings_entries_where(entries, section, "url"), err);
