@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "service/settings_warnings.h"
 #include "settings/settings.h"
 
 #define BASE "kafka.bootstrap.servers=b:9092", "provider.main.url=http://h/v1/", "provider.main.model=m"
