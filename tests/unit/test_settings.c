@@ -611,6 +611,30 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
     settings_destroy(settings);
 }
 
+Test(settings, this_machine_is_known_by_its_address_not_by_how_a_name_begins)
+{
+    static const struct {
+        const char *url;
+        bool here;
+    } rows[] = {{"http://127.0.0.1:8080/v1", true},      {"http://127.1/v1", true},          {"http://[::1]:1/v1", true},        {"http://LocalHost/v1", true},
+                {"http://127.0.0.1.evil.org/v1", false}, {"http://127.evil.org/v1", false}, {"http://localhost.evil.org", false}, {"http://localhosts/v1", false},
+                {"http://127.0.0.1@evil.org/v1", false}, {"http://[::1].evil.org/v1", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char all[2000] = "";
+        AUTO_FREE char *url = xasprintf("provider.main.url=%s", rows[i].url);
+        AUTO_FREE char *context = xasprintf("context.profile.url=%s?of={session}", rows[i].url);
+        const char *overrides[] = {BASE, url, "provider.main.api_key=k", "provider.main.proxy=http://p:1", "llm.contexts=profile", context,
+                                   "context.profile.api_key=k", "context.profile.proxy=http://p:1", NULL};
+        struct settings *settings = must_load(NULL, NULL, overrides);
+        settings_warnings(settings, collect, all);
+        cr_expect_eq(strstr(all, "provider.main.api_key goes to a http://") == NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "context.profile.api_key goes to a http://") == NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "provider.main.proxy isn't used") != NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "context.profile.proxy isn't used") != NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        settings_destroy(settings);
+    }
+}
+
 Test(settings, the_example_and_what_is_printed_load_again)
 {
     AUTO_FREE char *text = NULL;

@@ -5,15 +5,23 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/template.h"
+#include "http/http_address.h"
 
-static const char *after_scheme(const char *url)
+/* As the call that is made will have it. An address that can't be asked is refused elsewhere. */
+static bool is_this_machine(const char *url)
 {
-    return strncmp(url, "http://", 7) == 0 ? url + 7 : strncmp(url, "https://", 8) == 0 ? url + 8 : NULL;
+    struct http_address address;
+    struct error why;
+    if (http_address_parse(url, &address, &why) != STATUS_OK)
+        return false;
+    bool here = address.is_loopback;
+    http_address_finish(&address);
+    return here;
 }
 
-static bool is_loopback(const char *host)
+static bool crosses_in_clear(const char *url)
 {
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", 9) == 0;
+    return strncmp(url, "http://", 7) == 0 && !is_this_machine(url);
 }
 
 static bool is_asked(const struct settings *settings, const struct provider_settings *provider)
@@ -27,8 +35,7 @@ static bool is_asked(const struct settings *settings, const struct provider_sett
 
 static bool is_proxy_in_vain(const char *proxy, const char *url)
 {
-    const char *host = after_scheme(url);
-    return proxy != NULL && strstr(proxy, "://") != NULL && host != NULL && is_loopback(host);
+    return proxy != NULL && strstr(proxy, "://") != NULL && is_this_machine(url);
 }
 
 static void warn_of_provider(const struct settings *settings, const struct provider_settings *provider, void (*warn)(const char *, void *), void *arg)
@@ -49,7 +56,7 @@ static void warn_of_provider(const struct settings *settings, const struct provi
         warn(late, arg);
     if (provider->connect_timeout_ms > provider->attempt_timeout_ms)
         warn(connect, arg);
-    if (secret != NULL && strncmp(provider->url, "http://", 7) == 0 && !is_loopback(provider->url + 7))
+    if (secret != NULL && crosses_in_clear(provider->url))
         warn(clear, arg);
 }
 
@@ -80,7 +87,7 @@ static void warn_of_context(const struct settings *settings, size_t index, void 
         warn(unsaid, arg);
     if (context->timeout_ms >= settings->llm.deadline_ms)
         warn(late, arg);
-    if (context->api_key != NULL && strncmp(context->url, "http://", 7) == 0 && !is_loopback(context->url + 7))
+    if (context->api_key != NULL && crosses_in_clear(context->url))
         warn(clear, arg);
 }
 
