@@ -316,6 +316,30 @@ Test(settings, a_property_has_its_place)
     free(path);
 }
 
+/* A reader of lines would take the rest of it for keys and sections, and tell of those. */
+Test(settings, an_object_over_several_lines_is_told_as_what_it_is)
+{
+    static const struct {
+        const char *lines, *a, *b;
+    } rows[] = {{"headers = {\n  \"X-A\": \"sesame\",\n  \"X-B\": \"sesame\"\n}\n", ":2: provider.main.headers: ", "write it in one line, or into a file (headers_file)"},
+                {"headers = {\"X-A\": \"sesame\",\n\"sesame\": \"c\"}\n", ":2: provider.main.headers: ", "headers_file"},
+                {"headers = {\"X-A\": \"sesame ; sesame\"}\n", ":2: provider.main.headers: ", "before a ; behind white space"},
+                {"headers =\n{\"sesame\": \"c\"}\n", ":3: ", "doesn't go on in the next line"},
+                {"params = {\"a\": {\"b\": 1},\n \"c\": 1}\n", ":2: provider.main.params: ", "write it in one line"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *text = xasprintf("[provider.main]\n%s", rows[i].lines);
+        char *path = write_file(text);
+        struct settings *settings = NULL;
+        struct error err = {0};
+        struct settings_sources sources = {.file = path};
+        cr_expect_eq(settings_load(&sources, &settings, &err), STATUS_FAILED);
+        cr_expect(strstr(err.message, rows[i].a) && strstr(err.message, rows[i].b), "\"%s\" has no \"%s\" and \"%s\"", err.message, rows[i].a, rows[i].b);
+        cr_expect_null(strstr(err.message, "sesame"), "%s", err.message);
+        unlink(path);
+        free(path);
+    }
+}
+
 /* ---- quotes ---- */
 
 Test(settings, quotes_are_told_as_what_they_are)
