@@ -39,13 +39,15 @@ def test_a_call_that_never_ends_fails_the_liveness_check_and_is_named(stage, pla
     worker.wait()
 
 
-def test_a_transaction_s_call_that_never_ends_ends_the_worker_and_the_next_one_answers(stage, place):
-    """librdkafka may wait for ever for a coordinator that went and has long been back. The bound here: what its time-outs and ten seconds are."""
+@pytest.mark.parametrize("call", ["transaction", "commit"])
+def test_a_transaction_s_call_that_never_ends_ends_the_worker_and_the_next_one_answers(stage, place, call):
+    """librdkafka may wait for ever for a coordinator that went and has long been back, in one call or in one after the other: that each comes back is no sign that
+    the transaction goes on. The bound here: what its time-outs and ten seconds are."""
     redis, sim = stage.redis(), stage.simulator()
     settings = {**place.settings, **SETTINGS, "worker.delivery": "exactly-once", "kafka.socket.timeout.ms": "1000", "kafka.reconnect.backoff.max.ms": "200",
                 "kafka.transaction.timeout.ms": "2000", "kafka.session.timeout.ms": "6000", "worker.drain_timeout_ms": "1000", "worker.close_timeout_ms": "4000",
                 "redis.lease_ms": "3000"}
-    worker = stage.worker(redis, sim, name="hangs", env=broken("transaction"), **settings)
+    worker = stage.worker(redis, sim, name="hangs", env=broken(call), **settings)
     for n in range(8):
         place.topics.send({"id": f"j{n}", "message": "hi"}, key=f"s{n}")
     (stuck,) = worker.wait_event("thread_stuck")

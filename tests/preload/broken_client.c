@@ -2,6 +2,7 @@
  *   assignment  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
  *   transaction  what is sent into a transaction for a coordinator that went never returns
+ *   commit  a commit of a transaction is never done: each call comes back after its time-out, to be made again
  *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
@@ -37,6 +38,27 @@ rd_kafka_error_t *rd_kafka_send_offsets_to_transaction(rd_kafka_t *rk, const rd_
         pause();
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_send_offsets_to_transaction");
     return real(rk, offsets, membership, timeout_ms);
+}
+
+rd_kafka_error_t *rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
+{
+    rd_kafka_error_t *(*real)(rd_kafka_t *, int);
+    if (is_broken("commit")) {
+        usleep((useconds_t)timeout_ms * 1000);
+        return rd_kafka_error_new(RD_KAFKA_RESP_ERR__TIMED_OUT, "broken");
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_commit_transaction");
+    return real(rk, timeout_ms);
+}
+
+/* Only librdkafka can make one that says so. */
+int rd_kafka_error_is_retriable(const rd_kafka_error_t *error)
+{
+    int (*real)(const rd_kafka_error_t *);
+    if (is_broken("commit") && rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        return 1;
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_error_is_retriable");
+    return real(error);
 }
 
 const char *rd_kafka_rebalance_protocol(rd_kafka_t *rk)

@@ -270,6 +270,11 @@ def test_what_the_provider_said_holds_no_header_s_value(stage, stream):
     assert "sesame" not in world.worker.text()
 
 
+def test_what_the_provider_said_holds_no_key_that_was_given_with_white_space(stage):
+    world = World(stage, refuses(400, openai("no such account: opensesame;", code="400")), **{"provider.main.api_key": " opensesame "})
+    assert world.ask()["error"]["provider_message"] == "no such account: ***;"
+
+
 def test_long_words_are_cut_between_characters_and_streams_say_theirs(stage):
     world = World(stage, lambda request, number: [event({"error": {"code": "400", "message": "x" + "€" * 2000}})])
     reply = world.ask(stream=True)

@@ -60,6 +60,22 @@ Test(claim_outcome, a_claim_is_held_until_it_is_settled_and_its_answer_goes_with
     task_unref(task);
 }
 
+Test(claim_outcome, a_claim_is_renewed_for_as_long_as_its_job_has_since_it_was_first_seen)
+{
+    struct task *task = begun(&(struct begin_op){.state = BEGIN_BUSY, .busy_ms = 700}, false);
+    settings->llm.deadline_ms = 60000;
+    task->job.deadline_ms = 10000;
+    task->begin->state = BEGIN_RUN;
+    task->begin->keep_seen = true;
+    task->begin->seen_ago_ms = 4000; /* by another worker */
+    claim_outcome_begun(&service, task, clock_mono_ms(), false);
+    cr_assert_not_null(task->held);
+    cr_expect_eq(task->held->until_ms, task->begun_ms - 4000 + 10000);
+    task->outcome = OUTCOME_DEAD;
+    claim_outcome_settled(&service, task);
+    task_unref(task);
+}
+
 Test(claim_outcome, the_token_of_a_begin_that_was_not_answered_is_kept_for_the_next)
 {
     struct begin_op unanswered = {0};

@@ -9,7 +9,7 @@
 #include "session/held_claims.h"
 #include "task/task_part.h"
 
-enum { LEASE = 30000 };
+enum { LEASE = 30000, UNTIL = 70000 };
 
 static struct partition *partition;
 static struct held_claims *claims;
@@ -23,7 +23,7 @@ static struct task *begun_at(int64_t sent_ms)
     snprintf(task->begin->claim.token, sizeof task->begin->claim.token, "%032d", count);
     task->begin->claim.job_id = "j";
     task->begin->claim.session = "s";
-    held_claims_add(claims, task, sent_ms);
+    held_claims_add(claims, task, sent_ms, sent_ms + UNTIL);
     return task;
 }
 
@@ -72,7 +72,7 @@ Test(held_claims, a_lease_runs_out_when_nobody_renewed_it, .init = setup, .fini 
     cr_expect(held_claims_ran_out(claims, old));
     cr_expect_not(held_claims_ran_out(claims, renewed));
     held_claims_remove(claims, old);
-    held_claims_add(claims, old, clock_mono_ms()); /* begun again: what was before is forgotten */
+    held_claims_add(claims, old, clock_mono_ms(), UNTIL); /* begun again: what was before is forgotten */
     cr_expect_not(held_claims_ran_out(claims, old));
     end(fresh);
     end(old);
@@ -126,7 +126,7 @@ Test(held_claims, an_answer_about_an_earlier_claim_of_the_task_counts_for_nothin
     memcpy(before, task->begin->claim.token, sizeof before);
     held_claims_remove(claims, task);
     snprintf(task->begin->claim.token, sizeof task->begin->claim.token, "%032x", 0xffff);
-    held_claims_add(claims, task, 5000);
+    held_claims_add(claims, task, 5000, 5000 + UNTIL);
     cr_expect_not(held_claims_renewed(claims, task, before, 100000));
     cr_expect_not(held_claims_refused(claims, task, before, 100000));
     cr_expect_not(held_claims_lose(claims, task, before));
@@ -134,6 +134,22 @@ Test(held_claims, an_answer_about_an_earlier_claim_of_the_task_counts_for_nothin
     cr_expect(held_claims_lose(claims, task, task->begin->claim.token));
     cr_expect(held_claims_is_lost(task));
     cr_expect_eq(take(100 * LEASE, SIZE_MAX, 64, NULL), 0, "what is lost isn't asked for any more");
+    end(task);
+}
+
+Test(held_claims, a_renewal_goes_by_the_claim_that_it_is_of_whatever_becomes_of_the_task, .init = setup, .fini = teardown)
+{
+    struct task *task = begun_at(0);
+    struct renewal renewal;
+    cr_assert_eq(held_claims_take_due(claims, LEASE, SIZE_MAX, &renewal, 1), 1);
+    held_claims_remove(claims, task);
+    task->begun_ms = 5000;
+    held_claims_add(claims, task, 5000, 5000 + UNTIL);
+    cr_expect_eq(renewal.until_ms, UNTIL);
+    task_unref(renewal.task);
+    cr_assert_eq(held_claims_take_due(claims, 5000 + LEASE, SIZE_MAX, &renewal, 1), 1);
+    cr_expect_eq(renewal.until_ms, 5000 + UNTIL);
+    task_unref(renewal.task);
     end(task);
 }
 

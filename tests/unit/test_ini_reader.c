@@ -65,12 +65,17 @@ Test(ini_reader, comments_end_where_the_line_does)
     expect("a = 1 # x\n", "1 |a|1 # x\n");
 }
 
+#define NO_KEY "no key begins with { } or \"; a value doesn't go on in the next line, write it in one\n"
+
 Test(ini_reader, what_is_no_line_is_refused)
 {
     expect("a=1\nnonsense\nb=2", "1 |a|1\n2! neither [section] nor key = value\n");
     expect("a ;=1", "1! neither [section] nor key = value\n");
     expect("[s", "1! neither [section] nor key = value\n");
     expect("[s ;]", "1! neither [section] nor key = value\n");
+    expect("a={\n \"b\": 1}", "1 |a|{\n2! " NO_KEY);
+    expect("a=\n{\"b\": 1}", "1 |a|\n2! " NO_KEY);
+    expect("a=1\n}", "1 |a|1\n2! " NO_KEY);
     expect("[s] a=1", "1! something stands after the section's ]; begin a new line\n");
     cr_expect_str_eq(read_all("a=1\nb=\0002", 8), "1 |a|1\n2! the line holds a NUL byte; the file must be text\n");
     cr_expect_str_eq(read_all("a=1\n; \0", 7), "1 |a|1\n2! the line holds a NUL byte; the file must be text\n");

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "service/settings_warnings.h"
 #include "settings/settings.h"
 
 #define BASE "kafka.bootstrap.servers=b:9092", "provider.main.url=http://h/v1/", "provider.main.model=m"
@@ -315,6 +316,30 @@ Test(settings, a_property_has_its_place)
     free(path);
 }
 
+/* A reader of lines would take the rest of it for keys and sections, and tell of those. */
+Test(settings, an_object_over_several_lines_is_told_as_what_it_is)
+{
+    static const struct {
+        const char *lines, *a, *b;
+    } rows[] = {{"headers = {\n  \"X-A\": \"sesame\",\n  \"X-B\": \"sesame\"\n}\n", ":2: provider.main.headers: ", "write it in one line, or into a file (headers_file)"},
+                {"headers = {\"X-A\": \"sesame\",\n\"sesame\": \"c\"}\n", ":2: provider.main.headers: ", "headers_file"},
+                {"headers = {\"X-A\": \"sesame ; sesame\"}\n", ":2: provider.main.headers: ", "before a ; behind white space"},
+                {"headers =\n{\"sesame\": \"c\"}\n", ":3: ", "doesn't go on in the next line"},
+                {"params = {\"a\": {\"b\": 1},\n \"c\": 1}\n", ":2: provider.main.params: ", "write it in one line"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_FREE char *text = xasprintf("[provider.main]\n%s", rows[i].lines);
+        char *path = write_file(text);
+        struct settings *settings = NULL;
+        struct error err = {0};
+        struct settings_sources sources = {.file = path};
+        cr_expect_eq(settings_load(&sources, &settings, &err), STATUS_FAILED);
+        cr_expect(strstr(err.message, rows[i].a) && strstr(err.message, rows[i].b), "\"%s\" has no \"%s\" and \"%s\"", err.message, rows[i].a, rows[i].b);
+        cr_expect_null(strstr(err.message, "sesame"), "%s", err.message);
+        unlink(path);
+        free(path);
+    }
+}
+
 /* ---- quotes ---- */
 
 Test(settings, quotes_are_told_as_what_they_are)
@@ -519,7 +544,7 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     cr_assert(strstr(text, "url = https://me:***@gateway/v1"));
     cr_assert(strstr(text, "ssl.key.pem = ***"));
     cr_assert(strstr(text, "system_prompt = ***"));
-    cr_assert(strstr(text, "\nheaders = ***\n"));
+    cr_assert(strstr(text, "\nheaders = {\"X-Gateway\":\"***\"}\n"), "the names are no secrets");
     cr_assert(strstr(text, "client.id = shown"));
     settings_destroy(settings);
     char *files[] = {key, prompt, redis, headers};
@@ -527,6 +552,23 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
         unlink(files[i]);
         free(files[i]);
     }
+}
+
+/* As a header's value: servers take it off, and echo what is left. */
+Test(settings, white_space_around_a_key_is_none_of_it)
+{
+    char *key = write_file(" \tsk-secret \n");
+    char key_file[100];
+    snprintf(key_file, sizeof key_file, "provider.main.api_key_file=%s", key);
+    const char *overrides[] = {BASE, key_file, "provider.spare.url=http://h", "provider.spare.model=m", "provider.spare.api_key= \t ",
+                               "context.profile.url=http://h", "context.profile.api_key= ses ame ", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_expect_str_eq(settings->providers[0].api_key, "sk-secret");
+    cr_expect_null(settings->providers[1].api_key, "nothing is left: none is given");
+    cr_expect_str_eq(settings->contexts[0].api_key, "ses ame");
+    settings_destroy(settings);
+    unlink(key);
+    free(key);
 }
 
 Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
@@ -593,6 +635,30 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
     settings_destroy(settings);
 }
 
+Test(settings, this_machine_is_known_by_its_address_not_by_how_a_name_begins)
+{
+    static const struct {
+        const char *url;
+        bool here;
+    } rows[] = {{"http://127.0.0.1:8080/v1", true},      {"http://127.1/v1", true},          {"http://[::1]:1/v1", true},        {"http://LocalHost/v1", true},
+                {"http://127.0.0.1.evil.org/v1", false}, {"http://127.evil.org/v1", false}, {"http://localhost.evil.org", false}, {"http://localhosts/v1", false},
+                {"http://127.0.0.1@evil.org/v1", false}, {"http://[::1].evil.org/v1", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char all[2000] = "";
+        AUTO_FREE char *url = xasprintf("provider.main.url=%s", rows[i].url);
+        AUTO_FREE char *context = xasprintf("context.profile.url=%s?of={session}", rows[i].url);
+        const char *overrides[] = {BASE, url, "provider.main.api_key=k", "provider.main.proxy=http://p:1", "llm.contexts=profile", context,
+                                   "context.profile.api_key=k", "context.profile.proxy=http://p:1", NULL};
+        struct settings *settings = must_load(NULL, NULL, overrides);
+        settings_warnings(settings, collect, all);
+        cr_expect_eq(strstr(all, "provider.main.api_key goes to a http://") == NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "context.profile.api_key goes to a http://") == NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "provider.main.proxy isn't used") != NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        cr_expect_eq(strstr(all, "context.profile.proxy isn't used") != NULL, rows[i].here, "%s: %s", rows[i].url, all);
+        settings_destroy(settings);
+    }
+}
+
 Test(settings, the_example_and_what_is_printed_load_again)
 {
     AUTO_FREE char *text = NULL;
@@ -612,6 +678,25 @@ Test(settings, the_example_and_what_is_printed_load_again)
     settings = must_load(path, NULL, NULL);
     AUTO_FREE char *second = print(settings);
     cr_assert_str_eq(first, second);
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
+}
+
+Test(settings, what_is_printed_loads_again_with_its_secrets_masked)
+{
+    const char *given[] = {BASE, "provider.main.api_key=sesame", "provider.main.headers={\"X-A\": \"sesame ; sesame\", \"!#$%&'*+-.^_`|~\":\"sesame\"}",
+                           "provider.spare.url=http://h", "provider.spare.model=m", "provider.spare.headers={}", "kafka.sasl.password=sesame", "llm.system_prompt=sesame",
+                           "redis.url=redis://:sesame@h", "provider.main.proxy=http://u:sesame@p:1", "provider.main.params={\"top_p\": 1}", NULL};
+    struct settings *settings = must_load(NULL, NULL, given);
+    AUTO_FREE char *first = print(settings);
+    settings_destroy(settings);
+    cr_expect_null(strstr(first, "sesame"));
+    cr_expect(strstr(first, "*** stands for a secret") != NULL, "whoever loads it again is told: %s", first);
+    char *path = write_file(first);
+    settings = must_load(path, NULL, NULL);
+    AUTO_FREE char *second = print(settings);
+    cr_expect_str_eq(first, second);
     settings_destroy(settings);
     unlink(path);
     free(path);

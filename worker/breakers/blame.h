@@ -1,5 +1,5 @@
 /* Whose fault is a failure that speaks against a provider: the job's, which then loses an attempt and in the end becomes a dead
- * letter, or the provider's, which is waited for? Pure; breakers.c gathers the facts.
+ * letter, or the provider's, which is waited for? Pure; breakers_provider.c gathers the facts.
  *
  * A breaker says that a provider is away when five have failed there. An outage may meet fewer: a lone session has one job to
  * ask about at a time, and each would use up its attempts in its turn. So a job's last attempt isn't taken on its own word:

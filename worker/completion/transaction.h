@@ -3,7 +3,12 @@
  *
  * A call is made with a time-out of a second or some, and again until time_is_up. rd_kafka_send_offsets_to_transaction never looks at its
  * time-out (librdkafka's issue 5456): while the group's coordinator can't be reached it doesn't come back, whoever waits. So nobody may
- * wait for this thread without a bound; publisher_txn.c leaves it behind. */
+ * wait for this thread without a bound; publisher_txn.c leaves it behind.
+ *
+ * A call that is made again must not feed the watchdog: a turn of chat-txn is a round (publisher_txn.c), and one try after the other, each back in
+ * time, takes it no further than one call that stays away. While a broker is away either is an outage. While all answer, what has lasted for longer
+ * than the client's time-outs and the transaction's own ends with a new process alone (`transactions_stuck`, telemetry/watchdog.h); fed by each
+ * try it would go on for ever, and its partitions stand still. */
 #ifndef CHAT_COMPLETION_TRANSACTION_H
 #define CHAT_COMPLETION_TRANSACTION_H
 

@@ -27,9 +27,9 @@ struct renewer {
 };
 
 /* How long this claim may be held from now on. */
-static int64_t lease_of(const struct service *service, const struct task *task, int64_t now_ms)
+static int64_t lease_of(const struct service *service, const struct renewal *renewal, int64_t now_ms)
 {
-    int64_t left_ms = task_until_ms(task, service->settings->llm.deadline_ms) + GRACE_MS - now_ms;
+    int64_t left_ms = renewal->until_ms + GRACE_MS - now_ms;
     int64_t lease_ms = left_ms < service->store.lease_ms ? left_ms : service->store.lease_ms;
     return lease_ms > LEASE_MS_MIN ? lease_ms : LEASE_MS_MIN;
 }
@@ -77,7 +77,7 @@ static bool renew(struct renewer *renewer, size_t n)
     int64_t asked_ms = clock_mono_ms();
     for (size_t i = 0; i < n; i++) {
         const struct renewal *renewal = &renewer->renewals[i];
-        renewer->ops[i] = (struct renew_op){.claim = renewal->claim, .lease_ms = lease_of(service, renewal->task, asked_ms)};
+        renewer->ops[i] = (struct renew_op){.claim = renewal->claim, .lease_ms = lease_of(service, renewal, asked_ms)};
         error_set(&renewer->ops[i].error, ERROR_UNAVAILABLE, "redis_io", "not answered");
     }
     bool answered = ask(renewer, n, &why) == STATUS_OK;

@@ -14,6 +14,7 @@
 #include "service/preflight.h"
 #include "service/process.h"
 #include "service/redis_check.h"
+#include "service/settings_warnings.h"
 #include "service/shutdown.h"
 #include "service/signals.h"
 #include "service/startup.h"

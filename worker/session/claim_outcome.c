@@ -38,7 +38,9 @@ void claim_outcome_begun(const struct service *service, struct task *task, int64
         outcome_not_begun(service, task, begin, in_outage && task->entry->class != ADMIT_EXPIRED);
         return;
     }
-    held_claims_add(service->claims, task, sent_ms);
+    if (begin->keep_seen && task->begun_ms - begin->seen_ago_ms < task->seen_ms)
+        task->seen_ms = task->begun_ms - begin->seen_ago_ms;
+    held_claims_add(service->claims, task, sent_ms, task_until_ms(task, service->settings->llm.deadline_ms));
     if (atomic_load(&task->cancelled)) {
         outcome_cancelled(task);
         return;
@@ -49,8 +51,6 @@ void claim_outcome_begun(const struct service *service, struct task *task, int64
         outcome_dead(task);
         return;
     }
-    if (begin->keep_seen && task->begun_ms - begin->seen_ago_ms < task->seen_ms)
-        task->seen_ms = task->begun_ms - begin->seen_ago_ms;
     if (task_until_ms(task, INT64_MAX / 4) <= task->begun_ms) {
         error_deadline(task);
         outcome_dead(task);

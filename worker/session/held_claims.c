@@ -72,10 +72,11 @@ static void insert_locked(struct held_claims *claims, struct task *task, int64_t
     claims->count++;
 }
 
-void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms)
+void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms, int64_t until_ms)
 {
     struct held_claim *held = task_part_make(sizeof *held);
     held->begin_sent_ms = held->renewed_ms = begin_sent_ms;
+    held->until_ms = until_ms;
     atomic_init(&held->running_ms, task->begun_ms);
     assert(task->held == NULL);
     mutex_lock(&claims->lock);
@@ -123,7 +124,7 @@ size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t b
         bytes += bytes_of(&task->begin->claim);
         if (!is_to_go || (n > 0 && bytes > bytes_max))
             break;
-        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin->claim};
+        renewals[n++] = (struct renewal){.task = task_ref(task), .claim = task->begin->claim, .until_ms = task->held->until_ms};
     }
     mutex_unlock(&claims->lock);
     return n;

@@ -27,7 +27,9 @@ struct held_claim {
     struct task *prev, *next; /* held_claims.c's, as the next two; guarded by its lock */
     int64_t renew_due_ms;
     int64_t renewed_ms;       /* before the begin, or the last renewal that Redis answered */
-    int64_t begin_sent_ms;    /* before the begin; doesn't change */
+    int64_t begin_sent_ms;    /* before the begin; doesn't change, nor does the next */
+    int64_t until_ms;         /* clock_mono_ms by which its job must have ended: what the renewer knows of the job's times, since begun_ms and seen_ms
+                                 of the task are its holder's, who may write them anew while a renewal is under way */
     atomic_int_fast64_t running_ms; /* task->begun_ms, until the job comes to completion: a thread has it, or is to have it next; 0: from then on.
                                        The holder's to write, liveness.c reads it */
     atomic_bool is_lost;      /* another has it: set by the renewer, which then cuts the call; the holder reads it */
@@ -37,8 +39,8 @@ struct held_claim {
 struct held_claims *held_claims_create(int64_t lease_ms);
 void held_claims_destroy(struct held_claims *claims); /* NULL is fine */
 
-/* Makes task->held of task->begin's claim; begin_sent_ms: before Redis was asked. */
-void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms);
+/* Makes task->held of task->begin's claim; begin_sent_ms: before Redis was asked; until_ms: task_until_ms. */
+void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms, int64_t until_ms);
 /* Frees it; not held: nothing happens. */
 void held_claims_remove(struct held_claims *claims, struct task *task);
 
@@ -46,7 +48,8 @@ void held_claims_remove(struct held_claims *claims, struct task *task);
 
 struct renewal {
     struct task *task;  /* a reference */
-    struct claim claim; /* a copy: the task's holder may begin it again meanwhile; strings live with the task */
+    struct claim claim; /* a copy, as the next: the task's holder may begin it again meanwhile; strings live with the task */
+    int64_t until_ms;
 };
 /* Of what is to be renewed now the oldest, up to max and about so many bytes of ids (one at least), each with a reference. The same come again
  * until held_claims_renewed, _refused or _lose says what became of them. */

@@ -74,6 +74,8 @@ static enum ini_got take_line(struct ini_reader *reader, char *line)
         return INI_END;
     if (*line == '[')
         return take_section(reader, line + 1);
+    if (strchr("{}\"", *line) != NULL)
+        return fail(reader, "no key begins with { } or \"; a value doesn't go on in the next line, write it in one");
     char *sign = find(line, "=:");
     if (*sign != '=' && *sign != ':')
         return fail(reader, "neither [section] nor key = value");

@@ -4,6 +4,7 @@
  *   [section]            ends at the first ]; only a comment may stand behind it. Before the first the section is ""
  *   key = value          or key : value; the first of the two signs separates. White space around both isn't theirs, what is within is.
  *                        The value may be empty; it ends at the line's end, or before a ; that follows white space. Quotes are characters
+ *                        No key begins with { } or ": that is the rest of a value that was meant to go on
  *   ; comment, # comment where nothing but white space stands before it
  *
  * Lines end with \n or \r\n and are of any length; nothing goes on in the next one, and an indented line is like any other. A byte order

@@ -171,9 +171,6 @@ struct settings_sources {
 enum status settings_load(const struct settings_sources *sources, struct settings **ret, struct error *err) MUST_CHECK;
 void settings_destroy(struct settings *settings); /* NULL is fine */
 
-/* Warnings worth a line at start (drain under deadline, ...): calls warn once for each. */
-void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg);
-
 /* All derived from the table: effective settings as INI with secrets masked; the --help section; the page
  * docs/configuration.md; an example config file. */
 void settings_print(const struct settings *settings, FILE *out);

@@ -8,6 +8,7 @@
 #include "settings/kafka_properties.h"
 #include "settings/secret_file.h"
 #include "settings/setting_value.h"
+#include "settings/settings_check.h"
 #include "settings/settings_source.h"
 #include "settings/settings_table.h"
 

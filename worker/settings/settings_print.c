@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -22,12 +23,27 @@ static void print_address(const char *value, FILE *out)
     fprintf(out, "%.*s" MASK "%s", (int)(shown_to - value), value, at);
 }
 
+/* The names, which are no secrets, and a mask for each value: an object that can be loaded again. */
+static void print_object(const char *value, FILE *out)
+{
+    AUTO_JSON json_t *object = json_loads(value, 0, NULL);
+    AUTO_JSON json_t *masked = json_object();
+    const char *name;
+    json_t *ignored;
+    json_object_foreach (object, name, ignored)
+        json_object_set_new(masked, name, json_string(MASK));
+    AUTO_FREE char *text = json_dumps(masked, JSON_COMPACT);
+    fputs(text != NULL ? text : MASK, out);
+}
+
 static void print_text(const struct setting *setting, const char *value, FILE *out)
 {
     if (value == NULL)
         return;
     if (setting->address)
         print_address(value, out);
+    else if (setting->secret && setting->json)
+        print_object(value, out);
     else
         fputs(setting->secret ? MASK : value, out);
 }
@@ -78,6 +94,7 @@ static bool begins_section(size_t i)
 
 void settings_print(const struct settings *settings, FILE *out)
 {
+    fputs("# What is in force. " MASK " stands for a secret: before this is used, put the secret in its place, or KEY_file.\n\n", out);
     fprintf(out, "[kafka]\nbootstrap.servers = %s\ngroup.id = %s\n", settings->kafka.bootstrap_servers, settings->kafka.group_id);
     for (size_t i = 0; i < settings->kafka.property_count; i++) {
         const struct kafka_property *property = &settings->kafka.properties[i];

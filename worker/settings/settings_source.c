@@ -1,6 +1,7 @@
 #include "settings/settings_source.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,23 @@ static void add(struct settings_entries *entries, enum settings_from from, const
 
 /* ---- the file ---- */
 
+/* Does a JSON object begin in this line and not end in it? The reader takes the next lines for keys and sections, which would be told as unknown, with
+ * what they hold. */
+static bool is_cut(const struct setting *setting, const char *value)
+{
+    json_error_t why;
+    if (setting == NULL || !setting->json || *value == '\0')
+        return false;
+    AUTO_JSON json_t *whole = json_loads(value, 0, &why);
+    return whole == NULL && json_error_code(&why) == json_error_premature_end_of_input;
+}
+
+static enum status refuse_cut(const struct setting *setting, const char *section, const char *where, struct error *err)
+{
+    return REFUSE(err, "%s: %s.%s: the JSON doesn't end with its line, where a value ends (or before a ; behind white space); write it in one line%s%s%s", where, section,
+                  setting->key, setting->secret ? ", or into a file (" : "", setting->secret ? setting->key : "", setting->secret ? "_file)" : "");
+}
+
 static enum status collect_file(struct settings_entries *entries, const char *path, struct error *err)
 {
     AUTO_FREE char *text = NULL;
@@ -36,6 +54,9 @@ static enum status collect_file(struct settings_entries *entries, const char *pa
     ini_reader_init(&reader, text, size);
     while ((got = ini_next(&reader)) == INI_PAIR) {
         AUTO_FREE char *where = xasprintf("%s:%d", path, reader.line);
+        const struct setting *setting = setting_find(reader.section, reader.key);
+        if (is_cut(setting, reader.value))
+            return refuse_cut(setting, reader.section, where, err);
         add(entries, FROM_FILE, reader.section, reader.key, reader.value, where);
     }
     return got == INI_END ? STATUS_OK : REFUSE(err, "%s:%d: %s", path, reader.line, reader.fault);

@@ -33,7 +33,4 @@ const struct settings_entry *settings_entries_last(const struct settings_entries
 /* Where section.key or its _file twin was last given; "default" if nowhere. */
 const char *settings_entries_where(const struct settings_entries *entries, const char *section, const char *key);
 
-/* What must hold across settings (settings_check.c). */
-enum status settings_check(struct settings *settings, const struct settings_entries *entries, struct error *err) MUST_CHECK;
-
 #endif

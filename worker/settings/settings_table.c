@@ -19,6 +19,8 @@
 #define NEEDED(s, k, where, e, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .example = e, .required = true, .prose = p}
 #define SECRET(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .prose = p}
 #define SECRET_ADDRESS(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .address = true, .prose = p}
+#define JSON(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .json = true, .prose = p}
+#define SECRET_JSON(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_TEXT, .at = where, .unit = "", .initial = d, .secret = true, .json = true, .prose = p}
 #define LIST(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_LIST, .at = where, .unit = "", .initial = d, .prose = p}
 #define CHOICE(s, k, where, list, d, p) {.section = s, .key = k, .type = SETTING_CHOICE, .at = where, .choices = list, .unit = "", .initial = d, .prose = p}
 
@@ -107,8 +109,8 @@ const struct setting settings_table[] = {
     INT("provider", "burst_ms", OF(burst_ms), 0, HOUR_MS, "ms", "6000", "How much of a minute's requests and tokens may be used at once: 6000 is a tenth. One request at the least."),
     CHOICE("provider", "in_flight", OF(in_flight), in_flights, "adaptive", "adaptive: overload answers (its rate, 503, 529) lower how many of this worker's calls may be under way at once, good ones raise it again. fixed: in_flight_max alone says."),
     INT("provider", "in_flight_max", OF(in_flight_max), 0, 5000, "calls", "0", "How many of this worker's calls may be under way at once, whatever the provider answers. Further jobs wait in line without a thread, or go to the next provider. 0: as many as there are threads."),
-    TEXT("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
-    SECRET("provider", "headers", OF(headers), NULL, "A JSON object of headers that go with each request to it, 64 at most: {\"X-Title\":\"My application\"}. User-Agent takes the place of the worker's own. What the worker must set itself (Host, Content-Type and their like) is refused, as are Authorization and api-key beside an api_key."),
+    JSON("provider", "params", OF(params), NULL, "A JSON object merged into every request; the job's params win."),
+    SECRET_JSON("provider", "headers", OF(headers), NULL, "A JSON object of headers that go with each request to it, 64 at most: {\"X-Title\":\"My application\"}. User-Agent takes the place of the worker's own. What the worker must set itself (Host, Content-Type and their like) is refused, as are Authorization and api-key beside an api_key."),
     SECRET_ADDRESS("provider", "proxy", OF(proxy), "none", "The proxy it is asked through: none; environment (http_proxy, https_proxy, all_proxy and no_proxy, as curl reads them); or http://, https:// or socks5h://[user:password@]host[:port] (1080, for https 443, where none is given). This machine itself (localhost, 127.0.0.0/8, ::1) is never asked through one. A proxy reads what goes to an http:// url, keys and prompts included."),
     TEXT("provider", "ca_file", OF(ca_file), NULL, "The certificates (PEM) of the authorities that may vouch for its certificate, and for an https proxy's: these and no others. Not given: those of SSL_CERT_FILE and SSL_CERT_DIR alone, where the environment names them; else the system's. It is read once, at start."),
     ADDRESS("context", "url", BY(url), "http://localhost:8081/profiles/{user}?session={session}", "Where it is fetched. {session}, {user} (the job's metadata.user, where that is a string) and {job} are filled in, percent-encoded; only behind the host. A job that brings nothing for one of them doesn't ask: it goes without, or fails where the context is required. Redirects aren't followed."),

@@ -21,6 +21,7 @@ struct setting {
     bool required;
     bool may_be_empty; /* SETTING_TEXT with an initial: given empty, it is NULL */
     bool secret; /* masked when printed; has a KEY_file twin */
+    bool json;   /* SETTING_TEXT: a JSON object */
     bool address; /* a URL: printed but for the password in it, secret or not */
     const char *prose;
 };

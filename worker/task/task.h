@@ -70,7 +70,7 @@ struct task {
     int64_t cancelled_ms; /* clock_mono_ms: when it was heard; written before the next, and then no more */
     atomic_bool cancelled;
 
-    /* From begin (session/), for the ends that follow. */
+    /* From begin (session/), for the ends that follow. The holder's: the renewer, which keeps the task alive, goes by what held_claims.h has of them. */
     int64_t begun_ms;        /* clock_mono_ms: when the last was answered; 0: none was */
     int64_t seen_ms;         /* clock_mono_ms: received_ms, or earlier, when another worker or an earlier assignment saw it */
     int64_t fails, crashes;  /* on its record in Redis: classified failures, claims found unreleased */
