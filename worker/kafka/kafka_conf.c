@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "kafka/fetch_bounds.h"
+#include "settings/settings_table.h"
 #include "telemetry/metrics.h"
 
 struct pair {
@@ -136,8 +137,7 @@ static enum status set_given(rd_kafka_conf_t *conf, const char *where, const cha
         return STATUS_FAILED;
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
         return STATUS_OK;
-    bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, ".pem");
-    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s", where, name, secret ? "librdkafka refuses the value" : why);
+    return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s", where, name, kafka_property_is_secret(name) ? "librdkafka refuses the value" : why);
 }
 
 static enum status set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
