@@ -151,6 +151,17 @@ def test_a_coordinator_that_cannot_tell_offsets_for_long_is_asked_until_it_can(p
     assert place.rebalances == 1, "it is in the group all the time"
 
 
+def test_of_a_loss_that_the_client_tells_nothing_else_is_said(place):
+    """Its member id is another one then, too, but nothing is left that could begin anew."""
+    place.start(**{"kafka.heartbeat.interval.ms": "100"})
+    place.send()
+    place.topics.replies(JOBS)
+    place.kafka.fail("Heartbeat", "UNKNOWN_MEMBER_ID")
+    place.worker.wait_event("kafka_revoked", lost=1)
+    place.check()
+    assert place.worker.events("membership_lost") == []
+
+
 IN_THE_MIDDLE = {
     "Fetch": ["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART", "KAFKA_STORAGE_ERROR", "FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH",
               "OFFSET_OUT_OF_RANGE", "REQUEST_TIMED_OUT", "UNKNOWN", "_TRANSPORT"],

@@ -257,22 +257,29 @@ static bool is_another_member(struct rebalance *r)
     return another;
 }
 
-/* All goes, and what isn't in `gone` begins anew (NULL: nothing is). */
+static bool is_in(const rd_kafka_topic_partition_list_t *list, const struct partition *partition)
+{
+    return list != NULL && rd_kafka_topic_partition_list_find((rd_kafka_topic_partition_list_t *)(uintptr_t)list, partition->topic, partition->id) != NULL;
+}
+
+/* All goes, and what isn't in `gone` begins anew (NULL: nothing is). Where all is in it, librdkafka has told what there is to tell. */
 static void begin_all_anew(struct rebalance *r, const rd_kafka_topic_partition_list_t *gone)
 {
-    rd_kafka_topic_partition_list_t *all = new_list(r);
-    for (size_t i = 0; i < r->assignments->count; i++)
-        add(all, r->assignments->partitions[i]);
-    log_warn("membership_lost", F_INT("partitions", all->cnt),
-             F_STR("hint", "the group put this worker out while it was joining, and has it back as a new member; others may have had its partitions: they begin anew"));
-    mark_leaving(r, all);
-    finish_leaving(r, true);
-    for (int i = 0; i < all->cnt; i++) {
-        const rd_kafka_topic_partition_t *item = &all->elems[i];
-        if (gone == NULL || rd_kafka_topic_partition_list_find((rd_kafka_topic_partition_list_t *)(uintptr_t)gone, item->topic, item->partition) == NULL)
-            set_restore_ask(r->restore, assignments_add(r->assignments, item->topic, item->partition));
+    rd_kafka_topic_partition_list_t *anew = new_list(r);
+    for (size_t i = 0; i < r->assignments->count; i++) {
+        struct partition *partition = r->assignments->partitions[i];
+        partition->leaving = true;
+        if (!is_in(gone, partition))
+            add(anew, partition);
     }
-    rd_kafka_topic_partition_list_destroy(all);
+    if (anew->cnt > 0)
+        log_warn("membership_lost", F_INT("partitions", anew->cnt),
+                 F_STR("hint", "the group put this worker out while it was joining, and has it back as a new member; others may have had its partitions: they begin anew"));
+    finish_leaving(r, true);
+    for (int i = 0; i < anew->cnt; i++)
+        set_restore_ask(r->restore, assignments_add(r->assignments, anew->elems[i].topic, anew->elems[i].partition));
+    METRIC_SET(partitions_assigned, (int64_t)r->assignments->count);
+    rd_kafka_topic_partition_list_destroy(anew);
 }
 
 /* ---- the log is another ---- */
