@@ -190,7 +190,7 @@ def test_what_a_stable_group_gives_to_nobody_finds_an_owner(stage, place):
     place without a rebalance, and the group is content."""
     member = StaticMember(place, PARTITIONS)
     try:
-        worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{"kafka.session.timeout.ms": "6000", "worker.stuck_after_ms": "10000"})
+        worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{"kafka.session.timeout.ms": "6000", "worker.stuck_after_ms": "10000", "worker.revoke_drain_ms": "0"})
         wait_until(lambda: str(place.group().state).endswith("STABLE") and sorted(len(ours) for ours in owned(place)) == [0, 2], "two are to leave the member")
         member.kill()
         member = StaticMember(place, 2)

@@ -5,6 +5,7 @@
 
 #include "intake/group_watch.h"
 #include "intake/unowned.h"
+#include "one_provider.h"
 
 static const unsigned char assignment[] = {0, 1, 0, 0, 0, 2,                                                       /* version, two topics */
                                            0, 4, 'j', 'o', 'b', 's', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 2,           /* jobs: 0, 258 */
@@ -100,6 +101,14 @@ Test(unowned, without_a_stable_group_that_we_are_in_and_can_read_nothing_is_said
     cr_expect_not(unowned_view(&group, "a", "jobs", PARTITIONS, &view));
     members.list[0].member_assignment_size = 0;
     cr_expect(unowned_view(&group, "a", "jobs", PARTITIONS, &view), "it was given nothing");
+}
+
+/* A member may drain what leaves it, and die then. */
+Test(unowned, what_leaves_a_member_that_drains_is_waited_for, .timeout = 120)
+{
+    struct settings *settings = one_provider_settings((const char *const[]){"worker.revoke_drain_ms=60000", NULL});
+    cr_expect_geq(unowned_patience_ms(settings, 6000), 6000 + 60000);
+    settings_destroy(settings);
 }
 
 Test(unowned, members_take_turns_after_a_session_and_twice_as_late_each_time)

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "intake/committer.h"
 #include "intake/group_watch.h"
 
 #define ANSWER_MS 2000
@@ -48,6 +49,11 @@ bool unowned_view(const struct rd_kafka_group_info *group, const char *self, con
         }
     free(owned);
     return is_member && known;
+}
+
+int64_t unowned_patience_ms(const struct settings *settings, int64_t session_ms)
+{
+    return settings->worker.revoke_drain_ms + REVOKE_COMMIT_MS + session_ms;
 }
 
 bool unowned_is_due(struct unowned *unowned, const struct unowned_view *view, int64_t now_ms, int64_t patience_ms, int64_t turn_ms)
@@ -94,7 +100,7 @@ struct unowned_watch *unowned_watch_create(const struct settings *settings, rd_k
     *watch = (struct unowned_watch){.consumer = consumer,
                                     .group_id = settings->kafka.group_id,
                                     .topic = settings->worker.jobs_topic,
-                                    .patience_ms = session_ms(consumer),
+                                    .patience_ms = unowned_patience_ms(settings, session_ms(consumer)),
                                     .turn_ms = turn_ms};
     return watch;
 }

@@ -3,8 +3,9 @@
  * after which another would have been given that partition. It comes back under its id and has its place without a rebalance (KIP-345): the
  * group is content. Kafka's own clients do the same.
  *
- * What is given to nobody for longer than a session lasts (within it the dead member is put out, which is a rebalance) is said, and one member
- * has the group rebalance: group_nudge.h. Members take turns by their ids, since one of an older version does nothing. Where that
+ * What is given to nobody for longer than a revoke takes (a member that drains what leaves it has it no more, and joins again only then; another
+ * rebalance would stop all the others until it does) and a session lasts (within it a dead member is put out, which is a rebalance) is said, and
+ * one member has the group rebalance: group_nudge.h. Members take turns by their ids, since one of an older version does nothing. Where that
  * doesn't help, each next time comes after twice as long.
  *
  * chat-group's thread (group_watch.h) looks. The two rules are pure. */
@@ -34,7 +35,10 @@ struct unowned { /* zeroes: each has its owner */
     int nudges; /* in a row that didn't help */
 };
 
-/* True: it is this member's turn. view NULL: nothing can be said. patience_ms: as long as a session; turn_ms: between two members' turns. */
+/* For so long partitions may have no owner while all is well. session_ms: that of the members. */
+int64_t unowned_patience_ms(const struct settings *settings, int64_t session_ms);
+
+/* True: it is this member's turn. view NULL: nothing can be said. turn_ms: between two members' turns. */
 bool unowned_is_due(struct unowned *unowned, const struct unowned_view *view, int64_t now_ms, int64_t patience_ms, int64_t turn_ms);
 
 /* ---- the watch ---- */
