@@ -185,13 +185,22 @@ class StaticMember:
         self.process.stdout.close()
 
 
+IMPATIENT = {"kafka.session.timeout.ms": "6000", "worker.stuck_after_ms": "10000", "worker.revoke_drain_ms": "0"}
+
+
+def worker_waits_for(place, stage):
+    """A worker in the group of a StaticMember that should give up two partitions, and doesn't."""
+    worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **IMPATIENT)
+    wait_until(lambda: str(place.group().state).endswith("STABLE") and sorted(len(ours) for ours in owned(place)) == [0, 2], "two are to leave the member")
+    return worker
+
+
 def test_what_a_stable_group_gives_to_nobody_finds_an_owner(stage, place):
     """A static member is killed between the assignment that takes two partitions from it and its next join, and comes back under its id: it has its
     place without a rebalance, and the group is content."""
     member = StaticMember(place, PARTITIONS)
     try:
-        worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **{"kafka.session.timeout.ms": "6000", "worker.stuck_after_ms": "10000", "worker.revoke_drain_ms": "0"})
-        wait_until(lambda: str(place.group().state).endswith("STABLE") and sorted(len(ours) for ours in owned(place)) == [0, 2], "two are to leave the member")
+        worker = worker_waits_for(place, stage)
         member.kill()
         member = StaticMember(place, 2)
         wait_until(lambda: set().union(*owned(place)) == set(range(PARTITIONS)), "each has an owner")
@@ -201,5 +210,20 @@ def test_what_a_stable_group_gives_to_nobody_finds_an_owner(stage, place):
         for partition in ours:
             send(place, partition, f"j{partition}")
         assert set(place.topics.replies(2)) == {f"j{p}" for p in ours}
+    finally:
+        member.kill()
+
+
+def test_a_worker_that_is_told_to_end_while_its_group_takes_long_to_rebalance_does_not_wait_for_it(stage, place):
+    """The member that it waits for hears of no revoke. Its own passing member can't leave: the broker answers nothing behind a JoinGroup."""
+    member = StaticMember(place, PARTITIONS)
+    try:
+        worker = worker_waits_for(place, stage)
+        worker.wait_event("partitions_unowned")
+        wait_until(lambda: "PREPARING" in str(place.group().state), "the passing member joins")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert worker.events("group_nudged", joined=0)
+        assert not worker.events("kafka_client", facility="REQTMOUT"), "a LeaveGroup had its five seconds"
     finally:
         member.kill()

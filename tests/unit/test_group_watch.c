@@ -1,11 +1,17 @@
-/* What the group's own bytes say we own, and what nobody does. */
+/* What the group's own bytes say we own, and what nobody does; and the member that makes a group rebalance, on a cluster in memory. */
 #include <criterion/criterion.h>
 
+#include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "intake/group_nudge.h"
 #include "intake/group_watch.h"
 #include "intake/unowned.h"
+#include "mock_kafka.h"
 #include "one_provider.h"
+
+#define JOIN_GROUP 11 /* https://kafka.apache.org/protocol#protocol_api_keys */
 
 static const unsigned char assignment[] = {0, 1, 0, 0, 0, 2,                                                       /* version, two topics */
                                            0, 4, 'j', 'o', 'b', 's', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 2,           /* jobs: 0, 258 */
@@ -127,4 +133,88 @@ Test(unowned, members_take_turns_after_a_session_and_twice_as_late_each_time)
     cr_expect_not(unowned_is_due(&unowned, &third, 70000, 6000, 100));
     cr_expect_not(unowned_is_due(&unowned, &third, 76199, 6000, 100));
     cr_expect(unowned_is_due(&unowned, &third, 76200, 6000, 100), "all that came before is forgotten");
+}
+
+/* ---- the passing member ---- */
+
+struct place {
+    struct settings *settings;
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    int asked, asks_max; /* go_on: so often it may */
+};
+
+static void begin_place(struct place *place)
+{
+    *place = (struct place){.settings = one_provider_settings((const char *const[]){"kafka.group.instance.id=static", NULL}), .host = mock_kafka_host("1", NULL), .asks_max = 300};
+    place->cluster = rd_kafka_handle_mock_cluster(place->host);
+    rd_kafka_mock_topic_create(place->cluster, place->settings->worker.replies_topic, 1, 1);
+}
+
+static void end_place(struct place *place)
+{
+    rd_kafka_destroy(place->host);
+    settings_destroy(place->settings);
+}
+
+static bool goes_on(void *arg)
+{
+    struct place *place = arg;
+    return ++place->asked <= place->asks_max;
+}
+
+static bool nudge(struct place *place)
+{
+    place->asked = 0;
+    return group_nudge(place->settings, rd_kafka_mock_cluster_bootstraps(place->cluster), goes_on, place);
+}
+
+/* The group doesn't let it in. */
+static void refuse_joins(struct place *place)
+{
+    for (int i = 0; i < 100; i++)
+        rd_kafka_mock_push_request_errors(place->cluster, JOIN_GROUP, 1, RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED);
+}
+
+/* Each client has one main thread. */
+static int count_clients(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    cr_assert_not_null(tasks);
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue;
+        count += fgets(name, sizeof name, file) != NULL && strcmp(name, "rdk:main\n") == 0;
+        fclose(file);
+    }
+    closedir(tasks);
+    return count;
+}
+
+Test(group_nudge, it_becomes_a_member_and_leaves_nothing_behind, .timeout = 120)
+{
+    struct place place;
+    begin_place(&place);
+    int before = count_clients();
+    cr_expect(nudge(&place));
+    cr_expect_eq(count_clients(), before);
+    end_place(&place);
+}
+
+Test(group_nudge, clients_that_can_not_be_destroyed_do_not_heap_up, .timeout = 120)
+{
+    struct place place;
+    begin_place(&place);
+    int before = count_clients();
+    place.asks_max = 3;
+    for (int i = 0; i < 2 * GROUP_NUDGES_LEFT_MAX; i++) {
+        refuse_joins(&place);
+        cr_expect_not(nudge(&place));
+    }
+    cr_expect_leq(count_clients() - before, GROUP_NUDGES_LEFT_MAX);
+    end_place(&place);
 }

@@ -10,6 +10,10 @@
 
 #define POLL_MS 100
 #define LEAVE_MS 5000
+#define HURRY_MS 1000 /* to leave, when nobody wants it to go on: without LeaveGroup the group is rid of it when its session has run out */
+
+/* Each that couldn't be destroyed has threads and connections until the process ends. */
+static atomic_int left;
 
 /* From within a poll; *opaque: whether it is a member. Whatever it is given it doesn't take. */
 static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
@@ -54,24 +58,37 @@ static void poll_once(rd_kafka_t *client)
         rd_kafka_message_destroy(message);
 }
 
-static void leave(rd_kafka_t *client, bool (*go_on)(void *arg), void *arg)
+/* False: it hasn't in time. */
+static bool leave(rd_kafka_t *client, bool (*go_on)(void *arg), void *arg)
 {
-    int64_t until = clock_mono_ms() + LEAVE_MS;
+    int64_t since = clock_mono_ms();
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
     rd_kafka_error_destroy(rd_kafka_consumer_close_queue(client, queue));
-    while (!rd_kafka_consumer_closed(client) && clock_mono_ms() < until) {
-        (void)go_on(arg);
+    while (!rd_kafka_consumer_closed(client) && clock_mono_ms() < since + (go_on(arg) ? LEAVE_MS : HURRY_MS)) {
         rd_kafka_event_t *event = rd_kafka_queue_poll(queue, POLL_MS);
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
             rd_kafka_assign(client, NULL);
         rd_kafka_event_destroy(event);
     }
     rd_kafka_queue_destroy(queue);
+    return rd_kafka_consumer_closed(client);
+}
+
+/* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined and was never given anything (its #4381), and any waits for one that
+ * isn't closed. */
+static void destroy(rd_kafka_t *client, bool is_member, bool is_closed)
+{
+    if (!is_closed || (!is_member && rd_kafka_version() < 0x020300ff) || !kafka_destroy(client, clock_mono_ms() + LEAVE_MS))
+        atomic_fetch_add(&left, 1);
 }
 
 bool group_nudge(const struct settings *settings, const char *bootstrap, bool (*go_on)(void *arg), void *arg)
 {
     bool is_member = false;
+    if (atomic_load(&left) >= GROUP_NUDGES_LEFT_MAX) {
+        log_warn("group_nudge_failed", F_STR("error", "too many tries before didn't come to an end; the other members have their turns"));
+        return false;
+    }
     rd_kafka_t *client = make(settings, bootstrap, &is_member);
     if (client == NULL)
         return false;
@@ -81,10 +98,8 @@ bool group_nudge(const struct settings *settings, const char *bootstrap, bool (*
     rd_kafka_topic_partition_list_destroy(topics);
     for (int64_t until = clock_mono_ms() + GROUP_NUDGE_MS; subscribed && !is_member && clock_mono_ms() < until && go_on(arg);)
         poll_once(client);
-    leave(client, go_on, arg);
+    bool closed = leave(client, go_on, arg);
     log_info("group_nudged", F_INT("joined", is_member));
-    /* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined and was never given anything (its #4381). */
-    if (is_member && rd_kafka_consumer_closed(client))
-        (void)kafka_destroy(client, clock_mono_ms() + LEAVE_MS);
+    destroy(client, is_member, closed);
     return is_member;
 }

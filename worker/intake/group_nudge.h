@@ -3,7 +3,7 @@
  * jobs' moves because of it; the group rebalances twice, when it comes and when it goes.
  *
  * Blocks for as long as the group rebalances, GROUP_NUDGE_MS at most and a few seconds to leave. Any thread that may wait so long; it feeds its
- * own watchdog (telemetry/watchdog.h) in `go_on`, which is asked some times a second; false: it leaves at once. */
+ * own watchdog (telemetry/watchdog.h) in `go_on`, which is asked some times a second; false: it leaves at once, and takes a second for it at most. */
 #ifndef CHAT_INTAKE_GROUP_NUDGE_H
 #define CHAT_INTAKE_GROUP_NUDGE_H
 
@@ -12,6 +12,7 @@
 #include "settings/settings.h"
 
 #define GROUP_NUDGE_MS 60000 /* most rebalances are over: what drains has a bound of its own, worker.revoke_drain_ms */
+#define GROUP_NUDGES_LEFT_MAX 3 /* after so many whose client couldn't be destroyed (group_nudge.c) this process makes no more */
 
 /* bootstrap: as kafka_conf_make takes it. False: it hasn't become a member. */
 bool group_nudge(const struct settings *settings, const char *bootstrap, bool (*go_on)(void *arg), void *arg);
