@@ -137,6 +137,24 @@ static bool goes_on(void *arg)
     return !stopping;
 }
 
+static void note_owned(struct group_watch *watch, rd_kafka_topic_partition_list_t *owned)
+{
+    mutex_lock(&watch->lock);
+    if (watch->owned != NULL)
+        rd_kafka_topic_partition_list_destroy(watch->owned);
+    watch->owned = owned;
+    watch->number++;
+    mutex_unlock(&watch->lock);
+}
+
+/* Nobody asks meanwhile, for a minute and more: what was said before says nothing of then. */
+static void nudge(struct group_watch *watch)
+{
+    note_answer(watch, false);
+    note_owned(watch, NULL);
+    (void)group_nudge(watch->settings, watch->bootstrap, goes_on, watch);
+}
+
 static void ask(struct group_watch *watch)
 {
     const struct rd_kafka_group_list *groups = NULL;
@@ -144,19 +162,14 @@ static void ask(struct group_watch *watch)
     bool answered = rd_kafka_list_groups(watch->consumer, watch->settings->kafka.group_id, &groups, ANSWER_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_t *owned = answered ? find_us(watch, groups) : NULL;
     note_answer(watch, answered);
-    mutex_lock(&watch->lock);
-    if (watch->owned != NULL)
-        rd_kafka_topic_partition_list_destroy(watch->owned);
-    watch->owned = owned;
-    watch->number++;
-    mutex_unlock(&watch->lock);
+    note_owned(watch, owned);
     watchdog_feed(WATCHED_GROUP);
-    bool nudge = answered && unowned_watch_look(watch->unowned, groups);
+    bool due = answered && unowned_watch_look(watch->unowned, groups);
     if (groups != NULL)
         rd_kafka_group_list_destroy(groups);
     watchdog_feed(WATCHED_GROUP);
-    if (nudge)
-        (void)group_nudge(watch->settings, watch->bootstrap, goes_on, watch);
+    if (due)
+        nudge(watch);
     if (answered)
         open_transactions_look(watch->open);
 }
