@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions
 from parts import job_of, wait_until
 
 BOTH = pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
@@ -212,6 +213,19 @@ def test_what_a_stable_group_gives_to_nobody_finds_an_owner(stage, place):
         assert set(place.topics.replies(2)) == {f"j{p}" for p in ours}
     finally:
         member.kill()
+
+
+@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+def test_partitions_that_are_added_are_read_before_the_client_looks_for_them(stage, place, strategy):
+    worker = stage.worker(stage.redis(), stage.simulator(), **place.settings, **IMPATIENT, **{"kafka.partition.assignment.strategy": strategy,
+                                                                                              "kafka.topic.metadata.refresh.interval.ms": "600000"})
+    added = range(PARTITIONS, PARTITIONS + 2)
+    place.kafka.admin.create_partitions([NewPartitions(place.topics.jobs, added.stop)])[place.topics.jobs].result(30)
+    wait_until(lambda: worker.metric("partitions_assigned") == added.stop, "they are the worker's")
+    assert worker.events("partitions_unowned", partitions=len(added), first=added.start)
+    for partition in added:
+        send(place, partition, f"j{partition}")
+    assert set(place.topics.replies(len(added))) == {f"j{p}" for p in added}
 
 
 def test_a_worker_that_is_told_to_end_while_its_group_takes_long_to_rebalance_does_not_wait_for_it(stage, place):

@@ -147,6 +147,6 @@ bool unowned_watch_look(struct unowned_watch *watch, const struct rd_kafka_group
     if (!unowned_is_due(&watch->unowned, known ? &view : NULL, now_ms, watch->patience_ms, watch->turn_ms))
         return false;
     log_warn("partitions_unowned", F_STR("topic", watch->topic), F_INT("partitions", view.count), F_INT("first", view.first), F_INT("for_ms", now_ms - since_ms),
-             F_STR("hint", "the group is stable and has given them to nobody (a static member died while they moved); it is made to rebalance"));
+             F_STR("hint", "the group is stable and has given them to nobody (a static member died while they moved, or they were added); it is made to rebalance"));
     return true;
 }

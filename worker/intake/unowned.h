@@ -1,7 +1,8 @@
 /* Has a stable group given a partition of the jobs to nobody? Then its jobs wait until the next rebalance, whoever causes it. So it happens:
  * a static member (kafka.group.instance.id) gets an assignment that takes a partition from it, and is killed before it joins once more,
  * after which another would have been given that partition. It comes back under its id and has its place without a rebalance (KIP-345): the
- * group is content. Kafka's own clients do the same.
+ * group is content. Kafka's own clients do the same. Partitions that are added to the topic are nobody's, either, until a member sees them, which is
+ * after topic.metadata.refresh.interval.ms (librdkafka's is five minutes).
  *
  * What is given to nobody for longer than a revoke takes (a member that drains what leaves it has it no more, and joins again only then; another
  * rebalance would stop all the others until it does) and a session lasts (within it a dead member is put out, which is a rebalance) is said, and
