@@ -1,9 +1,12 @@
 """What the chart tells of itself: its examples, its metadata for Artifact Hub, the table of its values."""
+import os
 import re
+import subprocess
 
 import pytest
 import yaml
-from release import CHART, POD_MONITOR, ROOT, SCALED_OBJECT, VERSIONS, helm, judge, render, run, unrestricted
+from release import CHART, POD_MONITOR, ROOT, SCALED_OBJECT, VERSIONS, Refused, helm, judge, render, run, unrestricted
+from values_reference import PAGE, WORKER, all_rows, page, worker_settings
 
 EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
 CHANGELOG = (ROOT / "docs/CHANGELOG.md").read_text()
@@ -30,7 +33,6 @@ def test_the_worker_accepts_an_examples_settings(example, tmp_path):
 
 
 def certificate(folder):
-    import subprocess
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=ca", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
                    check=True, capture_output=True)
     return (folder / "ca.pem").read_bytes()
@@ -60,9 +62,25 @@ def test_its_changes_are_those_of_the_changelog():
 
 
 def test_an_older_cluster_is_refused():
-    done = None
-    try:
-        done = helm("template", "t", CHART, "-f", CHART / "examples/plain.yaml", "--kube-version", "1.24.0")
-    except Exception as refused:  # noqa: BLE001
-        assert "kubeVersion" in str(refused)
-    assert done is None
+    with pytest.raises(Refused, match="kubeVersion"):
+        helm("template", "t", CHART, "-f", CHART / "examples/plain.yaml", "--kube-version", "1.24.0")
+
+
+def test_the_table_of_values_is_fresh():
+    """CHAT_UPDATE_DOCS=1 writes it."""
+    if os.environ.get("CHAT_UPDATE_DOCS"):
+        PAGE.write_text(page())
+    assert PAGE.read_text() == page(), "VALUES.md is stale: see CONTRIBUTING.md, A setting"
+
+
+def test_each_value_has_a_comment():
+    assert [".".join(path) for path, _, default, words in all_rows() if default is not WORKER and not words] == []
+
+
+def test_what_values_yaml_does_not_name_is_a_setting_of_the_workers():
+    """And its meaning is found."""
+    elsewhere = ("kafka.secrets.", "resources.", "replay.resources.")  # Kafka's and Kubernetes' own words
+    names = [name for path, _, default, _ in all_rows() if default is WORKER and not (name := ".".join(path)).startswith(elsewhere)]
+    known = worker_settings()
+    assert "worker.threads" in names and "providers.NAME.url" in names
+    assert [name for name in names if not known.get(re.sub(r"^(provider|context)s\.", r"\1.", name), ("", ""))[1]] == []

@@ -1,6 +1,6 @@
 """Static membership: names that outlive a restart, which a Deployment's pods don't have and an autoscaler's don't keep."""
 import pytest
-from release import Refused, judge, render, run
+from release import Refused, install, judge, render, run
 
 STATIC = {"kind": "StatefulSet", "kafka": {"staticMembership": True}}
 
@@ -34,6 +34,12 @@ def test_what_is_no_worker_is_no_member():
 
 def test_without_it_nobody_is():
     assert "env" not in render({"kind": "StatefulSet"}).worker
+
+
+@pytest.mark.parametrize("session, warned", [(None, True), (74999, True), (75000, False)])
+def test_the_notes_warn_of_a_session_that_ends_before_a_pod_does(session, warned):
+    kafka = {"staticMembership": True, "properties": {"session.timeout.ms": session} if session else {}}
+    assert ("WARNING: kafka.properties.session.timeout.ms" in install({"kind": "StatefulSet", "kafka": kafka}).notes) == warned
 
 
 @pytest.mark.parametrize("values, why", [

@@ -311,7 +311,10 @@ fetch_crds() {
   for crd in "${crds[@]}"; do
     # In a shell and a folder of its own: Go's variables are not for what comes after, and no go.mod is above.
     folder=$(cd "$CHAT_CRDS" && need_go 1.26.0 && "$CHAT_GO" mod download -json "${crd%%:*}" 2>"$cache/crds.log" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
-    [ -n "$folder" ] && cp "$folder/${crd#*:}" "$CHAT_CRDS/" || { say "fetching ${crd%%:*} failed: see $cache/crds.log"; return 1; }
+    if [ -z "$folder" ] || ! cp "$folder/${crd#*:}" "$CHAT_CRDS/"; then
+      say "fetching ${crd%%:*} failed: see $cache/crds.log"
+      return 1
+    fi
   done
   touch "$CHAT_CRDS/done"
 }
