@@ -24,6 +24,7 @@ def test_the_schema_has_the_workers_settings_and_their_bounds():
     for kind in ("provider", "context"):
         sections[f"{kind}.NAME"] = next(iter(schema[f"{kind}s"]["patternProperties"].values()))["properties"]
     known = settings_of_help()
+    assert {name for name, keys in known.items() if keys} == {"admin", *sections}
     assert {name: sorted(keys) for name, keys in sections.items()} == {name: sorted(known[name]) for name in sections}
     wrong = []
     for section, keys in sections.items():

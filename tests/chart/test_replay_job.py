@@ -1,9 +1,10 @@
 """chat-producer replay as a Job and as a CronJob: Kafka as the workers have it, and what replay takes."""
 import json
+import re
 
 import pytest
 from parts import Topics
-from release import SECRETS, Refused, install, judge, render, run, unrestricted
+from release import ROOT, SECRETS, Refused, install, judge, render, run, unrestricted
 
 SASL = {"properties": {"bootstrap.servers": "kafka:9093", "group.id": "answers", "security.protocol": "sasl_ssl", "sasl.username": "me", "socket.keepalive.enable": True},
         "secrets": {"sasl.password": "s3cret"}}
@@ -47,6 +48,8 @@ def test_its_limits_are_the_jobs():
     spec = replayed({"backoffLimit": 2, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 0, "resources": {"requests": {"cpu": "1"}}}).one("Job")["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (2, 60, 0)
     assert spec["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "1" and spec["template"]["spec"]["restartPolicy"] == "Never"
+    end_well = int(re.search(r"END_WELL_S (\d+)", (ROOT / "producer/command.h").read_text())[1])
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > end_well
     usual = replayed().one("Job")["spec"]
     assert usual["backoffLimit"] == 0 and not {"activeDeadlineSeconds", "ttlSecondsAfterFinished"} & usual.keys()
 

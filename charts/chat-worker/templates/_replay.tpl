@@ -48,6 +48,8 @@ template:
   spec:
     {{- include "chat-worker.podBasis" $ | nindent 4 }}
     restartPolicy: Never
+    # What chat-producer takes at the most, once it is told to end: longer than a transaction.
+    terminationGracePeriodSeconds: 155
     containers:
       - name: replay
         {{- include "chat-worker.containerBasis" $ | nindent 8 }}
