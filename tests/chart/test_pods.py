@@ -1,6 +1,6 @@
 """What users add to pods and to the release, and where pods go."""
 import pytest
-from release import Refused, judge, render
+from release import POD_MONITOR, Refused, judge, render
 
 SIDE = {"name": "side", "image": "busybox", "args": ["{{ .Release.Name }}-{{ .Values.redis.key_prefix }}"]}
 FILLED = {**SIDE, "args": ["t-a"]}
@@ -77,6 +77,19 @@ def test_pods_are_spread_over_hosts_and_zones_where_that_can_be():
     own = {"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}
     assert render({"topologySpreadConstraints": [own]}).worker_pod["topologySpreadConstraints"] == [{**own, "labelSelector": selector}]
     assert "topologySpreadConstraints" not in render({"topologySpreadConstraints": []}).worker_pod
+
+
+@pytest.mark.parametrize("name", ["commonLabels", "podLabels", "podAnnotations", "workloadAnnotations", "extraEnv", "envFrom", "extraVolumes", "extraVolumeMounts", "extraContainers",
+                                  "initContainers", "extraObjects", "imagePullSecrets", "command", "contexts", "retry", "log", "nodeSelector", "tolerations", "affinity", "resources",
+                                  "topologySpreadConstraints", "priorityClassName", "minReadySeconds"])
+def test_null_is_none(name):
+    judge(render({name: None, "replay": {"enabled": True}, "podMonitor": {"enabled": True, "labels": None}}, apis=(POD_MONITOR,)), "1.25")
+
+
+@pytest.mark.parametrize("name", ["serviceAccount", "podDisruptionBudget", "existingSecret", "strategy", "autoscaling", "podMonitor", "networkPolicy", "replay", "test"])
+def test_a_section_that_is_null_is_refused(name):
+    with pytest.raises(Refused, match=name):
+        render({name: None})
 
 
 @pytest.mark.parametrize("values", [{"extraContainers": [{"name": "a"}]}, {"initContainers": [{"image": "a"}]}, {"extraObjects": [1]}, {"envFrom": [{"secret": {}}]}, {"commonLabels": {"a": 1}},

@@ -14,7 +14,7 @@
 {{- if not (or $scaling.hpa.cpuUtilization $scaling.hpa.metrics) }}
 {{- fail "autoscaling.hpa: nothing to scale on: give cpuUtilization or metrics" }}
 {{- end }}
-{{- if and $scaling.hpa.cpuUtilization (not (dig "requests" "cpu" "" .Values.resources)) }}
+{{- if and $scaling.hpa.cpuUtilization (not (dig "requests" "cpu" "" (default dict .Values.resources))) }}
 {{- fail "autoscaling.hpa.cpuUtilization is a part of resources.requests.cpu, which isn't given: give it, or set cpuUtilization to null" }}
 {{- end }}
 {{- end }}

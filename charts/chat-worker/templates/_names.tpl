@@ -36,14 +36,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* An object's labels. */}}
 {{- define "chat-worker.labels" -}}
-{{- merge (include "chat-worker.ownLabels" . | fromYaml) .Values.commonLabels | toYaml }}
+{{- merge (include "chat-worker.ownLabels" . | fromYaml) (default dict .Values.commonLabels) | toYaml }}
 {{- end }}
 
 {{/* A pod's labels: list root component. */}}
 {{- define "chat-worker.podLabels" -}}
 {{- $root := index . 0 }}
 {{- $own := merge (dict "app.kubernetes.io/component" (index . 1)) (include "chat-worker.ownLabels" $root | fromYaml) }}
-{{- merge $own $root.Values.podLabels $root.Values.commonLabels | toYaml }}
+{{- merge $own (default dict $root.Values.podLabels) (default dict $root.Values.commonLabels) | toYaml }}
 {{- end }}
 
 {{- define "chat-worker.serviceAccountName" -}}

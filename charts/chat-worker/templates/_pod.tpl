@@ -51,7 +51,7 @@ securityContext:
 command:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat $root.Values.extraEnv (index . 1) }}
+{{- with concat (default list $root.Values.extraEnv) (index . 1) }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
