@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/kafka_names.h"
 #include "base/quotes.h"
+#include "settings/secret_file.h"
 #include "wire/embedded_address.h"
 
 #define REACH_TIMEOUT_MS 5000
@@ -80,8 +81,15 @@ static enum status set_given(rd_kafka_conf_t *conf, const struct common *common,
         AUTO_FREE char *name = xmemdup0(common->properties[i], (size_t)(equals - common->properties[i]));
         if (is_quoted(equals + 1))
             return error_set(err, ERROR_PERMANENT, "kafka_property", "-X %s: the quotes are a part of the value; write it without quotes", name);
-        if (set(conf, name, equals + 1, err) != STATUS_OK)
+        AUTO_FREE char *secret = NULL;
+        char plain[64];
+        const struct settings_entry twin = {.section = "kafka", .key = name, .value = (char *)(equals + 1), .where = "-X"};
+        if (secret_file_names("kafka", name, plain)) {
+            if (secret_file_read(&twin, &secret, err) != STATUS_OK || set(conf, plain, secret, err) != STATUS_OK)
+                return STATUS_FAILED;
+        } else if (set(conf, name, equals + 1, err) != STATUS_OK) {
             return STATUS_FAILED;
+        }
     }
     return STATUS_OK;
 }

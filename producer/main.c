@@ -22,7 +22,7 @@ const char *argp_program_version = "chat-producer " CHAT_VERSION;
 static const struct argp_option common_options[] = {
     {NULL, 0, NULL, 0, "Kafka:", 10},
     {"bootstrap", 'b', "HOST:PORT,...", 0, "the broker (else CHATW__KAFKA__BOOTSTRAP_SERVERS, else the embedded cluster of a worker that runs here)", 10},
-    {"set", 'X', "PROPERTY=VALUE", 0, "set a librdkafka property", 10},
+    {"set", 'X', "PROPERTY=VALUE", 0, "set a librdkafka property; one that is a secret can be read from a file: sasl.password_file=PATH, and so on", 10},
     {"verbose", 'v', NULL, 0, "say more on stderr: timing, and what librdkafka logs", 10},
     {0}};
 

@@ -15,7 +15,8 @@
 #   need gnuplot draws charts
 #   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
-#   need helm    for the chart's tests: CHAT_HELM
+#   need helm    renders the chart: CHAT_HELM
+#   need chart   for the chart's tests: Helm, a venv with Kubernetes' schemas (CHAT_CHART_PYTHON), definitions of others' objects (CHAT_CRDS)
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -281,6 +282,43 @@ build_helm() { # build_helm TOOLS
   mv "$CHAT_HELM.new" "$CHAT_HELM"
 }
 
+need_chart() {
+  local all
+  need_packages python3-venv && need_helm && need_crds || return 1
+  all=$(mktemp) # beside what all tests want: they have fixtures in common
+  cat "$root/tests/requirements.txt" "$root/tests/chart/requirements.txt" >"$all"
+  CHAT_CHART_PYTHON=$(venv chart "$all") || { rm -f "$all"; return 1; }
+  rm -f "$all"
+  export CHAT_CHART_PYTHON
+}
+
+# What the Prometheus operator and KEDA take, as they themselves define it: module@version:file of it.
+crds=(github.com/prometheus-operator/prometheus-operator@v0.85.0:example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml
+  github.com/kedacore/keda/v2@v2.21.0:config/crd/bases/keda.sh_scaledobjects.yaml
+  github.com/kedacore/keda/v2@v2.21.0:config/crd/bases/keda.sh_triggerauthentications.yaml)
+
+need_crds() {
+  CHAT_CRDS=$cache/crds-$(printf '%s\n' "${crds[@]}" | sha256sum | cut -c1-12)
+  export CHAT_CRDS
+  [ -e "$CHAT_CRDS/done" ] || alone "${CHAT_CRDS##*/}" fetch_crds
+}
+
+fetch_crds() {
+  local crd folder
+  [ ! -e "$CHAT_CRDS/done" ] || return 0 # whom we waited for has made it
+  say "fetching definitions of others' objects"
+  mkdir -p "$CHAT_CRDS"
+  for crd in "${crds[@]}"; do
+    # In a shell and a folder of its own: Go's variables are not for what comes after, and no go.mod is above.
+    folder=$(cd "$CHAT_CRDS" && need_go 1.26.0 && "$CHAT_GO" mod download -json "${crd%%:*}" 2>"$cache/crds.log" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+    if [ -z "$folder" ] || ! cp "$folder/${crd#*:}" "$CHAT_CRDS/"; then
+      say "fetching ${crd%%:*} failed: see $cache/crds.log"
+      return 1
+    fi
+  done
+  touch "$CHAT_CRDS/done"
+}
+
 need() {
   local what
   for what in "$@"; do
@@ -300,6 +338,7 @@ need() {
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
       helm) need_helm ;;
+      chart) need_chart ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
   done

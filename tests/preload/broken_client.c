@@ -1,17 +1,21 @@
 /* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
- *   assignment  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
+ *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
  *   transaction  what is sent into a transaction for a coordinator that went never returns
  *   commit  a commit of a transaction is never done: each call comes back after its time-out, to be made again
  *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
+ *   ipv6   the kernel has none; v6only   a socket of IPv6 takes no IPv4, as with net.ipv6.bindv6only
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -89,4 +93,19 @@ CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[], unsigned int
         pause();
     *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_poll");
     return real(multi, extra, count, timeout_ms, ret);
+}
+
+int socket(int family, int type, int protocol)
+{
+    const int on = 1;
+    int (*real)(int, int, int);
+    if (family == AF_INET6 && is_broken("ipv6")) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "socket");
+    int fd = real(family, type, protocol);
+    if (fd >= 0 && family == AF_INET6 && is_broken("v6only"))
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    return fd;
 }

@@ -3,8 +3,10 @@ import os
 import resource
 import socket
 import time
+import urllib.request
 
-from parts import Topics, wait_until
+import pytest
+from parts import BIN, LIMIT_S, SANITIZED, Topics, wait_until
 
 CONNECTIONS_MAX = 32  # ADMIN_CONNECTIONS_MAX
 
@@ -128,3 +130,22 @@ def test_it_answers_as_http_wants_it(stage):
             assert b"Connection: close" in head
             length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
             assert len(body) == (0 if request.startswith(b"HEAD") else length) and length > 0
+
+
+def answers_at(worker, host: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{worker.port_file.read_text().strip()}/healthz", timeout=LIMIT_S) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("system, hosts", [("", {"127.0.0.1", "[::1]"}), ("v6only", {"127.0.0.1", "[::1]"}), ("ipv6", {"127.0.0.1"})],
+                         ids=["as it is", "bindv6only", "without IPv6"])
+def test_all_addresses_are_those_of_ipv6_and_ipv4(stage, system, hosts):
+    """Whatever the system makes of a socket of IPv6; a kubelet asks at the pod's first address."""
+    env = {"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": system} if system else {}
+    if SANITIZED:
+        env["ASAN_OPTIONS"] = "verify_asan_link_order=0"
+    worker = stage.worker(stage.redis(), stage.simulator(), env=env, **{"admin.listen": "[::]:0"})
+    assert {host for host in ("127.0.0.1", "[::1]") if answers_at(worker, host)} == hosts

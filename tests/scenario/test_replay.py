@@ -104,3 +104,17 @@ def test_a_place_without_a_dead_letter_is_said(place):
     dead_letter(place.topics, "j0")
     done = place.replay("--execute", "--letter", "chat.dead-0-9", "--letter", "chat.dead-0-0")
     assert done.returncode == 1 and "not sent chat.dead-0-9: there is no such letter" in done.stdout and place.jobs() == ["j0"]
+
+
+def test_a_secret_is_read_from_its_file(place, tmp_path):
+    """As the worker's settings have it: on a command line everybody who may list processes reads it."""
+    key = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    dead_letter(place.topics, "j0")
+    done = place.replay("--execute", "-X", f"ssl.key.pem_file={key}")
+    assert done.returncode == 0 and place.jobs() == ["j0"], done.stderr
+    key.write_text("not-a-key-s3cret")
+    refused = place.replay("-X", "security.protocol=ssl", "-X", f"ssl.key.pem_file={key}")
+    assert refused.returncode == 64 and "ssl.key.pem" in refused.stderr and "s3cret" not in refused.stderr, refused.stderr
+    missing = place.replay("-X", f"sasl.password_file={tmp_path}/none")
+    assert missing.returncode == 64 and f"-X: kafka.sasl.password_file: {tmp_path}/none can't be read" in missing.stderr, missing.stderr

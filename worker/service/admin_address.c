@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static enum status split(const char *listen, char *host, size_t host_size, char 
     size_t length = colon != NULL ? (size_t)(colon - listen) : 0;
     size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
     if (length == 0)
-        return admin_address_refuse(listen, "is no host:port; 127.0.0.1:9464 is this machine alone, 0.0.0.0:9464 is all", err);
+        return admin_address_refuse(listen, "is no host:port; 127.0.0.1:9464 is this machine alone, [::]:9464 is all", err);
     if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || atoi(colon + 1) > 65535)
         return admin_address_refuse(listen, "has no port from 0 to 65535 behind its last colon", err);
     bool bracketed = listen[0] == '[' && listen[length - 1] == ']';
@@ -41,11 +42,27 @@ static enum status split(const char *listen, char *host, size_t host_size, char 
     return STATUS_OK;
 }
 
+/* A socket bound to it, or -1 with errno. "::" is every address, those of IPv4 too, whatever net.ipv6.bindv6only says. */
+static int bind_to(const struct addrinfo *address)
+{
+    const int on = 1, off = 0;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        (address->ai_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0) &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0)
+        return fd;
+    int failed = errno;
+    close(fd);
+    errno = failed;
+    return -1;
+}
+
 enum status admin_address_bind(const char *listen, bool may_be_taken, int *ret, struct error *err)
 {
     char host[256], port[8];
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    const int on = 1;
     struct addrinfo *found = NULL;
     *ret = -1;
     if (split(listen, host, sizeof host, port, err) != STATUS_OK)
@@ -53,16 +70,17 @@ enum status admin_address_bind(const char *listen, bool may_be_taken, int *ret, 
     int unknown = getaddrinfo(host, port, &hints, &found);
     if (unknown != 0)
         return admin_address_refuse(listen, gai_strerror(unknown), err);
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool bound = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0;
+    int fd = bind_to(found);
     int failed = errno;
     freeaddrinfo(found);
-    if (bound) {
+    if (fd >= 0) {
         *ret = fd;
         return STATUS_OK;
     }
-    if (fd >= 0)
-        close(fd);
+    if (failed == EAFNOSUPPORT && strcmp(host, "::") == 0) { /* a kernel without IPv6: every address is one of IPv4 */
+        AUTO_FREE char *rest = xasprintf("0.0.0.0:%s", port);
+        return admin_address_bind(rest, may_be_taken, ret, err);
+    }
     if (failed == EADDRINUSE && may_be_taken)
         return STATUS_OK;
     AUTO_FREE char *why = xasprintf("can't be listened on: %s", strerror(failed));

@@ -1,6 +1,7 @@
 /* Where settings come from, read once and in order: file, environment, -X. What is read is text with the place it
  * stood at; settings_load.c gives it types. Reading once lets a file be a pipe, and keeping the places lets the
- * checks that come last name them too. Private to settings/. */
+ * checks that come last name them too. Private to settings/, and to who reads a secret's file
+ * by secret_file.h. */
 #ifndef CHAT_SETTINGS_SETTINGS_SOURCE_H
 #define CHAT_SETTINGS_SETTINGS_SOURCE_H
 

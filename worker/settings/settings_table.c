@@ -125,7 +125,7 @@ const struct setting settings_table[] = {
     INT("retry", "attempts_max", IN(retry.attempts_max), 1, 100, "attempts", "5", "Classified failures after which a job is a dead letter. Nobody there to ask counts as no attempt."),
     INT("retry", "backoff_ms", IN(retry.backoff_ms), 1, 60000, "ms", "500", "The first wait is up to this, the next up to twice as much, and so on (full jitter), unless the provider says how long."),
     INT("retry", "backoff_max_ms", IN(retry.backoff_max_ms), 1, HOUR_MS, "ms", "30000", "No wait is longer."),
-    TEXT("admin", "listen", IN(admin.listen), "127.0.0.1:9464", "Address of /healthz, /readyz and /metrics, host:port. Port 0: any free one. It takes 32 connections at once (the oldest makes room for a new one) and gives each 5 seconds, from its accept to the answer's last byte."),
+    TEXT("admin", "listen", IN(admin.listen), "127.0.0.1:9464", "Address of /healthz, /readyz and /metrics, host:port. [::] as host: all addresses of the machine, IPv6 and IPv4; 0.0.0.0: those of IPv4. Port 0: any free one. It takes 32 connections at once (the oldest makes room for a new one) and gives each 5 seconds, from its accept to the answer's last byte."),
     TEXT("admin", "port_file", IN(admin.port_file), NULL, "A file to write the port to, for port 0."),
     CHOICE("log", "level", IN(log.level), levels, "info", "The least that is logged."),
     CHOICE("log", "format", IN(log.format), formats, "logfmt", "One event a line, as logfmt or as JSON."),
