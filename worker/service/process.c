@@ -123,7 +123,7 @@ bool process_take_apart(struct process *process, int status)
     struct service *service = &process->service;
     signals_status(status);
     signals_step(END_THREADS);
-    embedded_address_withdraw(); /* of one that may not be stopped */
+    embedded_address_withdraw(); /* of an embedded broker that may never be stopped */
     control_reader_stop(process->control);
     if (service->completion != NULL && !completion_stop(service->completion, clock_mono_ms()))
         return false;

@@ -148,7 +148,7 @@ enum status signals_start(struct error *err)
 
 /* ---- the main thread ---- */
 
-/* The thread's wait is of another length now. */
+/* chat-signals has to compute anew how long it waits. */
 static void wake(void)
 {
     if (atomic_load(&started))
