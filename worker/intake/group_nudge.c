@@ -11,7 +11,7 @@
 #define POLL_MS 100
 #define LEAVE_MS 5000
 
-/* From within a poll; *opaque: whether it is a member. Whatever it is given it doesn't take. */
+/* From within a poll; *opaque: whether it is a member. It never fetches the partitions that it is assigned. */
 static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     (void)list;
@@ -33,7 +33,7 @@ static rd_kafka_t *make(const struct settings *settings, const char *bootstrap, 
     rd_kafka_conf_t *conf = NULL;
     rd_kafka_t *client = NULL;
     if (kafka_conf_make(settings, bootstrap, RD_KAFKA_CONSUMER, &conf, &err) != STATUS_OK)
-        return NULL; /* it was fine at the start */
+        return NULL; /* the same settings were checked at the start */
     (void)rd_kafka_conf_set(conf, "group.instance.id", NULL, why, sizeof why);
     rd_kafka_conf_set_opaque(conf, is_member);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
@@ -83,7 +83,7 @@ bool group_nudge(const struct settings *settings, const char *bootstrap, bool (*
         poll_once(client);
     leave(client, go_on, arg);
     log_info("group_nudged", F_INT("joined", is_member));
-    /* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined and was never given anything (its #4381). */
+    /* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined and was never assigned anything (its #4381). */
     if (is_member && rd_kafka_consumer_closed(client))
         (void)kafka_destroy(client, clock_mono_ms() + LEAVE_MS);
     return is_member;

@@ -1,13 +1,13 @@
-/* Has a stable group given a partition of the jobs to nobody? Then its jobs wait until the next rebalance, whoever causes it. So it happens:
- * a static member (kafka.group.instance.id) gets an assignment that takes a partition from it, and is killed before it joins once more,
- * after which another would have been given that partition. It comes back under its id and has its place without a rebalance (KIP-345): the
- * group is content. Kafka's own clients do the same.
+/* Does a stable group have a partition of the jobs without an owner? Then its jobs wait until the next rebalance, however that comes about. It happens when
+ * a static member (kafka.group.instance.id) gets an assignment that revokes a partition, and is killed before it rejoins, after which another
+ * member would have got that partition. It restarts with its instance id and resumes its membership without a rebalance (KIP-345): the
+ * group is stable. Kafka's own clients do the same.
  *
- * What is given to nobody for longer than a session lasts (within it the dead member is put out, which is a rebalance) is said, and one member
- * has the group rebalance: group_nudge.h. Members take turns by their ids, since one of an older version does nothing. Where that
- * doesn't help, each next time comes after twice as long.
+ * A partition without an owner for longer than a session lasts (by then a dead member is removed, which is a rebalance) is logged, and one member
+ * makes the group rebalance: group_nudge.h. Members take turns by their ids, since one of an older version does nothing. Where a nudge
+ * doesn't help, the next waits twice as long.
  *
- * chat-group's thread (group_watch.h) looks. The two rules are pure. */
+ * Called by chat-group (group_watch.h). The two rules are pure. */
 #ifndef CHAT_INTAKE_UNOWNED_H
 #define CHAT_INTAKE_UNOWNED_H
 
@@ -21,30 +21,30 @@
 /* ---- the rules ---- */
 
 struct unowned_view {
-    int count;     /* of the partitions that nobody has */
+    int count;     /* of partitions without an owner */
     int32_t first; /* the first of them */
-    size_t rank;   /* members before this one, by their ids */
+    size_t rank;   /* number of members with a smaller id */
 };
 
-/* False: nothing can be said, since the group isn't stable, doesn't know `self`, or keeps an assignment that can't be read. */
+/* False: unknown, since the group isn't stable, doesn't contain `self`, or has an assignment that can't be decoded. */
 bool unowned_view(const struct rd_kafka_group_info *group, const char *self, const char *topic, int partitions, struct unowned_view *ret);
 
-struct unowned { /* zeroes: each has its owner */
+struct unowned { /* zeroes: each partition has an owner */
     int64_t since_ms;
     int nudges; /* in a row that didn't help */
 };
 
-/* True: it is this member's turn. view NULL: nothing can be said. patience_ms: as long as a session; turn_ms: between two members' turns. */
+/* True: it is this member's turn to nudge. view NULL: unknown. patience_ms: as long as a session; turn_ms: between two members' turns. */
 bool unowned_is_due(struct unowned *unowned, const struct unowned_view *view, int64_t now_ms, int64_t patience_ms, int64_t turn_ms);
 
 /* ---- the watch ---- */
 
 struct unowned_watch;
 
-/* Keeps what it is given. turn_ms: more than between two looks. */
+/* Borrows its arguments. turn_ms: more than between two looks. */
 struct unowned_watch *unowned_watch_create(const struct settings *settings, rd_kafka_t *consumer, int64_t turn_ms);
 void unowned_watch_destroy(struct unowned_watch *watch); /* NULL is fine */
-/* True: the group should be nudged now. groups: its answer. Blocks for the topic's metadata, ANSWER_MS at most. */
+/* True: the group should be nudged now. groups: the response that describes it. Blocks for the topic's metadata, ANSWER_MS at most. */
 bool unowned_watch_look(struct unowned_watch *watch, const struct rd_kafka_group_list *groups);
 
 #endif
