@@ -8,7 +8,7 @@ enum { ANYWHERE = 0, NOT_IN_TEXT = 1, BASE_RESP = 2 };
 /* Names without case, '_', '-' and a last "error" or "exception". Numbers are one provider's each. Sources: the error pages of OpenAI,
  * Azure, Anthropic, Google, OpenRouter, Groq, Mistral, Moonshot, Alibaba, Volcengine, Zhipu, MiniMax, Baidu, SiliconFlow, Cohere, Together,
  * Fireworks, Amazon Bedrock, Cloudflare, GitHub Models, LiteLLM, one-api and new-api, TGI, vLLM, llama.cpp, and reports of what they
- * really send. */
+ * actually send. */
 static const struct reason {
     const char *name;
     enum failure_kind kind;
@@ -297,7 +297,7 @@ static const struct reason *find_part(const char *part, size_t size, enum refusa
     return NULL;
 }
 
-/* Whole, then by its parts between dots: the plainest, money first. */
+/* By the whole word, then by its parts between dots: the plainest, billing first. */
 static const struct reason *find_reason(const char *word, size_t size, enum refusal_place place)
 {
     const struct reason *found = find_part(word, size, place);
