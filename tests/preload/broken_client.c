@@ -1,11 +1,11 @@
-/* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
+/* Preloaded into a worker, breaks one of its libraries' calls, by CHAT_TEST_BREAK:
  *   assignment  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
  *   call   a wait for an answer never ends, whatever its time-out
- *   transaction  what is sent into a transaction for a coordinator that went never returns
- *   commit  a commit of a transaction is never done: each call comes back after its time-out, to be made again
- *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
- *   decode a record with the word DECODER-POISON in it kills whoever reads it
- * What a test can't bring about from outside. */
+ *   transaction  sending offsets into a transaction never returns, as for a coordinator that failed
+ *   commit  a commit of a transaction is never done: each call returns after its time-out, to be repeated
+ *   protocol  the rebalance protocol is returned once and then NULL, as by a consumer that is closing
+ *   decode a record with the word DECODER-POISON in it crashes its reader
+ * For faults that a test can't cause from outside. */
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <librdkafka/rdkafka.h>
@@ -51,7 +51,7 @@ rd_kafka_error_t *rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
     return real(rk, timeout_ms);
 }
 
-/* Only librdkafka can make one that says so. */
+/* Only librdkafka can make a retriable error. */
 int rd_kafka_error_is_retriable(const rd_kafka_error_t *error)
 {
     int (*real)(const rd_kafka_error_t *);
