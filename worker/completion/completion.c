@@ -126,7 +126,7 @@ void completion_put_unrun(struct completion *c, struct task **task)
     completion_put(c, task);
 }
 
-/* ---- the thread that ended it goes on ---- */
+/* ---- the job's own thread runs the next one ---- */
 
 struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
 {

@@ -25,7 +25,7 @@ struct standstill { /* zeroes: no open transaction */
     int64_t since_ms;
 };
 
-/* stable, end: last stable offset and log end offset now. True: the former hasn't moved for bound_ms, and that wasn't logged yet. */
+/* stable, end: last stable offset and log end offset now. True: stable hasn't moved for bound_ms, and that wasn't logged yet. */
 bool standstill_look(struct standstill *standstill, int64_t stable, int64_t end, int64_t now_ms, int64_t bound_ms);
 
 /* ---- the watch ---- */

@@ -1,7 +1,7 @@
 /* Fetching a job's contexts as a state machine: which source is asked when, and what an end means for the others. Pure, like
  * question.h: its owner (context_fetch.c: a thread that blocks) carries out each step, reports the result, and asks for the next.
  *
- *   context_next ─▶ START ─▶ context_ended      WAIT for an end      DROP (cut short)      DONE, FAILED: over
+ *   context_next ─▶ START ─▶ context_ended      WAIT for an end      DROP (cancel)         DONE, FAILED: over
  *
  * A source is asked once; each START has one end, by context_ended or by DROP; a required source that fails, or one that refuses the job,
  * ends the whole. */

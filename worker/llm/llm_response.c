@@ -185,7 +185,7 @@ __attribute__((noinline)) static enum status decode_liberally(const char *body, 
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
-    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or says what it is */
+    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or is an error of another kind */
     if (size == 0)
         return no_json(size, err);
     if (utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)

@@ -48,7 +48,7 @@ static const struct reason {
     {"policyviolation", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"guardrailintervened", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"guardrailviolation", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
-    {"safety", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Google's, as the next */
+    {"safety", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* this and the next: Google */
     {"blocklist", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
     {"1301", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
     {"10013", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* iFlytek */
@@ -204,7 +204,7 @@ static const struct reason {
     {"burstrate", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"allocationquota", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"toomanyrequests", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
-    {"limitrequests", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* Alibaba's, as the next */
+    {"limitrequests", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* this and the next two: Alibaba */
     {"limittokens", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"limitburstrate", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"throttling", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},

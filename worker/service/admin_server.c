@@ -23,7 +23,7 @@
 #define HEAD_BYTES_MAX 8192
 #define AFTER_BYTES_MAX (1024 * 1024) /* behind a request: read and thrown away up to here, then the connection is closed, since reading on would cost a processor */
 #define BACKLOG 128
-#define PAUSE_MS 100 /* after an accept that failed for want of descriptors: the socket stays readable, and would be tried for ever */
+#define PAUSE_MS 100 /* after an accept that failed because there were no descriptors: the socket stays readable, and would be tried for ever */
 
 /* One connection, from its accept: it brings a request, gets an answer, and is closed. */
 struct visit {

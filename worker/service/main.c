@@ -1,4 +1,4 @@
-/* chat-worker: has the command line read, checks or runs, waits for signals. How its parts are wired together stands in process.h;
+/* chat-worker: reads the command line, checks or runs, waits for signals. How its parts are wired together: process.h;
  * `ls worker` is the job's way through them. */
 #include <signal.h>
 #include <stdio.h>

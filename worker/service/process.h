@@ -1,4 +1,4 @@
-/* The parts of one worker, wired together and taken apart again: what is made first is ended last. main.c has one.
+/* The parts of one worker: made, wired together and freed in reverse order. main.c has one.
  *
  *   process_make ─▶ process_start ─▶ (serve, drain) ─▶ process_take_apart
  *

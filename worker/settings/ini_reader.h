@@ -5,7 +5,7 @@
  *   key = value          or key : value; the first of the two signs separates. White space around key and value is removed, within them it is kept.
  *                        The value may be empty; it ends at the line's end, or before a ; that follows white space. Quotes are characters
  *                        No key begins with { } or ": that is the rest of a value that was meant to continue
- *   ; comment, # comment where nothing but white space stands before it
+ *   ; comment, # comment with only white space before it
  *
  * Lines end with \n or \r\n and are of any length; there are no continuation lines, and an indented line is like any other. A byte order
  * mark at the beginning is skipped.
