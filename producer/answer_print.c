@@ -13,7 +13,7 @@ static void print_line(const char *text)
     putchar('\n');
 }
 
-/* Where deltas were shown, what is left of it. */
+/* If deltas were shown, prints the rest of the content. */
 static void print_rest(const struct delta_view *view, const char *content)
 {
     const char *rest;
@@ -48,7 +48,7 @@ int answer_print_reply(struct delta_view *view, const void *value, size_t size, 
     } else if (ok) { /* tool calls, parts: no text to show */
         AUTO_FREE char *text = json_dumps(json_object_get(reply->root, "message"), JSON_COMPACT | JSON_ENCODE_ANY);
         print_line(text == NULL ? "" : text);
-    } else if (view->size > 0) { /* half an answer stands there: what follows begins a line */
+    } else if (view->size > 0) { /* half an answer was printed: begin a new line */
         putchar('\n');
     }
     fflush(stdout);

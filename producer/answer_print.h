@@ -1,4 +1,4 @@
-/* Answers on standard output: deltas as they come, and replies with what of them isn't shown yet. One thread. */
+/* Prints answers on standard output: deltas as they come, and of replies the text that isn't shown yet. One thread. */
 #ifndef CHAT_PRODUCER_ANSWER_PRINT_H
 #define CHAT_PRODUCER_ANSWER_PRINT_H
 
@@ -8,9 +8,9 @@
 #include "delta_view.h"
 #include "wire/reply.h"
 
-/* A record of the deltas topic, whichever job's it is. */
+/* Takes a record of the deltas topic, of any job. */
 void answer_print_delta(struct delta_view *view, const void *value, size_t size, const char *id);
-/* The reply to the job of that view; whole: as the JSON that it is. Returns the exit status, and says on stderr why it isn't 0. */
+/* Prints the reply to the view's job; whole: as its JSON. Returns the exit status, and prints on stderr why it isn't 0. */
 int answer_print_reply(struct delta_view *view, const void *value, size_t size, const struct reply_view *reply, bool whole);
 
 #endif

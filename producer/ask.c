@@ -1,5 +1,5 @@
-/* ask: one question, one answer; without a question, on a terminal, a chat, in which Ctrl-C ends the answer that is waited for and, at the
- * prompt, the chat. The end of every replies partition is
+/* ask: one question, one answer; without a question, on a terminal, a chat, in which Ctrl-C cancels the job that is waited for and, at the
+ * prompt, ends the chat. The end of every replies partition is
  * looked up before the job is sent, so that the reply is always after it: no group, nothing committed. */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,7 +33,7 @@ struct ask {
     struct job_options job;
     struct topic_options topics;
     const char *deltas_topic, *question;
-    char made_session[27]; /* of a chat that was given none */
+    char made_session[27]; /* of a chat without --session */
     int64_t timeout_ms;
     bool whole; /* --json */
     bool stream; /* the answer is shown as it comes */
@@ -101,7 +101,7 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
 {
     (void)rk;
     struct ask *ask = opaque;
-    if (message->_private != NULL) /* the cancel's: what comes of it is in the reply */
+    if (message->_private != NULL) /* the cancel's report: its result is in the reply */
         return;
     ask->acknowledged_ms = clock_mono_ms();
     ask->refused = message->err;
@@ -112,7 +112,7 @@ static enum status assign_ends(struct ask *ask, struct error *err)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     struct error why = {0};
     enum status status = kafka_add_ends(ask->consumer, ask->topics.replies, KAFKA_TOPIC_WAIT_MS, list, err);
-    if (status == STATUS_OK && ask->stream) /* where there is no such topic the answer comes whole */
+    if (status == STATUS_OK && ask->stream) /* without such a topic the answer comes whole */
         ask->stream = kafka_add_ends(ask->consumer, ask->deltas_topic, 0, list, &why) == STATUS_OK;
     if (status == STATUS_OK)
         status = kafka_assign(ask->consumer, list, err);
@@ -141,7 +141,7 @@ static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const ch
         return false;
     }
     if (reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
-        return false; /* others may write there too */
+        return false; /* other producers may write there too */
     bool ours = strcmp(reply.job, id) == 0;
     if (ours)
         *ret_status = answer_print_reply(&ask->view, message->payload, message->len, &reply, ask->whole);
@@ -151,10 +151,10 @@ static bool is_ours(struct ask *ask, const rd_kafka_message_t *message, const ch
     return ours;
 }
 
-/* One look at what has come. True when the waiting is over: *ret_status is then the exit status. */
+/* Polls once. True when the waiting is over: *ret_status is then the exit status. */
 static bool look(struct ask *ask, const char *id, int *ret_status)
 {
-    bool acknowledged = ask->acknowledged_ms > 0; /* until then the report is what comes next */
+    bool acknowledged = ask->acknowledged_ms > 0; /* until then the delivery report comes next */
     *ret_status = EXIT_NOT_DONE;
     rd_kafka_poll(ask->producer, acknowledged ? 0 : POLL_MS);
     if (ask->refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -173,8 +173,8 @@ static bool look(struct ask *ask, const char *id, int *ret_status)
     return over;
 }
 
-/* Ctrl-C: nobody wants the answer any more. Waits a moment for the reply that says so, or for the answer if that was
- * quicker; a second Ctrl-C doesn't. */
+/* Ctrl-C: cancels the job. Waits a moment for its reply, cancelled or, if that was quicker, with the answer; not after a
+ * second Ctrl-C. */
 static void cancel(struct ask *ask, const char *id)
 {
     struct error err = {0};
@@ -242,7 +242,7 @@ static int ask_once(struct ask *ask, const char *question)
     return wait_reply(ask, id);
 }
 
-/* The next line that says something; false: the end. While the person thinks, others' replies are read and dropped. */
+/* The next non-blank line; false: the end. While waiting for it, other jobs' replies are read and dropped. */
 static bool next_turn(struct ask *ask, struct line_reader *reader, char **ret_line)
 {
     size_t size = 0;
@@ -277,7 +277,7 @@ static int chat(struct ask *ask)
     char *line = NULL;
     int exit_status = EXIT_DONE;
     while (exit_status == EXIT_DONE && next_turn(ask, &reader, &line)) {
-        ask_once(ask, line); /* a bad end is told, and the chat goes on; so it does when Ctrl-C has cancelled the job */
+        ask_once(ask, line); /* a failure is printed, and the chat goes on; also when Ctrl-C has cancelled the job */
         if (interrupts() > 1)
             exit_status = EXIT_NOT_DONE;
         interrupts_forget();
@@ -286,7 +286,7 @@ static int chat(struct ask *ask)
     return exit_status;
 }
 
-/* The question on standard input; owned. NULL: there is none, and that is said. */
+/* The question on standard input; owned. NULL: there is none, which is reported. */
 static char *read_question(void)
 {
     AUTO_FREE char *text = xcalloc(1, MESSAGE_BYTES_MAX + 2);
@@ -313,7 +313,7 @@ static char *read_question(void)
 int ask_command(int argc, char **argv, struct common *common)
 {
     static const struct kafka_property_pair prompt[] = {{"linger.ms", "0"}, {NULL, NULL}};
-    /* assign() wants a group's name; none is joined and nothing is committed. */
+    /* assign() needs a group.id; no group is joined and nothing is committed. */
     static const struct kafka_property_pair reading[] = {
         {"group.id", "chat-ask"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "latest"}, {NULL, NULL}};
     struct ask ask = {.common = common, .deltas_topic = "chat.deltas", .timeout_ms = 60000, .stream = isatty(STDOUT_FILENO)};

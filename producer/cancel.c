@@ -1,5 +1,5 @@
-/* cancel: jobs that are queued or running end as cancelled, those that have ended stay as they are. Which of the two it was is told by their
- * replies: they are waited for, since a worker that doesn't have a job says nothing of it. */
+/* cancel: jobs that are queued or running end as cancelled, those that have ended stay as they are. Which of the two it was is in their
+ * replies, which are waited for, since a worker without the job sends none. */
 #include "cancel.h"
 
 #include <inttypes.h>
@@ -26,8 +26,8 @@ struct cancel {
     int64_t wait_ms; /* for their replies; 0: not at all */
     char *const *jobs;
     int count, acknowledged;
-    bool *heard; /* one for each of jobs: its reply has come */
-    int answered;    /* how many of them */
+    bool *heard; /* by job: its reply has come */
+    int answered;    /* how many replies have come */
     rd_kafka_t *producer, *consumer; /* consumer NULL: replies can't be read */
 };
 
@@ -35,7 +35,7 @@ static const struct argp_option options[] = {
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to wait for the replies that say so (5; 0: not at all)", 0},
     {0}};
 
-/* All of them before the first is sent. */
+/* Checks all ids before the first is sent. */
 static bool are_ids(const struct cancel *cancel)
 {
     for (int i = 0; i < cancel->count; i++) {
@@ -89,7 +89,7 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
         complain("job %s: %s", (const char *)message->_private, rd_kafka_err2str(message->err));
 }
 
-/* The first record of a topic that isn't there would wait for it, and say so only much later. */
+/* The first record to a missing topic would wait for it, and fail only much later. */
 static enum status must_be_there(rd_kafka_t *producer, const char *name, struct error *err)
 {
     const struct rd_kafka_metadata *metadata = NULL;
@@ -127,9 +127,9 @@ static int send_all(struct cancel *cancel)
     return EXIT_DONE;
 }
 
-/* ---- what becomes of them ---- */
+/* ---- the replies ---- */
 
-/* From their ends on, before anything is sent. That it isn't possible stops no cancel. */
+/* Reads the replies from their end offsets on, set before a cancel is sent. If that isn't possible, cancels are sent all the same. */
 static void listen_to_replies(struct cancel *cancel)
 {
     static const struct kafka_property_pair reading[] = {
@@ -149,7 +149,7 @@ static void take_reply(struct cancel *cancel, const rd_kafka_message_t *message)
 {
     struct reply_view reply = {0};
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->payload == NULL || reply_decode(message->payload, message->len, &reply, NULL) != STATUS_OK)
-        return; /* others may write there too */
+        return; /* other producers may write there too */
     for (int i = 0; i < cancel->count; i++) {
         if (cancel->heard[i] || strcmp(cancel->jobs[i], reply.job) != 0)
             continue;
@@ -163,7 +163,7 @@ static void take_reply(struct cancel *cancel, const rd_kafka_message_t *message)
     json_decref(reply.root);
 }
 
-/* True: there is word of each. */
+/* True: the replies of all jobs have come. */
 static bool hear_of_all(struct cancel *cancel)
 {
     for (int64_t until = clock_mono_ms() + cancel->wait_ms; cancel->answered < cancel->count && interrupts() == 0 && clock_mono_ms() < until;) {
@@ -199,7 +199,7 @@ int cancel_command(int argc, char **argv, struct common *common)
         listen_to_replies(&cancel);
     int exit_status = send_all(&cancel);
     kafka_drain(cancel.producer, 0);
-    int acknowledged = cancel.acknowledged; /* before the close, which reports the rest as given up */
+    int acknowledged = cancel.acknowledged; /* read before the close, which reports the rest as given up */
     if (exit_status == EXIT_DONE && acknowledged < cancel.count)
         exit_status = EXIT_NOT_DONE;
     if (common->verbose)

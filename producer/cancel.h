@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 
-#define CONTROL_TOPIC "chat.control" /* unless --control-topic says otherwise */
+#define CONTROL_TOPIC "chat.control" /* the default of --control-topic */
 
-/* Queues it; its report has opaque as _private. Waits a second at most for word of the topic. FAILED: there is none
+/* Queues it; its delivery report has opaque as _private. Waits a second at most for the topic's metadata. FAILED: there is no such topic
  * (ERROR_UNAVAILABLE), or a worker would refuse the id (ERROR_PERMANENT). */
 enum status cancel_send(rd_kafka_t *producer, const char *control_topic, const char *job, void *opaque, struct error *err) MUST_CHECK;
 

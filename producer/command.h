@@ -1,4 +1,4 @@
-/* What the sub-commands share: the options every one of them takes, and Ctrl-C. One thread. */
+/* Shared by the sub-commands: their common options, and Ctrl-C. One thread. */
 #ifndef CHAT_PRODUCER_COMMAND_H
 #define CHAT_PRODUCER_COMMAND_H
 
@@ -29,16 +29,16 @@ int ask_command(int argc, char **argv, struct common *common);
 int cancel_command(int argc, char **argv, struct common *common);
 int replay_command(int argc, char **argv, struct common *common);
 
-/* How often INT or TERM came since catch_interrupts. The first asks to end well, the second to end now. Whatever the program is stuck in, it
- * ends within so many seconds of the first and of the second, with EXIT_NOT_DONE. */
+/* How often INT or TERM came since catch_interrupts. The first asks for an orderly end, the second for an end at once. Whatever the program is stuck in, it
+ * ends within these seconds after the first and the second, with EXIT_NOT_DONE. */
 #define END_WELL_S 150 /* longer than a record or a transaction may take by itself */
 #define END_NOW_S 2
 void catch_interrupts(void);
 int interrupts(void);
-/* What they were for is done: the next counts as the first. Not after TERM, which means the program. */
+/* The interrupted step is done: the next interrupt counts as the first. Not after TERM, which ends the program. */
 void interrupts_forget(void);
 
-/* "chat-producer: ..." on stderr, on a line of its own, whatever is in it (outside_text.h). */
+/* Prints "chat-producer: ..." on stderr, as one line, whatever the text contains (outside_text.h). */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A whole number of at least min, or argp_error (exit 64). */
 long number_argument(struct argp_state *state, const char *option, const char *text, long min);

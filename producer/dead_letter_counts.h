@@ -1,11 +1,11 @@
-/* What replay found, for its report: dead letters by target and error code, with the first place of each. One thread. */
+/* Counts for replay's report: dead letters by target and error code, each with the place of the first. One thread. */
 #ifndef CHAT_PRODUCER_DEAD_LETTER_COUNTS_H
 #define CHAT_PRODUCER_DEAD_LETTER_COUNTS_H
 
 #include <stdint.h>
 #include <stdio.h>
 
-#define DEAD_LETTER_ROWS_MAX 200 /* headers come from outside: beyond that many kinds, the last row takes the rest */
+#define DEAD_LETTER_ROWS_MAX 200 /* headers come from outside: beyond that many kinds, the last row counts the rest */
 
 struct dead_letter_row {
     char *target, *code;

@@ -25,10 +25,10 @@ bool delta_view_take(struct delta_view *view, const struct delta *delta, const c
     bool begins_anew = order > 0 && view->size > 0;
     *ret_size = 0;
     if (order < 0 || (order == 0 && delta->seq <= view->last.seq))
-        return false; /* of a stream that was given up; or seen */
+        return false; /* of an earlier stream; or a duplicate */
     if (order > 0) {
         delta_view_finish(view);
-        view->broken = delta->seq != 0; /* begun before we listened */
+        view->broken = delta->seq != 0; /* the stream began before we read */
     } else if (delta->seq != view->last.seq + 1) {
         view->broken = true;
     }

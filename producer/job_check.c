@@ -8,7 +8,7 @@
 #include "wire/json_check.h"
 #include "wire/json_view.h"
 
-/* The model that the job names, whatever it is; owned. NULL: none. */
+/* The job's model, of whatever name; owned. NULL: none. */
 static char *model_of(const char *value, size_t size)
 {
     size_t mark = byte_order_mark_size(value, size);

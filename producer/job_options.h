@@ -1,6 +1,6 @@
-/* The options that more than one command takes: those of a job that is made here (submit, ask), and the topics on which it is cancelled
- * and answered (ask, cancel). Child parsers, as common_argp (command.h): their inputs are the structs below, all zero; what isn't said has
- * its default once parsing begins. One thread. */
+/* Options of more than one command: those of a job that is made here (submit, ask), and the topics for its cancel
+ * and its reply (ask, cancel). Child parsers, as common_argp (command.h): their inputs are the structs below, all zero; parsing
+ * sets the defaults first. One thread. */
 #ifndef CHAT_PRODUCER_JOB_OPTIONS_H
 #define CHAT_PRODUCER_JOB_OPTIONS_H
 
@@ -9,7 +9,7 @@
 struct job_options {
     const char *topic;
     const char *session, *id;      /* not empty; NULL: none */
-    const char *params, *metadata; /* JSON, as it was given; NULL: none */
+    const char *params, *metadata; /* JSON, unchanged; NULL: none */
 };
 
 struct topic_options {

@@ -19,7 +19,7 @@
 
 static bool verbose; /* one program, one -v: librdkafka's log callback has no argument before rd_kafka_new returns */
 
-/* A bounded queue keeps memory flat however long the input is. murmur2_random puts a key where Java's clients do. */
+/* A bounded queue bounds memory however long the input is. murmur2_random partitions keys like Java's clients. */
 static const struct kafka_property_pair producer_defaults[] = {
     {"enable.idempotence", "true"},
     {"message.timeout.ms", "60000"},
@@ -36,7 +36,7 @@ static const struct kafka_property_pair consumer_defaults[] = {
     {"client.id", "chat-producer"},
     {NULL, NULL}};
 
-/* The other side's properties are accepted on both and ignored: librdkafka would warn of each. */
+/* Consumer properties on producers, and the reverse, are accepted and ignored: librdkafka would warn of each. */
 static void log_line(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
@@ -44,7 +44,7 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
         fprintf(stderr, "kafka %d %s: %s\n", level, facility, text);
 }
 
-/* librdkafka reconnects by itself; what matters shows in the reports and in our own waits. */
+/* librdkafka reconnects by itself; failures that matter are in delivery reports and in our own time-outs. */
 static void error_seen(rd_kafka_t *rk, int rc, const char *reason, void *opaque)
 {
     (void)rk, (void)opaque;
@@ -138,7 +138,7 @@ static enum status open_client(const struct common *common, rd_kafka_type_t type
         error_set(err, ERROR_PERMANENT, "kafka_conf", "librdkafka: %s", why);
         goto failed;
     }
-    conf = NULL; /* rk's now */
+    conf = NULL; /* owned by rk now */
     if (must_reach(rk, bootstrap, err) != STATUS_OK)
         goto failed;
     *ret = rk;
@@ -201,7 +201,7 @@ int kafka_exit_status(const struct error *err)
     return err->class == ERROR_UNAVAILABLE ? EX_UNAVAILABLE : EX_USAGE;
 }
 
-/* A topic that has just been made has no leader for a moment. */
+/* Temporary: a topic that was just created has no leader for a moment. */
 static bool passes(rd_kafka_resp_err_t rc)
 {
     return rc == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || rc == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -300,7 +300,7 @@ rd_kafka_resp_err_t kafka_send(rd_kafka_t *rk, const char *topic, int32_t partit
             RD_KAFKA_V_HEADERS(kafka_headers), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
         if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
             return rc; /* librdkafka owns the headers now */
-        bool fits_never = rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(rk) == 0; /* full of nothing: larger than all of it */
+        bool fits_never = rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(rk) == 0; /* full although empty: larger than the whole queue */
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL || fits_never || interrupts() > 1) {
             rd_kafka_headers_destroy(kafka_headers);
             return fits_never ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE : rc;

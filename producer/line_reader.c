@@ -33,7 +33,7 @@ static void make_room(struct line_reader *reader)
         reader->searched -= reader->start;
         reader->start = 0;
     }
-    /* One for the NUL of a last line without newline. */
+    /* One byte more for the NUL of a last line without newline. */
     reader->buffer = xgrow(reader->buffer, &reader->capacity, reader->size + READ_BYTES + 1, 1);
 }
 

@@ -1,5 +1,5 @@
-/* Lines from a file or a pipe, without ever blocking for long: while nothing comes, reports of what was sent
- * before want serving, and Ctrl-C must end the wait. One thread. */
+/* Lines from a file or a pipe, without ever blocking for long: while no line comes, delivery reports must be
+ * served, and Ctrl-C must end the wait. One thread. */
 #ifndef CHAT_PRODUCER_LINE_READER_H
 #define CHAT_PRODUCER_LINE_READER_H
 
@@ -16,7 +16,7 @@ struct line_reader {
     size_t size, capacity; /* bytes */
     size_t start;          /* where the next line begins */
     size_t searched;       /* no newline before this */
-    int64_t line;          /* number of the last line given, from 1 */
+    int64_t line;          /* number of the last line returned, from 1 */
     int64_t bytes;         /* read so far */
     bool ended;
 };

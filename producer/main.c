@@ -17,7 +17,7 @@
 
 const char *argp_program_version = "chat-producer " CHAT_VERSION;
 
-/* ---- what the commands share ---- */
+/* ---- shared by the commands ---- */
 
 static const struct argp_option common_options[] = {
     {NULL, 0, NULL, 0, "Kafka:", 10},
@@ -52,7 +52,7 @@ const struct argp common_argp = {.options = common_options, .parser = parse_comm
 
 static volatile sig_atomic_t interrupt_count, was_terminated;
 
-/* Some calls of librdkafka have no bound, and none of them hears of a signal: whoever wants an end has one. */
+/* Some calls of librdkafka have no time-out, and none returns on a signal: an alarm ends the program. */
 static void count_interrupt(int number)
 {
     if (number == SIGTERM)

@@ -1,5 +1,5 @@
-/* replay: dead letters back to where they came from, each once (replay_batch.h). Those that can't be sent are listed with their place, by
- * which --letter sends them when what was wrong is mended. */
+/* replay: sends dead letters back to their topics, each once (replay_batch.h). Those that can't be sent are listed with their place, by
+ * which --letter sends them once the fault is fixed. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ struct replay {
     const char *dead_topic, *to;
     int64_t limit, rate; /* 0: none */
     bool execute;
-    const char **places; /* of the dead letters that were named, as they were; NULL: none, and all that wait are meant */
+    const char **places; /* of the dead letters named by --letter, in their order; NULL: none were, so all waiting ones are sent */
     size_t place_count;
     char *group; /* also the transactional id */
     struct replay_batch batch;
@@ -129,7 +129,7 @@ static void skip(struct replay *replay, const struct record *dead_letter, const 
     list(replay, dead_letter, "skipped", why);
 }
 
-/* The record as it was before it died, and how often it was sent back. */
+/* Restores the record's headers from before it failed, and counts how often it was sent back. */
 static void restore_headers(struct headers *headers)
 {
     AUTO_FREE char *before = header_text(headers, COUNT_NAME);
@@ -170,7 +170,7 @@ static enum status handle(struct replay *replay, struct record *dead_letter, str
 
 /* ---- the run ---- */
 
-/* How long --rate wants us to wait before the next dead letter, in ms. */
+/* How long to wait before the next dead letter because of --rate, in ms. */
 static int64_t ahead_ms(const struct replay *replay)
 {
     if (replay->rate == 0 || !replay->execute)
@@ -180,7 +180,7 @@ static int64_t ahead_ms(const struct replay *replay)
     return ahead > 0 ? ahead : 0;
 }
 
-/* False: it is time for something else first. */
+/* False: the loop must do something else first. */
 static bool may_go_on(struct replay *replay)
 {
     if (replay->batch.producer != NULL)
@@ -301,7 +301,7 @@ int replay_command(int argc, char **argv, struct common *common)
         replay->progress = progress_start("replay", replay->source.total, true);
         enum status status = run(replay, &err);
         progress_end(&replay->progress);
-        replay_batch_close(&replay->batch); /* what isn't committed by now is given up, before the report counts */
+        replay_batch_close(&replay->batch); /* dead letters not committed by now are given up, before the report counts */
         report(replay);
         fflush(stdout);
         if (status != STATUS_OK)

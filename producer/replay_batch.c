@@ -21,7 +21,7 @@ struct replay_target {
     rd_kafka_resp_err_t missing;
 };
 
-/* ---- what is refused, and why ---- */
+/* ---- refusals ---- */
 
 static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
@@ -64,8 +64,8 @@ static bool means_fenced(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
 }
 
-/* Ends error. Which call meets the fence first is chance: it may be a plain send that only says "fatal", so the
- * producer's own fatal error and the first bad report are asked as well. */
+/* Frees error. It is random which call fails first after a fence: it may be a plain send that only returns "fatal", so the
+ * producer's own fatal error and the first failed report are checked as well. */
 static enum status refuse(const struct replay_batch *batch, const char *doing, rd_kafka_error_t *error, struct error *err)
 {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
@@ -80,7 +80,7 @@ static enum status refuse(const struct replay_batch *batch, const char *doing, r
     return STATUS_FAILED;
 }
 
-/* by_client: its word, not a broker's. */
+/* by_client: refused by the client, not by a broker. */
 static void pass_over(struct replay_batch *batch, const struct replay_dead_letter *dead_letter, rd_kafka_resp_err_t code, bool by_client)
 {
     char why[400];
@@ -154,7 +154,7 @@ static enum status commit(struct replay_batch *batch, const rd_kafka_topic_parti
     return STATUS_OK;
 }
 
-/* The broker ends what can't be ended here when its time is up. */
+/* If the abort fails, the broker aborts the transaction at its time-out. */
 static void give_up(struct replay_batch *batch)
 {
     char why[8];
@@ -167,8 +167,8 @@ static void give_up(struct replay_batch *batch)
     batch->ends = batch->in_transaction = false;
 }
 
-/* A client of which a record was refused may have lost count of its records (librdkafka: "skipped sequence numbers"); a new one with the
- * same id ends the transaction that is open. */
+/* After a refused record a client may be out of sequence (librdkafka: "skipped sequence numbers"); a new one with the
+ * same id aborts the open transaction. */
 static enum status begin_anew(struct replay_batch *batch, struct error *err)
 {
     if (strcmp(err->code, FENCED) == 0)
@@ -192,7 +192,7 @@ static rd_kafka_resp_err_t send_dead_letter(struct replay_batch *batch, struct r
                                         record->value_size, &record->headers, dead_letter);
     if (rc != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || dead_letter->partition == RD_KAFKA_PARTITION_UA)
         return rc;
-    dead_letter->partition = RD_KAFKA_PARTITION_UA; /* the topic was made anew with fewer */
+    dead_letter->partition = RD_KAFKA_PARTITION_UA; /* the topic was recreated with fewer */
     return send_dead_letter(batch, dead_letter);
 }
 
@@ -201,7 +201,7 @@ static enum status stop(const struct replay_batch *batch, const char *target, rd
     return refuse(batch, "sending", rd_kafka_error_new(rc, "%s: %s", target, rd_kafka_err2str(rc)), err);
 }
 
-/* One of a batch that was refused, by itself, with the offset behind it. */
+/* Sends one dead letter of a refused batch by itself, with the offset behind it. */
 static enum status send_apart(struct replay_batch *batch, struct replay_dead_letter *dead_letter, struct error *err)
 {
     rd_kafka_topic_partition_list_t *offset = NULL;
@@ -237,7 +237,7 @@ static enum status send_all_apart(struct replay_batch *batch, struct error *err)
     if (begin_anew(batch, err) != STATUS_OK)
         return STATUS_FAILED;
     for (size_t i = 0; i < batch->count; i++)
-        batch->dead_letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* in company */
+        batch->dead_letters[i].refused = RD_KAFKA_RESP_ERR_NO_ERROR; /* refused with its batch, so perhaps not at fault */
     for (size_t i = 0; i < batch->count; i++) {
         if (interrupts() > 1)
             return error_set(err, ERROR_PERMANENT, "interrupted", "interrupted");
@@ -245,7 +245,7 @@ static enum status send_all_apart(struct replay_batch *batch, struct error *err)
             return STATUS_FAILED;
     }
     forget_dead_letters(batch);
-    return replay_batch_commit(batch, err); /* what was passed over behind the last of them */
+    return replay_batch_commit(batch, err); /* the offsets of dead letters skipped behind the last of them */
 }
 
 enum status replay_batch_commit(struct replay_batch *batch, struct error *err)
@@ -338,7 +338,7 @@ enum status replay_batch_add(struct replay_batch *batch, struct record *dead_let
         return STATUS_FAILED;
     }
     rd_kafka_resp_err_t rc = send_dead_letter(batch, added);
-    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && has_own_fault(batch); /* one before it has cost the transaction */
+    bool goes_apart = rc != RD_KAFKA_RESP_ERR_NO_ERROR && !is_own_fault(rc) && has_own_fault(batch); /* an earlier record has failed the transaction */
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || goes_apart) {
         batch->count++;
         batch->bytes += added->record.value_size;

@@ -12,7 +12,7 @@
 #define COMMITTED_TIMEOUT_MS 30000
 #define CLUSTER_ID_TIMEOUT_MS 5000
 
-/* Where each partition starts and ends for us. places->elems[i].offset is what the group has committed. */
+/* Where to start and end in each partition. places->elems[i].offset is the group's committed offset. */
 static enum status measure(struct replay_source *source, struct error *err)
 {
     for (int i = 0; i < source->places->cnt; i++) {
@@ -45,7 +45,7 @@ static enum status assign(struct replay_source *source, struct error *err)
     return status;
 }
 
-/* librdkafka's in-process cluster (a worker's embedded one) takes a transaction's offsets and forgets them. */
+/* librdkafka's in-process cluster (a worker's embedded one) accepts a transaction's offsets but doesn't store them. */
 static bool is_mock(rd_kafka_t *consumer)
 {
     char *id = rd_kafka_clusterid(consumer, CLUSTER_ID_TIMEOUT_MS);
@@ -117,7 +117,7 @@ static void copy_dead_letter(const rd_kafka_message_t *message, struct record *r
             headers_add(&ret->headers, name, value, size);
 }
 
-/* Everything up to `next` is behind us. */
+/* All offsets before `next` are read. */
 static void advance(struct replay_source *source, struct replay_span *span, int64_t next)
 {
     int64_t reached = next < span->end ? next : span->end;
@@ -130,11 +130,11 @@ static void advance(struct replay_source *source, struct replay_span *span, int6
     span->read = span->read || next >= span->end;
 }
 
-/* OK: a dead letter; AGAIN: something else. */
+/* OK: a dead letter; AGAIN: another message. */
 static enum status take(struct replay_source *source, const rd_kafka_message_t *message, struct record *ret, struct error *err)
 {
     struct replay_span *span = message->rkt == NULL ? NULL : span_of(source, message->partition);
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) { /* the end may be a transaction's mark, which isn't a record */
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) { /* the end may be a transaction's marker, which isn't a record */
         if (span != NULL)
             span->read = true;
         return STATUS_AGAIN;
@@ -143,7 +143,7 @@ static enum status take(struct replay_source *source, const rd_kafka_message_t *
         return error_set(err, ERROR_UNAVAILABLE, rd_kafka_err2name(message->err), "reading %s: %s", source->topic, rd_kafka_message_errstr(message));
     if (span == NULL || span->read || message->offset < span->next)
         return STATUS_AGAIN;
-    if (message->offset >= span->end) { /* came after we started: the next replay's */
+    if (message->offset >= span->end) { /* came after we started: for the next replay */
         span->read = true;
         return STATUS_AGAIN;
     }
@@ -176,7 +176,7 @@ bool replay_place_read(const char *text, const char *topic, struct replay_place 
            text[size + 1 + (size_t)end] == '\0';
 }
 
-/* OK: it is the dead letter; CLOSED: it isn't there; AGAIN: something else came. */
+/* OK: it is the dead letter; CLOSED: it doesn't exist; AGAIN: another message came. */
 static enum status take_one(const struct replay_source *source, const rd_kafka_message_t *message, const struct replay_place *place, struct record *ret, struct error *err)
 {
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
@@ -228,7 +228,7 @@ rd_kafka_topic_partition_list_t *replay_source_offsets(const struct replay_sourc
     return NULL;
 }
 
-/* Never on a real broker: there the transaction has done it, and a second commit could undo a later replay's. */
+/* Never on a real broker: there the transaction has committed, and a second commit could undo a later replay's. */
 static void commit_plainly(struct replay_source *source)
 {
     rd_kafka_topic_partition_list_t *offsets = replay_source_offsets(source);

@@ -1,4 +1,4 @@
-/* submit: jobs onto the topic, checked as the worker would check them; the id of each is printed once the broker has
+/* submit: sends jobs to the topic, with the worker's own checks; the id of each is printed once the broker has
  * acknowledged it. */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +25,13 @@ enum { KEY_TEXT = 256, KEY_STREAM };
 
 struct submit {
     struct common *common;
-    struct job_options job; /* its session: also that of a file's jobs which name none */
+    struct job_options job; /* its session: also for a file's jobs without one */
     const char *file, *message;
     bool stream;
     bool text;
     rd_kafka_t *producer;
     struct progress progress;
-    int64_t sent, acknowledged, refused; /* records; the rest of sent is unknown */
+    int64_t sent, acknowledged, refused; /* numbers of records; the others sent have no report yet */
 };
 
 static const struct argp_option options[] = {
@@ -95,13 +95,13 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         submit->acknowledged++;
         puts(id);
-    } else if (submit->refused++ == 0) { /* the first is told, all are counted */
+    } else if (submit->refused++ == 0) { /* the first is reported, all are counted */
         progress_end(&submit->progress);
         complain("job %s: %s", id, rd_kafka_err2str(message->err));
     }
 }
 
-/* The same job with an id: put in as text, so that all else stays as the user wrote it. */
+/* The same job with an id: inserted as text, so that the rest stays as the user wrote it. */
 static char *with_id(const char *value, size_t size, const char *id, size_t *ret_size)
 {
     const char *brace = memchr(value, '{', size); /* a job that decodes begins with it */
@@ -111,7 +111,7 @@ static char *with_id(const char *value, size_t size, const char *id, size_t *ret
     return out;
 }
 
-/* Checks one job object and sends it. FAILED: *err says what is wrong with it (ERROR_PERMANENT), or that it can't
+/* Checks one job object and sends it. FAILED: it is malformed (ERROR_PERMANENT), or can't
  * be queued (ERROR_UNAVAILABLE). */
 static enum status send_job(struct submit *submit, const char *value, size_t size, struct error *err)
 {
@@ -164,7 +164,7 @@ static enum status send_line(struct submit *submit, char *line, size_t size, str
     return send_message(submit, line, err);
 }
 
-/* A file of another form than a job a line: an array, an object over many lines, objects with commas between them. */
+/* A hint for a file that isn't one job a line: an array, an object over many lines, objects with commas between them. */
 static const char *line_hint(const struct submit *submit, const struct error *err)
 {
     bool json = !submit->text && (strstr(err->message, "ends too early") != NULL || strstr(err->message, "more text after the JSON") != NULL ||
@@ -192,7 +192,7 @@ static int send_lines(struct submit *submit, int fd, const char *name)
             got = STATUS_FAILED;
         rd_kafka_poll(submit->producer, 0);
         if (got == STATUS_AGAIN)
-            fflush(stdout); /* whoever reads our ids sees them while we wait */
+            fflush(stdout); /* a reader of our ids gets them while we wait */
         if (got == STATUS_FAILED) {
             progress_end(&submit->progress);
             if (read_failed)
@@ -245,7 +245,7 @@ int submit_command(int argc, char **argv, struct common *common)
     int exit_status = send_all(&submit);
     bool heard_all = kafka_drain(submit.producer, 1);
     progress_end(&submit.progress);
-    int64_t lost = submit.sent - submit.acknowledged; /* before the close, which reports the rest as given up */
+    int64_t lost = submit.sent - submit.acknowledged; /* read before the close, which reports the rest as given up */
     if (lost > 0)
         complain("%" PRId64 " of %" PRId64 " records not acknowledged%s", lost, submit.sent,
                  heard_all ? "" : " (given up waiting: some may have arrived)");
@@ -257,7 +257,7 @@ int submit_command(int argc, char **argv, struct common *common)
         complain("%" PRId64 " records acknowledged", submit.acknowledged);
     if (exit_status == EXIT_DONE && (lost > 0 || interrupts() > 0))
         exit_status = EXIT_NOT_DONE;
-    submit.refused += 1; /* the close's reports are told already */
+    submit.refused += 1; /* the close's failures are reported already */
     kafka_producer_close(submit.producer);
     return exit_status;
 }

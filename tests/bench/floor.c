@@ -1,6 +1,6 @@
 /* The floor: the same Kafka records, Redis commands and HTTP calls as the worker's journey, from as many plain
- * threads, with no service around them: no order, no retries, no commits of what is done. It is what the
- * worker's CPU a job is compared with in the same run. Ends after JOBS replies are acknowledged.
+ * threads, with no service around them: no order, no retries, no commits. The
+ * worker's CPU a job is compared with it in the same run. Ends after JOBS replies are acknowledged.
  *
  *   floor BOOTSTRAP REDIS_URL LLM_URL THREADS JOBS JOBS_TOPIC REPLIES_TOPIC GROUP
  *

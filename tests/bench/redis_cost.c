@@ -1,4 +1,4 @@
-/* What a Redis operation costs with a connection of its own, and with one of the worker's pool.
+/* The cost of a Redis operation with a connection of its own, and with one of the worker's pool.
  *
  *   bench_redis_cost URL OPERATIONS
  *

@@ -1,4 +1,4 @@
-/* Any bytes as a settings file's text: what is read of it, written again plainly, is read the same. */
+/* Any bytes as a settings file's text: the pairs read, written again plainly, are read the same. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Any bytes as a record's value: a job or a clear refusal, and either way an error reply and a dead letter that are JSON. */
+/* Any bytes as a record's value: a job or a clear refusal, and in both cases an error reply and a dead letter that are JSON. */
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A job and what Redis holds of its session, each line of the input one history element and the first the job: the request
- * is one JSON object with messages, and the turn that would be stored is read again. */
+/* A job and its session's history, the first line of the input the job and each other one a history element: the request
+ * is one JSON object with messages, and the turn that would be stored can be read again. */
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* What a provider may send: the first byte picks the status, the rest is the body. An answer, or an error with a class. */
+/* A provider's response: the first byte picks the status, the rest is the body. Gives an answer, or an error with a class. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (llm_response_decode(body, size - 1, &answer, &failure, &err) == STATUS_OK) {
             AUTO_FREE char *written = answer.message != NULL ? json_dumps(answer.message, 0) : NULL;
             if (written == NULL || !json_text_is_valid(written, strlen(written)))
-                abort(); /* whatever is taken is written as JSON */
+                abort(); /* every accepted answer can be written as JSON */
         }
         llm_answer_finish(&answer);
     } else {

@@ -1,5 +1,5 @@
-/* A commit's metadata. First bit of the input 0: the text itself, anyone's. 1: what stands under mark and checksum, as if
- * forged by someone who knows both. Whatever is taken must be a set above the base and within the log, and must be
+/* A commit's metadata. First bit of the input 0: any text. 1: the payload, with mark and checksum added, as in a
+ * forgery. An accepted set must be above the base and within the log, and must be
  * written and read again without change. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static void check(const struct offset_runs *runs, int32_t epoch)
     struct offset_runs back;
     struct error err;
     int32_t back_epoch;
-    if (!again.whole || strlen(again.text) > OFFSET_TEXT_MAX * 16) { /* more than any broker would have kept */
+    if (!again.whole || strlen(again.text) > OFFSET_TEXT_MAX * 16) { /* more than a broker stores */
         free(again.text);
         return;
     }

@@ -1,4 +1,4 @@
-/* A question to several providers: any events in any order, held against a model in plain code (tests/lib/question_model.h). */
+/* A question to several providers: any events in any order, compared with a model in plain code (tests/lib/question_model.h). */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* What a provider may stream: the first byte picks the limits and how the stream ends, the rest is the body. However it is
- * cut, it gives the same answer or the same failure, and of an answer the same text is heard. */
+/* A provider's stream: the first byte picks the limits and how the stream ends, the rest is the body. However it is
+ * cut into pieces, it gives the same answer or the same failure, and for an answer the same text is published. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void hear(struct text_buffer *heard, const struct stream_news *news, enum
     text_buffer_append(heard, news->text[channel] != NULL ? news->text[channel] : "", news->size[channel]);
 }
 
-/* As the worker hands a stream's text out: what is new, after each piece that came. */
+/* Collects a stream's text as the worker does: the new text after each piece. */
 static void hear_news(struct stream_fold *fold, struct outcome *ret)
 {
     struct stream_news news;
@@ -93,7 +93,7 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* What an outcome must be in itself. */
+/* Checks an outcome by itself. */
 static void check(const struct outcome *outcome)
 {
     if (outcome->rc != STATUS_OK) {

@@ -1,9 +1,9 @@
-/* A Kafka that goes wrong on demand: librdkafka's mock cluster, told what to do line by line.
+/* A Kafka that fails on demand: librdkafka's mock cluster, controlled line by line.
  *
  *   chat-kafkamock BROKERS TOPIC=PARTITIONS...
  *
- * Its first line is the bootstrap address; then each line it reads is answered with one: "ok", "ok VALUE" or
- * "error WHY". It ends with its input. One thread; the cluster has its own. */
+ * Prints the bootstrap address first; then answers each input line with one: "ok", "ok VALUE" or
+ * "error WHY". Ends with its input. One thread; the cluster has its own. */
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <stdbool.h>
@@ -70,7 +70,7 @@ static void say(rd_kafka_resp_err_t err)
         printf("error %s\n", rd_kafka_err2name(err));
 }
 
-/* fail API ERROR [RTT_MS]: one request to each broker, after those that were asked for before. NO_ERROR: it is only late. */
+/* fail API ERROR [RTT_MS]: fails one request to each broker, after the failures queued before. NO_ERROR: it is only late. */
 static void fail(const struct line *line)
 {
     int16_t api;
@@ -84,7 +84,7 @@ static void fail(const struct line *line)
     say(err);
 }
 
-/* left API: how many of them no request has met yet. */
+/* left API: how many of these failures haven't been used yet. */
 static void left(const struct line *line)
 {
     int16_t api;

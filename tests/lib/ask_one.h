@@ -1,4 +1,4 @@
-/* One question to one provider, as the worker asks it: for tests that play the provider. */
+/* Sends one question to one provider, as the worker does: for tests that play the provider. */
 #ifndef CHAT_TESTS_ASK_ONE_H
 #define CHAT_TESTS_ASK_ONE_H
 

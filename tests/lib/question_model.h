@@ -1,5 +1,5 @@
-/* A question (llm/question.h) played by bytes: they choose the strategy, the providers and the fallbacks, and then what happens, in
- * whatever order. Plain code beside it keeps account and says what may come next: for the fuzz target, and for tests by seed.
+/* A question (llm/question.h) driven by bytes: they choose the strategy, the providers and the fallbacks, and then the events, in
+ * any order. A plain model beside it checks which steps may follow: for the fuzz target, and for tests by seed.
  * Each call streams through a fold of its own (llm/stream_fold.h), as in the worker. */
 #ifndef CHAT_TESTS_QUESTION_MODEL_H
 #define CHAT_TESTS_QUESTION_MODEL_H
@@ -20,7 +20,7 @@ struct model_provider {
     int calls;
     size_t skipped; /* of its latest permit */
     enum question_verdict last; /* how its latest call ended */
-    size_t may_skip; /* what that end offered to leave out */
+    size_t may_skip; /* how many turns that end allowed to omit */
     bool carried_history, candidate;
     bool owed; /* its repeat */
     struct stream_fold fold;
@@ -36,7 +36,7 @@ struct model_end {
 struct model {
     const uint8_t *data;
     size_t size, at;
-    const char *why; /* what doesn't hold; NULL: all does */
+    const char *why; /* the first assertion that failed; NULL: none */
     struct question *question;
     struct question_plan plan;
     size_t candidates[MODEL_PROVIDERS];
@@ -47,7 +47,7 @@ struct model {
     bool budget_said_yes;
     size_t good; /* the number of the accepted end */
     int64_t now_ms;
-    /* What readers were told. */
+    /* The published text. */
     int64_t try;
     size_t source;
     struct text_buffer published[STREAM_CHANNELS];
@@ -92,7 +92,7 @@ static inline bool model_candidate_is_left(const struct model *m)
     return false;
 }
 
-/* Has everybody who may be asked refused the conversation, without a reason? */
+/* Has every provider that may be asked refused the conversation, for an unknown reason? */
 static inline bool model_all_unexplained(const struct model *m)
 {
     size_t asked = 0;
@@ -174,7 +174,7 @@ static inline void model_drop(struct model *m, const struct question_step *step)
     p->place = MODEL_OVER;
 }
 
-/* ---- what readers hear ---- */
+/* ---- published text ---- */
 
 static inline void model_tell(struct model *m, size_t provider, int64_t try, const struct stream_news *news)
 {
@@ -190,7 +190,7 @@ static inline void model_tell(struct model *m, size_t provider, int64_t try, con
         text_buffer_append(&m->published[i], news->text[i] != NULL ? news->text[i] : "", news->size[i]);
 }
 
-/* What was told of a try is what its one call has said, whole up to here. */
+/* The published text of a try is its call's text, complete up to here. */
 static inline void model_check_published(struct model *m)
 {
     const struct model_provider *p = &m->providers[m->source];
@@ -218,7 +218,7 @@ static inline void model_text(struct model *m, size_t provider)
     bool silent = m->try < 0 || m->providers[m->source].place != MODEL_RUNS;
     bool heard = question_text(m->question, provider, &try);
     HOLDS(m, !heard || !model_is_over(m));
-    HOLDS(m, heard || !silent || model_is_over(m)); /* somebody is heard */
+    HOLDS(m, heard || !silent || model_is_over(m)); /* a stream is published */
     if (heard) {
         struct stream_news news;
         stream_fold_news(&p->fold, &news);
@@ -229,7 +229,7 @@ static inline void model_text(struct model *m, size_t provider)
 
 /* ---- ends ---- */
 
-/* Does the provider that a setting names stand in for an end? */
+/* Does the fallback provider of a setting replace an ended call? */
 static inline bool model_stands_in(const struct model *m, size_t provider, size_t ended)
 {
     return provider != QUESTION_NOBODY && provider != ended && (m->providers[provider].place != MODEL_OVER || m->providers[provider].owed);
@@ -279,12 +279,12 @@ static inline void model_answer_permit(struct model *m, size_t provider)
     }
 }
 
-/* Something happens while the question waits, or, now and then, before it is asked what to do. */
+/* An event while the question waits, or, sometimes, before question_next. */
 static inline void model_event(struct model *m)
 {
     size_t at = model_byte(m) % m->plan.provider_count;
     unsigned what = model_byte(m);
-    for (size_t i = 0; i < m->plan.provider_count; i++) { /* the first from there to whom something can happen */
+    for (size_t i = 0; i < m->plan.provider_count; i++) { /* the first from there for which an event is possible */
         size_t provider = (at + i) % m->plan.provider_count;
         if (m->providers[provider].place == MODEL_ASKING) {
             model_answer_permit(m, provider);
@@ -417,7 +417,7 @@ static inline void model_plan(struct model *m)
     }
 }
 
-/* What doesn't hold, or NULL. */
+/* The failed assertion, or NULL. */
 static inline const char *question_model_play(const uint8_t *data, size_t size)
 {
     struct model m = {.data = data, .size = size, .try = -1};
@@ -426,7 +426,7 @@ static inline const char *question_model_play(const uint8_t *data, size_t size)
     m.question = question_create(&m.plan);
     while (model_step(&m) && m.why == NULL) {
         HOLDS(&m, events++ < MODEL_EVENTS_MAX + (int)size);
-        if (model_byte(&m) % 8 == 7) /* before it is asked what to do */
+        if (model_byte(&m) % 8 == 7) /* before question_next */
             model_event(&m);
     }
     question_destroy(m.question);

@@ -75,7 +75,7 @@ static bool early_answer(struct draft *c, int64_t now_s)
     }
 }
 
-/* A stream is held after its first n words, if that was said and it has more; all else from its first byte on. */
+/* A stream is held after its first n words, if n is set and it has more; other answers from the first byte on. */
 static void hold(struct draft *c)
 {
     struct script *s = c->script;

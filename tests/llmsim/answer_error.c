@@ -97,7 +97,7 @@ void answer_error_by_status(struct draft *c, int64_t now_s)
                  body, strlen(body));
 }
 
-/* JSON, a page, or a text. */
+/* The body's type: JSON, HTML, or text. */
 static const char *type_of(const char *body)
 {
     return body[0] == '{' || body[0] == '[' ? "application/json" : body[0] == '<' ? "text/html; charset=utf-8" : "text/plain";
@@ -121,7 +121,7 @@ void answer_error_of_dialect(struct draft *c, const char *name)
     AUTO_FREE char *streamed_name = xasprintf("%s-stream", name);
     const struct dialect_section *streamed = c->ask->stream ? dialect_own(dialect, streamed_name) : NULL;
     struct dialect_values values = draft_values(c);
-    if (values.limit == 0) { /* as much as a model holds, and a prompt beyond it */
+    if (values.limit == 0) { /* a usual limit, and a prompt beyond it */
         values.limit = 8192;
         values.prompt += values.limit;
     }

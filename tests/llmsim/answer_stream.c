@@ -20,7 +20,7 @@ void answer_stream_line(struct draft *c, int64_t delay_ms, const char *prefix, c
         script_add_owned(s, delay_ms, chunk, strlen(chunk));
         return;
     }
-    /* Split both ways: in HTTP chunks and in writes. */
+    /* Split in HTTP chunks and in writes. */
     AUTO_FREE char *line = xasprintf("%s%s%s%s", prefix, text, eol, eol);
     for (size_t from = 0, i = 0; i < size; i++)
         if (((unsigned char)line[i] & 0xC0) == 0xC0 || i + 1 == size) {
@@ -73,7 +73,7 @@ static void tool_call_deltas(struct draft *c)
     add_delta(c, c->options->token_interval_ms, "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\": 1}\"}}]", NULL);
 }
 
-/* The pieces that are sent `when`; their first after delay_ms. */
+/* The pieces for `when`; the first after delay_ms. */
 static void add_pieces(struct draft *c, int when, int64_t delay_ms, const char *word)
 {
     struct dialect_values values = draft_values(c);

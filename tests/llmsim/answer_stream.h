@@ -1,4 +1,4 @@
-/* Answers as a stream of server-sent events, each an HTTP chunk, proper or breaking off. Pure; the server's thread. */
+/* Answers as a stream of server-sent events, each an HTTP chunk, complete or cut off. Pure; the server's thread. */
 #ifndef LLMSIM_ANSWER_STREAM_H
 #define LLMSIM_ANSWER_STREAM_H
 
@@ -8,7 +8,7 @@
 
 void answer_stream(struct draft *c);
 
-/* ---- its parts, for what else is streamed ---- */
+/* ---- its parts, for other streams ---- */
 
 /* One event, or one comment. */
 void answer_stream_line(struct draft *c, int64_t delay_ms, const char *prefix, const char *text);

@@ -1,4 +1,4 @@
-/* Answers in one JSON body, proper or at fault in themselves. Pure; the server's thread. */
+/* Answers in one JSON body, correct or malformed. Pure; the server's thread. */
 #ifndef LLMSIM_ANSWER_WHOLE_H
 #define LLMSIM_ANSWER_WHOLE_H
 

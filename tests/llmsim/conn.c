@@ -86,7 +86,7 @@ void conn_request_over(struct conn *c, enum message_event event)
 static void conn_event(struct bufferevent *bev, short what, void *arg)
 {
     (void)bev;
-    (void)what; /* end, error: the client is gone either way */
+    (void)what; /* EOF or error: the client has closed either way */
     struct conn *c = arg;
     if (c->state == CONN_ANSWER)
         conn_request_over(c, MESSAGE_ABORTED);

@@ -1,5 +1,5 @@
-/* A client's connection: reads its requests one after the other, hands each to routes.h, and has play.h play the answer; counts how each ended.
- * Private to the server's files, as the state that all connections share. One thread: the event loop's. Blocks never. */
+/* A client's connection: reads its requests one after the other, passes each to routes.h, whose script play.h plays; counts how each ended.
+ * Private to the server's files, as is the state that all connections share. One thread: the event loop's. Never blocks. */
 #ifndef LLMSIM_CONN_H
 #define LLMSIM_CONN_H
 
@@ -26,21 +26,21 @@ struct conn {
     struct bufferevent *bev;
     struct event *timer; /* before a script's step */
     enum conn_state state;
-    bool stale;      /* the next request's first bytes are met with a reset */
-    bool keep_alive; /* what the client asked for in the current request */
+    bool stale;      /* the next request's first bytes are answered with a reset */
+    bool keep_alive; /* requested by the client in the current request */
     char *head, *body; /* of the current request; NULL once kept or done */
     size_t body_size, body_read;
     /* The answer being played: valid in CONN_ANSWER. */
     struct script script;
     size_t step, step_offset;
     int64_t step_repeated;
-    bool writing; /* bytes of the script are on their way: the write callback moves on */
+    bool writing; /* bytes of the script are being sent: the write callback continues */
     bool held;    /* the next step waits for release() */
     char *message; /* owned; of a request whose answer is to be held, else NULL */
     enum asked asked; /* chat, context: counted in flight */
-    struct journal_line line; /* what the journal will say of it */
+    struct journal_line line; /* the journal's line for it */
     struct message_count *count;
-    uint64_t count_epoch; /* count is void once the server's epoch has moved on */
+    uint64_t count_epoch; /* count is invalid once the server's epoch has changed */
 };
 
 struct server {
@@ -60,15 +60,15 @@ struct server {
 /* Takes fd, which is connected. */
 void conn_create(struct server *s, evutil_socket_t fd);
 void conn_destroy(struct conn *c);
-/* With a TCP reset. */
+/* Closes the connection with a TCP reset. */
 void conn_reset(struct conn *c);
 
-/* Reads what has come, and has it answered once it is a whole request. */
+/* Reads the received bytes, and has a complete request answered. */
 void conn_read_on(struct conn *c);
-/* The request in hand is over, in one of three ways. */
+/* The current request is over, in one of three ways. */
 void conn_request_over(struct conn *c, enum message_event event);
 void conn_forget_request(struct conn *c);
-/* Its next step waits to be let go, or no longer does. */
+/* Sets whether the next step waits for a release. */
 void conn_hold(struct conn *c, bool held);
 
 #endif

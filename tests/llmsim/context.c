@@ -14,7 +14,7 @@
 #define LATENCY_MS_MAX 3600000
 #define BYTES_MAX (INT64_C(64) << 20)
 
-/* The key's number; absent: its default, which *ret holds already. */
+/* The key's number; absent: *ret keeps its default. */
 static enum status take_number(struct evkeyvalq *query, const char *key, int64_t min, int64_t max, int64_t *ret, struct error *err)
 {
     const char *text = evhttp_find_header(query, key);
@@ -30,7 +30,7 @@ static enum status take_number(struct evkeyvalq *query, const char *key, int64_t
     return STATUS_OK;
 }
 
-/* Owned; absent: NULL. What isn't UTF-8 has no place in JSON: "?" stands for it. */
+/* Owned; absent: NULL. Invalid UTF-8 can't be in JSON: it becomes "?". */
 static char *take_text(struct evkeyvalq *query, const char *key)
 {
     const char *text = evhttp_find_header(query, key);

@@ -1,5 +1,5 @@
 /* A context source, as a chat worker asks one before the question: GET /context/NAME?latency=MS&status=N&bytes=N&text=...
- * &json=1&session=...&user=... Any name, and any other key; they are left alone. Pure: the same request gives the same answer. */
+ * &json=1&session=...&user=... Any name; other keys are ignored. Pure: the same request gives the same answer. */
 #ifndef LLMSIM_CONTEXT_H
 #define LLMSIM_CONTEXT_H
 
@@ -10,19 +10,19 @@
 #include "base/error.h"
 
 struct context_ask {
-    char *name, *session, *user, *text; /* owned; all but name: NULL when not said */
+    char *name, *session, *user, *text; /* owned; all except name: NULL when missing */
     int64_t latency_ms;
     int64_t bytes; /* pad the body to so many; 0: don't */
     int status;
     bool json;
 };
 
-/* path: what follows /context/, still encoded; query: "" or what follows the '?'. FAILED: a number that is none, or out of
- * range (a test's typo must be loud); nothing to finish. */
+/* path: the part behind /context/, still encoded; query: "" or the part behind '?'. FAILED: a malformed number, or one out of
+ * range (a test's typo must fail); *ret needn't be finished. */
 enum status context_parse(const char *path, const char *query, struct context_ask *ret, struct error *err) MUST_CHECK;
 void context_finish(struct context_ask *ask);
 
-/* "context NAME session=... user=...", or the text that was asked for, or both as JSON. */
+/* "context NAME session=... user=...", or the requested text, or both as JSON. */
 void context_answer(struct script *ret, const struct context_ask *ask);
 
 #endif

@@ -66,7 +66,7 @@ enum status dialect_list(FILE *out, struct error *err)
         if (dialect_open(dialect_files[i].name, &dialect, err) != STATUS_OK)
             return STATUS_FAILED;
         fprintf(out, "%-10s  %s%s%s ", dialect->name, dialect->paths[0], dialect->query != NULL ? "?" : "", dialect->query != NULL ? dialect->query : "");
-        for (size_t s = 0; s < dialect->section_count; s++) /* a case of its own: neither its streamed form nor what no marker asks for */
+        for (size_t s = 0; s < dialect->section_count; s++) /* listed separately: neither the streamed form nor sections without a marker */
             if (dialect->sections[s].status > 0 && strncmp(dialect->sections[s].name, "no-such-", 8) != 0 && strncmp(dialect->sections[s].name, "refused-", 8) != 0)
                 fprintf(out, " %s", dialect->sections[s].name);
         fputc('\n', out);
@@ -142,7 +142,7 @@ static char *escaped(const char *text)
     return quotes;
 }
 
-/* What stands for the name; owned. NULL: no value has it, and it is text. */
+/* The value of the name; owned. NULL: there is none, and the name is plain text. */
 static char *value_of(const char *name, size_t size, const struct dialect_values *v)
 {
     const struct {

@@ -1,5 +1,5 @@
 /* Reading a dialect's file. Its lines: "# comment" and settings before the first section; "== NAME [STATUS] EVIDENCE [SOURCE]" or
- * "== NAME none" begins one; "> Header: value" stands before its body. */
+ * "== NAME none" begins one; "> Header: value" precedes its body. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +44,7 @@ static bool evidence_read(const char *word, enum dialect_evidence *ret)
     return false;
 }
 
-/* What follows "== ". NULL, or what is wrong with it. */
+/* Parses the text behind "== ". NULL, or what is wrong with it. */
 static const char *section_begin(struct dialect *d, char *line)
 {
     char *save = NULL;
@@ -80,7 +80,7 @@ static void append(char **text, const char *line, const char *eol)
     *text = longer;
 }
 
-/* Blank lines at a section's end are the file's. */
+/* Blank lines at a section's end aren't part of it. */
 static void trim(struct dialect *d)
 {
     for (size_t i = 0; i < d->section_count; i++) {

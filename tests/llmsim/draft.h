@@ -1,4 +1,4 @@
-/* One answer while it is being made: what its parts have in common. Made by answer.c for each chat request, and lent to what writes the parts
+/* One answer while it is being made: data shared by its parts. Made by answer.c for each chat request, and passed to the writers of the parts
  * (answer_whole.c, answer_stream.c, answer_error.c). Pure; the server's thread. */
 #ifndef LLMSIM_DRAFT_H
 #define LLMSIM_DRAFT_H
@@ -29,9 +29,9 @@ struct draft {
     size_t first_word_step;        /* of a stream: where its words begin */
 };
 
-/* What the dialect's forms are filled with. */
+/* The values for the dialect's forms. */
 struct dialect_values draft_values(const struct draft *c);
-/* Has the dialect a form for it? What goes wrong with the form itself is shown in the short one. */
+/* Does the dialect have a form for it? Faults in the form itself are shown in the short form. */
 bool draft_is_formed(const struct draft *c);
 /* Both owned by the caller. A text as JSON, with its quotes: "" where it was cut inside a character. */
 char *draft_quoted(const char *text);

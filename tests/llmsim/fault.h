@@ -1,4 +1,4 @@
-/* Faults: what to do wrong, and when. Pure: no clock, no sockets.
+/* Faults: which fault to inject, and when. Pure: no clock, no sockets.
  *
  * A fault is one line of text, "KIND key=value ...": in a prompt as [[fault:KIND key=value ...]], or as a
  * rule of --faults, --fault-rate or POST /sim/faults. README.md beside this file lists the kinds. */
@@ -13,7 +13,7 @@
 
 enum fault_kind {
     FAULT_NONE,
-    FAULT_HOLD,   /* the proper answer, once the test lets it go */
+    FAULT_HOLD,   /* the correct answer, once the test releases it */
     FAULT_STATUS, /* any 4xx or 5xx; struct fault.status says which */
     FAULT_REFUSAL,  /* one of a dialect's, by struct fault.name */
     FAULT_OVERFLOW,
@@ -47,7 +47,7 @@ struct fault {
     enum fault_kind kind;
     char name[24]; /* as in the counters: "429", "billing", "stall" */
 
-    /* What is sent. Header values are text, so that nonsense can be sent too; "" sends no header. */
+    /* The response. Header values are text, so that nonsense can be sent too; "" sends no header. */
     int status;
     char shape[12];           /* of the error body: openai, llamacpp, vllm, tgi, detail, html, empty; "": the kind's own */
     char code[48];            /* error.code; "": the kind's own */
@@ -58,21 +58,21 @@ struct fault {
     char should_retry[8];     /* x-should-retry */
     int64_t latency_ms;       /* before the first byte; -1: the kind's own (0 for errors) */
     int64_t ms;               /* pause between bytes or comments; -1: the kind's own */
-    int64_t n;                /* deltas sent before it goes wrong; -1: the kind's own */
+    int64_t n;                /* deltas sent before the fault; -1: the kind's own */
     int64_t bytes;            /* size of a huge body */
 
     /* When. */
     int64_t times; /* how often; 0: always */
-    int64_t after; /* rules only: spare the first so many requests */
+    int64_t after; /* rules only: not for the first so many requests */
     int64_t above; /* rules only: while more than so many requests are in flight, this one included; 0: always */
     double rate;   /* rules only: share of the requests, 0 to 1 */
-    char match[96]; /* rules only: the last user message has this in it; "": any */
+    char match[96]; /* rules only: the last user message contains this; "": any */
 };
 
-/* Reads one "KIND key=value ..." of size bytes. FAILED: *err names the word that isn't understood. */
+/* Reads one "KIND key=value ..." of size bytes. FAILED: *err names the unknown word. */
 enum status fault_parse(const char *text, size_t size, struct fault *ret, struct error *err) MUST_CHECK;
 
-struct fault_rules; /* an ordered list; the first rule that applies wins */
+struct fault_rules; /* an ordered list; the first rule that applies counts */
 
 /* Rules are separated by newlines or ';'; '#' starts a comment that runs to the end of its line. */
 enum status fault_rules_parse(const char *text, struct fault_rules **ret, struct error *err) MUST_CHECK;

@@ -36,7 +36,7 @@ void journal_close(struct journal *journal)
 /* The script begins with the status line. */
 static int status_of(const struct script *script)
 {
-    char start[sizeof "HTTP/1.1 200"] = ""; /* the bytes themselves have no end mark */
+    char start[sizeof "HTTP/1.1 200"] = ""; /* the bytes aren't NUL-terminated */
     int status = 0;
     if (script->count > 0 && script->steps[0].size >= sizeof start) {
         memcpy(start, script->steps[0].bytes, sizeof start - 1);

@@ -16,8 +16,8 @@ struct journal;
 /* One request while it is answered; all zero: none. */
 struct journal_line {
     uint64_t number;
-    char *message, *user; /* owned; user: the request's own word for who asks, or NULL */
-    char *context, *session; /* owned; of a request to a context source alone: its name, and its session or NULL */
+    char *message, *user; /* owned; user: the request's `user`, or NULL */
+    char *context, *session; /* owned; only of a request to a context source: its name, and its session or NULL */
     int status;           /* of the answer being played */
     int64_t start_ms;     /* Unix time */
 };
@@ -29,7 +29,7 @@ void journal_close(struct journal *journal); /* NULL is fine */
 void journal_line_start(struct journal_line *line, const struct ask *ask, uint64_t number, const struct script *script,
                         int64_t now_ms);
 void journal_line_start_context(struct journal_line *line, const struct context_ask *ask, int64_t now_ms);
-/* Writes and clears the line. NULL journal: nothing. A line that can't be written ends the process: a test that
+/* Writes and clears the line. Does nothing if journal is NULL. A line that can't be written ends the process: a test that
  * counts must not count too little. */
 void journal_write(struct journal *journal, struct journal_line *line, const char *end, int64_t now_ms);
 void journal_line_finish(struct journal_line *line);

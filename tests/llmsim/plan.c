@@ -31,7 +31,7 @@ size_t plan_words_end(const char *text, int64_t n)
     return (size_t)(at - text);
 }
 
-/* A message's content as text: a string, or an array of parts of which the text ones count. */
+/* A message's content as text: a string, or the text parts of an array. */
 static char *content_text(const json_t *content)
 {
     if (json_is_string(content))
@@ -109,7 +109,7 @@ int64_t plan_latency_ms(const struct plan_options *options, uint64_t number)
         ms = mean * (1 + options->sigma * (2 * u - 1));
         break;
     case JITTER_LOGNORMAL: {
-        /* Box-Muller; 1 - u keeps the logarithm finite. mu is such that the mean is the mean asked for. */
+        /* Box-Muller; 1 - u keeps the logarithm finite. mu is chosen so that the mean is the requested one. */
         double z = sqrt(-2 * log(1 - u)) * cos(2 * M_PI * fault_random(options->seed, number, 2));
         if (mean > 0)
             ms = exp(log(mean) - options->sigma * options->sigma / 2 + options->sigma * z);

@@ -1,4 +1,4 @@
-/* What a request asks and what would be the proper answer. Pure: the same request, number and options give
+/* The content of a request and its correct answer. Pure: the same request, number and options give
  * the same plan. */
 #ifndef LLMSIM_PLAN_H
 #define LLMSIM_PLAN_H
@@ -22,8 +22,8 @@ struct plan_options {
     int64_t token_interval_ms; /* between the deltas of a stream */
     int64_t ctx;               /* most words in a prompt; 0: no limit */
     const char *ctx_shape;     /* of the refusal: openai, llamacpp, vllm; NULL: the dialect's, or llama.cpp's without one */
-    const struct dialect *dialect; /* whose answers; NULL: OpenAI's form in short, which the faults are known by. Lent */
-    const struct dialect *refusals; /* whose refusals: the same, or OpenAI's. Lent; NULL: there are none */
+    const struct dialect *dialect; /* the answers' form; NULL: OpenAI's in short, to which the faults refer. Borrowed */
+    const struct dialect *refusals; /* the refusals' form: the same, or OpenAI's. Borrowed; NULL: none */
 };
 
 struct ask {
@@ -32,12 +32,12 @@ struct ask {
     char *message;        /* owned: text of the last user message; "" if there is none */
     size_t message_count;
     int64_t prompt_words;
-    int64_t max_tokens;   /* 0: not said */
+    int64_t max_tokens;   /* 0: none */
     bool stream;
     bool include_usage;
 };
 
-/* FAILED: no JSON, or no messages; nothing to finish. */
+/* FAILED: not JSON, or no messages; *ret needn't be finished. */
 enum status ask_parse(const char *body, size_t size, struct ask *ret, struct error *err) MUST_CHECK;
 void ask_finish(struct ask *ask);
 

@@ -9,7 +9,7 @@ static void script_over(struct conn *c)
 {
     enum script_end end = c->script.end;
     if (end == SCRIPT_HANG)
-        return; /* in flight until the client goes away */
+        return; /* in flight until the client closes */
 
     conn_request_over(c, c->script.broken ? MESSAGE_REQUEST : MESSAGE_ANSWERED);
     conn_forget_request(c);

@@ -1,4 +1,4 @@
-/* Plays a connection's script: bytes, with pauses between them, and its end. One thread: the event loop's. Blocks never. A connection may be gone when
+/* Plays a connection's script: bytes, with pauses between them, and its end. One thread: the event loop's. Never blocks. The connection may be freed when
  * one of these returns. */
 #ifndef LLMSIM_PLAY_H
 #define LLMSIM_PLAY_H
@@ -7,10 +7,10 @@
 
 /* c->script is filled in. */
 void play_begin(struct conn *c);
-/* Lets go what is held and has text in its message. Returns how many those were. */
+/* Releases held answers to messages that contain text. Returns how many. */
 int64_t play_release(struct server *s, const char *text);
 
-/* The connection's callbacks: a step's time has come; what was sent has left. */
+/* The connection's callbacks: a step is due; the output buffer is empty. */
 void play_timer(evutil_socket_t fd, short what, void *arg);
 void play_written(struct bufferevent *bev, void *arg);
 

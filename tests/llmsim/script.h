@@ -1,4 +1,4 @@
-/* What the server plays on a connection: bytes, with pauses between them, and how it ends. Pure. */
+/* The server's output on a connection: bytes, with pauses between them, and how it ends. Pure. */
 #ifndef LLMSIM_SCRIPT_H
 #define LLMSIM_SCRIPT_H
 
@@ -7,16 +7,16 @@
 #include <stdint.h>
 
 enum script_end {
-    SCRIPT_KEEP,  /* the connection serves on (unless the client asked to close it) */
-    SCRIPT_STALE, /* the same, but the next request's first bytes are met with a reset */
+    SCRIPT_KEEP,  /* the connection is kept alive (unless the client asked to close it) */
+    SCRIPT_STALE, /* kept alive, but the next request's first bytes are answered with a reset */
     SCRIPT_CLOSE, /* an orderly close */
     SCRIPT_RESET, /* a TCP reset */
-    SCRIPT_HANG   /* nothing more, until the client goes away */
+    SCRIPT_HANG   /* nothing more, until the client closes */
 };
 
 struct script_step {
     int64_t delay_ms; /* before the bytes */
-    bool held;        /* before the bytes, too: until somebody lets it go */
+    bool held;        /* wait before the bytes, too, until released */
     int64_t repeat;   /* times more; -1: for ever */
     char *bytes;      /* owned; NULL if size is 0 */
     size_t size;
@@ -38,7 +38,7 @@ void script_add(struct script *s, int64_t delay_ms, const char *bytes, size_t si
 
 /* A response's head, with a Content-Length; headers: "" or lines that end in CRLF. Owned by the caller. */
 char *script_head(int status, const char *type, const char *headers, size_t length);
-/* A whole response; body may hold any byte. */
+/* A whole response; body may contain any byte. */
 void script_response(struct script *s, int64_t delay_ms, int status, const char *type, const char *headers, const char *body, size_t size);
 /* The head of a response in chunks. */
 void script_stream_head(struct script *s, int64_t delay_ms);
@@ -48,7 +48,7 @@ void script_cut_last(struct script *s, size_t cut);
 /* Ends each piece of the last step after the first byte of a character of several bytes. */
 void script_split_last(struct script *s);
 
-/* The words of a status. */
+/* The reason phrase of a status. */
 const char *script_reason(int status);
 
 #define SCRIPT_SPLIT_PAUSE_MS 3

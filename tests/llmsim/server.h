@@ -1,9 +1,9 @@
 /* The simulator's HTTP/1.1 side: reads requests, asks plan, fault and answer what to send, plays it.
  *
- * It works on bufferevents, not on evhttp: the faults are about exact bytes, writes and closes (a reset in
- * the middle of a POST, a character cut by two writes), and a waiting client's close has to be seen, while
- * evhttp stops reading from a connection whose request is with the user. Requests need a Content-Length.
- * One thread: the event loop's. A client that shuts down its sending side counts as gone. */
+ * It uses bufferevents, not evhttp: the faults are about exact bytes, writes and closes (a reset in
+ * the middle of a POST, a character cut by two writes), and a waiting client's close must be detected, while
+ * evhttp stops reading from a connection while its request is being handled. Requests need a Content-Length.
+ * One thread: the event loop's. A client that shuts down its sending side counts as closed. */
 #ifndef LLMSIM_SERVER_H
 #define LLMSIM_SERVER_H
 
@@ -20,11 +20,11 @@ struct server_options {
     const char *host;    /* numeric: "127.0.0.1", "::" */
     int port;            /* 0: a free one */
     const char *model;   /* in /v1/models */
-    bool only_model;     /* a dialect's server refuses any other */
-    const char *api_key; /* NULL: none wanted */
-    int64_t loading_ms;  /* so long after the start /health and all else answer 503 */
+    bool only_model;     /* a dialect's server refuses any other model */
+    const char *api_key; /* NULL: none required */
+    int64_t loading_ms;  /* for so long after the start all requests, /health too, get a 503 */
     size_t keep;         /* requests kept for /sim/requests */
-    struct journal *journal; /* NULL: none; the caller's, must outlive the server */
+    struct journal *journal; /* NULL: none; borrowed, must outlive the server */
     struct plan_options plan;
 };
 
@@ -34,7 +34,7 @@ struct server;
 enum status server_create(struct event_base *base, const struct server_options *options, struct fault_rules **rules,
                           struct server **ret, struct error *err) MUST_CHECK;
 int server_port(const struct server *server);
-/* Resets what is open. NULL is fine. */
+/* Resets open connections. NULL is fine. */
 void server_destroy(struct server *server);
 
 #endif

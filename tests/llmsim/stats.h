@@ -1,4 +1,4 @@
-/* What the simulator has seen: counters, counts per message, the last requests. One thread (the loop's). */
+/* The simulator's statistics: counters, counts per message, the last requests. One thread (the loop's). */
 #ifndef LLMSIM_STATS_H
 #define LLMSIM_STATS_H
 
@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct message_count; /* of one exact message text; lives until stats_reset */
+struct message_count; /* of one exact message text; valid until stats_reset */
 
 struct stats {
     int64_t requests;          /* chat requests read whole */
     int64_t in_flight;         /* of them, those whose answer isn't finished; survives a reset */
     int64_t in_flight_max;
-    int64_t held;              /* of those in flight: held back until they are let go; survives a reset */
+    int64_t held;              /* of those in flight: held until released; survives a reset */
     int64_t answered;          /* whole answers handed to the kernel, errors with a status among them */
     int64_t broken_by_sim;     /* ended by us before the answer was whole */
     int64_t aborted_by_client; /* closed by the client before the answer was whole */
@@ -20,13 +20,13 @@ struct stats {
     int64_t overflows;         /* refused because of --ctx */
     int64_t connections;
     int64_t connections_open;  /* survives a reset */
-    int64_t contexts;          /* requests to context sources: apart from all of the above */
+    int64_t contexts;          /* requests to context sources: not included in the above */
     int64_t contexts_in_flight; /* survives a reset */
     int64_t contexts_in_flight_max;
     int64_t contexts_aborted;
     int64_t message_chars_kept;
     int64_t messages;          /* distinct */
-    int64_t messages_uncounted; /* requests whose message found no room in the table */
+    int64_t messages_uncounted; /* requests whose message had no room in the table */
     json_t *faults;            /* name to count */
     void *by_message;          /* tsearch tree of struct message_count */
     struct kept_request *kept; /* ring, keep_max slots */

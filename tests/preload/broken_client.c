@@ -55,7 +55,7 @@ rd_kafka_error_t *rd_kafka_commit_transaction(rd_kafka_t *rk, int timeout_ms)
     return real(rk, timeout_ms);
 }
 
-/* Only librdkafka can make one that says so. */
+/* Only librdkafka can make a retriable error. */
 int rd_kafka_error_is_retriable(const rd_kafka_error_t *error)
 {
     int (*real)(const rd_kafka_error_t *);

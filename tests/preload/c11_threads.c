@@ -1,6 +1,6 @@
-/* C11's threads, mutexes and conditions by POSIX's names, for ThreadSanitizer: it knows the latter alone, and a thread
- * that glibc's thrd_create starts crashes it. librdkafka uses the former. glibc's mtx_t and cnd_t hold what
- * pthread_mutex_t and pthread_cond_t hold. To be preloaded. */
+/* C11's threads, mutexes and conditions implemented by POSIX's, for ThreadSanitizer: it intercepts only POSIX's, and crashes on a thread
+ * started by glibc's thrd_create. librdkafka uses C11's. In glibc mtx_t and cnd_t are
+ * pthread_mutex_t and pthread_cond_t. To be preloaded. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-/* A name service that a test leads: preloaded, it answers getaddrinfo from the file that CHAT_TEST_NAMES names, read anew each
+/* A name service controlled by a test: preloaded, it answers getaddrinfo from the file that CHAT_TEST_NAMES names, read anew each
  * time, a line for each name:
  *
  *   model.test 127.0.0.1,::1    its addresses
  *   model.test fail AGAIN       none: EAI_AGAIN, or NONAME
- *   model.test hold             nothing until the line says something else
+ *   model.test hold             no answer until the line changes
  *
- * Each question is a line of FILE.asked, from its begin. Other names go to the real one. */
+ * Each look-up appends a line to FILE.asked when it begins. Other names are passed to the real getaddrinfo. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -35,7 +35,7 @@ static void note(const char *names, const char *name)
     close(fd);
 }
 
-/* What the file says of name; false: nothing. */
+/* Reads the file's line for name; false: there is none. */
 static int say(const char *names, const char *name, char answer[256])
 {
     char line[512], of[256];

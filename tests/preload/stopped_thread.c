@@ -1,6 +1,6 @@
-/* Loaded into a worker before its libraries, it stops one thread of it, as a signal can't: the one whose name stands in the file that
- * CHAT_TEST_STOPPED names stands still the next time that it asks for the time (our own code, not a library's, which may hold a lock then), for as long as
- * the file says so. What a test can't bring about from outside: a thread that doesn't go on. */
+/* Preloaded into a worker, stops one of its threads, which a signal can't: the thread whose name is in the file that
+ * CHAT_TEST_STOPPED names blocks at its next call of clock_gettime (by our own code, not a library's, which may hold a lock then), as long as
+ * the name is in the file. For a fault that a test can't cause from outside: a thread without progress. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>

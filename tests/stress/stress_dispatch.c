@@ -40,7 +40,7 @@ static void claim(struct task *task)
 static void give_up_claim(struct task *task)
 {
     held_claims_remove(claims, task);
-    task_part_free(task->begin); /* as when it is settled: the renewer may have the task still */
+    task_part_free(task->begin); /* as when it is settled: the renewer may still have a reference */
     task->begin = NULL;
 }
 
@@ -52,7 +52,7 @@ static void finish_if(struct task *task)
         finish(task);
 }
 
-/* As completion_put_and_go_on. Returns the one that the thread goes on with, or NULL. */
+/* As completion_put_and_go_on. Returns the job that the thread runs next, or NULL. */
 static struct task *finish_and_go_on(struct task *task)
 {
     if (!dispatcher_hand_over_begin(dispatcher, task, true)) {
@@ -76,7 +76,7 @@ static void finish(struct task *task)
 {
     partition_mark_done(task->partition, task->record.offset);
     give_up_claim(task);
-    bool is_lost = task->record.offset % 5 == 0; /* its claim */
+    bool is_lost = task->record.offset % 5 == 0; /* the claim is lost */
     struct task *next = NULL;
     if (dispatcher_hand_over_begin(dispatcher, task, false) && !is_lost)
         claim(task->entry->successor);
@@ -127,7 +127,7 @@ static void *begin_thread(void *arg)
     return NULL;
 }
 
-/* Of ids that are there, that were, and that will be. */
+/* Cancels ids of present, past and future jobs. */
 static void *cancel_thread(void *arg)
 {
     int jobs = *(const int *)arg;
@@ -147,7 +147,7 @@ static void *cancel_thread(void *arg)
     return NULL;
 }
 
-/* As the renewer: it looks at the renewal alone, never at what the task's holder may write, and Redis takes its time to answer. */
+/* As the renewer: reads only the renewal, nothing that the task's holder may write, and Redis answers late. */
 static void *renew_thread(void *arg)
 {
     (void)arg;

@@ -1,7 +1,7 @@
 /* Many threads ask one misbehaving provider through one llm_client while another thread cancels at random: for
- * ThreadSanitizer, and for stacks as small as the worker's. The provider stalls, resets, breaks off and goes
- * stale; a call that it stalls ends only by a cancel. Arguments: threads (64), calls each (200).
- * Exit 0: every call ended in one of the ways it may, and each way was seen. */
+ * ThreadSanitizer, and for stacks as small as the worker's. The provider stalls, resets, truncates and closes keep-alive
+ * connections; a stalled call ends only by a cancel. Arguments: threads (64), calls each (200).
+ * Exit 0: every call ended in one of the expected ways, and each way occurred. */
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
         callers[i].cancel = http_cancel_create();
         callers[i].thread = start(ask_all, &callers[i]);
     }
-    /* Some cancels meet a call in its middle, some one that just began or ended, some none. */
+    /* Some cancels hit a running call, some one that just began or ended, some none. */
     unsigned seed = 1;
     while (busy > 0) {
         http_cancel_fire(callers[rand_r(&seed) % thread_count].cancel);

@@ -1,5 +1,5 @@
-/* Many threads ask for few hosts whose addresses come, fail and change, give up in the middle and doubt what they got; the resolver goes
- * while look-ups are under way. For ThreadSanitizer: exit 0 is good. Time is made up: it passes as quickly as they ask. */
+/* Many threads look up few hosts whose addresses are found, fail and change, stop waiting and doubt addresses; the resolver is destroyed
+ * while look-ups are under way. For ThreadSanitizer: exit 0 is good. The clock is simulated: it advances with each call. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static int lookup(const char *name, const char *service, const struct addrinfo *
     (void)service;
     int which = name[0] - 'a';
     if (atomic_fetch_add(&under_way[which], 1) != 0)
-        wrong = 1; /* two of one host at a time */
+        wrong = 1; /* two look-ups of one host at a time */
     int turn = atomic_fetch_add(&asked[which], 1);
     struct addrinfo numeric = *hints;
     numeric.ai_flags = AI_NUMERICHOST;

@@ -1,4 +1,4 @@
-/* A Kafka in the test's memory (librdkafka's mock cluster) and clients of it, for unit tests. What can't be made fails the test. The test's
+/* An in-memory Kafka (librdkafka's mock cluster) and its clients, for unit tests. Failures to create them fail the test. The test's
  * thread; the cluster has one of its own. */
 #ifndef CHAT_UNIT_MOCK_KAFKA_H
 #define CHAT_UNIT_MOCK_KAFKA_H
@@ -13,7 +13,7 @@ static inline void mock_kafka_set(rd_kafka_conf_t *conf, const char *name, const
     cr_assert_eq(rd_kafka_conf_set(conf, name, value, why, sizeof why), RD_KAFKA_CONF_OK, "%s", why);
 }
 
-/* Takes conf; the caller's: rd_kafka_destroy. */
+/* Takes ownership of conf; the caller frees the client: rd_kafka_destroy. */
 static inline rd_kafka_t *mock_kafka_client(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
     char why[256];
@@ -32,7 +32,7 @@ static inline rd_kafka_t *mock_kafka_host(const char *brokers, const char *recor
     return mock_kafka_client(RD_KAFKA_PRODUCER, conf);
 }
 
-/* Of a consumer of that cluster; the caller's until mock_kafka_client takes it. */
+/* The configuration of a consumer of that cluster; owned by the caller until mock_kafka_client takes it. */
 static inline rd_kafka_conf_t *mock_kafka_group(rd_kafka_mock_cluster_t *cluster, const char *group)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();

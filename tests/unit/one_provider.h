@@ -1,4 +1,4 @@
-/* A worker's settings for unit tests: what can't be left out (a broker that is none, one provider, main), so that a test says only what it is about.
+/* A worker's settings for unit tests: the mandatory ones (a broker address without a broker, one provider, main), so that a test only sets those it is about.
  * The test's thread. */
 #ifndef CHAT_UNIT_ONE_PROVIDER_H
 #define CHAT_UNIT_ONE_PROVIDER_H
@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "settings/settings.h"
 
-/* overrides: NULL-terminated "section.key=value". Errors alone are logged from here on. The caller's; what is refused fails the test. */
+/* overrides: NULL-terminated "section.key=value". From here on only errors are logged. Owned by the caller; refused settings fail the test. */
 static inline struct settings *one_provider_settings(const char *const *overrides)
 {
     char *const needed[] = {"CHATW__KAFKA__BOOTSTRAP_SERVERS=b:1", "CHATW__PROVIDER__MAIN__URL=http://localhost:1/v1", "CHATW__PROVIDER__MAIN__MODEL=m", NULL};

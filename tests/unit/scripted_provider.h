@@ -29,7 +29,7 @@ struct world {
     int listener;
     script *script;
     pthread_t thread;
-    sem_t happened; /* what the test waits for: posted by the script */
+    sem_t happened; /* the test waits for it: posted by the script */
     char request[4096];
     bool saw_close;
     int accepted;

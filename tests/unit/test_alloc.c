@@ -1,4 +1,4 @@
-/* What grows at its end. */
+/* Arrays that grow. */
 #include "base/alloc.h"
 
 #include <criterion/criterion.h>

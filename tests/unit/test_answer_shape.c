@@ -1,4 +1,4 @@
-/* What a body is, by its first bytes; and what ends a stream. */
+/* Whether a body is a stream, by its first bytes; and which marks end a stream. */
 #include "llm/answer_shape.h"
 
 #include <criterion/criterion.h>

@@ -25,7 +25,7 @@ static enum in_time look(int64_t left_ms, int64_t max_tokens, int64_t waited_ms,
     return answer_times_look(&times, &question, now_ms);
 }
 
-/* Looks as one who has waited already, and uses the probe up that may be due. */
+/* Looks for a job that has waited already, and uses up a due probe. */
 static bool is_too_slow(int64_t left_ms, int64_t max_tokens, int64_t now_ms)
 {
     (void)look(left_ms, max_tokens, 0, now_ms);
@@ -110,7 +110,7 @@ Test(answer_times, those_that_come_meanwhile_wait_for_the_probe_while_it_can_sti
     cr_expect_eq(look(0, 0, 0, 10000), IN_TIME_NEVER, "one whose time is over is no probe");
 }
 
-/* Forty answers of 2.5 s, then it is quick: of those with 2 s the first is the probe, and the others follow. */
+/* Forty answers of 2.5 s, then quick ones: of the jobs with 2 s the first is the probe, and the others follow. */
 Test(answer_times, it_ends_when_the_provider_is_quick_again)
 {
     answers(40, 2500, 20, 0);
@@ -132,7 +132,7 @@ Test(answer_times, knows_when_to_hedge)
     cr_expect(after_ms >= 900 && after_ms <= 990, "%lld", (long long)after_ms);
 }
 
-/* Whatever came before: whoever asks each 100 ms with enough time for how quick it now is, is soon let through for good. */
+/* Whatever came before: jobs every 100 ms with enough time for the present answers are soon admitted for good. */
 Test(answer_times, it_never_condemns_for_good)
 {
     for (unsigned seed = 1; seed <= 200; seed++) {

@@ -1,4 +1,4 @@
-/* The partitions that are ours, found by their numbers. */
+/* The assigned partitions, found by their numbers. */
 #include <criterion/criterion.h>
 
 #include "intake/assignments.h"

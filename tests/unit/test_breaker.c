@@ -187,7 +187,7 @@ Test(breaker, on_light_traffic_one_answer_and_a_pause_close_it_however_many_thre
     }
 }
 
-/* Or all of them would meet a provider that has answered one. */
+/* Else all of them would call a provider that has answered one. */
 Test(breaker, while_somebody_waits_time_admits_no_more)
 {
     struct breaker b = fresh(64);

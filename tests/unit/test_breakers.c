@@ -79,7 +79,7 @@ static void opens(int dependency)
     cr_assert(fails(dependency, BREAKER_FAILURES - 1));
 }
 
-/* The pause of whatever is open is over. */
+/* Waits until the pause of open breakers is over. */
 static void half_opens(void)
 {
     for (int64_t until = clock_mono_ms() + settings->retry.backoff_max_ms; clock_mono_ms() < until;)
@@ -87,7 +87,7 @@ static void half_opens(void)
     cr_assert(breakers_tick(breakers));
 }
 
-/* Answered, and nobody waits: time does the rest. */
+/* Answered, and no job waits: then time closes the breaker. */
 static void closes(void)
 {
     half_opens();
@@ -110,7 +110,7 @@ Test(breakers, one_let_in_that_ended_without_asking_is_followed_by_another, .ini
         cr_assert_eq(breakers_intake(breakers, 0), INTAKE_ONE, "%d: none is left to probe with", i);
         breakers_let_in(breakers);
         cr_assert_eq(breakers_intake(breakers, 1), INTAKE_CLOSED, "%d: it is the next probe", i);
-        half_opens(); /* it ends, by its deadline say, and tells nothing of the provider */
+        half_opens(); /* the job ends, by its deadline say, without a result of the provider */
     }
 }
 
@@ -167,7 +167,7 @@ Test(breakers, one_dead_letter_that_is_taken_ends_the_outage_of_their_topic, .in
     cr_assert_eq(metric_get(METRIC_breakers_open), 0);
 }
 
-/* Or jobs that always fail, the last that are left, would keep the breaker open and wait for ever. */
+/* Else jobs that always fail, as the last ones left, would keep the breaker open and wait for ever. */
 Test(breakers, a_job_that_fails_before_and_after_others_were_answered_is_at_fault, .init = setup, .fini = teardown)
 {
     struct task *poison = job("poison"), *unlucky = job("unlucky");
@@ -267,7 +267,7 @@ static void end_all(void)
     }
 }
 
-/* What came last was let in to be the probe; from the first answer on it is an outage no more, and age counts. */
+/* The last job was let in as the probe; from the first answer on there is no outage any more, and age counts. */
 Test(breakers, once_it_answers_again_the_oldest_go_first, .init = setup, .fini = teardown)
 {
     opens(DEPENDENCY_PROVIDER);
@@ -316,7 +316,7 @@ Test(breakers, a_lone_session_that_always_fails_waits_so_often_and_no_more, .ini
     end_all();
 }
 
-/* A try that fails at each of them is one. */
+/* An attempt that fails at both of them counts once. */
 Test(breakers, a_job_that_fails_at_two_providers_waits_as_often_as_at_one, .init = setup_two, .fini = teardown)
 {
     struct error why = {.class = ERROR_RETRIABLE};
@@ -367,7 +367,7 @@ Test(breakers, the_intake_is_closed_when_every_job_has_failed, .init = setup, .f
     end_all();
 }
 
-/* Each has come to a job that always gets a 500, and nobody else is there to show that others are answered. */
+/* Each session's job always gets a 500, and no other job is there to show that others are answered. */
 Test(breakers, two_sessions_that_always_fail_do_not_wait_for_each_other, .init = setup, .fini = teardown)
 {
     struct task *first = add("a"), *second = add("b"), *behind = add("a");

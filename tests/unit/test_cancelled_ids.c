@@ -1,4 +1,4 @@
-/* Which jobs were cancelled: bounded in number, bytes and time. And what a control record says. */
+/* Which jobs were cancelled: bounded in number, bytes and time. And control records. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -33,7 +33,7 @@ static void teardown(void)
 
 TestSuite(claim_outcome, .init = setup, .fini = teardown);
 
-/* One whose begin was answered so. */
+/* A task whose begin got this answer. */
 static struct task *begun(const struct begin_op *answer, bool in_outage)
 {
     struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = -1};

@@ -1,4 +1,4 @@
-/* Contexts' fetching: its rules as stories, and random ends held against what must always be true. */
+/* Fetching of contexts: its rules as stories, and random ends checked against invariants. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -119,7 +119,7 @@ Test(context_prompt, each_text_goes_in_once)
 {
     static const struct context_part parts[] = {{"a", "one"}, {"b", NULL}, {"c", "{a} \"three\""}, {"blank", " \n"}};
     static const struct {
-        const char *template, *want; /* NULL: nothing to say */
+        const char *template, *want; /* NULL: no text */
         size_t count;
     } rows[] = {{NULL, "a:\none\n\nc:\n{a} \"three\"", 4},
                 {NULL, NULL, 0},

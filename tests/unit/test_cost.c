@@ -74,7 +74,7 @@ Test(cost_us, is_nothing_without_a_limit_and_an_hour_at_most)
     cr_expect_eq(cost_us(COST_PER_MINUTE_MAX * 60 - 1, INT64_MAX), COST_US_MAX, "rounded up");
 }
 
-/* What was reserved and what is given back are counted apart: their difference must not grow with how they are split. */
+/* Reservations and returns are counted separately: their difference must not depend on how they are split. */
 Test(cost_us, never_grows_smaller_with_the_amount)
 {
     for (int64_t rate = 1; rate < 3000; rate += 37)

@@ -1,4 +1,4 @@
-/* What a dying process leaves behind, and what the next one makes of it. */
+/* The notes of a crashing process, and how the next one uses them. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ static struct crash_notes *open_notes(void)
     return notes;
 }
 
-/* A process of its own that dies of the signal with the record in hand; returns the signal it ended with. */
+/* Forks a process that crashes by the signal while working on the record; returns the signal it ended with. */
 static int crash(int number, enum crash_doing doing, const struct record *record)
 {
     pid_t pid = fork();

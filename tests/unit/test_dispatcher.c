@@ -1,4 +1,4 @@
-/* Lanes, waits and the hand-over, driven by one thread: whatever the dispatcher would wake is taken by hand. */
+/* Lanes, waits and the hand-over, driven by one thread: jobs for which the dispatcher would wake a thread are taken by hand. */
 #include <criterion/criterion.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -217,7 +217,7 @@ static struct dispatcher *with_one_lane(struct task *a[4])
     return d;
 }
 
-/* The next of a lane, begun in the round trip of its predecessor's end. */
+/* A lane's next job, begun in the round trip of its predecessor's finish. */
 Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends, .init = setup, .fini = teardown)
 {
     struct task *a[4], *batch[8];
@@ -232,7 +232,7 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     dispatcher_end(d, a[0]);
     cr_assert_eq(dispatcher_take(d, 0), a[1], "it needs no begin of its own");
 
-    /* Its own claim is lost: the one taken ahead goes back to where it was, and is begun after it. */
+    /* The predecessor's claim is lost: the successor is put back to where it was, and is begun after it. */
     cr_assert(dispatcher_hand_over_begin(d, a[1], false));
     cr_assert_eq(a[1]->entry->successor, a[2]);
     cr_assert_eq(dispatcher_hand_over_end(d, a[1], HAND_OVER_BACK, &ahead), HANDED_OVER);
@@ -244,7 +244,7 @@ Test(dispatcher, a_successor_taken_ahead_has_the_lane_when_its_predecessor_ends,
     dispatcher_ready(d, batch, 1);
     cr_assert_eq(dispatcher_take(d, 0), a[2]);
 
-    /* One that begin answered with an end isn't for a thread; the lane is its own all the same. */
+    /* A successor that has ended already, by begin's answer, isn't for a thread; but it is the lane's head. */
     cr_assert(dispatcher_hand_over_begin(d, a[2], false));
     a[2]->entry->successor->outcome = OUTCOME_STORED;
     cr_assert_eq(dispatcher_hand_over_end(d, a[2], HAND_OVER_ANY_THREAD, &ahead), HANDED_TO_END);
@@ -402,7 +402,7 @@ Test(dispatcher, while_none_is_admitted_nothing_starts_and_what_runs_goes_on, .i
     add_many(d, tasks, 6);
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[0]);
-    cr_assert(dispatcher_wait(d, out[0], 0)); /* failed: it lines up again behind the others */
+    cr_assert(dispatcher_wait(d, out[0], 0)); /* failed: it is queued again behind the others */
     cr_assert_eq(take_all(d, out), 1);
     cr_assert_eq(out[0], tasks[5], "the probe rotates; what came last may be let in just for it");
     dispatcher_bound(d, 0, START_PROBES);
@@ -481,7 +481,7 @@ Test(dispatcher, a_suspect_of_a_revoked_partition_is_not_kept, .init = setup, .f
     nothing_left(d);
 }
 
-/* Else a session that always has a next job would keep it, and all others, waiting for ever. */
+/* Else a session that always has a next job would make the suspect, and all others, wait for ever. */
 Test(dispatcher, nothing_is_begun_ahead_while_a_suspect_waits_to_be_alone, .init = setup, .fini = teardown)
 {
     struct dispatcher *d = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, 8);
@@ -766,7 +766,7 @@ Test(job_index, finds_all_of_an_id_over_random_comings_and_goings, .init = setup
     nothing_left(d);
 }
 
-/* What ended and isn't taken yet is memory: no job is started that would end with more. */
+/* Ends not yet stored and acknowledged take memory: no job is started that would add one. */
 static void expect_held_by_ends(enum redis_io redis_io)
 {
     struct dispatcher *d = dispatcher_create(ORDERING_KEY, redis_io, 4);
@@ -784,7 +784,7 @@ static void expect_held_by_ends(enum redis_io redis_io)
     task_unref(a);
     cr_assert_eq(metric_get(METRIC_jobs_ended_bytes), 0);
     cr_assert_not(dispatcher_waits_for_ends(d));
-    cr_assert(dispatcher_tick(d, 0)); /* nobody else wakes it */
+    cr_assert(dispatcher_tick(d, 0)); /* only a tick starts the job */
     if (redis_io == REDIS_IO_PER_THREAD) {
         cr_assert_eq(dispatcher_find(d, partition, b->record.offset, job, sizeof job), PLACE_READY);
         cr_assert_eq(take(d), b);
@@ -816,7 +816,7 @@ Test(dispatcher, what_is_begun_ahead_has_a_bound, .init = setup, .fini = teardow
         *(i < LANES ? &first[i] : &second[i - LANES]) = task;
         dispatcher_add(d, task);
     }
-    for (int taken = 0; taken < LANES;) { /* all heads run, and all end at once: a long command to Redis, say */
+    for (int taken = 0; taken < LANES;) { /* all heads run, and all end at once: after a long Redis command, say */
         size_t n = dispatcher_take_heads(d, begun, LANES);
         cr_assert(n > 0 && n <= AHEAD);
         dispatcher_ready(d, begun, n);
@@ -882,7 +882,7 @@ static void charges(const struct task *task, size_t before, size_t size, const c
     cr_expect_eq(metric_get(METRIC_jobs_alive_bytes), (int64_t)task->bytes, "%s", what);
 }
 
-/* What is made of a record, and what becomes of it. */
+/* A task's memory, from its record to its end. */
 Test(task, is_charged_its_job_and_its_end, .init = setup, .fini = teardown)
 {
     enum { SIZE = 100000 };
@@ -909,9 +909,9 @@ Test(task, is_charged_its_job_and_its_end, .init = setup, .fini = teardown)
     cr_expect(metric_get(METRIC_jobs_alive_bytes) == 0 && metric_get(METRIC_jobs_ended_bytes) == 0);
 }
 
-#ifndef CHAT_SANITIZED /* whose malloc is another */
+#ifndef CHAT_SANITIZED /* which have their own malloc */
 
-/* Charged is what malloc gave, near enough, whatever the record is made of. */
+/* The charge is about malloc's memory, whatever the record contains. */
 Test(task, is_charged_what_it_holds, .init = setup, .fini = teardown)
 {
     static const struct {

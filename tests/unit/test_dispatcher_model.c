@@ -1,5 +1,5 @@
-/* The dispatcher against a model in plain code: a list of all jobs, and who may start when, said as plainly as it can be. Both live
- * through the same random lives, in both forms, with breakers' probes, limits, rates, suspects, deadlines, cancels, revokes and hand-overs;
+/* The dispatcher against a model in plain code: a list of all jobs, and the rules for starts, as simple as possible. Both run
+ * the same random sequences, in both forms, with breakers' probes, limits, rates, suspects, deadlines, cancels, revokes and hand-overs;
  * after each step every job is where the model has it, and each start was fair. CHAT_MODEL_LIVES: how many lives (400);
  * CHAT_TEST_SEED: the first one's seed (1). */
 #include <criterion/criterion.h>
@@ -29,7 +29,7 @@ struct model_job {
     enum admission_class class;
     int partition, assignment, session; /* session -1: no lane */
     bool has_lane, is_head;        /* of its lane */
-    bool has_permit;               /* it waits for a start that its provider's rate gave it */
+    bool has_permit;               /* it waits for a start reserved at its provider's rate */
     bool is_late, is_cancelled, has_outcome;
     int64_t due_ms;
     int age, last_start;
@@ -139,7 +139,7 @@ static struct model_job *best(enum task_state state)
     return found;
 }
 
-/* The promise in its own words, whatever the rule above says. */
+/* The documented guarantee, checked independently of the rule above. */
 static void expect_fair(const struct model_job *starts)
 {
     for (int i = 0; i < m.count; i++) {
@@ -158,7 +158,7 @@ static void start(struct model_job *job, enum task_state to)
     job->state = to;
 }
 
-/* Per-thread: whoever may start is ready at once, as long as there is room. */
+/* Per-thread form: a job that may start is ready at once, as long as there is room. */
 static void pump(void)
 {
     for (struct model_job *first; !m.batched && in_state(TASK_READY) < AHEAD_MAX && (first = best(TASK_IN_LINE)) != NULL && may_start(first->class);)
@@ -282,7 +282,7 @@ static void step_take(void)
     pump();
 }
 
-/* Each holds a history: no more than so many, whoever begins them. */
+/* Each holds a history: their number is bounded, whichever thread begins them. */
 static int begun_ahead(void)
 {
     return in_state(TASK_READY) + in_state(TASK_BEGINNING) + in_state(TASK_AHEAD);
@@ -436,7 +436,7 @@ static void step_revoke(void)
     struct partition *gone = m.partitions[i];
     partition_revoke(gone);
     m.partitions[i] = partition_create("jobs", i, (uint64_t)++m.assignments[i] + 1);
-    while (one_in(3) && m.count < JOBS_MAX) /* the next assignment's first come before the last one's are gone */
+    while (one_in(3) && m.count < JOBS_MAX) /* the next assignment's first jobs come before the last one's are freed */
         step_add();
     take_out(gone);
     partition_unref(gone);
@@ -473,7 +473,7 @@ static void step_late(void)
     job->task->job.deadline_ms = job->task->record.timestamp_ms = 1;
 }
 
-/* What ended and isn't taken holds all; a tick sees that it is gone. */
+/* Ends not yet stored and acknowledged hold all starts; a tick finds when they are. */
 static void step_hold(void)
 {
     m.held = !m.held;
@@ -546,7 +546,7 @@ static void play_step(void)
     expect_same(steps[i].name);
 }
 
-/* All is well again, and nobody comes: everybody who is left has an end, soon. */
+/* All bounds are lifted, and no job is added: every remaining job ends soon. */
 static void wind_up(void)
 {
     if (m.held)

@@ -1,4 +1,4 @@
-/* Who goes first when something may start: whoever waited for a permit, then the oldest, but for probes; and what a revoke looks at. */
+/* Which job starts first: one with a due permit, then the oldest, except for probes; and which jobs a revoke visits. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static struct task *take(void)
     return dispatcher_take(dispatcher, 0);
 }
 
-/* It waits, and its time is up. */
+/* Parks the task until its time is over. */
 static void wait_over(struct task *task)
 {
     cr_assert(dispatcher_wait(dispatcher, task, 0));
@@ -166,7 +166,7 @@ static int64_t own_clock(void)
     return now_ms;
 }
 
-/* A provider that lets few in and refuses one call in twenty, and new jobs without end: none of them passes an old one that could go. */
+/* A provider that admits few calls and refuses one in twenty, and new jobs without end: none of them passes an old one that could start. */
 Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_before_newer_ones, .init = setup, .fini = teardown)
 {
     enum { OLD = 300, LIMIT = 8, WAIT_MS = 50 };
@@ -205,7 +205,7 @@ Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_befor
         }
         cr_assert(dispatcher_tick(dispatcher, 0));
     }
-    /* While the last old ones waited out their refusal others had their places: WAIT_MS of them a refusal, in a row at most thrice. */
+    /* While the last old ones waited after a refusal others ran in their places: WAIT_MS of them for each refusal, at most three in a row. */
     cr_expect_leq(newer, 3 * LIMIT * (WAIT_MS / 10 + 1), "%d newer ones were answered before the last old one", newer);
     for (struct task *task = dispatcher_remove_waiting(dispatcher, NULL), *after; task != NULL; task = after) {
         after = task->next;
@@ -213,7 +213,7 @@ Test(dispatcher_order, old_jobs_that_are_refused_now_and_then_are_answered_befor
     }
 }
 
-/* ---- what a revoke looks at ---- */
+/* ---- which jobs a revoke visits ---- */
 
 Test(dispatcher_order, a_revoke_looks_at_what_it_takes_out_and_at_nothing_else, .init = setup, .fini = teardown)
 {

@@ -1,4 +1,4 @@
-/* The publishers' queue of ends: which moves there are, and in which order ends go. */
+/* The publishers' queue of ends: the allowed state changes, and the order in which ends are sent. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static struct task *put(struct end_queue *queue, int64_t offset)
 {
     struct task *task = ended(offset);
     end_queue_put(queue, task);
-    task_unref(task); /* the queue's is left */
+    task_unref(task); /* the queue's reference is left */
     return task;
 }
 
@@ -57,7 +57,7 @@ static void bring_to(struct end_queue *queue, struct task *task, enum publish_st
         end_queue_move(queue, task, ways[state][i]);
 }
 
-/* In a process of its own: what is no move ends it. */
+/* In a process of its own, which a forbidden change aborts. */
 static bool may_move(enum publish_state from, enum publish_state to)
 {
     int status;
@@ -86,7 +86,7 @@ Test(end_queue, an_end_moves_only_as_its_page_says, .timeout = 120)
             cr_expect_eq(may_move(from, to), table[from][to] == '1', "%d to %d", from, to);
 }
 
-/* A part of it may have been acknowledged meanwhile, and would be sent twice. */
+/* One of its records may have been acknowledged meanwhile, and would be sent twice. */
 Test(end_queue, nothing_goes_again_that_is_under_way_still, .signal = SIGABRT)
 {
     struct end_queue queue = {0};
@@ -118,7 +118,7 @@ Test(end_queue, what_comes_back_has_its_turn_before_what_came_later)
     for (int i = 0; i < 3; i++)
         send_next(&queue);
     cr_expect_eq(next_offset(&queue), 3);
-    while (queue.sent.last != NULL) /* as an aborted transaction gives them back */
+    while (queue.sent.last != NULL) /* in the order of an aborted transaction */
         end_queue_move(&queue, queue.sent.last, PUBLISH_OWED);
     for (int64_t offset = 0; offset < 4; offset++) {
         cr_expect_eq(next_offset(&queue), offset);
@@ -186,7 +186,7 @@ struct model {
     int64_t not_before_ms;
 };
 
-/* Who may go next: the oldest that is owed, but nobody while one that is apart is under way, and one that is apart only by itself. */
+/* The next end: the oldest that is owed, but none while one that is apart is under way, and one that is apart only alone. */
 static int64_t model_next(const struct model *model)
 {
     int64_t oldest = -1, sent = 0, sent_apart = 0;
@@ -226,7 +226,7 @@ static void play(unsigned seed)
                 send_next(&queue);
             }
             break;
-        case 2: /* refused: by itself from now on, held, or at once */
+        case 2: /* refused: sent alone from now on, held, or sent again at once */
             if (m->state != PUBLISH_SENT)
                 break;
             end_queue_move(&queue, tasks[i], PUBLISH_INCOMPLETE);
@@ -249,7 +249,7 @@ static void play(unsigned seed)
                     model[j].state = PUBLISH_OWED;
             break;
         default:
-            if (m->state == PUBLISH_SENT) { /* given back, as it is */
+            if (m->state == PUBLISH_SENT) { /* returned unchanged */
                 end_queue_move(&queue, tasks[i], PUBLISH_OWED);
                 m->state = PUBLISH_OWED;
             }

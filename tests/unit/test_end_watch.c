@@ -1,4 +1,4 @@
-/* When a process that was told to end has had its time. */
+/* When the time to shut down is over. */
 #include <criterion/criterion.h>
 
 #include "service/end_watch.h"

@@ -1,4 +1,4 @@
-/* A pool that can't be started whole is no pool: the threads before the failing one end again, and it is said. */
+/* If one thread of a pool can't be started, the threads before it end again, and the error names it. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
@@ -47,7 +47,7 @@ Test(engine, a_thread_that_cannot_start_ends_those_before_it)
         cr_expect_not_null(strstr(err.message, "ulimit -u"), "%s", err.message);
         cr_expect_null(service.engine);
         cr_expect_eq(metric_get(METRIC_threads_started), 0);
-        /* Joined already: no thread of ours is left that could still use the dispatcher. */
+        /* The threads are joined: none is left that could still use the dispatcher. */
         dispatcher_destroy(service.dispatcher);
     }
 }

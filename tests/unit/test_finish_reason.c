@@ -1,4 +1,4 @@
-/* What the end that an answer gives itself means, a row for each that is known, and some that nobody knows yet. */
+/* What finish_reason means, a row for each known value, and some unknown ones. */
 #include "llm/finish_reason.h"
 
 #include <criterion/criterion.h>
@@ -94,7 +94,7 @@ Test(finish_reason, ends_an_answer_as_it_says)
         {"\"message\":{\"content\":\"half\"},\"finish_reason\":null,\"native_finish_reason\":\"abort\"", FAILURE_SERVER},
         {"\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\",\"native_finish_reason\":\"MALFORMED_FUNCTION_CALL\"", FAILURE_SERVER},
         {"\"message\":{\"content\":\"whole\"},\"finish_reason\":\"stop\",\"native_finish_reason\":\"error\"", FAILURE_NONE},
-        {"\"message\":{\"content\":\"\"},\"finish_reason\":\"content_filter\"", FAILURE_NONE}, /* llm_ask.c's to judge */
+        {"\"message\":{\"content\":\"\"},\"finish_reason\":\"content_filter\"", FAILURE_NONE}, /* judged by llm_ask.c */
         {"\"finish_reason\":\"content_filter\"", FAILURE_CONTENT},
         {"\"message\":null,\"finish_reason\":\"SAFETY\"", FAILURE_CONTENT},
         {"\"message\":{\"content\":\"\"},\"finish_reason\":\"model_context_window_exceeded\"", FAILURE_TOO_LONG},

@@ -38,11 +38,11 @@ Test(group_watch, what_is_cut_or_nonsense_is_no_assignment)
     cr_expect_null(group_assignment_decode("", 0));
 }
 
-/* ---- partitions that nobody has ---- */
+/* ---- partitions without an owner ---- */
 
 enum { PARTITIONS = 5 };
 
-/* What a member has of the topic "jobs", as the group keeps it; into bytes. */
+/* A member's assignment of the topic "jobs" in the group's format; into bytes. */
 static int keep(unsigned char *bytes, const int *partitions, int count)
 {
     static const unsigned char head[] = {0, 1, 0, 0, 0, 1, 0, 4, 'j', 'o', 'b', 's', 0, 0, 0};

@@ -1,4 +1,4 @@
-/* What is held back has its way back: jobs parked for a rate are woken, a limit is no outage, and each reason is told while it holds. */
+/* Held-back jobs are released: jobs parked for a rate are woken, a limit is no outage, and each reason is reported while it holds. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

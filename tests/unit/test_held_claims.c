@@ -1,4 +1,4 @@
-/* Whose claim is renewed when, and whose has run out unheard, as when the process was stopped. */
+/* Which claims are renewed when, and which have expired unnoticed, as when the process was stopped. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +72,7 @@ Test(held_claims, a_lease_runs_out_when_nobody_renewed_it, .init = setup, .fini 
     cr_expect(held_claims_ran_out(claims, old));
     cr_expect_not(held_claims_ran_out(claims, renewed));
     held_claims_remove(claims, old);
-    held_claims_add(claims, old, clock_mono_ms(), UNTIL); /* begun again: what was before is forgotten */
+    held_claims_add(claims, old, clock_mono_ms(), UNTIL); /* begun again: the earlier claim is forgotten */
     cr_expect_not(held_claims_ran_out(claims, old));
     end(fresh);
     end(old);
@@ -165,13 +165,13 @@ Test(held_claims, a_batch_is_bounded_in_bytes_and_holds_one_at_least, .init = se
         end(all[i]);
 }
 
-/* ---- a model: as many claims as there can be, the shortest lease, and a Redis that takes its time ---- */
+/* ---- a model: as many claims as there can be, the shortest lease, and a slow Redis ---- */
 
 enum { SHORTEST = 3000, CLAIMS = 5000 + 256, BEGUN_AT_ONCE = 128, PLAYED_MS = 16000, ENDS_EVERY_MS = 25 };
 
 struct life {
     struct task *task;
-    int64_t safe_until_ms; /* Redis gives the claim to nobody else before */
+    int64_t safe_until_ms; /* no other worker can get the claim before */
     int64_t ends_ms;
 };
 
@@ -184,7 +184,7 @@ static int64_t below(int64_t bound)
 }
 
 struct played {
-    int64_t late;     /* claims whose lease was out before Redis came to their renewal */
+    int64_t late;     /* claims whose lease had expired before Redis ran their renewal */
     int64_t renewals;
     size_t most_in_a_batch; /* once the first wave has been spread */
 };
@@ -212,7 +212,7 @@ static struct played play(int64_t answer_ms, int64_t call_ms, bool at_once)
             batch_sent_ms = -1;
             slept_ms = now_ms;
         }
-        for (size_t i = 0; now_ms % ENDS_EVERY_MS == 0 && i < begun; i++) /* those that end; their places are begun anew below */
+        for (size_t i = 0; now_ms % ENDS_EVERY_MS == 0 && i < begun; i++) /* claims that end; new ones begin below in their places */
             if (lives[i].task != NULL && now_ms >= lives[i].ends_ms) {
                 end(lives[i].task);
                 lives[i].task = NULL;
@@ -263,7 +263,7 @@ Test(held_claims, claims_that_were_begun_at_once_are_not_renewed_at_once_for_eve
 {
     struct played played = play(1, 10 * PLAYED_MS, true);
     cr_expect_lt(played.most_in_a_batch, CLAIMS / 10, "%zu in one batch", played.most_in_a_batch);
-    /* And it isn't paid for with many more: each claim as often as a quarter of the lease goes into the time. */
+    /* And not with many more renewals: at most one for each claim in a quarter of the lease. */
     cr_expect_leq(played.renewals, (int64_t)CLAIMS * PLAYED_MS / (SHORTEST / 4));
 }
 

@@ -1,4 +1,4 @@
-/* Packed bodies, cut anywhere. */
+/* Compressed bodies, cut anywhere. */
 #include "http/http_unpack.h"
 
 #include <criterion/criterion.h>
@@ -67,7 +67,7 @@ Test(http_unpack, gives_what_was_packed_however_it_is_cut)
         pack(text, size, forms[f], &packed);
         cr_expect_eq(http_packing_look(packed.bytes, forms[f] == BARE), forms[f] == BARE ? HTTP_BARE : HTTP_WRAPPED);
         cr_expect(http_packing_may_be(packed.bytes[0], forms[f] == BARE));
-        if (forms[f] == GZIP) /* another member, and what is none */
+        if (forms[f] == GZIP) /* another member, and bytes that are none */
             pack("more", 4, GZIP, &packed);
         text_buffer_append(&packed, "\0\0", 2);
         for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {

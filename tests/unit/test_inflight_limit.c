@@ -1,5 +1,5 @@
-/* The limit of calls in flight, alone and against a provider that is modelled with a clock of its own: what it serves, and what it
- * refuses, by seed. */
+/* The limit of calls in flight, alone and against a model of a provider with a clock of its own, which serves and
+ * refuses calls by seed. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +92,7 @@ Test(inflight_limit, most_refused_lowers_it_by_half_and_never_below_two)
     cr_expect_leq(before, INFLIGHT_MIN + 1);
 }
 
-/* Its word came when three of a hundred were under way: that says little about a hundred. */
+/* The overload answer came when three of a hundred were under way: it means little for a hundred. */
 Test(inflight_limit, low_load_does_not_make_it_collapse)
 {
     struct inflight_limit limit = made(100, 0, true);
@@ -110,7 +110,7 @@ Test(inflight_limit, low_load_does_not_make_it_collapse)
 Test(inflight_limit, comes_back_fast_to_where_it_stood_and_slowly_beyond)
 {
     struct inflight_limit limit = made(100, 0, true);
-    /* Half are refused for a while: it stands at less. */
+    /* Half are refused for a while: the limit is lower. */
     for (int i = 0; i < 60; i++) {
         inflight_limit_overloaded(&limit, limit.epoch, 0);
         inflight_limit_good(&limit, 100, 0);
@@ -222,7 +222,7 @@ Test(inflight_limit_model, a_provider_that_serves_all_is_never_held_back_however
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
         struct model model = model_of(seed, 200, 1000, 200);
         run(&model, 0, 5000);
-        model.latency_ms = 3000; /* longer answers, or slower: it doesn't complain */
+        model.latency_ms = 3000; /* longer answers, or slower, without overload answers */
         run(&model, 5000, 30000);
         cr_expect_eq(inflight_limit_get(&model.limit), SIZE_MAX);
     }
@@ -234,7 +234,7 @@ Test(inflight_limit_model, throughput_stays_near_what_is_served_and_refusals_are
     for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++)
         for (unsigned seed = 1; seed <= SEEDS; seed++) {
             struct model model = model_of(seed, 400, capacities[i], 200);
-            run(&model, 0, 10000); /* finds it */
+            run(&model, 0, 10000); /* the limit settles */
             model.refused = 0;
             int64_t good = run(&model, 10000, 40000), most = rate_of(capacities[i], 200, 30000);
             cr_expect_gt(good * 100, most * 85, "%zu, seed %u: %lld of %lld", capacities[i], seed, (long long)good, (long long)most);
@@ -275,7 +275,7 @@ Test(inflight_limit_model, one_overload_answer_costs_at_most_a_tenth_of_the_next
         }
 }
 
-/* One in fifty is refused whatever the load: fewer calls would not help, and the others aren't to pay for it. */
+/* One in fifty is refused whatever the load: fewer calls would not help, and must not be the result. */
 Test(inflight_limit_model, a_few_refusals_that_have_nothing_to_do_with_load_cost_little)
 {
     for (unsigned seed = 1; seed <= SEEDS; seed++) {
@@ -287,7 +287,7 @@ Test(inflight_limit_model, a_few_refusals_that_have_nothing_to_do_with_load_cost
     }
 }
 
-/* Whatever came before, a provider that serves all again is soon asked as much as ever. */
+/* Whatever came before, a provider that serves all calls again soon has the full limit. */
 Test(inflight_limit_model, it_is_never_stuck)
 {
     for (unsigned seed = 1; seed <= 4 * SEEDS; seed++) {

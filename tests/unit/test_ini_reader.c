@@ -1,4 +1,4 @@
-/* What a settings file's text says, and what it is refused for. */
+/* The pairs read from a settings file's text, and its faults. */
 #include "settings/ini_reader.h"
 
 #include <criterion/criterion.h>
@@ -54,7 +54,7 @@ Test(ini_reader, white_space_around_is_nobodys_and_within_the_values)
 {
     expect("  a b \t=\t c  d \t", "1 |a b|c  d\n");
     expect("[s]\r\na = 1\r\n\tb\t:\t2\r\n", "2 s|a|1\n3 s|b|2\n");
-    expect("a=1\n  2=3\n", "1 |a|1\n2 |2|3\n"); /* an indented line goes on with nothing */
+    expect("a=1\n  2=3\n", "1 |a|1\n2 |2|3\n"); /* an indented line isn't a continuation */
     expect("\xef\xbb\xbf[s]\na=\xef\xbb\xbf", "2 s|a|\xef\xbb\xbf\n");
 }
 

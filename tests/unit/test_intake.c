@@ -1,4 +1,4 @@
-/* The intake, and the completion that lets it commit, against a cluster in memory that can be told to misbehave:
+/* The intake, and the completion that lets it commit, against an in-memory cluster with injected failures:
  * commits, revocations, pauses, refused records. The test plays the pool: it takes tasks and ends them. */
 #include <criterion/criterion.h>
 #include <poll.h>
@@ -39,7 +39,7 @@ struct world {
     struct settings *settings;
     struct service service;
     struct intake *intake;
-    const char *group; /* whose commits are looked at */
+    const char *group; /* the group whose commits are checked */
 };
 
 static void produce_value(struct world *world, int partition, const char *value)
@@ -60,7 +60,7 @@ static void produce(struct world *world, int partition, const char *session, int
     cr_assert_eq(rd_kafka_flush(world->client, LIMIT_MS), 0);
 }
 
-/* Each broker fails on its own. */
+/* Gives topics a leader of their own, so that each broker can fail by itself. */
 static void lead(struct world *world, const char *topic, int partitions, int broker)
 {
     for (int p = 0; p < partitions; p++)
@@ -149,7 +149,7 @@ static void end_world(struct world *world)
     settings_destroy(world->settings);
 }
 
-/* The next task; one job of each lane is out at a time. */
+/* The next task; one job of each lane is taken at a time. */
 static struct task *take(struct world *world)
 {
     struct task *task = dispatcher_take(world->service.dispatcher, 0);
@@ -165,7 +165,7 @@ static void finish(struct world *world, struct task *task)
     task_unref(task);
 }
 
-/* What the broker holds for the group; -1001: nothing. */
+/* The group's committed offset at the broker; -1001: none. */
 static int64_t committed(struct world *world, int partition)
 {
     rd_kafka_t *reader = consumer_of(world, world->group);
@@ -290,8 +290,8 @@ Test(intake, a_partition_is_paused_when_it_has_more_than_its_share_and_threads_w
     cr_expect(pausing_wants(&(struct pausing_view){.behind = 9, .behind_all = 9, .to_ask = 9, .threads = 8, .buffered_max = 2}), "a buffer that is smaller than the threads");
 }
 
-/* A pause throws away what was read ahead, and a resume goes back for it: to just there. Each partition has one session, whose jobs
- * wait for themselves: it is paused and resumed again and again. */
+/* A pause throws away read-ahead records, and a resume fetches them again, from exactly there. Each partition has one session, whose jobs
+ * wait for each other: it is paused and resumed again and again. */
 Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .timeout = 120)
 {
     enum { PARTITIONS = 4, EACH = 300 };
@@ -305,7 +305,7 @@ Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .time
     cr_assert(comes_true(all_are_paused, &world));
     cr_expect_lt(metric_get(METRIC_jobs_alive), PARTITIONS * EACH, "not all of it was read");
     for (int n = 0; n < PARTITIONS * EACH; n++) {
-        intake_hold(world.intake, n % 100 >= 90 && metric_get(METRIC_jobs_alive) > 20); /* never until nothing is left */
+        intake_hold(world.intake, n % 100 >= 90 && metric_get(METRIC_jobs_alive) > 20); /* never until no job is left */
         struct task *task = take(&world);
         cr_assert_eq(task->record.offset, next[task->record.partition]++);
         finish(&world, task);
@@ -315,7 +315,7 @@ Test(intake, each_record_comes_once_however_often_its_partition_is_paused, .time
     end_world(&world);
 }
 
-/* ---- a place that isn't in the log ---- */
+/* ---- a position that isn't in the log ---- */
 
 static bool three_are_committed(struct world *world) { return committed(world, 0) == 3; }
 static bool four_are_committed(struct world *world) { return committed(world, 0) == 4; }
@@ -329,10 +329,10 @@ static void take_and_finish(struct world *world, int64_t from, int64_t to)
     }
 }
 
-/* The topic was made anew: whatever stands at these offsets now was never read, and the old log's end is no progress of it. */
+/* The topic was recreated: the present records at these offsets were never read, and the old log's end isn't their progress. */
 static bool log_is_replaced(struct world *world) { (void)world; return metric_get(METRIC_logs_replaced_total) > 0; }
 
-/* A broker says so to each fetch: what it says to one alone is lost where a seek comes between. */
+/* A broker returns the error to each fetch: one returned once is lost if a seek comes between. */
 static void say_until(struct world *world, rd_kafka_resp_err_t to_fetches, bool (*check)(struct world *))
 {
     enum { MANY = 10000 };
@@ -363,8 +363,8 @@ Test(intake, a_log_that_is_shorter_than_what_was_read_of_it_is_another_one, .tim
     end_world(&world);
 }
 
-/* The group has put the member out while it was joining. As one with a group.instance.id it may come back at once, and librdkafka says nothing
- * of its loss: it goes on reading what the group leaves with it. Others may have had it meanwhile. */
+/* The group has removed the member while it was joining. With a group.instance.id it may rejoin at once, and librdkafka doesn't report
+ * the loss: it goes on reading the partitions that are assigned to it again. Others may have owned them meanwhile. */
 Test(intake, what_a_member_gets_back_under_another_member_id_begins_anew, .timeout = 120)
 {
     struct world world;
@@ -386,7 +386,7 @@ Test(intake, what_a_member_gets_back_under_another_member_id_begins_anew, .timeo
     end_world(&world);
 }
 
-/* The cluster keeps 5 MiB a partition: of the first records nothing is left. */
+/* The cluster keeps 5 MiB a partition: the first records expire. */
 static void let_records_expire(struct world *world)
 {
     enum { RECORDS = 10, BYTES = 900000 };
@@ -449,7 +449,7 @@ static void end_desk(struct desk *desk)
     end_world(&desk->world);
 }
 
-/* From a revoke to the next assignment. The broker would take it: what it holds tells how many there were. */
+/* From a revoke to the next assignment. The broker would accept a commit: its offset shows how many there were. */
 Test(intake, nothing_is_committed_while_the_committer_rests, .timeout = 120)
 {
     struct desk desk;
@@ -481,7 +481,7 @@ Test(intake, the_last_commit_waits_for_the_one_before_and_for_its_own_answer, .t
     end_desk(&desk);
 }
 
-/* A job's end is done with both of its acknowledgements. Each of them is kept back alone: its topic is led by a broker of its own. Meanwhile
+/* A job's end is done with both of its acknowledgements. Each of them is delayed alone: its topic is led by a broker of its own. Meanwhile
  * another partition's job ends and is committed, so that this one's would have been, too. */
 static void expect_held(struct world *world)
 {
@@ -524,7 +524,7 @@ Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
     begin_planned(&world, &(struct plan){.partitions = 2, .brokers = 2});
     lead(&world, "chat.replies", 1, 2);
     lead(&world, "chat.dead", 1, 2);
-    /* librdkafka says a request again to the broker that it went to, for a minute: what the jobs' way needs is known before that one is gone. */
+    /* librdkafka repeats a request to the same broker for a minute: so wait until the consumer has joined before that broker fails. */
     cr_assert(comes_true(is_joined, &world));
     cr_assert_eq(written(&world, "chat.jobs"), 0);
     cr_assert_eq(rd_kafka_mock_broker_set_down(world.cluster, 2), 0);
@@ -539,7 +539,7 @@ Test(intake, what_is_enqueued_alone_is_not_done, .timeout = 120)
     end_world(&world);
 }
 
-/* ---- what is read ahead ---- */
+/* ---- reading ahead ---- */
 
 /* The buffer is full with three jobs; the other records of their batch are with the client. A pause would throw them away, and
  * the broker, which is gone, would have to be asked again. */
@@ -622,7 +622,7 @@ Test(intake, it_may_rest_once_a_bound_was_taken_or_some_was_thrown_away)
     cr_expect(fetch_rest_is_likely(&rest));
 }
 
-/* Beside the buffer there is as much again for everything else; what is read ahead takes less than half of it, with one answer under way. */
+/* Besides the buffer there is as much again for all other memory; read-ahead records take less than half of it, with one Fetch response under way. */
 Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
 {
     static const int64_t sizes[] = {65536, 1 << 20, 64 << 20, INT64_C(1) << 34};

@@ -1,4 +1,4 @@
-/* Jobs as the worker reads them: what is accepted, how each bad value is refused, and what survives a refusal. */
+/* Decoding of jobs: accepted values, the error of each bad value, and which members are kept after a refusal. */
 #include "wire/job.h"
 
 #include <criterion/criterion.h>
@@ -86,7 +86,7 @@ static void assert_meant(const char *json, const char *meant)
     job_finish(&got.job);
 }
 
-/* Each of ours, absent, with a letter too many, too few, another, two swapped, and in other case. */
+/* Each known member, missing, with a letter inserted, deleted, replaced, two swapped, and in other case. */
 Test(job, a_member_a_letter_away_from_an_absent_one_of_ours_is_refused)
 {
     static const char *const ours[] = {"id", "session", "messages", "message", "params", "deadline_ms", "metadata", "stream"};
@@ -98,7 +98,7 @@ Test(job, a_member_a_letter_away_from_an_absent_one_of_ours_is_refused)
             AUTO_FREE char *fewer = xasprintf("{\"%.*s%s\":1%s}", (int)at, ours[i], ours[i] + at + 1, rest);
             AUTO_FREE char *other = xasprintf("{\"%.*sz%s\":1%s}", (int)at, ours[i], at < size ? ours[i] + at + 1 : "", rest);
             assert_meant(more, ours[i]);
-            if (at + 1 < size || strcmp(ours[i], "messages") != 0) /* another of ours */
+            if (at + 1 < size || strcmp(ours[i], "messages") != 0) /* another known member */
                 assert_meant(fewer, strcmp(ours[i], "messages") == 0 && at == 6 ? "message" : ours[i]);
             assert_meant(other, ours[i]);
         }
@@ -117,12 +117,12 @@ Test(job, what_is_no_slip_passes_and_is_counted)
     static const struct {
         const char *json, *meant;
         size_t unknown;
-    } rows[] = {{"{\"message\":\"m\",\"mesage\":1}", NULL, 1}, /* ours is there */
+    } rows[] = {{"{\"message\":\"m\",\"mesage\":1}", NULL, 1}, /* the known member is there */
                 {"{\"message\":\"m\",\"massages\":1}", "messages", 1},
                 {"{\"messages\":[{\"role\":\"user\",\"content\":\"m\"}],\"mesage\":\"m\"}", "message", 1},
                 {"{\"message\":\"m\",\"priority\":1,\"user\":2,\"\":3}", NULL, 3},
                 {"{\"message\":\"m\",\"msg\":1,\"text\":1,\"context\":1,\"model\":1}", NULL, 4},
-                {"{\"message\":\"m\",\"deadlin\\u005fms\":1}", "deadline_ms", 1}, /* decoded names decide */
+                {"{\"message\":\"m\",\"deadlin\\u005fms\":1}", "deadline_ms", 1}, /* unescaped names are compared */
                 {"{\"message\":\"m\",\"deadline\\u005fms\":1}", NULL, 0},
                 {"{\"message\":\"m\",\"deadlineMs\":1}", "deadline_ms", 1},
                 {"{\"message\":\"m\",\"STREAM\":true}", "stream", 1},
@@ -149,7 +149,7 @@ Test(job, a_refusal_of_a_slip_keeps_what_a_reply_needs)
     job_finish(&got.job);
 }
 
-/* Each of 20,000 names is a letter away from metadata, which is there: a look at the whole object for each would take minutes. */
+/* Each of 20,000 names is a letter away from metadata, which is there: a search of the whole object for each would take minutes. */
 Test(job, many_names_that_are_near_one_cost_a_walk_and_not_one_each, .timeout = 60)
 {
     static const char known[] = "metadata";
@@ -635,7 +635,7 @@ Test(job, damaged_values_never_break_the_decoder)
         if (next_random(&random) % 4 == 0)
             size = 1 + next_random(&random) % size;
         struct decoded got = decode(value, size, NULL, 0);
-        /* Whatever came in, what goes back out is text. */
+        /* Whatever the input, the returned members are valid text. */
         cr_assert_eq(utf8_invalid_at(got.job.id, strlen(got.job.id)), SCAN_NOWHERE, "seed %lu", (unsigned long)seed);
         cr_assert_eq(utf8_invalid_at(got.err.message, strlen(got.err.message)), SCAN_NOWHERE, "seed %lu", (unsigned long)seed);
         job_finish(&got.job);

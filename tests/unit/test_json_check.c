@@ -1,4 +1,4 @@
-/* The reader without a tree against jansson: the same verdict on any text, and the same values in it. And what trees cost. */
+/* The reader without a tree against jansson: the same result for any text, and the same values in it. And the memory of trees. */
 #include "wire/json_check.h"
 
 #include <criterion/criterion.h>
@@ -92,7 +92,7 @@ static void expect_as_jansson(const char *text, size_t size, uint64_t seed)
         AUTO_JSON json_t *tree = json_loadb(exact, size, JSON_ALLOW_NUL | JSON_DECODE_ANY | (unique ? JSON_REJECT_DUPLICATES : 0), &fault);
         struct json_fault got = json_check(exact, size, unique);
         if (got.kind == JSON_HALF_PAIR)
-            got.kind = JSON_MALFORMED; /* which jansson doesn't tell apart */
+            got.kind = JSON_MALFORMED; /* which jansson doesn't distinguish */
         cr_assert_eq(got.kind, tree != NULL ? JSON_FINE : kind_of(&fault), "seed %lu: %.*s: %d at %zu; jansson: %s at %d", (unsigned long)seed, (int)size,
                      exact, got.kind, got.at, tree != NULL ? "fine" : fault.text, tree != NULL ? 0 : fault.position);
         if (got.kind == JSON_TWICE)
@@ -132,7 +132,7 @@ Test(json_check, agrees_with_jansson_on_many_names)
     }
 }
 
-/* Texts that mostly are JSON, of the pieces that readers stumble over. */
+/* Texts that are mostly JSON, made of difficult pieces. */
 static size_t write_random(uint64_t *random, char *out, size_t room, int depth)
 {
     static const char *const scalars[] = {"0", "-1", "1.5", "1e3", "1e999", "9223372036854775808", "true", "false", "null", "\"\"", "\"a\"", "\"\\u0061\"", "\"\\n\"", "\"\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\"",
@@ -195,7 +195,7 @@ Test(json_check, depth_has_a_limit)
     }
 }
 
-/* ---- what trees cost ---- */
+/* ---- the memory of trees ---- */
 
 static size_t held, held_max;
 

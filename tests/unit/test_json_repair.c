@@ -1,4 +1,4 @@
-/* Text that almost is JSON, mended; and bytes that almost are UTF-8. */
+/* Repair of text that is almost JSON, and of bytes that are almost UTF-8. */
 #include "wire/json_repair.h"
 
 #include <criterion/criterion.h>
@@ -40,7 +40,7 @@ Test(utf8_mend, joins_halves_and_replaces_what_is_cut)
     }
 }
 
-/* Whatever is cut anywhere and mended piece by piece, but for the open end of each, is what it would be in one. */
+/* Bytes cut anywhere and mended piece by piece, except the open end of each, give the same as in one piece. */
 Test(utf8_mend, an_open_end_waits_for_what_completes_it)
 {
     static const char text[] = "a\xc3\xa9\xf0\x9f\x98\x80\xed\xa0\xbd\xed\xb8\x80z\xed\xa0\xbd\xe6\x97\xa5\xff\xed\xb8\x80\xf0\x9f";

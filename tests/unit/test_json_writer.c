@@ -1,4 +1,4 @@
-/* What is written is what a parser reads back, and for trees the text that jansson prints. */
+/* A parser reads back what was written, and for trees the text is jansson's. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <stdlib.h>

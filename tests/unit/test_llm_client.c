@@ -204,7 +204,7 @@ static void says_too_much(struct world *w)
     fd = await_call(w);
     read_request(w, fd);
     say(fd, "HTTP/1.1 502 X\r\nContent-Length: 999999\r\n\r\n<html>");
-    for (int i = 0; i < 5; i++) /* of an error the beginning is read, however long it says it is */
+    for (int i = 0; i < 5; i++) /* of an error the beginning is read, whatever its Content-Length */
         say(fd, "%256s", "");
     await_close(w, fd);
 }

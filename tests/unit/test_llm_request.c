@@ -1,4 +1,4 @@
-/* What a provider is asked, and what of a history goes along; what is stored of an answer to be sent again. */
+/* A request to a provider, and the part of a history in it; the stored part of an answer, to be sent again. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,7 +346,7 @@ Test(history, that_begins_anew_leaves_out_what_came_before)
     cr_expect_eq(history_drop_refused(turns, 4), 2, "what no request carries");
     cr_expect_str_eq(turns[0], anew);
     cr_expect_str_eq(turns[1], later);
-    turns[0][strlen(anew) - 1] = '\0'; /* damaged: it begins nothing */
+    turns[0][strlen(anew) - 1] = '\0'; /* damaged: doesn't replace the earlier turns */
     cr_expect_eq(history_drop_refused(turns, 2), 2);
     free(turns[0]);
     free(turns[1]);
@@ -367,7 +367,7 @@ Test(history, that_is_not_what_it_should_be_never_reaches_a_request)
     for (size_t i = 1; i < sizeof hostile / sizeof *hostile; i++)
         EXPECT_MESSAGES(USER("now"), .turns = {hostile[i]});
     EXPECT_MESSAGES(USER("a") "," SAID("b") "," USER("now"), .turns = {hostile[0]});
-    /* A mark that is right says nothing of what is behind it. */
+    /* A right mark doesn't cover the bytes behind it. */
     for (int cut = 0; cut <= 24; cut++) {
         char element[128] = "{\"xxh3\":\"0123456789abcdef\",\"job\":\"1\",\"messages\":[]}";
         size_t from = strlen("{\"xxh3\":\"0123456789abcdef\","), size = strlen(element) - (size_t)cut;
@@ -389,7 +389,7 @@ Test(history, leaves_out_as_many_turns_as_the_server_asks_for)
         size_t skipped;
     } cases[] = {{8, 400, 0, 0, 4},     {7, 400, 0, 0, 4},     {1, 400, 0, 0, 1},  {0, 400, 0, 0, 0},
                  {8, 400, 100, 80, 8 - 5}, /* to 70 of 100 tokens: 120 of 400 bytes */
-                 {8, 400, 100, 99, 2},  {8, 400, 1000, 8, 8},  {8, 400, 100, 100, 4} /* it fits, says the server: no word to go by */};
+                 {8, 400, 100, 99, 2},  {8, 400, 1000, 8, 8},  {8, 400, 100, 100, 4} /* by the server's numbers it fits: they can't be used */};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(history_turns_to_skip(turns, cases[i].turns, cases[i].body_bytes, cases[i].n_prompt, cases[i].n_ctx), cases[i].skipped, "case %zu", i);
 }

@@ -1,4 +1,4 @@
-/* What a whole answer says, and when it is an error; what a refusal is classed as. */
+/* Decoding of whole answers, and of errors among them; the class of refusals. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void assert_arguments(const char *said, const char *expected)
     }
 }
 
-/* Ollama's own form and TGI's are trees: who answers the call reads a text, and a provider that gets it back takes nothing else. */
+/* Ollama's own form and TGI's are trees: the client that executes the call reads a text, and a provider that gets it back accepts nothing else. */
 Test(response, has_the_arguments_of_a_call_as_a_text)
 {
     assert_arguments("\"{\\\"a\\\": 1}\"", "{\"a\": 1}");

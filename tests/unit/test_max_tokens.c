@@ -1,4 +1,4 @@
-/* How long an answer may be, by a request's own words: what is read, and what is refused. */
+/* The limit of an answer's length in a request: what is read, and what is refused. */
 #include <criterion/criterion.h>
 #include <string.h>
 

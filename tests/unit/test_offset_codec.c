@@ -1,4 +1,4 @@
-/* The completed set as text: what is written is read again, what isn't ours counts for nothing. */
+/* The completed set as text: written sets are read again, foreign text is ignored. */
 #include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void assert_equal(const struct offset_runs *got, const struct offset_runs
         cr_assert(got->items[i].from == want->items[i].from && got->items[i].to == want->items[i].to, "%s: run %zu", what, i);
 }
 
-/* Encodes, decodes, compares; the form that was chosen. Frees runs. */
+/* Encodes, decodes, compares; returns the chosen form. Frees runs. */
 static char round_trip(struct offset_runs *runs, int32_t epoch, const char *what)
 {
     struct offset_text text = offset_encode(BASE, runs, epoch, OFFSET_TEXT_MAX);

@@ -92,7 +92,7 @@ Test(offset_tracker, agrees_with_the_model_over_random_interleavings)
     }
 }
 
-/* ---- over crashes: what a commit carried is given to the tracker of the next assignment ---- */
+/* ---- over crashes: a commit's completed set is restored into the tracker of the next assignment ---- */
 
 #define LOG_SIZE 3000
 
@@ -271,14 +271,14 @@ Test(offset_tracker, what_was_done_before_and_has_not_come_yet_is_said_again)
     offset_tracker_finish(&tracker);
 }
 
-/* ---- what a transaction would commit ---- */
+/* ---- a transaction's commit ---- */
 
 static bool same_runs(const struct offset_runs *a, const struct offset_runs *b)
 {
     return a->count == b->count && memcmp(a->items, b->items, a->count * sizeof *a->items) == 0;
 }
 
-/* A tracker in the middle of things: 400 received, a third of them done. */
+/* A tracker in use: 400 received, a third of them done. */
 static struct offset_tracker in_the_middle(unsigned *state)
 {
     struct offset_tracker tracker = OFFSET_TRACKER_EMPTY;

@@ -1,4 +1,4 @@
-/* From what happened to what is done about it: a row for each way a question can fail. Waits are compared with their bounds: the
+/* The outcome of an attempt: a row for each way a question can fail. Waits are compared with their bounds: the
  * deadlines are far from them on either side. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static void teardown(void)
     free(settings);
 }
 
-/* One that has failed so often before, just received; deadline_ms 0: none. */
+/* A task just received that has failed so often before; deadline_ms 0: none. */
 static struct task *task_of(int64_t fails, int64_t deadline_ms)
 {
     struct record record = {.topic = xstrdup("jobs"), .timestamp_ms = clock_wall_ms()};
@@ -113,7 +113,7 @@ Test(outcome, the_wait_for_nobody_there_doubles_to_its_maximum, .init = setup, .
     }
 }
 
-/* ---- what begin answered ---- */
+/* ---- begin's answers ---- */
 
 Test(outcome, of_a_begin_that_redis_failed_is_a_wait_whatever_the_deadline, .init = setup, .fini = teardown)
 {

@@ -1,4 +1,4 @@
-/* A provider's own headers: what may be sent, what is refused and how, and that no message tells a value. */
+/* A provider's own headers: what may be sent, what is refused and how, and that no message contains a value. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Calls in flight to a provider: slots are taken and come back, and only a provider's own word moves their number. */
+/* Calls in flight to a provider: slots are taken and returned, and only the provider's answers change their number. */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>

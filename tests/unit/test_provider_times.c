@@ -189,7 +189,7 @@ static int64_t heavy_tail(unsigned *random)
     return (int64_t)ceil(200 * exp(1.2 * normal(random)));
 }
 
-/* Without the calls that were cut short it would find 14 of 100 to be slower than its 95th percentile. */
+/* Without the dropped calls 14 of 100 would be slower than the computed 95th percentile. */
 Test(provider_times, the_live_p95_is_that_of_all_calls_also_of_those_that_a_hedge_beat)
 {
     for (unsigned seed = 1; seed <= 10; seed++) {

@@ -1,4 +1,4 @@
-/* Which proxy a URL is asked through, and where a URL leads. */
+/* Which proxy is used for a URL, and the server of a URL. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +103,7 @@ Test(no_proxy, names_what_lies_below_and_networks)
 Test(address, where_a_url_leads)
 {
     static const struct {
-        const char *url, *host, *port; /* NULL: nowhere */
+        const char *url, *host, *port; /* NULL: refused */
         bool literal;
     } rows[] = {{"http://h/v1", "h", "80", false},           {"https://h.example/v1/{user}", "h.example", "443", false}, {"http://h:8080?x={y}", "h", "8080", false},
                 {"http://[2001:db8::1]:1/", "2001:db8::1", "1", true}, {"http://192.0.2.1", "192.0.2.1", "80", true},   {"http://localhost", "localhost", "80", true},

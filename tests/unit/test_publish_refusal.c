@@ -1,4 +1,4 @@
-/* What each of librdkafka's error codes means for a record, and what becomes of the end whose record met it. */
+/* What each of librdkafka's error codes means for a record, and what is done with its end. */
 #include <criterion/criterion.h>
 #include <librdkafka/rdkafka.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static enum refusal_kind expected(rd_kafka_resp_err_t err)
     return REFUSAL_NOT_NOW;
 }
 
-/* Also those that a later release of the library brings: they are no verdict. */
+/* Also those of a later release of the library: they say nothing about the record. */
 Test(publish_refusal, each_code_that_the_library_knows_has_its_kind)
 {
     const struct rd_kafka_err_desc *all;
@@ -70,7 +70,7 @@ Test(publish_refusal, who_was_refused_with_a_batch_may_be_innocent_but_not_for_i
     }
 }
 
-/* ---- what becomes of the end ---- */
+/* ---- what is done with the end ---- */
 
 static struct settings *settings;
 static struct service service;
@@ -150,7 +150,7 @@ Test(refused_end, a_reply_is_replaced_for_a_fault_of_its_own_alone)
     }
 }
 
-/* What comes back may be as large as a job: an error reply that had it, too, would never be taken. */
+/* Session and metadata may be as large as a job: an error reply with them would never be accepted either. */
 Test(refused_end, what_replaces_a_reply_brings_nothing_of_the_job_back)
 {
     for (int bad = 0; bad < 2; bad++) {

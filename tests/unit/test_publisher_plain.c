@@ -1,5 +1,5 @@
-/* At-least-once's publisher against a cluster in memory that is away, or refuses. The test plays completion: it puts and polls, and nothing
- * it calls may wait for Kafka. */
+/* At-least-once's publisher against an in-memory cluster that is away, or refuses. The test plays completion: it puts and polls, and no
+ * call may wait for Kafka. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +80,7 @@ static void poll_until_done(struct world *world, int64_t offset)
     cr_assert_eq(committable(world), offset);
 }
 
-/* The replies topic holds these offsets, in this order, and no more. */
+/* The replies topic contains the replies of these offsets, in this order, and no more. */
 static void expect_replies(struct world *world, int64_t count)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -110,7 +110,7 @@ static void expect_replies(struct world *world, int64_t count)
 
 TestSuite(publisher_plain, .timeout = 120);
 
-/* Five times what its client has room for, of which the broker takes nothing: put and poll come back all the same. */
+/* Five times as many as the client has room for, while the broker accepts none: put and poll return all the same. */
 Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order)
 {
     enum { ENDS = 100 };
@@ -118,7 +118,7 @@ Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order
     begin_world(&world, "kafka.queue.buffering.max.messages=21");
     rd_kafka_mock_broker_set_down(world.cluster, 1);
     for (int64_t offset = 0; offset < ENDS; offset++) {
-        put(&world, offset, 1, offset % 3 == 0); /* dead letters, too: one reply finds room that its dead letter does not */
+        put(&world, offset, 1, offset % 3 == 0); /* dead letters, too: there is room for a reply, but not for its dead letter */
         publisher_poll(world.publisher, 0);
     }
     for (int i = 0; i < 3; i++)
@@ -132,7 +132,7 @@ Test(publisher_plain, what_a_full_client_has_no_room_for_waits_and_goes_in_order
     end_world(&world);
 }
 
-/* The client is full as long as it lasts: what waits is dropped, for whoever comes after. */
+/* The client is full to the end: waiting ends are dropped, and the next owner publishes them. */
 Test(publisher_plain, a_full_client_whose_broker_stays_away_ends)
 {
     struct world world;
@@ -143,7 +143,7 @@ Test(publisher_plain, a_full_client_whose_broker_stays_away_ends)
     end_world(&world);
 }
 
-/* "Full" is what the client calls it, with nothing in it. */
+/* The client returns "queue full", although it is empty. */
 Test(publisher_plain, a_reply_larger_than_all_that_the_client_holds_is_replaced_and_holds_nobody)
 {
     struct world world;
@@ -155,7 +155,7 @@ Test(publisher_plain, a_reply_larger_than_all_that_the_client_holds_is_replaced_
     end_world(&world);
 }
 
-/* An answer is paid: no error of the broker's that says nothing of the record makes another of it. */
+/* An answer is paid: a broker's error that isn't about the record must not replace it. */
 Test(publisher_plain, a_reply_that_is_not_taken_now_goes_later_as_it_is)
 {
     struct world world;
@@ -168,7 +168,7 @@ Test(publisher_plain, a_reply_that_is_not_taken_now_goes_later_as_it_is)
     end_world(&world);
 }
 
-/* Refused together, they go one by one, in order; those behind them wait. */
+/* Refused together, they are sent one by one, in order; those behind them wait. */
 Test(publisher_plain, those_refused_in_company_go_alone_in_their_order)
 {
     struct world world;

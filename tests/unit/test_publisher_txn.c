@@ -1,6 +1,6 @@
-/* Exactly-once's publisher against a cluster in memory that can be told to refuse: aborts, retries, the end of it all; and
- * what may enter a transaction. (The cluster hides nothing of what is aborted: tests/integration/test_exactly_once.py
- * shows what readers see.) The test plays intake and completion. */
+/* Exactly-once's publisher against an in-memory cluster with injected refusals: aborts, retries, shutdown; and
+ * which ends may enter a transaction. (The cluster doesn't hide aborted records: tests/integration/test_exactly_once.py
+ * shows what read_committed consumers get.) The test plays intake and completion. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static struct task *end_of(struct partition *partition, int64_t offset)
     return task;
 }
 
-/* ---- what may enter ---- */
+/* ---- admission ---- */
 
 /* 1 for each that is admitted, in order. */
 static const char *admitted(struct end_queue *ends, size_t room)
@@ -59,7 +59,7 @@ static struct task *owe(struct end_queue *ends, struct partition *partition, int
 {
     struct task *task = end_of(partition, offset);
     end_queue_put(ends, task);
-    task_unref(task); /* the queue's is left */
+    task_unref(task); /* the queue's reference is left */
     return task;
 }
 
@@ -239,7 +239,7 @@ static void put(struct world *world, int64_t offset)
 
 static int64_t committable(struct world *world)
 {
-    return offset_tracker_committable(&world->partition->tracker); /* nobody else looks: all is settled */
+    return offset_tracker_committable(&world->partition->tracker); /* without a lock: all is settled */
 }
 
 static bool nothing_is_pending(struct world *world) { return publisher_pending(world->publisher) == 0; }
@@ -311,7 +311,7 @@ Test(publisher_txn, what_can_be_tried_again_is_not_aborted, .timeout = 120)
     begin_world(&world);
     rd_kafka_mock_push_request_errors(world.cluster, ADD_PARTITIONS_TO_TXN, 1, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
     rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 2, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
-    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 1200); /* longer than one call waits: it is made again */
+    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 1200); /* longer than a call's time-out: it is repeated */
     put(&world, 0);
     cr_assert(publisher_commit_now(world.publisher, clock_mono_ms() + LIMIT_MS));
     rd_kafka_mock_broker_set_rtt(world.cluster, 1, 0);
@@ -342,7 +342,7 @@ Test(publisher_txn, a_partition_that_went_takes_its_ends_with_it, .timeout = 120
 
 static bool is_aborted(struct world *world) { (void)world; return metric_get(METRIC_transactions_aborted_total) > 0; }
 
-/* It is in the group again, and hasn't been told yet that it had been put out: the broker would take what it says. */
+/* The worker is in the group again, and its lost partitions aren't revoked yet: the broker would accept its offsets. */
 Test(publisher_txn, nothing_is_said_of_a_partition_that_was_given_to_another_member_id, .timeout = 120)
 {
     struct world world;
@@ -371,7 +371,7 @@ Test(publisher_txn, a_fenced_one_says_so_and_drops_what_it_has, .timeout = 120)
     cr_assert(comes_true(has_failed, &world));
     cr_assert(comes_true(nothing_is_pending, &world));
     cr_expect(publisher_failed(world.publisher, &err) && err.class == ERROR_RETRIABLE && strcmp(err.code, "_FENCED") == 0, "%s %s", err.code, err.message);
-    put(&world, 1); /* late: not taken */
+    put(&world, 1); /* too late: not accepted */
     cr_expect_eq(publisher_pending(world.publisher), 0);
     cr_expect_eq(committable(&world), 0);
     end_world(&world);
@@ -389,12 +389,12 @@ Test(publisher_txn, offsets_go_without_a_reply_when_nothing_else_does, .timeout 
     end_world(&world);
 }
 
-/* librdkafka looks at no time-out while it sends offsets (its issue 5456): without the group's coordinator the call doesn't come back. Whoever
- * waits does: for a commit, for the end, for the second end. */
+/* librdkafka ignores the time-out while it sends offsets (its issue 5456): without the group's coordinator the call doesn't return. The waiting
+ * calls do: for a commit, for the close, for the second close. */
 static void leave_behind(void (*silence)(struct world *world), void (*speak)(struct world *world))
 {
     struct world world;
-    /* Where it is reached and silent, the call comes back with the transaction's time. */
+    /* If it is reached and doesn't answer, the call returns at the transaction's time-out. */
     begin_planned(&world, (struct plan){.apart = true, .property = "kafka.transaction.timeout.ms=600000"});
     silence(&world);
     put(&world, 0);

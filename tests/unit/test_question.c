@@ -1,4 +1,4 @@
-/* Whom to ask, when, and what an end means: each as a story, and random ones against a model. */
+/* Which provider to ask, when, and what an end means: each as a story, and random ones against a model. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -208,9 +208,9 @@ Test(question, without_budget_nobody_is_asked_beside_one_that_runs_but_a_failure
     starts(&story, A);
     story.now_ms = AFTER;
     asks_the_budget(&story, false);
-    waits(&story, INT64_MAX); /* a budget that said no isn't pressed */
+    waits(&story, INT64_MAX); /* the budget is asked once */
     fails(&story, A);
-    starts(&story, B); /* nobody runs: no hedge */
+    starts(&story, B); /* no call runs: not a hedge */
     ends(&story, B, QUESTION_GOOD, ERROR_NONE);
     over(&story, QUESTION_WON, NULL);
 }
@@ -303,7 +303,7 @@ Test(question, what_is_too_long_for_one_may_fit_another)
     over(&story, QUESTION_WON, NULL);
 }
 
-/* ---- a history that nobody takes ---- */
+/* ---- a history that every provider refuses ---- */
 
 Test(question, when_all_refuse_the_conversation_unexplained_the_first_is_asked_without_its_history)
 {
@@ -428,7 +428,7 @@ Test(question, a_repeat_without_a_permit_goes_before_the_preferred)
     cr_expect_eq(end.held_up_skipped, 1);
 }
 
-/* ---- whose text ---- */
+/* ---- whose text is published ---- */
 
 Test(question, the_first_to_speak_is_heard_until_it_fails)
 {

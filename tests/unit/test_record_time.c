@@ -1,4 +1,4 @@
-/* How old a record is by its timestamp, and which timestamps nobody can mean. */
+/* How old a record is by its timestamp, and which timestamps are absurd. */
 #include <criterion/criterion.h>
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-/* Error replies as real servers sent them: Redis 6.2.14, 7.0.15 and 8.0, Valkey 8.1.8 and 9.1.2. */
+/* Error replies of real servers: Redis 6.2.14, 7.0.15 and 8.0, Valkey 8.1.8 and 9.1.2. */
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* redis.url: what is understood, what is refused, and that no message shows a password. */
+/* redis.url: valid and refused ones, and that no message contains a password. */
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -221,10 +221,10 @@ Test(refusal, about_length_needs_a_word_for_it_and_a_size_or_a_limit)
         {413, TOO_LONG, "context_length_exceeded", ""},
         {413, TOO_LONG, NULL, "<html><head><title>413 Request Entity Too Large</title></head></html>"},
         {0, TOO_LONG, NULL, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"x\"}}"},
-        /* A request that no minute of that limit holds: waiting doesn't help, and no wait is told. */
+        /* A request above a minute's limit: waiting doesn't help, and no wait is given. */
         {413, TOO_LONG, NULL, "{\"error\":{\"message\":\"Request too large for model `llama` in organization `org` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Requested 12328, please reduce your message size and try again. Need more tokens? Upgrade at https://console.groq.com/settings/billing\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}"},
         {429, TOO_LONG, NULL, "{\"error\":{\"message\":\"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389. The input or output tokens must be reduced in order to run successfully.\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}"},
-        /* The same words of something else. */
+        /* The same words about something else. */
         {400, REQUEST, NULL, "{\"error\":{\"message\":\"max_tokens is too large: 100000. This model supports at most 16384 completion tokens, whereas you provided 100000.\",\"type\":\"invalid_request_error\",\"param\":\"max_tokens\",\"code\":\"invalid_value\"}}"},
         {400, REQUEST, NULL, INVALID("max_tokens must be less than or equal to 16384, the maximum value for max_tokens")},
         {400, REQUEST, NULL, "{\"message\":\"The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower than 4096.\"}"},
@@ -407,7 +407,7 @@ Test(refusal, waits_that_the_body_tells_are_read)
         {"{\"retry_after_ms\":1500}", 1500},
         {"{\"retry_after_ms\":\"1500\"}", 1500},
         {"{\"retry_after_ms\":\"1500.5\"}", 1500},
-        {"{\"retry_after_ms\":\"soon\",\"message\":\"Please try again in 4.77s.\"}", 4770}, /* a text that is no number tells no wait, 0 least of all */
+        {"{\"retry_after_ms\":\"soon\",\"message\":\"Please try again in 4.77s.\"}", 4770}, /* a text that is no number is no wait, certainly not 0 */
         {"{\"retry_after_ms\":\"-1500\"}", -1},
         {"{\"retry_after_ms\":\"99999999999999999999\"}", -1},
         {"{\"error\":{\"message\":\"{\\\"error\\\":{\\\"details\\\":[{\\\"retryDelay\\\":\\\"9s\\\"}]}}\"}}", 9000},
@@ -471,7 +471,7 @@ Test(refusal, of_the_request_says_whether_the_history_may_be_at_fault)
     }
 }
 
-/* A refusal may quote the prompt: who asks about an insufficient balance mustn't close the intake for all. */
+/* A refusal may quote the prompt: a question about an insufficient balance mustn't close the intake for all. */
 Test(refusal, words_that_may_be_the_jobs_are_told_from_the_providers)
 {
     static const struct {
@@ -550,7 +550,7 @@ Test(refusal, the_providers_words_are_bounded_clean_and_without_secrets)
     refusal_finish(&refusal);
 }
 
-/* The same body means the same with its status, in a 200 that says it, and in a stream in any of its forms. */
+/* The same body means the same with its status, in a 200, and in a stream in any of its forms. */
 Test(refusal, in_a_stream_means_what_it_means_whole)
 {
     static const char *const errors[] = {

@@ -1,4 +1,4 @@
-/* Replies as they go out and as readers see them, and where they go. */
+/* Encoding and decoding of replies, and their topic and partition. */
 #include "wire/reply.h"
 
 #include <criterion/criterion.h>

@@ -1,4 +1,4 @@
-/* When a name is looked up, and who waits for it: with a name service and a clock of the test's own. */
+/* When a name is looked up, and which calls wait for it: with the test's own name service and clock. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -125,7 +125,7 @@ Test(resolver, all_who_wait_have_one_look_up)
     for (size_t i = 0; i < 100; i++)
         cr_assert_eq(ask(&askers[i], 0), RESOLVER_WAITING);
     wait_asked(1);
-    finish(&askers[50]); /* gives up */
+    finish(&askers[50]); /* stops waiting */
     cr_expect_eq(ask(&askers[0], 0), RESOLVER_WAITING);
     set(&allowed, 100);
     for (size_t i = 0; i < 100; i++) {
@@ -183,7 +183,7 @@ Test(resolver, addresses_are_renewed_beside_the_calls_and_waited_for_once_they_a
     cr_expect_eq(ask(&asker, RESOLVER_RENEW_MS + 5000), RESOLVER_KNOWN);
     addresses_now[0] = "192.0.2.2";
     cr_assert_eq(ask(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_WAITING, "too old: the look-up under way is waited for");
-    cr_expect_eq(get(&asked), 2); /* here: the answer is as old as the look-up, which by the time that is told below is worth another */
+    cr_expect_eq(get(&asked), 2); /* read here: the answer is as old as the look-up, and the time used below is late enough for another */
     set(&allowed, 2);
     cr_assert_eq(await(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_KNOWN);
     cr_expect_str_eq(asker.answer.addresses, "192.0.2.2");
@@ -220,7 +220,7 @@ Test(resolver, the_last_addresses_stay_good_while_the_name_service_is_away_but_n
     set(&error_now, EAI_AGAIN);
     cr_expect_eq(await(&asker, RESOLVER_GOOD_MS + 5000), RESOLVER_KNOWN);
     set(&error_now, EAI_NONAME);
-    enum resolver_state state; /* a look-up that began before may still bring the error of before */
+    enum resolver_state state; /* a look-up that began before may still return the earlier error */
     for (int64_t until = clock_mono_ms() + 60000; (state = await(&asker, 2 * RESOLVER_GOOD_MS)) == RESOLVER_KNOWN && clock_mono_ms() < until;)
         curl_multi_poll(asker.multi, NULL, 0, 5, NULL);
     cr_expect_eq(state, RESOLVER_FAILED);
@@ -242,5 +242,5 @@ Test(resolver, a_host_that_hangs_holds_no_other_up)
     cr_assert_eq(ask(&asker, 0), RESOLVER_WAITING);
     wait_asked(2);
     finish(&asker);
-    finish(&stuck); /* the look-ups outlive who asked, and the resolver */
+    finish(&stuck); /* the look-ups outlive the waiting calls, and the resolver */
 }

@@ -1,4 +1,4 @@
-/* Where assignments begin, asked of a cluster in memory: how often it is asked, and that what isn't known yet keeps nothing else. */
+/* Where assignments begin, with an in-memory cluster: how many requests there are, and that an unknown start delays no other partition. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -202,7 +202,7 @@ Test(set_restore, what_was_not_committed_begins_where_the_settings_say, .timeout
     }
 }
 
-/* As a broker answers that has them in a transaction which is open, or is no coordinator any more. */
+/* With the answers of a broker that has the offsets in an open transaction, or is no longer the coordinator. */
 Test(set_restore, it_asks_until_there_is_an_answer, .timeout = 120)
 {
     struct world world;
@@ -235,7 +235,7 @@ Test(set_restore, one_that_was_revoked_meanwhile_is_forgotten, .timeout = 120)
         partition_unref(found.partition);
     } while (found.partition != stays);
     for (int64_t until = clock_mono_ms() + LIMIT_MS; atomic_load(&gone->references) > 1 && clock_mono_ms() < until; poll(NULL, 0, 5))
-        if (set_restore_take(world.restore, &found)) { /* its answer may have been there before it was revoked */
+        if (set_restore_take(world.restore, &found)) { /* its answer may have come before the revoke */
             cr_expect_eq(found.partition, gone);
             partition_unref(found.partition);
         }
@@ -256,7 +256,7 @@ Test(set_restore, a_coordinator_that_is_away_is_asked_when_it_is_back, .timeout 
     struct partition *partition = ask(&world, 0);
     for (int64_t until = clock_mono_ms() + LIMIT_MS; atomic_load(&partition->references) < 2 && clock_mono_ms() < until;)
         poll(NULL, 0, 5);
-    poll(NULL, 0, 3000); /* whatever librdkafka does meanwhile, it comes back from it */
+    poll(NULL, 0, 3000); /* whatever librdkafka does meanwhile, its call returns */
     cr_assert_eq(rd_kafka_mock_broker_set_up(world.cluster, 1), 0);
     expect_found(&world, 1, true);
     partition_unref(partition);

@@ -1,4 +1,4 @@
-/* Settings: what each source may say, what is refused and how, and what derives from the table. */
+/* Settings: the sources, refusals and their messages, and the texts made from the table. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,7 +316,7 @@ Test(settings, a_property_has_its_place)
     free(path);
 }
 
-/* A reader of lines would take the rest of it for keys and sections, and tell of those. */
+/* A reader of lines would take the rest of it for keys and sections, and report those. */
 Test(settings, an_object_over_several_lines_is_told_as_what_it_is)
 {
     static const struct {
@@ -554,7 +554,7 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     }
 }
 
-/* As a header's value: servers take it off, and echo what is left. */
+/* As a header's value: servers remove it, and echo the rest. */
 Test(settings, white_space_around_a_key_is_none_of_it)
 {
     char *key = write_file(" \tsk-secret \n");

@@ -1,4 +1,4 @@
-/* Server-sent events as the WHATWG's text has them, cut anywhere: by hand, and by seeds against what was written. */
+/* Server-sent events by the WHATWG's text, cut anywhere: by hand, and by seeds compared with what was written. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +120,7 @@ Test(sse_parser, dispatches_at_the_first_byte_of_the_blank_lines_end)
     sse_parser_finish(&parser);
 }
 
-/* Anchor 8: comments fool idle timers that look at bytes. */
+/* Anchor 8: comments would reset idle timers that count bytes. */
 Test(sse_parser, counts_events_but_no_comments)
 {
     struct heard heard = {0};
@@ -221,7 +221,7 @@ static int pick(struct writer *writer, int choices)
     return rand_r(&writer->state) % choices;
 }
 
-/* The end of a line. A lone CR must not stand before what begins with LF: that would be one line end. */
+/* The end of a line. A lone CR must not come before an LF: that would be one line end. */
 static void put_end(struct writer *writer)
 {
     static const char *const ends[] = {"\n", "\r\n", "\r"};
@@ -241,7 +241,7 @@ static void put_noise(struct writer *writer)
     }
 }
 
-/* Random text of a line; what it says is noted, too. */
+/* Random text of a line, also appended to the expected value. */
 static void put_value(struct writer *writer, struct heard *want)
 {
     static const char *const pieces[] = {"a", " ", ":", "data: ", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xef\xbb\xbf", "{\"x\":1}"};
@@ -263,7 +263,7 @@ static void put_event(struct writer *writer, struct heard *want)
     const char *name = names[pick(writer, 3)];
     int lines = pick(writer, 4);
     put_noise(writer);
-    if (pick(writer, 4) == 0) { /* one that is overruled below */
+    if (pick(writer, 4) == 0) { /* one that is replaced below */
         put(writer, "event", 5);
         put_value(writer, NULL);
     }

@@ -18,14 +18,14 @@
 #define USAGE(members) CHUNK("\"choices\":[],\"usage\":{" members "}")
 #define DONE EVENT("[DONE]")
 
-/* What became of a stream. */
+/* The result of a stream. */
 struct result {
     struct stream_fold folding;
     enum status rc;
     struct error err;
     struct llm_failure failure;
     struct llm_answer answer;
-    char text[256]; /* what was heard, a bar behind each piece */
+    char text[256]; /* the published text, a bar behind each piece */
     char reasoning[256];
     uint64_t chunks;
 };
@@ -140,7 +140,7 @@ Test(stream_fold, hands_out_text_as_it_comes_and_reasoning_apart)
     cr_expect_str_eq(silent->text, "");
 }
 
-/* A provider that goes over from one name of the reasoning to the other, or uses both. */
+/* A provider that changes from one name of the reasoning to the other, or uses both. */
 Test(stream_fold, reasoning_is_one_channel_whatever_its_name)
 {
     static const struct {
@@ -157,7 +157,7 @@ Test(stream_fold, reasoning_is_one_channel_whatever_its_name)
     }
 }
 
-/* Whoever listens late hears it from its beginning. */
+/* A late call gets the text from its beginning. */
 Test(stream_fold, what_was_not_asked_for_is_still_new)
 {
     struct result late = {0};
@@ -215,7 +215,7 @@ Test(stream_fold, joins_the_members_of_a_message)
              CHUNK("\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]") SAY("b")
              CHUNK("\"choices\":[{\"delta\":{\"content\":\"c\"}},{\"delta\":{\"content\":\"x\"}}]") DONE,
          "{\"role\":\"assistant\",\"content\":\"abc\"}"},
-        /* what isn't of the kind it should be is kept as it came, as of a whole answer */
+        /* values of the wrong kind are kept unchanged, as of a whole answer */
         {DELTA("\"role\":1,\"content\":[1],\"refusal\":{},\"reasoning\":true,\"tool_calls\":{\"a\":1},\"function_call\":\"f\"") SAY("a")
              CHUNK("\"choices\":{}") CHUNK("\"choices\":[7]") CHUNK("\"choices\":[{\"index\":0,\"delta\":[]}]") DONE,
          "{\"role\":\"assistant\",\"content\":[1,{\"type\":\"text\",\"text\":\"a\"}],\"refusal\":{},\"reasoning\":true,\"tool_calls\":{\"a\":1},"
@@ -225,7 +225,7 @@ Test(stream_fold, joins_the_members_of_a_message)
         expect_message(rows[i].stream, rows[i].want);
 }
 
-/* A provider may want it back, whatever its name. */
+/* A provider may require a member, whatever its name. */
 Test(stream_fold, joins_the_members_that_have_no_rule)
 {
     static const struct {
@@ -312,7 +312,7 @@ Test(stream_fold, joins_tool_calls)
                    "{\"role\":\"assistant\",\"content\":\"I look\",\"tool_calls\":[" CALL("a", "f", "") "]}");
 }
 
-/* As Mistral, and as nobody yet. */
+/* As Mistral does, and in forms that no provider uses yet. */
 Test(stream_fold, content_in_parts_is_what_a_whole_answer_holds)
 {
     static const struct {
@@ -365,8 +365,8 @@ Test(stream_fold, characters_that_chunks_cut_are_joined)
         {SAY("a\\ud83d") SAY("\\ude00b"), "a\xf0\x9f\x98\x80" "b", "a|\xf0\x9f\x98\x80" "b|"},
         {SAY("a\xf0\x9f") SAY("\x98") SAY("\x80" "b"), "a\xf0\x9f\x98\x80" "b", "a|\xf0\x9f\x98\x80" "b|"},
         {SAY("a\\ud83d") SAY("b"), "a\xef\xbf\xbd" "b", "a|\xef\xbf\xbd" "b|"},
-        {SAY("a") SAY("b\\ud83d"), "ab\xef\xbf\xbd", "a|b|"}, /* the rest is told in the end */
-        {SAY("a") CHUNK("\"choices\":[],\"n\":\"\xff\"") SAY("b"), "ab", "a|b|"}, /* it is another member that isn't UTF-8 */
+        {SAY("a") SAY("b\\ud83d"), "ab\xef\xbf\xbd", "a|b|"}, /* the rest is published at the end */
+        {SAY("a") CHUNK("\"choices\":[],\"n\":\"\xff\"") SAY("b"), "ab", "a|b|"}, /* another member isn't UTF-8 */
         {SAY("\\ude00") SAY("\xff"), "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd|\xef\xbf\xbd|"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -395,7 +395,7 @@ Test(stream_fold, calls_of_any_form_are_joined)
                    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"custom\",\"custom\":{\"name\":\"f\",\"input\":\"xy\"}}]}");
 }
 
-/* The whole message in a delta's place, alone or behind its deltas. */
+/* The whole message instead of a delta, alone or behind its deltas. */
 Test(stream_fold, a_message_that_is_said_again_is_not_told_twice)
 {
 #define AGAIN(members) CHUNK("\"choices\":[{\"index\":0,\"message\":{" members "},\"finish_reason\":\"stop\"}]")
@@ -557,7 +557,7 @@ Test(stream_fold, an_end_without_an_end_is_broken)
         {SAY("a") "data: [DONE]", true, false},
         {SAY("a") FINISH(""), true, false}, /* Ollama's */
         {SAY("a") DONE, true, true},
-        {SAY("a") DONE, false, true}, /* what became of the connection later says nothing */
+        {SAY("a") DONE, false, true}, /* the connection's end after that doesn't matter */
         {SAY("a") "data:  [DONE] \n\n" SAY("x"), true, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

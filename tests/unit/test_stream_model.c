@@ -1,5 +1,5 @@
-/* A stream loses nothing: random answers, cut into chunks as servers cut them, fold to the message that the whole would have been, and what
- * is told of them on the way is their text. CHAT_ANSWERS: how many (4000); CHAT_TEST_SEED: the first one's seed (1). */
+/* A stream loses nothing: random answers, cut into chunks as servers cut them, fold to the message of the whole answer, and the text
+ * published on the way is theirs. CHAT_ANSWERS: how many (4000); CHAT_TEST_SEED: the first one's seed (1). */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,7 +385,7 @@ static void cut_calls(const json_t *calls, enum calls style, struct pieces *ret)
         cut_call(json_array_get(calls, (size_t)i), i, style, &each[i]);
         left += each[i].count;
     }
-    for (int at = 0; left > 0; left--) { /* side by side where they can be told apart */
+    for (int at = 0; left > 0; left--) { /* interleaved where they can be distinguished */
         if (style == BY_INDEX || style == BY_ID)
             at = draw(style == BY_ID && opened < count ? opened + 1 : count); /* ids come in their order */
         while (each[at].next == each[at].count)
@@ -477,7 +477,7 @@ static struct text_buffer streamed(const json_t *message, enum calls style)
         put(&out, "\xef\xbb\xbf");
     if (!in_one)
         put_deltas(&out, line_end, message, style);
-    if (in_one || one_in(10)) /* once more behind its deltas */
+    if (in_one || one_in(10)) /* repeated behind its deltas */
         put_delta(&out, line_end, "message", whole + 1);
     put_event(&out, line_end, "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}");
     if (one_in(2))

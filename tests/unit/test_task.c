@@ -1,4 +1,4 @@
-/* What a task holds is counted, its parts as well, and goes with it. */
+/* A task's memory is counted, with its parts, and freed with it. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* Which authorities are trusted: those that are named, and no others. */
+/* Which authorities are trusted: the named ones, and no others. */
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>

@@ -1,4 +1,4 @@
-/* Whose silence is too long, by whose time. */
+/* Which thread's silence is too long, in looks of the judge. */
 #include <criterion/criterion.h>
 
 #include "telemetry/watchdog.h"
@@ -7,7 +7,7 @@ enum { BOUND = 2000, LONG = 100 * 1000 * 1000 };
 
 static const struct settings settings = {.worker = {.stuck_after_ms = BOUND}, .redis = {.timeout_ms = 100}};
 
-/* So many looks, each when it should be. */
+/* So many looks, each on time. */
 static void looks(struct watchdog *watchdog, int count)
 {
     for (int i = 0; i < count; i++)
@@ -73,7 +73,7 @@ Test(watchdog, a_silence_is_too_long_beyond_the_longest_call_and_the_bound)
                      thread == WATCHED_TRANSACTIONS ? 0 : BOUND, "%s", watchdog_name((enum watched)thread));
 }
 
-/* Whoever lets Kafka's client wait for longer lets chat-txn. */
+/* Longer time-outs of Kafka's client apply to chat-txn, too. */
 Test(watchdog, a_transaction_s_call_may_take_as_long_as_the_client_may)
 {
     struct kafka_property properties[] = {{.name = "socket.timeout.ms", .value = "600000"}, {.name = "reconnect.backoff.max.ms", .value = "70000"},
@@ -85,7 +85,7 @@ Test(watchdog, a_transaction_s_call_may_take_as_long_as_the_client_may)
     cr_expect_geq(watchdog_stuck_after_ms(WATCHED_TRANSACTIONS, &patient), 600000 + 70000 + 50000);
 }
 
-/* Longer than the longest call that each makes, with the time-outs that the settings give. */
+/* Longer than the longest call of each, with the time-outs from the settings. */
 Test(watchdog, a_slow_redis_makes_nobody_stuck_who_waits_for_it)
 {
     static const enum watched asks_redis[] = {WATCHED_TIMEKEEPER, WATCHED_RENEWER, WATCHED_BEGIN, WATCHED_COMPLETION};

@@ -1,6 +1,6 @@
-/* Allocation that ends the process when memory is gone: a worker that can't allocate a few hundred
- * bytes can neither answer nor report, and what it had not acknowledged is redelivered. Sizes that
- * come from outside are bounded before they get here. */
+/* Allocation that ends the process when out of memory: a worker that can't allocate a few hundred
+ * bytes can neither answer nor report, and records without a commit are redelivered. Sizes
+ * from outside are bounded before they get here. */
 #ifndef CHAT_BASE_ALLOC_H
 #define CHAT_BASE_ALLOC_H
 
@@ -11,7 +11,7 @@
 #define RETURNS_OWNED __attribute__((returns_nonnull, warn_unused_result))
 
 void *xcalloc(size_t count, size_t size) RETURNS_OWNED;
-/* One zeroed piece, of what comes and goes with each job: by malloc, since glibc's calloc passes by the thread's cache before 2.41. */
+/* One zeroed block, for memory allocated for each job: by malloc, since glibc's calloc bypasses the thread's cache before 2.41. */
 void *xzalloc(size_t size) RETURNS_OWNED;
 void *xrealloc(void *old, size_t size) RETURNS_OWNED;
 char *xstrdup(const char *text) RETURNS_OWNED;
@@ -20,17 +20,17 @@ char *xmemdup0(const void *bytes, size_t size) RETURNS_OWNED;
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2) RETURNS_OWNED;
 
 void *xgrow_now(void *items, size_t *capacity, size_t needed, size_t item_size) RETURNS_OWNED;
-/* items with room for `needed` of them; *capacity counts those there is room for. Grown to twice what it was, or to what is needed: what is
- * put in one by one is copied a bounded number of times. What is new is not set to anything. */
+/* items with room for `needed` of them; *capacity: for how many there is room. At least doubled when it grows, so that items
+ * added one by one are copied a bounded number of times. New items are uninitialised. */
 static inline void *xgrow(void *items, size_t *capacity, size_t needed, size_t item_size)
 {
     return needed <= *capacity ? items : xgrow_now(items, capacity, needed, item_size);
 }
 
-/* What malloc spends on a piece of so many bytes: what is charged to whoever holds it. glibc's 8 bytes before each, a multiple of
- * 16, 32 at least; large ones come from the kernel in pages. */
+/* malloc's memory for a block of so many bytes, to be charged to its owner: with glibc's 8 bytes in front, a multiple of
+ * 16, at least 32; large ones come from the kernel in pages. */
 size_t alloc_bytes(size_t size);
-/* The same of a text and its NUL; NULL costs nothing. */
+/* alloc_bytes of a text with its NUL; NULL: 0. */
 size_t text_bytes(const char *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* The byte order mark that some programs put before UTF-8 text (U+FEFF as EF BB BF): no part of what the text says. */
+/* The byte order mark that some programs put before UTF-8 text (U+FEFF as EF BB BF): not part of the text. */
 #ifndef CHAT_BASE_BYTE_ORDER_MARK_H
 #define CHAT_BASE_BYTE_ORDER_MARK_H
 

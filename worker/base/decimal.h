@@ -1,4 +1,4 @@
-/* A whole number as text, for what is written several times a job: printf's format costs ten times as much. Pure; any thread. */
+/* A whole number as text, for texts written several times a job: printf costs ten times as much. Pure; any thread. */
 #ifndef CHAT_BASE_DECIMAL_H
 #define CHAT_BASE_DECIMAL_H
 

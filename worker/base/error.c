@@ -8,7 +8,7 @@ enum status error_set(struct error *err, enum error_class class, const char *cod
 {
     if (err == NULL)
         return STATUS_FAILED;
-    /* Formatted aside first: an argument may be the message being replaced. */
+    /* Formatted into a copy first: an argument may be the message being replaced. */
     char message[sizeof err->message];
     char code_copy[sizeof err->code];
     va_list args;

@@ -15,22 +15,22 @@
 enum status {
     STATUS_OK = 0,
     STATUS_AGAIN,  /* full, empty or not yet: trying later may work */
-    STATUS_CLOSED, /* the other side has ended for good */
-    STATUS_FAILED  /* the caller's struct error says why */
+    STATUS_CLOSED, /* the other side has ended */
+    STATUS_FAILED  /* see the caller's struct error */
 };
 
 enum error_class {
     ERROR_NONE = 0,
-    ERROR_RETRIABLE,   /* failed on its merits, may work next time: counts as an attempt */
-    ERROR_UNAVAILABLE, /* nobody was there to try (no connection, 503, LOADING): counts as no attempt */
+    ERROR_RETRIABLE,   /* failed, may succeed next time: counts as an attempt */
+    ERROR_UNAVAILABLE, /* could not be tried (no connection, 503, LOADING): doesn't count as an attempt */
     ERROR_PERMANENT,   /* will fail the same way every time: dead letter */
-    ERROR_CANCELLED,   /* cut short by us (drain, revoke): give the claim back, count nothing */
-    ERROR_FATAL        /* the process can't go on: exit loudly */
+    ERROR_CANCELLED,   /* cancelled by us (drain, revoke): release the claim, count nothing */
+    ERROR_FATAL        /* the process can't go on: log and exit */
 };
 
 struct error {
     enum error_class class;
-    int kind;          /* for code that acts on more than the class: an enum of the part that set it, 0: none. The code is for people */
+    int kind;          /* for code that acts on more than the class: an enum of the module that set it, 0: none. `code` is for people */
     char code[40];     /* stable, machine-readable: "rate_limit_exceeded" */
     char message[256]; /* one line for people: what, where, what to do */
 };
@@ -43,7 +43,7 @@ enum status error_set(struct error *err, enum error_class class, const char *cod
 /* "retriable", "unavailable", "permanent", "cancelled", "fatal", "none". Never NULL. */
 const char *error_class_name(enum error_class class);
 
-#ifdef __clang_analyzer__ /* clang-tidy looks into one file at a time: what is returned, it is told here */
+#ifdef __clang_analyzer__ /* clang-tidy analyses one file at a time: this declares the return value */
 #define error_set(...) ((void)error_set(__VA_ARGS__), STATUS_FAILED)
 #endif
 

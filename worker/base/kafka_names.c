@@ -17,7 +17,7 @@ static const char *name_of_row(char *line)
     return line;
 }
 
-/* A part of a name says what is meant, too: "brokers" doesn't, "servers" does. */
+/* A part of a name is near, too: "servers" is, "brokers" isn't. */
 static size_t distance_of(const char *name, const char *known)
 {
     size_t far = edit_distance(name, known);

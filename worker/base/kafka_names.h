@@ -1,5 +1,5 @@
-/* The names of librdkafka's properties, for who refuses one that is none. base/ doesn't know librdkafka: who does brings its
- * functions along (kafka/kafka_conf.h, producer/kafka_client.c). Any thread. */
+/* The names of librdkafka's properties, for refusing unknown ones. base/ doesn't depend on librdkafka: its users pass the
+ * functions (kafka/kafka_conf.h, producer/kafka_client.c). Any thread. */
 #ifndef CHAT_BASE_KAFKA_NAMES_H
 #define CHAT_BASE_KAFKA_NAMES_H
 
@@ -13,7 +13,7 @@ struct kafka_names {
     void (*show)(FILE *out); /* rd_kafka_conf_properties_show */
 };
 
-/* The known name that is most like an unknown one. False: none is near. Builds the whole list: for errors only. */
+/* The known name nearest to an unknown one. False: none is near. Builds the whole list: for errors only. */
 bool kafka_names_nearest(void (*show)(FILE *out), const char *name, char ret[64]);
 
 #endif

@@ -49,7 +49,7 @@ static void put_escaped(struct line *line, const char *value)
     }
 }
 
-/* logfmt leaves plain words bare; everything else is quoted. */
+/* logfmt writes plain words unquoted; everything else is quoted. */
 static bool is_bare(const char *value)
 {
     if (*value == '\0' || strlen(value) > VALUE_BYTES_MAX)
@@ -141,5 +141,5 @@ void log_write(enum log_level level, const char *event, const struct log_field *
         line.text[line.length++] = '}';
     line.text[line.length++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line.text, line.length);
-    (void)ignored; /* a log that can't be written has nowhere to complain */
+    (void)ignored; /* an error of the log can't be logged */
 }

@@ -4,7 +4,7 @@
  *   -> ts=2026-11-23T10:00:00.123Z level=info event=reply_published job=01JD partition=3 offset=17
  *
  * Any thread; one write(2) a line, so lines never mix. Values are escaped; values over 512 bytes are
- * cut. The rule that keeps secrets out: message text, prompts, API keys and passwords are never
+ * cut. Secrets stay out by a rule: message text, prompts, API keys and passwords are never
  * passed to it. */
 #ifndef CHAT_BASE_LOG_H
 #define CHAT_BASE_LOG_H

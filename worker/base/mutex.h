@@ -33,7 +33,7 @@ void cond_destroy(struct cond *c);
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 void cond_wait(struct cond *c, struct mutex *m) REQUIRES(*m);
-/* False when until_ms (clock_mono_ms) came first. Spurious wake-ups happen: loop on the condition. */
+/* False when until_ms (clock_mono_ms) was reached first. Spurious wake-ups happen: loop on the condition. */
 bool cond_wait_until(struct cond *c, struct mutex *m, int64_t until_ms) REQUIRES(*m);
 
 #endif

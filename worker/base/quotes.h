@@ -1,4 +1,4 @@
-/* A value that somebody wrote in quotes where they would be a part of it. Pure; any thread. */
+/* Detects values in quotes where quotes would be part of the value. Pure; any thread. */
 #ifndef CHAT_BASE_QUOTES_H
 #define CHAT_BASE_QUOTES_H
 
@@ -6,7 +6,7 @@
 
 /* Does the text begin with a quote: " \' or a typographic one? JSON begins with { or [. */
 bool begins_quoted(const char *text);
-/* Does it stand in quotes as a whole? A sentence that begins and ends with words in quotes doesn't. */
+/* Is the text in quotes as a whole? A sentence that begins and ends with words in quotes isn't. */
 bool is_quoted(const char *text);
 
 #endif

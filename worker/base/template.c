@@ -4,7 +4,7 @@
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
-/* The size of the name that open, a brace, is in front of; 0: of none. */
+/* The size of the name behind the brace `open`; 0: none. */
 static size_t name_behind(const char *open)
 {
     size_t size = strspn(open + 1, name_letters);

@@ -1,5 +1,5 @@
-/* Text with {NAME} in it, for what is filled in later: which names are meant is for the reader to say. A brace that isn't around
- * a name (a-z A-Z 0-9 . _ -) is text like any other. No allocation; pure, any thread. */
+/* Text with placeholders {NAME}: the caller decides which names are valid. A brace that isn't around
+ * a name (a-z A-Z 0-9 . _ -) is plain text. No allocation; pure, any thread. */
 #ifndef CHAT_BASE_TEMPLATE_H
 #define CHAT_BASE_TEMPLATE_H
 
@@ -12,10 +12,10 @@ struct template_part {
     bool is_name;
 };
 
-/* The next part, and *at goes behind it; start with the template's beginning. False: that was all. */
+/* The next part; *at is moved behind it; start with the template's beginning. False: no more. */
 bool template_next(const char **at, struct template_part *ret);
 bool template_part_is(const struct template_part *part, const char *name);
-/* Can it stand between braces? */
+/* Is it a valid name? */
 bool template_is_name(const char *name);
 
 #endif

@@ -21,7 +21,7 @@ static enum status unreadable(char *why, const char *reason)
     return STATUS_FAILED;
 }
 
-/* Is there more, or the end? A pipe without a writer says the end at once: whoever is to write may be about to open it. */
+/* Waits for more, or the end. A pipe without a writer returns the end at once: the writer may be about to open it. */
 static enum status wait_for_more(int fd, char *why)
 {
     struct pollfd more = {.fd = fd, .events = POLLIN};

@@ -24,7 +24,7 @@ static void note_recent(struct breaker *breaker, uint64_t who)
         breaker->recent_count++;
 }
 
-/* *ret_counted: of these, once a session, or each. */
+/* *ret_counted: of these, those that count: once a session, or each. */
 static int recent_failures(const struct breaker *breaker, int *ret_counted)
 {
     int failures = 0;
@@ -65,7 +65,7 @@ static void note_who(struct breaker *breaker, uint64_t who)
 bool breaker_failed(struct breaker *breaker, uint64_t who, int64_t now_ms)
 {
     note_who(breaker, who);
-    if (breaker->state == BREAKER_OPEN) /* begun before it opened: nothing new */
+    if (breaker->state == BREAKER_OPEN) /* the call began before the breaker opened */
         return false;
     if (breaker->state == BREAKER_HALF_OPEN && breaker->probes == 1) {
         breaker->failed_probes++;

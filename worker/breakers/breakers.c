@@ -38,7 +38,7 @@ struct breakers *breakers_create(const struct settings *settings, struct dispatc
                                                 .pause_max_ms = settings->retry.backoff_max_ms,
                                                 .threads = (size_t)settings->worker.threads,
                                                 .by_rate = i >= DEPENDENCY_PROVIDER && settings->asked_count > 1};
-    /* The dead topic's breaker bounds the intake alone, and dead letters are few: the first that Kafka takes closes it. */
+    /* The dead topic's breaker only bounds the intake, and dead letters are few: the first that Kafka acknowledges closes it. */
     breakers->of[DEPENDENCY_DEAD_TOPIC].threads = 1;
     follow_limits_locked(breakers); /* without the lock: no other thread has it yet */
     return breakers;
@@ -65,7 +65,7 @@ static size_t breaker_admits_locked(const struct breakers *breakers, size_t prov
     return breaker_admits(&breakers->of[DEPENDENCY_PROVIDER + provider]);
 }
 
-/* A job can run while one provider of llm.providers is there. */
+/* A job can run while one provider of llm.providers isn't away. */
 static size_t providers_admit_locked(const struct breakers *breakers, size_t (*of)(const struct breakers *breakers, size_t provider))
 {
     size_t most = 0;
@@ -78,8 +78,8 @@ static size_t providers_admit_locked(const struct breakers *breakers, size_t (*o
     return most;
 }
 
-/* Every provider of llm.providers is away, or Redis: each job that starts is a probe then. A limit of calls in flight is no outage, nor is a
- * breaker that is half open and was answered. */
+/* Every provider of llm.providers is away, or Redis: then each job that starts is a probe. A limit of calls in flight isn't an outage, nor is a
+ * half-open breaker with a successful probe. */
 static bool is_probing_locked(const struct breakers *breakers)
 {
     bool away = true;
@@ -159,7 +159,7 @@ static void note_locked(struct breakers *breakers, int dependency, const struct 
     }
 }
 
-/* ---- what is told of a dependency ---- */
+/* ---- results reported of a dependency ---- */
 
 uint64_t breakers_who_of(const struct task *task)
 {

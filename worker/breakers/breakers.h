@@ -1,7 +1,7 @@
 /* What the dependencies allow: the breakers of each provider, of Redis and of the dead-letter topic, and what follows
  * from them. An outage doesn't turn into dead letters: while every provider is away, or Redis, few jobs start or
- * none, what failed for it waits without losing an attempt, and the intake takes no more: lag grows instead.
- * While the dead-letter topic refuses, the intake alone is closed.
+ * none, jobs that failed because of it wait without losing an attempt, and the intake takes no more: lag grows instead.
+ * While the dead-letter topic refuses records, only the intake is closed.
  *
  *   journey, begin, completion ──failed, succeeded──▶ breakers ──admitted──▶ dispatcher
  *                                timekeeper ──tick──▶          ──intake──▶ intake (reads it as it polls)
@@ -26,22 +26,22 @@ enum { DEPENDENCY_REDIS, DEPENDENCY_DEAD_TOPIC, DEPENDENCY_PROVIDER /* + its ind
 struct breakers *breakers_create(const struct settings *settings, struct dispatcher *dispatcher);
 void breakers_destroy(struct breakers *breakers); /* NULL is fine */
 
-/* Redis or the dead-letter topic failed for this task. True: it is away, so that the failure is no fault of the job's; false
- * also while it recovers, since it answers others. */
+/* Redis or the dead-letter topic failed for this task. True: it is away, so that the failure isn't the job's fault; false
+ * also while it recovers, since it answers other jobs. */
 bool breakers_failed(struct breakers *breakers, int dependency, const struct task *task, const struct error *why);
 
 void breakers_succeeded(struct breakers *breakers, int dependency);
-/* How many calls to a provider (index of settings.providers) may be in flight, by its answers; SIZE_MAX: any number. */
+/* Sets how many calls to a provider (index of settings.providers) may be in flight, as computed from its answers; SIZE_MAX: any number. */
 void breakers_limit(struct breakers *breakers, size_t provider, size_t limit);
-/* How many calls it may have now: its limit, and what its breaker gives. 0: it isn't to be asked. */
+/* How many calls the provider may have now, by its limit and its breaker. 0: it must not be asked. */
 size_t breakers_calls_max(struct breakers *breakers, size_t provider);
-/* A question would have gone to it, which admits no more. */
+/* A question had to wait for this provider, whose breaker admits no more. */
 void breakers_waited_for(struct breakers *breakers, size_t provider);
-/* No failure of it is remembered: it answered when it was asked last. */
+/* No failure of the dependency is remembered: its last call succeeded. */
 bool breakers_is_well(struct breakers *breakers, int dependency);
-/* No failure is remembered of anything. */
+/* No failure of any dependency is remembered. */
 bool breakers_are_calm(const struct breakers *breakers);
-/* Half-opens what is due. Timekeeper; false: all is well. */
+/* Half-opens breakers that are due. Timekeeper; false: no failure is remembered. */
 bool breakers_tick(struct breakers *breakers);
 
 /* What the intake may take (breakers/intake_gate.h). jobs_alive: how many are in memory. */

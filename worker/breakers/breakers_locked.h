@@ -1,4 +1,4 @@
-/* What the files of the breakers share: their state, and what is done under its mutex. Private to breakers*.c. */
+/* What the files of the breakers share: their state, and the functions under its mutex. Private to breakers*.c. */
 #ifndef CHAT_BREAKERS_BREAKERS_LOCKED_H
 #define CHAT_BREAKERS_BREAKERS_LOCKED_H
 
@@ -16,13 +16,13 @@ struct breakers {
     const struct settings *settings;
     struct dispatcher *dispatcher;
     atomic_bool calm; /* every breaker is closed and remembers no failure */
-    atomic_bool limited; /* a provider may have so many calls in flight */
+    atomic_bool limited; /* some provider has a limit of calls in flight */
     struct mutex lock; /* guards the rest */
-    size_t bound;      /* as the dispatcher was told */
-    uint64_t series;   /* of failures: grows with an answer, from 1 */
-    int64_t failed;    /* jobs that have failed in it, at a provider */
-    int given_up;      /* the same: jobs that were spared in it, and then were not (blame.h, rule 5) */
-    bool probing;      /* the same: what starts is a probe */
+    size_t bound;      /* as last given to the dispatcher */
+    uint64_t series;   /* number of the present series of failures: grows with each answer, from 1 */
+    int64_t failed;    /* jobs that have failed in this series, at a provider */
+    int given_up;      /* jobs that were spared in this series and then given up (blame.h, rule 5) */
+    bool probing;      /* jobs that start are probes */
     bool closed;       /* every usable provider is away, or Redis */
     struct intake_gate gate;
     size_t limits[PROVIDERS_MAX]; /* of calls in flight; SIZE_MAX: none */
@@ -30,7 +30,7 @@ struct breakers {
     struct breaker of[];
 };
 
-/* After any change of a breaker: what may start, and whether the intake takes records, is as the breakers say. */
+/* After any change of a breaker: sets what may start, and whether the intake takes records. */
 void breakers_follow_locked(struct breakers *breakers);
 /* A breaker has opened, or failed its probe. */
 void breakers_opened_locked(struct breakers *breakers, int dependency, const struct error *why);

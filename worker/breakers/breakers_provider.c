@@ -6,7 +6,7 @@
 #include "dispatch/dispatcher.h"
 #include "task/task_part.h"
 
-/* Has it failed here before, and was anybody answered since? */
+/* Has the job failed at this provider before, and was another job answered since? */
 static bool look_for_fault(const struct breaker *breaker, size_t provider, struct task_failures *failures)
 {
     uint16_t bit = (uint16_t)(1u << provider);
@@ -25,7 +25,7 @@ static void count_locked(struct breakers *breakers, struct task_failures *failur
     breakers->failed++;
 }
 
-/* The breaker counts the failure, unless the job is at fault: then it proves nothing against the provider. */
+/* The breaker counts the failure unless the job is at fault: then it says nothing about the provider. */
 static enum blame provider_failed_locked(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how)
 {
     int dependency = DEPENDENCY_PROVIDER + (int)provider;
@@ -60,7 +60,7 @@ static enum blame provider_failed_locked(struct breakers *breakers, size_t provi
         opened = breaker_open(breaker, clock_mono_ms()) || opened;
     if (opened)
         breakers_opened_locked(breakers, dependency, how->why);
-    return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have been the one that was missing */
+    return breaker_is_away(breaker) ? BLAME_PROVIDER : blame; /* this failure may have opened the breaker */
 }
 
 enum blame breakers_provider_failed(struct breakers *breakers, size_t provider, struct task *task, const struct breakers_failure *how)

@@ -1,5 +1,5 @@
-/* A provider's failure: whose fault it is (blame.h), and whether its breaker is told. A part of breakers.h, under its mutex; called by a job's
- * thread for each provider that failed its question. Blocks never. */
+/* A provider's failure: whose fault it is (blame.h), and whether its breaker counts it. A part of breakers.h, under its mutex; called by a job's
+ * thread for each provider that failed its question. Never blocks. */
 #ifndef CHAT_BREAKERS_BREAKERS_PROVIDER_H
 #define CHAT_BREAKERS_BREAKERS_PROVIDER_H
 
@@ -10,9 +10,9 @@
 #include "breakers/breakers.h"
 #include "llm/failure_kind.h"
 
-/* A provider (index of settings.providers) failed for this task: whose fault it is (breakers/blame.h). What isn't an outage's is
+/* A provider (index of settings.providers) failed for this task: whose fault it is (breakers/blame.h). A failure that can't be an outage's is
  * the job's (llm/failure_kind.h). A job that failed at a provider before others were answered there, and fails again, is at
- * fault from then on: it proves nothing against the provider and loses attempts even while a breaker is open, or, the last that is
+ * fault from then on: it no longer counts against the provider and loses attempts even while a breaker is open; else, as the last job
  * left to probe with, it would keep the breaker open and wait for ever. */
 struct breakers_failure {
     enum failure_weight weight;

@@ -1,6 +1,6 @@
 #include "breakers/intake_gate.h"
 
-#define PROBES_PARKED_MAX 8 /* after so many failed probes each further one lets a fresh job in, however many are parked */
+#define PROBES_PARKED_MAX 8 /* after so many failed probes each further one lets a new job in, however many are parked */
 
 void intake_gate_reset(struct intake_gate *gate)
 {
@@ -16,8 +16,8 @@ static int failed_probes(const struct breaker *breakers, size_t count)
     return most;
 }
 
-/* How many failed probes it takes: as many as are parked, since those may all be of the kind that always fails. One where no
- * more than one session speaks for the outage. */
+/* How many failed probes let a job in: as many as jobs are parked, since these may all be of the kind that always fails. One if no
+ * more than one session has failed. */
 static int probes_enough(const struct breaker *breakers, size_t count, int64_t jobs_alive)
 {
     bool several = false;
@@ -30,7 +30,7 @@ enum intake_gate_state intake_gate_look(const struct intake_gate *gate, bool awa
 {
     int failed = failed_probes(breakers, count);
     bool probed_all = failed >= probes_enough(breakers, count, jobs_alive);
-    /* With none alive nothing can be probed: the last one let in ended without asking (its deadline, the store, bad input). */
+    /* With no job alive there is no probe: the last one let in ended without a call (its deadline, a stored reply, bad input). */
     bool one = jobs_alive == 0 || (probed_all && gate->let_in < failed);
     return !away ? INTAKE_FREE : one ? INTAKE_ONE : INTAKE_CLOSED;
 }

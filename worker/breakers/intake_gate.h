@@ -1,7 +1,7 @@
-/* Whether the intake takes records while a dependency is away: pure; its owner (breakers/breakers.c) brings the breakers, under its lock.
+/* Whether the intake takes records while a dependency is away: pure; its owner (breakers/breakers.c) passes the breakers, under its lock.
  *
- * What is parked already is what the breakers probe with, so the intake is closed. But those may all be jobs that always fail, and
- * with none parked nobody would ever probe: so now and then one more is let in, from one partition. */
+ * The breakers probe with the jobs that are parked already, so the intake is closed. But those may all be jobs that always fail, and
+ * with none parked there would be no probe: so from time to time one more is let in, from one partition. */
 #ifndef CHAT_BREAKERS_INTAKE_GATE_H
 #define CHAT_BREAKERS_INTAKE_GATE_H
 
@@ -13,7 +13,7 @@
 
 enum intake_gate_state {
     INTAKE_FREE,
-    INTAKE_ONE,   /* what is parked was probed in vain, or nothing is: one job more */
+    INTAKE_ONE,   /* probes with the parked jobs failed, or none is parked: one more job */
     INTAKE_CLOSED
 };
 
@@ -21,11 +21,11 @@ struct intake_gate {
     int let_in; /* failed probes when a job was last let in through the closed gate; -1: none was */
 };
 
-/* Probes are counted from the start: nothing is away, or something has just gone. */
+/* Starts counting probes: no dependency is away, or one has just failed. */
 void intake_gate_reset(struct intake_gate *gate);
-/* away: no job could be answered. jobs_alive: how many are in memory. */
+/* away: no job could be answered now. jobs_alive: how many are in memory. */
 enum intake_gate_state intake_gate_look(const struct intake_gate *gate, bool away, const struct breaker *breakers, size_t count, int64_t jobs_alive);
-/* A record came in while something was away. */
+/* A record came in while a dependency was away. */
 void intake_gate_let_in(struct intake_gate *gate, const struct breaker *breakers, size_t count);
 
 #endif

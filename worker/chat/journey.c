@@ -30,7 +30,7 @@ struct request_parts {
     const char *context; /* NULL: none */
     bool stream;
     int64_t seq, try; /* of the deltas */
-    size_t full;      /* a provider that had no slot for a call; SIZE_MAX: none was */
+    size_t full;      /* a provider that had no slot for a call; SIZE_MAX: none */
     struct spending spending;
 };
 
@@ -38,7 +38,7 @@ static char *request_of(const struct provider_settings *provider, size_t skipped
 {
     struct request_parts *from = arg;
     const struct task *task = from->task;
-    if (skipped > task->begin->turn_count) /* counted before a wait, and the history is shorter now */
+    if (skipped > task->begin->turn_count) /* skipped was counted before a wait; the history may be shorter now */
         skipped = task->begin->turn_count;
     struct llm_request_parts parts = {.provider = provider,
                                       .system_prompt = from->service->settings->llm.system_prompt,
@@ -57,7 +57,7 @@ static size_t turns_to_skip(const struct llm_failure *failure, size_t body_bytes
     return history_turns_to_skip(begin->turns, begin->turn_count, body_bytes, failure->n_prompt, failure->n_ctx);
 }
 
-/* A slot first, since it costs nothing: what waits for one reserves no rate. */
+/* The slot first, since it costs nothing: a call that waits for a slot reserves no rate. */
 static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
@@ -97,7 +97,7 @@ static bool is_streamed(const struct service *service, const struct task *task)
     return stream == STREAM_ALWAYS || (stream == STREAM_ASKED && task->job.stream);
 }
 
-/* The most tokens that the answer may have: the job's word, or the provider's params'; 0: neither says. */
+/* The most tokens that the answer may have: from the job, or from the provider's params; 0: in neither. */
 static int64_t max_tokens_of(const struct task *task, const struct provider_settings *provider)
 {
     int64_t tokens = task->job.params != NULL ? max_tokens_read(task->job.params) : 0;
@@ -113,7 +113,7 @@ static enum in_time look(const struct service *service, const struct task *task,
     return provider_times_look(service->times, provider, &question);
 }
 
-/* All that aren't away look too slow: the first that is due for a probe is asked all the same. Returns how many candidates. */
+/* All providers that aren't away look too slow: the first one due for a probe is asked all the same. Returns how many candidates. */
 static size_t probe(const struct service *service, const struct task *task, int64_t left_ms, int64_t now_ms, const size_t *slow, size_t slow_count,
                     size_t candidates[PROVIDERS_MAX], enum in_time *ret_in_time)
 {
@@ -129,8 +129,8 @@ static size_t probe(const struct service *service, const struct task *task, int6
     return 1;
 }
 
-/* Whom to ask, by preference: those of llm.providers that aren't away and can answer in time, last those that have no slot now:
- * they may have one when their turn comes. *ret_in_time: NEVER or LATER where all that could be asked take too long. */
+/* Which providers to ask, by preference: those of llm.providers that aren't away and can answer in time; last those without a free slot now,
+ * which may have one when their turn comes. *ret_in_time: NEVER or LATER where all that could be asked take too long. */
 static size_t choose_providers(const struct service *service, const struct task *task, int64_t left_ms, int64_t now_ms, size_t candidates[PROVIDERS_MAX],
                                enum in_time *ret_in_time)
 {
@@ -152,12 +152,12 @@ static size_t choose_providers(const struct service *service, const struct task 
         candidates[count++] = full[i];
     if (count == 0 && slow_count > 0)
         return probe(service, task, left_ms, now_ms, slow, slow_count, candidates, ret_in_time);
-    if (count == 0) /* a probe was the only one admitted since the dispatcher let this job go: may_start will say so */
+    if (count == 0) /* a probe took the only admitted call since the dispatcher started this job: may_start will return that */
         candidates[count++] = 0;
     return count;
 }
 
-/* ---- what isn't asked now ---- */
+/* ---- jobs that can't be asked now ---- */
 
 #define SLOT_WAIT_MS_MIN 20
 #define SLOT_WAIT_MS_MAX 1000
@@ -171,7 +171,7 @@ static enum status wait(struct task *task, int64_t wait_ms)
     return STATUS_AGAIN;
 }
 
-/* Every provider takes longer than the job has: it ends, or waits for what a probe finds. */
+/* Every provider takes longer than the job has: it fails, or waits for a probe's result. */
 static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_t left_ms, int64_t now_ms)
 {
     if (in_time == IN_TIME_NEVER)
@@ -180,12 +180,12 @@ static enum status hold_too_slow(struct task *task, enum in_time in_time, int64_
         asking_set_too_slow_ms(task, now_ms);
     error_set(&task->error, ERROR_UNAVAILABLE, "too_slow", "no provider answers within the %lld ms that are left, as it looks: a probe is under way",
               (long long)left_ms);
-    int64_t wait_ms = now_ms - asking_too_slow_ms(task); /* as long again: soon at first, and not often */
+    int64_t wait_ms = now_ms - asking_too_slow_ms(task); /* as long again as it has waited: soon at first, then less and less often */
     return wait(task, wait_ms < PROBE_LOOK_MS_MIN ? PROBE_LOOK_MS_MIN : wait_ms < PROBE_LOOK_MS_MAX ? wait_ms : PROBE_LOOK_MS_MAX);
 }
 
-/* Others took the slots between the dispatcher's word and the call. It lines up again; where the dispatcher can't hold it there,
- * since another provider is free that it may not be asked of, it looks again less and less often. */
+/* Other jobs took the slots between the dispatcher's start and the call. The job waits in line again; where the dispatcher doesn't hold it,
+ * since another provider is free that may not be asked for this job, it retries less and less often. */
 static enum status hold_for_slot(const struct service *service, struct task *task, size_t provider)
 {
     int doublings = task->unavailable_waits++;
@@ -195,7 +195,7 @@ static enum status hold_for_slot(const struct service *service, struct task *tas
     return wait(task, wait_ms);
 }
 
-/* Will this failure be its end, for want of attempts? What waits without losing any is measured by the same count. */
+/* Will this failure be the job's end, because no attempts are left? Waits that cost no attempt are measured against the same number. */
 static bool is_last_attempt(const struct service *service, const struct task *task, const struct failure_facts *facts)
 {
     int64_t failures = 1 + (task->error.class == ERROR_UNAVAILABLE ? task->unavailable_waits : task->fails);
@@ -204,7 +204,7 @@ static bool is_last_attempt(const struct service *service, const struct task *ta
     return is_tried_again && failures >= service->settings->retry.attempts_max;
 }
 
-/* Again when it has changed meanwhile: of two threads the one that read first may tell last. */
+/* Repeated if the limit has changed meanwhile: of two threads the one that read first may write last. */
 static void tell_limit(const struct service *service, size_t provider)
 {
     size_t limit, told;
@@ -215,7 +215,7 @@ static void tell_limit(const struct service *service, size_t provider)
     } while (limit != told);
 }
 
-/* Did the job bring a model of its own? */
+/* Does the job name a model of its own? */
 static bool names_model(const struct job *job)
 {
     struct json_member member = {.at = job->params, .end = job->params != NULL ? job->params + strlen(job->params) : NULL};
@@ -237,7 +237,7 @@ static enum blame blame_for(const struct service *service, struct task *task, co
     return breakers_provider_failed(service->breakers, tried->provider, task, &how);
 }
 
-/* Tells the breakers how each provider did. It is theirs only where it is so at all that were asked. */
+/* Reports each provider's result to the breakers. The providers are to blame only if each that was asked is. */
 static enum blame judge(const struct service *service, struct task *task, const struct llm_outcome *outcome, const struct failure_facts *facts)
 {
     enum blame least = BLAME_PROVIDER;
@@ -259,7 +259,7 @@ static enum blame judge(const struct service *service, struct task *task, const 
     return told ? least : BLAME_JOB;
 }
 
-/* The words that belong to the task's error, if it is a provider's. */
+/* Takes the provider's own error text, if the task's error is that provider's. */
 static void take_said(struct task *task, const struct llm_outcome *outcome)
 {
     struct llm_tried *told = outcome->tried_count > 0 ? &outcome->tried[outcome->reported] : NULL;
@@ -267,7 +267,7 @@ static void take_said(struct task *task, const struct llm_outcome *outcome)
         task->said = steal_ptr(&told->said);
 }
 
-/* What its end is made of. */
+/* The result of the call, from which the job's end is made. */
 struct asked {
     struct llm_answer answer;
     size_t history_left_out;
@@ -275,7 +275,7 @@ struct asked {
     struct failure_facts facts; /* FAILED */
 };
 
-/* AGAIN: it can't be asked now, and task->outcome says what follows. */
+/* AGAIN: it can't be asked now, and task->outcome is set. */
 static enum status ask(const struct service *service, struct task *task, struct http_cancel *cancel, const char *context, struct asked *ret)
 {
     int64_t now_ms = clock_mono_ms();
@@ -322,7 +322,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     if (status == STATUS_FAILED)
         status = spending_hold(&parts.spending, &outcome, &ret->facts.in_outage);
     if (status == STATUS_AGAIN && parts.full != SIZE_MAX && task->outcome == OUTCOME_WAIT && task->wait_ms < SLOT_WAIT_MS_MIN)
-        task->wait_ms = SLOT_WAIT_MS_MIN; /* its rate lets it go, and no slot is free */
+        task->wait_ms = SLOT_WAIT_MS_MIN; /* the rate admits it, but no slot is free */
     if (status == STATUS_FAILED && parts.full != SIZE_MAX && outcome.held_up && task->error.class != ERROR_CANCELLED)
         status = hold_for_slot(service, task, parts.full);
     if (status == STATUS_FAILED)
@@ -332,7 +332,7 @@ static enum status ask(const struct service *service, struct task *task, struct 
     return status;
 }
 
-/* What goes before the question: *ret_context, the caller's, or NULL. Nothing configured, nothing done. */
+/* The text to put before the question: *ret_context, owned by the caller, or NULL. Does nothing where no contexts are configured. */
 static enum status fetch_context(const struct service *service, struct task *task, struct http_cancel *cancel, char **ret_context, struct failure_facts *facts)
 {
     const struct settings *settings = service->settings;
@@ -354,7 +354,7 @@ static enum status fetch_context(const struct service *service, struct task *tas
     return status;
 }
 
-/* The claim is held: from the job's context to what its answer means. */
+/* While the claim is held: fetches contexts, asks, and sets the outcome. */
 static void question_run(const struct service *service, struct task *task, struct http_cancel *cancel)
 {
     struct asked asked = {.facts = FAILURE_FACTS_NONE};
@@ -363,7 +363,7 @@ static void question_run(const struct service *service, struct task *task, struc
     free(task->said);
     task->said = NULL;
     enum status status = fetch_context(service, task, cancel, &context, &asked.facts);
-    if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped: another may be asking */
+    if (status == STATUS_OK && held_claims_ran_out(service->claims, task)) { /* this process was stopped (SIGSTOP, say): another worker may be asking */
         claim_outcome_ran_out(task);
         return;
     }
@@ -398,7 +398,7 @@ struct task *journey_run(const struct service *service, struct task **owned, str
 
     if (task->outcome == OUTCOME_NONE && atomic_load(&task->cancelled)) {
         outcome_cancelled(task);
-    } else if (task->outcome == OUTCOME_NONE && held_claims_is_lost(task)) { /* while it waited for a thread: don't pay for it */
+    } else if (task->outcome == OUTCOME_NONE && held_claims_is_lost(task)) { /* lost while it waited for a thread: don't pay for a call */
         claim_outcome_lost(task);
     } else if (task->outcome == OUTCOME_NONE) {
         question_run(service, task, cancel);
@@ -406,7 +406,7 @@ struct task *journey_run(const struct service *service, struct task **owned, str
 
     if (!per_thread)
         return completion_put_and_go_on(service->completion, &task);
-    (void)session_settle(service, &task, 1); /* told later by completion if Redis is away */
+    (void)session_settle(service, &task, 1); /* if Redis is away, completion settles it later */
     completion_put(service->completion, &task);
     return NULL;
 }

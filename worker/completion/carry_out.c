@@ -20,7 +20,7 @@ static void log_end(const struct task *task, enum log_level level, const char *e
            F_INT("wait_ms", task->wait_ms), F_INT("duration_ms", clock_mono_ms() - task->received_ms));
 }
 
-/* From the control record, or for a job that was read later from its own, to now. -1: another process heard of it. */
+/* From the control record, or for a job read after it from the job's record, to now. -1: another process read the cancel. */
 static int64_t cancelled_after_ms(const struct task *task)
 {
     return atomic_load(&task->cancelled) ? clock_mono_ms() - task->cancelled_ms : -1;
@@ -45,7 +45,7 @@ static void end_dropped(const struct service *service, struct task *task, struct
     task_unref(task);
 }
 
-/* The dispatcher doesn't take it. */
+/* The dispatcher has refused the task: its partition is revoked, or it is cancelled. */
 static void give_up_waiting(const struct service *service, struct task *task, struct reservations *unsettled)
 {
     if (atomic_load(&task->partition->revoked))
@@ -56,7 +56,7 @@ static void give_up_waiting(const struct service *service, struct task *task, st
 
 static void begin_again_later(const struct service *service, struct task *task, struct reservations *unsettled)
 {
-    successors_give_back(service, &task, 1); /* a lost claim: its turn isn't in the history yet */
+    successors_give_back(service, &task, 1); /* a lost claim: this task's turn isn't in the history yet */
     if (!dispatcher_wait(service->dispatcher, task, task->wait_ms))
         give_up_waiting(service, task, unsettled);
 }

@@ -1,5 +1,5 @@
-/* What is done with a task once Redis was told how its try ended: it is published, parked for another try, lined up as a suspect, or
- * dropped; each is counted and logged here. Completion thread; blocks on nothing. */
+/* What is done with a task once the end of its attempt is stored in Redis: it is published, parked for another attempt, queued as a suspect, or
+ * dropped; each is counted and logged here. Completion thread; never blocks. */
 #ifndef CHAT_COMPLETION_CARRY_OUT_H
 #define CHAT_COMPLETION_CARRY_OUT_H
 
@@ -7,8 +7,8 @@
 #include "task/service.h"
 #include "task/task.h"
 
-/* By task->outcome. Gives the task away: to the publisher, the dispatcher or back to completion, or it is gone. Its reservations go to
- * unsettled, but for the one that a parked task waits for. */
+/* By task->outcome. Gives the task to the publisher, to the dispatcher or back to completion, or frees it. Its reservations are moved to
+ * unsettled, except the one that a parked task waits for. */
 void carry_out(const struct service *service, struct task *task, struct reservations *unsettled);
 
 #endif

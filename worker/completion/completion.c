@@ -21,30 +21,30 @@
 #include "telemetry/watchdog.h"
 
 #define BATCH_MAX 256
-#define BATCH_BYTES (1024 * 1024) /* of replies and turns told again, and twice that in all: they stand in the command to Redis, too. A larger end goes alone */
-#define HURRY_MS 2           /* long enough for the producer's thread to see it; the next end waits so long at most */
-#define REPORT_POLL_MS 5     /* how often acknowledgements are looked for while some are awaited */
+#define BATCH_BYTES (1024 * 1024) /* of replies and turns sent to Redis again, and twice that in all: the command contains them, too. A larger end is sent alone */
+#define HURRY_MS 2           /* long enough for librdkafka's thread to send; the next end waits so long at most */
+#define REPORT_POLL_MS 5     /* how often delivery reports are polled while some are due */
 #define REDIS_RETRY_MS 200
-#define PUBLISHER_CLOSE_MS 3000 /* for its last calls */
+#define PUBLISHER_CLOSE_MS 3000 /* for the publisher's last calls */
 
 struct completion {
     const struct service *service;
     pthread_t thread;
     bool started;
-    bool left;                     /* by completion_stop, with its thread or the publisher's in a call that doesn't end */
-    struct reservations unsettled; /* the thread's, as the next two: of ended tasks, for the next settling_run */
-    struct task_list refused;      /* Redis is there and wouldn't be told of these */
-    int64_t refused_due_ms;        /* clock_mono_ms: when they are told again */
+    bool left;                     /* completion_stop left its thread or the publisher's in a call that doesn't return */
+    struct reservations unsettled; /* of ended tasks, for the next settling_run; this and the next two: the thread's */
+    struct task_list refused;      /* tasks whose finish or release Redis refused with an error of their own */
+    int64_t refused_due_ms;        /* clock_mono_ms: when they are sent again */
 
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
     struct cond over; /* ended was set */
     struct task_list ends;
     bool urgent;   /* an end that a successor waits for is in the queue */
-    bool sleeping; /* the thread waits for a first end */
+    bool sleeping; /* the thread waits for an end */
     bool stopping;
     bool ended;          /* the thread is past its last call */
-    bool publisher_left; /* and the publisher's isn't */
+    bool publisher_left; /* the publisher's thread isn't */
     int64_t stop_ms;
 };
 
@@ -69,7 +69,7 @@ void completion_destroy(struct completion *c)
     free(c);
 }
 
-/* What comes here is asked again from its begin, or not at all: the history goes, and the rest is charged. */
+/* A task put here begins again before its next call, if there is one: its history is freed, and the rest is charged. */
 static void weigh_end(struct task *task)
 {
     held_claims_run_over(task);
@@ -126,7 +126,7 @@ void completion_put_unrun(struct completion *c, struct task **task)
     completion_put(c, task);
 }
 
-/* ---- the thread that ended it goes on ---- */
+/* ---- the job's own thread runs the next one ---- */
 
 struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
 {
@@ -134,14 +134,14 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     struct dispatcher *dispatcher = c->service->dispatcher;
     struct task *next = NULL;
     enum handed_over handed = HANDED_OVER;
-    session_drop_turns(task); /* before the successor's come */
+    session_drop_turns(task); /* before the successor's are loaded */
     if (!task->settled && task->held != NULL && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
         if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
             handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
         else
             successors_give_back(c->service, &task, 1); /* Redis is away or refused, or the claim was lost */
     }
-    completion_put(c, &task); /* before anything of the next: replies keep the lane's order */
+    completion_put(c, &task); /* before the next job can end: replies keep the lane's order */
     if (handed == HANDED_TO_END)
         completion_put_unrun(c, &next);
     return next;
@@ -184,7 +184,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
     }
     size_t n = 0;
     size_t bytes = 0;
-    /* Half: others have their turn. */
+    /* At most half a batch, so that other ends aren't held up. */
     for (; n < BATCH_MAX / 2 && bytes < BATCH_BYTES && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms; bytes += batch[n++]->end_bytes)
         batch[n] = task_list_pop(&c->refused);
     for (; n < BATCH_MAX && bytes < 2 * BATCH_BYTES && c->ends.count > 0; bytes += batch[n++]->end_bytes)
@@ -204,7 +204,7 @@ static bool must_end(struct completion *c)
     return end;
 }
 
-/* Takes those out of the batch that Redis refused for a reason of their own: no other waits for them, and their lanes do.
+/* Takes tasks out of the batch that Redis refused with an error of their own: only their lanes wait for them.
  * Returns how many are left. */
 static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
 {
@@ -222,7 +222,7 @@ static size_t keep_refused(struct completion *c, struct task **batch, size_t n)
     return left;
 }
 
-/* The process ends, and Redis hears of these no more: their claims end with their leases. */
+/* The process ends before these are written to Redis: their claims expire with their leases. */
 static void leave_unsettled(struct completion *c, struct task **tasks, size_t n)
 {
     successors_give_back(c->service, tasks, n);
@@ -243,7 +243,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
             (void)dispatcher_hand_over_begin(c->service->dispatcher, batch[i], false);
     }
     while (count > 0 && !session_settle(c->service, unsettled, count)) {
-        /* Redis is away: the answers are paid, so they are kept. Reports are served meanwhile. */
+        /* Redis is away: the answers are paid, so they are kept. Delivery reports are served meanwhile. */
         publisher_poll(c->service->publisher, REDIS_RETRY_MS);
         watchdog_feed(WATCHED_COMPLETION);
         if (must_end(c)) {

@@ -12,9 +12,9 @@
 #include "kafka/kafka_destroy.h"
 #include "telemetry/metrics.h"
 
-#define LINGER_MS "5"         /* a person doesn't see it, and tokens of many jobs share a request */
-#define GIVE_UP_MS "10000"    /* older deltas interest nobody */
-#define QUEUED_MAX "50000" /* about 500 bytes each beside the text, and of that: */
+#define LINGER_MS "5"         /* too short to notice, and tokens of many jobs share a request */
+#define GIVE_UP_MS "10000"    /* older deltas are of no use */
+#define QUEUED_MAX "50000" /* about 500 bytes each, besides the text, whose bound is: */
 #define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500
 #define DESTROY_MS 3000
@@ -22,9 +22,9 @@
 struct delta_publisher {
     const struct settings *settings;
     char *bootstrap;
-    struct mutex lock; /* guards what follows */
+    struct mutex lock; /* guards the members below */
     rd_kafka_t *client; /* NULL: not made yet */
-    bool refused;      /* it can't be made; said once */
+    bool refused;      /* it can't be made; logged once */
 };
 
 struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap)
@@ -44,7 +44,7 @@ void delta_publisher_destroy(struct delta_publisher *publisher)
         rd_kafka_flush(publisher->client, LAST_MS);
         rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_flush(publisher->client, LAST_MS);
-        (void)!kafka_destroy(publisher->client, clock_mono_ms() + DESTROY_MS); /* its reports touch a counter alone */
+        (void)!kafka_destroy(publisher->client, clock_mono_ms() + DESTROY_MS); /* late reports only access a counter */
     }
     mutex_destroy(&publisher->lock);
     free(publisher->bootstrap);
@@ -105,5 +105,5 @@ void delta_publisher_send(struct delta_publisher *publisher, const struct record
                           RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR)
         METRIC_INC(deltas_dropped_total);
     if (client != NULL)
-        rd_kafka_poll(client, 0); /* serves what was delivered */
+        rd_kafka_poll(client, 0); /* serves delivery reports */
 }

@@ -4,7 +4,7 @@
 
 #define BIT(state) (1u << (state))
 
-/* From where to where. */
+/* By state: the states that may follow. */
 static const unsigned moves[PUBLISH_STATES] = {
     [PUBLISH_NEW] = BIT(PUBLISH_OWED),
     [PUBLISH_OWED] = BIT(PUBLISH_SENT) | BIT(PUBLISH_DROPPED),
@@ -27,7 +27,7 @@ static struct task_list *list_of(struct end_queue *queue, enum publish_state sta
     return NULL;
 }
 
-/* At its place. Most are the last; those that come back together come from the last on, so that each is the first. */
+/* Inserts by turn. Most tasks belong at the end; those that return together return from the last to the first, so that each belongs at the front. */
 static void insert(struct task_list *list, struct task *task)
 {
     struct task *after = list->first;

@@ -21,7 +21,7 @@ enum refusal_kind refusal_kind_of(rd_kafka_resp_err_t err)
         return REFUSAL_TOPIC;
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
         return REFUSAL_PARTITION;
-    default: /* one that nobody here knows is no verdict on the record: a reply that was replaced wrongly is lost */
+    default: /* an unknown code says nothing about the record: a reply replaced by mistake would be lost */
         return REFUSAL_NOT_NOW;
     }
 }

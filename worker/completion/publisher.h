@@ -1,5 +1,5 @@
-/* Publishes what jobs end with, replies and dead letters, and sees to it that an offset is done only when they are
- * there. One interface, two implementations, chosen by worker.delivery:
+/* Publishes replies and dead letters, and marks an offset done only when they are
+ * acknowledged. One interface, two implementations, chosen by worker.delivery:
  *
  *   at-least-once  publisher_plain.c  the completion thread produces and serves the acknowledgements; an acknowledged
  *                                     end marks its offset done; the intake commits offsets
@@ -15,57 +15,57 @@
 #include "task/service.h"
 #include "task/task.h"
 
-#define FEW_JOBS 64 /* with no more alive, nobody gains from waiting for company */
+#define FEW_JOBS 64 /* with no more alive, batching gains nothing */
 
 struct publisher;
 
 /* Blocks until Kafka answers, for exactly-once at most worker.startup_wait_ms and some seconds; give_up (NULL: never) is
- * asked meanwhile. */
+ * called meanwhile; true ends the wait. */
 enum status publisher_create(const struct service *service, const char *bootstrap, bool (*give_up)(void), struct publisher **ret,
                              struct error *err) MUST_CHECK;
-/* Within some seconds, whatever Kafka does; what hasn't ended by then is left to the process's end, which must be next. NULL is fine. */
+/* Returns within some seconds, whatever Kafka does; parts that haven't ended by then aren't freed, and the process must end next. NULL is fine. */
 void publisher_destroy(struct publisher *publisher);
 
 /* ---- completion thread; each returns by its timeout_ms ---- */
 
-/* Publishes what task owes (end_owe), in this order for the jobs of a lane; the offset is done once all
- * of it is there. Keeps references of its own. What Kafka refuses is replaced or tried again, inside, and what its client has no room
- * for waits here: blocks on nothing. */
+/* Publishes the task's records (end_owe), the jobs of a lane in the order of put; the offset is done once all
+ * are acknowledged. Takes references of its own. Records that Kafka refuses are replaced or tried again, inside, and those that its client has no
+ * room for wait here: never blocks. */
 void publisher_put(struct publisher *publisher, struct task *task);
-/* After a batch of puts, and now and then: carries on, for up to timeout_ms. */
+/* Call after a batch of puts, and periodically: serves reports and sends more, for up to timeout_ms. */
 void publisher_poll(struct publisher *publisher, int timeout_ms);
-/* The same, and what is queued is sent without lingering; returns as soon as nothing is pending. */
+/* As publisher_poll, but sends queued records without lingering; returns as soon as nothing is pending. */
 void publisher_hurry(struct publisher *publisher, int timeout_ms);
 /* Ends not yet done. */
 int publisher_pending(struct publisher *publisher);
 /* Must publisher_poll be called soon, though nothing was put? */
 bool publisher_wants_poll(struct publisher *publisher);
-/* At the thread's end: drops what is left. Blocks until until_ms at most. False: a thread of its own is in a call that doesn't end; it is left
- * behind with all that it touches (the service), and the process must end without taking that apart. May be called again. */
+/* At the thread's end: drops the remaining ends. Blocks until until_ms at most. False: a thread of its own is in a call that doesn't return; it is left
+ * running with all that it uses (the service), and the process must end without freeing that. May be called again. */
 bool publisher_close(struct publisher *publisher, int64_t until_ms) MUST_CHECK;
 
 /* ---- any thread ---- */
 
-/* The process ends: nothing that is refused is tried again. */
+/* The process ends: refused records aren't tried again. */
 void publisher_end_soon(struct publisher *publisher);
-/* Somebody has seen that it can't go on, and why: nothing more is taken, and it has failed. */
+/* Makes the publisher fail with *why, as it was found to be stuck: it accepts no more ends. */
 void publisher_give_up(struct publisher *publisher, const struct error *why);
-/* Why it publishes nothing any more; false: it does. The process should end and be started again. */
+/* True: it has failed and publishes nothing more; *ret is the reason. The process should end and be started again. */
 bool publisher_failed(struct publisher *publisher, struct error *ret);
 
-/* ---- intake thread, exactly-once only; of the plain one they do nothing ---- */
+/* ---- intake thread, exactly-once only; with at-least-once they do nothing ---- */
 
-/* The consumer whose membership fences the transactions; NULL: it is about to go. */
+/* The consumer whose membership fences the transactions; NULL: before it is destroyed. */
 void publisher_follow(struct publisher *publisher, rd_kafka_t *consumer);
-/* The partition has something to commit; goes with the next transaction. Takes a reference of its own. */
+/* The partition has an offset to commit, which the next transaction contains. Takes a reference of its own. */
 void publisher_offer(struct publisher *publisher, struct partition *partition);
-/* Asks for a commit of all that was put and offered, before partitions are unassigned. Its number, to ask whether it is over: made, or
- * not to be made any more. Blocks never. */
+/* Requests a commit of all that was put and offered, before partitions are revoked. Returns its number for publisher_commit_is_over: made, or
+ * never to be made. Never blocks. */
 uint64_t publisher_ask_commit(struct publisher *publisher);
 bool publisher_commit_is_over(struct publisher *publisher, uint64_t number, bool *ret_made);
-/* The same, waiting. False: not made by until_ms. */
+/* publisher_ask_commit, and waits for it. False: not made by until_ms. */
 bool publisher_commit_now(struct publisher *publisher, int64_t until_ms);
-/* Partitions were revoked: what they still have here is dropped. */
+/* Partitions were revoked: their remaining ends are dropped. */
 void publisher_revoked(struct publisher *publisher);
 
 /* ---- for the implementations ---- */
@@ -74,7 +74,7 @@ struct publisher {
     const struct publisher_operations *operations;
 };
 
-/* Those of exactly-once may be NULL. */
+/* The exactly-once-only functions may be NULL. */
 struct publisher_operations {
     void (*destroy)(struct publisher *publisher);
     void (*put)(struct publisher *publisher, struct task *task);

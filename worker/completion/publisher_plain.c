@@ -1,11 +1,11 @@
 /* At-least-once: each end is produced by the completion thread, and its offset is done when the broker has acknowledged
- * all of it. All in the completion thread but for end_soon.
+ * all its records. All in the completion thread, except end_soon.
  *
- * Ends go in the order of put as long as the client has room; what it has none for waits in the queue (end_queue.h), and goes when
- * reports have made room: nothing here waits for it, so that completion goes on with Redis and the other ends meanwhile.
+ * Ends are enqueued in the order of put as long as the client has room; the others wait in the queue (end_queue.h) until
+ * delivery reports have made room: nothing here blocks, so that completion goes on with Redis and the other ends meanwhile.
  *
- * The broker refuses a whole batch for one record in it, or for the batch's own size. So those refused in company go on
- * apart, one at a time with nothing else under way, and what is put meanwhile waits behind them, so that a
+ * The broker refuses a whole batch for one record in it, or for the batch's own size. So ends refused together are sent
+ * apart, one at a time with nothing else under way, and ends put meanwhile wait behind them, so that a
  * lane's replies keep their order. Only an end that is refused alone gets another form. */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "completion/refused_end.h"
 
 #define REPUBLISH_MS 1000
-#define ALONE_MS 20 /* how long the completion thread stays with those that go alone before it looks at new ends */
+#define ALONE_MS 20 /* how long the completion thread sends ends one by one before it looks at new ends */
 
 struct publisher_plain {
     struct publisher base;
@@ -28,7 +28,7 @@ struct publisher_plain {
     atomic_bool ending;
     struct end_queue ends;
     bool closed;
-    bool client_full; /* as of the last try, since the last poll */
+    bool client_full; /* the client had no room at the last try since the last poll */
 };
 
 static rd_kafka_t *client_of(const struct publisher_plain *p)
@@ -36,8 +36,8 @@ static rd_kafka_t *client_of(const struct publisher_plain *p)
     return record_producer_client(p->producer);
 }
 
-/* A client with a fatal error (a broker lost what it had acknowledged, say) takes no record any more: the process has to
- * be started again. What is left isn't kept: nothing of it is committed, and what was paid is answered from the store. */
+/* A client with a fatal error (a broker lost acknowledged records, say) accepts no more records: the process has to
+ * be started again. Remaining ends are dropped: their offsets aren't committed, and answers stored in Redis are published from there. */
 static bool has_failed(const struct publisher_plain *p)
 {
     return rd_kafka_fatal_error(client_of(p), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -49,7 +49,7 @@ static void hold_if_later(struct task *task, enum refused_next next)
         task->end->not_before_ms = clock_mono_ms() + REPUBLISH_MS;
 }
 
-/* By a broker. What goes again does when nothing of the end is under way any more. */
+/* A refusal by a broker. The end is sent again once none of its records is under way. */
 static void note_refusal(struct publisher_plain *p, struct task *task, bool is_dead_letter, const struct refusal *why)
 {
     enum refused_next next = refused_end(p->service, task, is_dead_letter, !task->end->apart, why);
@@ -60,7 +60,7 @@ static void note_refusal(struct publisher_plain *p, struct task *task, bool is_d
     hold_if_later(task, next);
 }
 
-/* One of its records has come to an end, or wasn't taken. */
+/* One of its records was delivered or given up, or the client refused it. */
 static void go_on(struct publisher_plain *p, struct task *task)
 {
     if (task->end->under_way > 0)
@@ -81,7 +81,7 @@ static void set_incomplete(struct publisher_plain *p, struct task *task)
         end_queue_move(&p->ends, task, PUBLISH_INCOMPLETE);
 }
 
-/* False: the rest of it has to wait. */
+/* False: the end's remaining records have to wait. */
 static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is_dead_letter)
 {
     struct refusal why;
@@ -90,7 +90,7 @@ static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is
     do {
         status = is_dead_letter ? record_producer_dead_letter(p->producer, task, &why) : record_producer_reply(p->producer, task, &why);
         if (status == STATUS_FAILED)
-            next = refused_end(p->service, task, is_dead_letter, false, &why); /* the client's word: nobody went with it */
+            next = refused_end(p->service, task, is_dead_letter, false, &why); /* refused by the client, so not in a batch */
     } while (status == STATUS_FAILED && next == REFUSED_AGAIN);
     if (status == STATUS_OK) {
         task->end->under_way++;
@@ -110,7 +110,7 @@ static void enqueue(struct publisher_plain *p, struct task *task)
     go_on(p, task);
 }
 
-/* As many as may go, and as the client has room for. */
+/* As many as may be sent, and as the client has room for. */
 static void enqueue_owed(struct publisher_plain *p)
 {
     struct task *task;
@@ -137,7 +137,7 @@ static void reported(struct task *task, bool is_dead_letter, const struct refusa
     go_on(p, task);
 }
 
-/* After a poll: what there is room for now. Those that go alone, each when all before it is acknowledged, for about ALONE_MS. */
+/* After a poll: enqueues as many as there is room for now. Ends apart are sent each when all before are acknowledged, for about ALONE_MS. */
 static void serve_apart(struct publisher_plain *p)
 {
     int64_t until = clock_mono_ms() + ALONE_MS;

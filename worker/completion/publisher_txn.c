@@ -4,12 +4,12 @@
  *       intake ─offer─▶ offered ─▶
  *
  * A thread of its own, chat-txn, makes all calls of the transactional producer (txn_commits.h): a commit takes some round
- * trips (and all the time there is while a broker is away), during which the completion thread goes on telling Redis, lanes
- * go on, and the next transaction's ends gather. The intake's rebalance callback waits for it with a bound and can't wait
- * for itself. This file is what that thread and the others share, under one lock.
+ * trips (and, while a broker is away, as long as it is), during which the completion thread goes on writing ends to Redis, lanes
+ * go on, and the next transaction's ends gather. The intake's rebalance callback waits for this thread with a bound, which it couldn't
+ * if it made the calls itself. This file is what chat-txn and the other threads share, under one lock.
  *
- * Nobody waits for that thread without a bound, since a call of its may not end (transaction.h): at the close it is left behind. Its
- * transaction is then aborted by the broker's own time-out, and whoever gets the partitions publishes its ends from the store. */
+ * No thread waits for chat-txn without a bound, since its calls may not return (transaction.h): at the close it is left running. Its
+ * transaction is then aborted by the broker's time-out, and the partitions' next owner publishes the ends from Redis. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@
 #include "completion/txn_commits.h"
 #include "telemetry/watchdog.h"
 
-#define LAST_CALL_MS 1500 /* of the time to close: what its last call may take longer than it was told */
+#define LAST_CALL_MS 1500 /* of the time to close: how much its last call may exceed its time-out */
 
 struct publisher_txn {
     struct publisher base;
@@ -29,15 +29,15 @@ struct publisher_txn {
     pthread_t thread;
     bool started;
 
-    struct mutex lock;   /* guards what follows */
+    struct mutex lock;   /* guards the members below */
     struct cond wake;    /* the thread has something to do */
-    struct cond settled; /* a commit was made, or something has ended, or all has failed */
+    struct cond settled; /* a commit was made, or ends or the thread have ended, or the publisher has failed */
     struct task_list incoming; /* holds references */
     struct partitions offered;
-    size_t pending; /* incoming, and with commits */
+    size_t pending; /* ends in incoming and in commits */
     uint64_t commits_wanted, commits_made;
     bool poked, ending, closing, ended, left;
-    int64_t close_ms; /* it makes no call again from then on */
+    int64_t close_ms; /* clock_mono_ms: it repeats no call from then on */
     struct error failure;
 };
 
@@ -59,7 +59,7 @@ static void fail_locked(struct publisher_txn *p, const struct error *why, const 
               why->message, cause);
 }
 
-/* Waits for something to do, and takes what came. False: the thread ends. *ret_wanted: the commits asked for until now. */
+/* Waits for something to do, and takes new ends and offers. False: the thread ends. *ret_wanted: the number of commits requested until now. */
 static bool look(struct publisher_txn *p, uint64_t *ret_wanted)
 {
     int64_t until = txn_commits_next_ms(p->commits);
@@ -170,7 +170,7 @@ static void txn_poll(struct publisher *publisher, int timeout_ms)
     wake_and_wait((struct publisher_txn *)publisher, false, timeout_ms);
 }
 
-/* The thread hurries by itself; only at the end there is something to wait for. */
+/* The thread commits early by itself; only at shutdown there is something to wait for. */
 static void txn_hurry(struct publisher *publisher, int timeout_ms)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
@@ -229,7 +229,7 @@ static void txn_end_soon(struct publisher *publisher)
     mutex_unlock(&p->lock);
 }
 
-/* Its thread doesn't come back to see it. */
+/* Sets the failure for the thread, which is stuck in a call. */
 static void txn_give_up(struct publisher *publisher, const struct error *why)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;
@@ -312,7 +312,7 @@ static void txn_revoked(struct publisher *publisher)
     mutex_unlock(&p->lock);
 }
 
-/* With its thread left behind, or its client, all stays as it is. */
+/* If its thread or its client was left running, nothing is freed. */
 static void txn_destroy(struct publisher *publisher)
 {
     struct publisher_txn *p = (struct publisher_txn *)publisher;

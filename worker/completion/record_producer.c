@@ -15,8 +15,8 @@
 #define PREPARE_MS 5000
 #define PURGE_MS 1000
 #define DESTROY_MS 3000
-/* In transactions: lingering is for what isn't grouped already; and a transaction that follows at once on another is told
- * to try again until that one's markers are written, which takes less than the default's 100 ms. */
+/* In transactions: records are grouped already, so lingering gains little; and a transaction that follows at once on another gets a retriable
+ * error until that one's markers are written, which takes less than the default backoff of 100 ms. */
 #define LINGER_MS "2"
 #define RETRY_BACKOFF_MS "20"
 
@@ -28,7 +28,7 @@ struct record_producer {
     void *report_arg;
 };
 
-/* A record's opaque is its task, with the lowest bit saying which of the two records it is. */
+/* A record's opaque is its task, with the lowest bit set for a dead letter. */
 static void *tag(struct task *task, bool is_dead_letter)
 {
     return (void *)((uintptr_t)task | (uintptr_t)is_dead_letter);
@@ -49,8 +49,8 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     task_unref(task);
 }
 
-/* librdkafka looks a topic up on the first record, on a timer of a second: the first reply would wait for it. A
- * look-up that fails here is made again then. */
+/* librdkafka asks for a topic's metadata at the first record, on a timer of a second: the first reply would wait for it. If
+ * the request fails here, it is made then. */
 static void prepare_topics(struct record_producer *producer)
 {
     const char *names[] = {producer->settings->worker.replies_topic, producer->settings->worker.dead_topic};
@@ -131,7 +131,7 @@ bool record_producer_destroy(struct record_producer *producer)
     if (producer == NULL)
         return true;
     int64_t until = clock_mono_ms() + DESTROY_MS;
-    /* What is still queued ends with a report each, so that no task leaks. */
+    /* Each queued record gets a delivery report, so that no task leaks. */
     rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_flush(producer->client, PURGE_MS);
     for (size_t i = 0; i < sizeof producer->topics / sizeof *producer->topics; i++)
@@ -151,8 +151,8 @@ static rd_kafka_headers_t *to_kafka(const struct headers *headers)
     return out;
 }
 
-#define MESSAGE_BYTES 512 /* librdkafka's struct, with key and value behind it */
-#define HEADER_BYTES 64   /* and for each header, whose name and value are behind that */
+#define MESSAGE_BYTES 512 /* librdkafka's struct, followed by key and value */
+#define HEADER_BYTES 64   /* for each header, followed by name and value */
 
 /* The client's copy. */
 static size_t copied_bytes(const struct task *task, size_t size, const struct headers *headers)
@@ -178,7 +178,7 @@ static enum status produce(struct record_producer *producer, struct task *task, 
         return STATUS_OK;
     }
     rd_kafka_headers_destroy(kafka_headers);
-    if (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(producer->client) == 0) /* of nothing: it never fits */
+    if (rc == RD_KAFKA_RESP_ERR__QUEUE_FULL && rd_kafka_outq_len(producer->client) == 0) /* full although empty: the record never fits */
         rc = RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     refusal_set(why, rc, topic);
     return why->kind == REFUSAL_QUEUE_FULL ? STATUS_AGAIN : STATUS_FAILED;

@@ -11,7 +11,7 @@ static bool has_value(const struct task *task, const char *name)
     return header != NULL && header->value != NULL;
 }
 
-/* A part of the reply's own route, which isn't followed from now on. */
+/* From now on ignores the reply's own topic or partition, by setting *refused. */
 static bool leave(struct task *task, bool *refused, const char *event, const char *what, const struct refusal *why)
 {
     METRIC_INC(reply_routes_ignored_total);
@@ -21,7 +21,7 @@ static bool leave(struct task *task, bool *refused, const char *event, const cha
     return true;
 }
 
-/* An error reply would meet the same topic, and the partition's commit would wait for it for ever. */
+/* An error reply would be refused by the same topic, and the partition's commit would wait for it for ever. */
 static bool leave_own_route(struct task *task, const struct refusal *why)
 {
     if (why->kind == REFUSAL_PARTITION && !task->end->own_partition_refused && !task->end->own_topic_refused && has_value(task, "kafka_replyPartition"))
@@ -33,7 +33,7 @@ static bool leave_own_route(struct task *task, const struct refusal *why)
     return false;
 }
 
-/* True: what it owes has another form now. */
+/* True: the record has another form now. */
 static bool replace(struct task *task, bool is_dead_letter, const struct refusal *why)
 {
     if (!refusal_is_final(why->kind))
@@ -46,7 +46,7 @@ static bool replace(struct task *task, bool is_dead_letter, const struct refusal
     if (refusal_is_of_the_place(why->kind) || task->end->reply_replaced)
         return false;
     task->end->reply_replaced = true;
-    if (task->outcome != OUTCOME_DEAD) { /* a bad end keeps its error, and its dead letter is owed or there */
+    if (task->outcome != OUTCOME_DEAD) { /* a failed job keeps its error, and its dead letter is owed or acknowledged */
         error_set(&task->error, ERROR_PERMANENT, "reply_refused", "the reply can't be produced: %s", why->error.code);
         task->end->dead_letter_owed = true;
     }

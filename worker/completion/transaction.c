@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define STEP_MS 1000   /* a call that isn't done by then is made again */
-#define AGAIN_MS 5     /* between two calls, should the first come back at once */
-#define START_MS 15000 /* the least time for the coordinator to be found and to end what an older one left open */
+#define STEP_MS 1000   /* the time-out of a call; it is repeated then */
+#define AGAIN_MS 5     /* between two calls, should the first return at once */
+#define START_MS 15000 /* the least time for the coordinator to be found and to abort an older process's transaction */
 #define ABORTS_MAX 10
 
 void transaction_init(struct transaction *t, rd_kafka_t *client, bool (*time_is_up)(void *arg), void *arg)
@@ -22,7 +22,7 @@ void transaction_finish(struct transaction *t)
     mutex_destroy(&t->lock);
 }
 
-/* Takes *error. *again: the same call is to be made again. */
+/* Frees *error. *again: the call must be repeated. */
 static enum answer judge(struct transaction *t, const char *doing, rd_kafka_error_t *error, bool *again, struct stop *why)
 {
     *again = false;
@@ -86,7 +86,7 @@ enum answer transaction_abort(struct transaction *t, struct stop *why)
     enum answer answer = ANSWER_OK;
     for (int tries = 0; again || answer == ANSWER_ABORT; tries += answer == ANSWER_ABORT) {
         if (tries == ABORTS_MAX) {
-            why->error.class = ERROR_FATAL; /* what can't be ended can't be gone on with */
+            why->error.class = ERROR_FATAL; /* a transaction that can't be aborted blocks the producer */
             return ANSWER_END;
         }
         answer = judge(t, "aborting", rd_kafka_abort_transaction(t->client, STEP_MS), &again, why);

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "completion/txn_shares.h"
 
-/* What may enter by the rules that don't ask for the completed set. */
+/* Admits ends by all rules but the completed set's. */
 static void admit_in_order(struct end_queue *ends)
 {
     bool open = true, company = ends->sent.first != NULL;
@@ -27,7 +27,7 @@ static bool is_admitted(const struct task *task)
     return task->end->admitted;
 }
 
-/* All at once may fit where half doesn't: a set that is one run is small. */
+/* Tries all first: all may fit where half doesn't, since a set that is one run is small. */
 static void limit(const struct end_queue *ends, struct partition *partition)
 {
     AUTO_FREE int64_t *with = xcalloc(ends->sent.count + ends->owed.count + 1, sizeof *with);
@@ -48,7 +48,7 @@ void txn_admit(struct end_queue *ends, size_t room)
 {
     admit_in_order(ends);
     for (struct task *task = ends->owed.first; task != NULL; task = task->next)
-        task->partition->admitted_below = INT64_MIN; /* not looked at yet */
+        task->partition->admitted_below = INT64_MIN; /* not computed yet */
     for (struct task *task = ends->owed.first; task != NULL; task = task->next) {
         struct partition *partition = task->partition;
         if (!task->end->admitted)

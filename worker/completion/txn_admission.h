@@ -4,9 +4,9 @@
 
 #include "completion/end_queue.h"
 
-/* Sets end.admitted of all that are owed: what may enter now, at most room of them. In order; one that is apart enters only by itself,
- * and those behind it wait. Of a partition whose completed set is near a commit's limit the most that fit enter (room or not), by
- * rising offset, so that the order of a lane holds: an end that let the set outgrow the commit would be handed out again after a
+/* Sets end.admitted of all owed ends: true for those that may enter now, at most room of them. In order; an end that is apart enters only alone,
+ * and those behind it wait. Of a partition whose completed set is near the limit of the commit metadata as many as fit enter (whatever room is), by
+ * rising offset, so that the order of a lane holds: an end with which the set no longer fitted into the commit would be read again after a
  * restart, and answered twice. */
 void txn_admit(struct end_queue *ends, size_t room);
 

@@ -13,8 +13,8 @@
 #include "completion/txn_admission.h"
 #include "telemetry/metrics.h"
 
-#define ASIDE_MS 1000 /* until an end that Kafka refuses in every form is tried again, and for each other such one so much more: */
-#define ASIDE_EACH_MS 100 /* each costs an aborted transaction, and most of the time is the others' */
+#define ASIDE_MS 1000 /* until an end that Kafka refuses in every form is tried again, plus, for each other such end: */
+#define ASIDE_EACH_MS 100 /* each costs an aborted transaction, and the other ends must get most of the time */
 #define BACKOFF_MS_MIN 20
 #define BACKOFF_MS_MAX 2000
 #define ROOM_POLL_MS 50
@@ -25,9 +25,9 @@ struct txn_commits {
     struct transaction transaction;
     struct end_queue ends; /* SENT and INCOMPLETE: in the open transaction */
     struct partitions offers;
-    struct txn_round round; /* what this round has come to */
-    bool client_full;   /* in this round: no more enter before what is inside is committed */
-    bool put_aside;     /* in this round: what failed is out of the way */
+    struct txn_round round; /* the result of this round */
+    bool client_full;   /* in this round: no more ends enter before the commit */
+    bool put_aside;     /* in this round: the failing end is held */
     int failures;       /* in a row: the backoff's exponent */
     int64_t not_before_ms;
 };
@@ -47,8 +47,8 @@ static void back_off(struct txn_commits *r)
     r->not_before_ms = clock_mono_ms() + (wait_ms < BACKOFF_MS_MAX ? wait_ms : BACKOFF_MS_MAX);
 }
 
-/* A record of an end in the transaction was refused; what follows from it does when it is aborted. Whoever has no other form stays by
- * itself from then on: its next try is to cost nobody but itself. */
+/* A record of an end in the transaction was refused; the consequence follows when it is aborted. An end without another form stays apart
+ * from then on, so that its next attempt aborts no other ends. */
 static void set_incomplete(struct txn_commits *r, struct task *task, enum refused_next next)
 {
     task->end->apart = task->end->apart || next != REFUSED_AGAIN;
@@ -56,7 +56,7 @@ static void set_incomplete(struct txn_commits *r, struct task *task, enum refuse
     end_queue_move(&r->ends, task, PUBLISH_INCOMPLETE);
 }
 
-/* The last first: each comes before those that came back already. */
+/* The last first: each goes in front of those returned before. */
 static void take_back(struct txn_commits *r)
 {
     for (struct task *task; (task = r->ends.sent.last) != NULL;) {
@@ -68,7 +68,7 @@ static void take_back(struct txn_commits *r)
     }
 }
 
-/* What it held is to be done again, or is gone. */
+/* Aborts the open transaction; its ends are owed again or held. */
 static enum answer abort_open(struct txn_commits *r, const struct stop *why)
 {
     struct stop worse;
@@ -105,8 +105,8 @@ static bool owes_a_dead_letter(const struct task *task)
     return task->end->dead_letter_owed;
 }
 
-/* Ends of partitions that went: their new owner answers from the store. With the last dead letter that the topic refused
- * nobody would try it again, and its breaker would hold the intake for ever: it is another's trouble now. */
+/* Drops ends of revoked partitions: their new owner publishes them from Redis. If the last refused dead letter is among them,
+ * the dead topic isn't tried any more, and its breaker would hold the intake for ever: so the breaker is closed. */
 static enum answer drop_revoked(struct txn_commits *r)
 {
     size_t inside = count_of(&r->ends.sent, is_of_the_revoked);
@@ -132,15 +132,15 @@ static enum answer stopped(struct stop *why, enum stop_reason reason, const stru
     return ANSWER_ABORT;
 }
 
-/* The client has no room for a dead letter whose reply is in already: there is when a record of the transaction has reached its broker, or
- * failed, by its message.timeout.ms at the latest. */
+/* The client has no room for a dead letter whose reply is in already: it has when a record of the transaction is acknowledged or
+ * fails, after its message.timeout.ms at the latest. */
 static bool wait_for_room(struct txn_commits *r)
 {
     rd_kafka_poll(record_producer_client(r->producer), ROOM_POLL_MS);
     return !r->transaction.time_is_up(r->transaction.arg);
 }
 
-/* What the client refuses at once (its message.max.bytes) never enters: it gets another form. */
+/* A record that the client refuses at once (message.max.bytes) doesn't enter: it gets another form. */
 static enum answer enter(struct txn_commits *r, struct task *task, struct stop *why)
 {
     struct refusal refusal;
@@ -172,7 +172,7 @@ static enum answer enter(struct txn_commits *r, struct task *task, struct stop *
         if (task->end->state == PUBLISH_SENT)
             set_incomplete(r, task, next);
         if (reply_in)
-            return stopped(why, STOP_RECORD, &refusal.error); /* a part of it has entered, and another can't */
+            return stopped(why, STOP_RECORD, &refusal.error); /* one of its records is in, and another can't be */
         r->put_aside = true;
         end_queue_again(&r->ends, task);
         return ANSWER_OK;
@@ -230,7 +230,7 @@ static enum answer send_offsets(struct txn_commits *r, struct shares *shares, st
         error_set(&why->error, ERROR_RETRIABLE, "no_member", "this worker is in no group now");
         return ANSWER_ABORT;
     }
-    if (shares_are_ours(shares, membership.member, why)) { /* looked at after the membership was taken: see the header */
+    if (shares_are_ours(shares, membership.member, why)) { /* checked after the membership was taken: see the header */
         rd_kafka_topic_partition_list_t *list = shares_to_kafka(shares);
         answer = transaction_send_offsets(&r->transaction, list, membership.metadata, why);
         rd_kafka_topic_partition_list_destroy(list);
@@ -241,7 +241,7 @@ static enum answer send_offsets(struct txn_commits *r, struct shares *shares, st
     return answer;
 }
 
-/* Only now the ends are done. */
+/* After the commit: only now the ends are done. */
 static void merge(struct txn_commits *r, const struct shares *shares)
 {
     METRIC_INC(transactions_committed_total);
@@ -283,7 +283,7 @@ static enum answer commit(struct txn_commits *r, struct stop *why)
 
 /* ---- one round ---- */
 
-/* Few others are about: nobody to wait for. Else by number and time. */
+/* With few other jobs alive a commit is due at once, else by number and time. */
 static bool is_due(const struct txn_commits *r, bool commit_now)
 {
     return commit_now || room(r) == 0 || metric_get(METRIC_jobs_alive) - (int64_t)end_queue_count(&r->ends) <= FEW_JOBS ||
@@ -311,7 +311,7 @@ static void carry_on(struct txn_commits *r, bool commit_now)
     }
     if (answer != ANSWER_OK || r->transaction.open)
         return;
-    r->round.again = r->round.again || was_full; /* what didn't fit goes next */
+    r->round.again = r->round.again || was_full; /* ends that didn't fit enter the next transaction */
     r->round.made = !was_full;
 }
 
@@ -336,7 +336,7 @@ int64_t txn_commits_next_ms(const struct txn_commits *r)
     int64_t soonest = r->not_before_ms;
     if (r->ends.owed.count == 0 && r->ends.held.count > 0 && r->ends.due_ms > soonest)
         soonest = r->ends.due_ms;
-    return soonest > clock_mono_ms() ? soonest : clock_mono_ms() + BACKOFF_MS_MAX; /* the latter: held back by a full set */
+    return soonest > clock_mono_ms() ? soonest : clock_mono_ms() + BACKOFF_MS_MAX; /* BACKOFF_MS_MAX: held back by a full completed set */
 }
 
 void txn_commits_take(struct txn_commits *r, struct task_list *incoming, struct partitions *offered)
@@ -350,7 +350,7 @@ void txn_commits_take(struct txn_commits *r, struct task_list *incoming, struct 
 
 /* ---- start and end ---- */
 
-/* In the thread, while the client is polled, flushed or aborts. What fails with its transaction is nobody's fault. */
+/* In the thread, while the client is polled, flushed or aborts. A record that fails because of its transaction is not at fault. */
 static void reported(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg)
 {
     struct txn_commits *r = arg;

@@ -70,10 +70,10 @@ bool shares_make(const struct end_queue *ends, const struct partitions *offers, 
         if (share.offset >= 0 && (whole || share.n > 0))
             ret->items[ret->count++] = share;
         else
-            free(share.metadata); /* nothing new; or there is, and saying a part of it would unsay what stands */
+            free(share.metadata); /* nothing new; or a part of the set only, which would overwrite a fuller one */
         fits = fits && (whole || share.n == 0);
     }
-    partitions_finish(&partitions); /* the ends and the offers hold them */
+    partitions_finish(&partitions); /* the ends and the offers have references */
     return fits;
 }
 
@@ -112,7 +112,7 @@ rd_kafka_topic_partition_list_t *shares_to_kafka(const struct shares *shares)
         const struct share *share = &shares->items[i];
         rd_kafka_topic_partition_t *item = rd_kafka_topic_partition_list_add(list, share->partition->topic, share->partition->id);
         item->offset = share->offset;
-        item->metadata = xstrdup(share->metadata); /* the list's to free */
+        item->metadata = xstrdup(share->metadata); /* freed with the list */
         item->metadata_size = strlen(share->metadata);
     }
     return list;

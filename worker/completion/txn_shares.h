@@ -1,4 +1,4 @@
-/* What a transaction says of the partitions whose ends it holds: for each an offset and its completed set. No thread, no I/O. */
+/* What a transaction commits for the partitions of its ends: for each an offset and its completed set. No thread, no I/O. */
 #ifndef CHAT_COMPLETION_TXN_SHARES_H
 #define CHAT_COMPLETION_TXN_SHARES_H
 
@@ -18,7 +18,7 @@ void partitions_add(struct partitions *partitions, struct partition *partition);
 void partitions_clear(struct partitions *partitions);
 void partitions_finish(struct partitions *partitions);
 
-/* The offsets of the partition's ends of which it is true (NULL: of all), rising. ret has room for them. Returns how many. */
+/* The offsets of the partition's ends for which `is` is true (NULL: of all), rising. ret has room for them. Returns how many. */
 size_t offsets_of(const struct task_list *list, const struct partition *partition, bool (*is)(const struct task *task), int64_t *ret);
 void offsets_sort(int64_t *offsets, size_t n);
 
@@ -36,15 +36,15 @@ struct shares {
     int64_t *offsets;
 };
 
-/* Of the ends in the transaction (ends->sent), and of the offers, whose offsets go along. False: not all that would be done fits into a
- * commit's metadata. *ret is to be finished in either case. */
+/* Shares for the ends in the transaction (ends->sent), and for the offers. False: a completed set doesn't fit into the
+ * commit metadata. *ret must be finished in either case. */
 bool shares_make(const struct end_queue *ends, const struct partitions *offers, struct shares *ret) MUST_CHECK;
 void shares_finish(struct shares *shares);
-/* False, and why: one is of a partition that was revoked, or that the group gave to another member id than `member`. */
+/* False, and why: a share's partition was revoked, or assigned to another member id than `member`. */
 bool shares_are_ours(const struct shares *shares, const char *member, struct stop *why) MUST_CHECK;
 /* The caller destroys it. */
 rd_kafka_topic_partition_list_t *shares_to_kafka(const struct shares *shares);
-/* The broker took none, for one was too long, and didn't say which: the longest, then. */
+/* The broker refused all because one metadata was too long, without naming it: takes the longest. */
 void shares_metadata_refused(struct shares *shares);
 
 #endif

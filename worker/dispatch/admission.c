@@ -12,7 +12,7 @@ void admission_init(struct admission *admission, size_t threads)
         admission->few++;
 }
 
-/* Those past their deadline are only told so: they are nobody's neighbours. */
+/* Jobs past their deadline only get an error reply: they don't count as running beside a suspect. */
 static size_t others(const struct admission *admission)
 {
     return admission->running[ADMIT_FEW] + admission->running[ADMIT_ALONE] + admission->running[ADMIT_FREE];

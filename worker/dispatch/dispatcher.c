@@ -9,7 +9,7 @@
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
-#define ENDS_LOOK_MS 10 /* how soon it is seen that the ends of others are taken */
+#define ENDS_LOOK_MS 10 /* how often jobs_ended_bytes is checked while it keeps jobs from starting */
 
 struct dispatcher *dispatcher_create(enum ordering ordering, enum redis_io redis_io, int threads)
 {
@@ -51,7 +51,7 @@ void dispatcher_destroy(struct dispatcher *d)
     free(d);
 }
 
-/* ---- who may start ---- */
+/* ---- which jobs may start ---- */
 
 bool dispatcher_ends_hold_locked(struct dispatcher *d)
 {
@@ -73,7 +73,7 @@ static struct task *admissible_locked(struct dispatcher *d)
     return dispatcher_ends_hold_locked(d) ? NULL : start_order_admissible(&d->places.line, &d->places.admission);
 }
 
-/* How many jobs are begun, or being begun, and have no thread yet. Each holds its session's history in memory: that is why their number is bounded. */
+/* How many jobs are begun, or being begun, and have no thread yet. Bounded, since each holds its session's history in memory. */
 static size_t begun_ahead_locked(const struct dispatcher *d)
 {
     return d->places.count[TASK_READY] + d->places.count[TASK_BEGINNING] + d->places.count[TASK_AHEAD];
@@ -252,7 +252,7 @@ void dispatcher_hasten(struct dispatcher *d, size_t provider, int64_t due_ms)
 {
     mutex_lock(&d->lock);
     const struct task *first = task_heap_peek(&d->places.timers);
-    for (size_t i = 0; i < d->places.timers.count; i++) { /* what is hastened changes places with those looked at before */
+    for (size_t i = 0; i < d->places.timers.count; i++) { /* a hastened task changes places with tasks visited before */
         struct task *task = d->places.timers.items[i].task;
         if (!task->rated.waits || task->rated.provider != provider || task->rated.due_ms <= due_ms)
             continue;
@@ -335,8 +335,8 @@ bool dispatcher_has_successor(struct dispatcher *d, const struct task *task)
 
 /* ---- time ---- */
 
-/* While a breaker or a suspect keeps jobs from starting, those past their own deadline start all the same: they ask no model, and their
- * caller waits for the error reply. */
+/* While a breaker or a suspect keeps jobs from starting, those past their own deadline start all the same: they ask no model, and the
+ * client waits for the error reply. */
 static void expire_locked(struct dispatcher *d, int64_t now_ms)
 {
     if (admission_is_free(&d->places.admission) && start_order_suspects(&d->places.line) == 0)
@@ -355,7 +355,7 @@ bool dispatcher_tick(struct dispatcher *d, int64_t max_ms)
     if (!d->stopped && until > now)
         cond_wait_until(&d->timer_wake, &d->lock, until);
     now = d->now_ms();
-    /* All that are due line up before any starts: the order in which they became so is none. */
+    /* All due tasks are queued before any starts: the order in which they became due doesn't matter. */
     for (struct task *task; (task = task_heap_peek(&d->places.timers)) != NULL && task->entry->due_ms <= now;)
         task_become(&d->places, task, TASK_IN_LINE);
     expire_locked(d, now);

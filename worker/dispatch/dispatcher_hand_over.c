@@ -4,13 +4,13 @@
 
 #include "dispatch/dispatcher_locked.h"
 
-/* May the lane's next job be begun together with its predecessor's end? By the rule for any job that starts: none in line is before it. */
+/* May the lane's next job be begun together with its predecessor's finish? By the rule for any start: no job in line is before it. */
 static bool may_start_ahead_locked(struct dispatcher *d, const struct task *next)
 {
     return d->batched && !d->closed && admission_is_free(&d->places.admission) && !dispatcher_ends_hold_locked(d) && start_order_is_before(&d->places.line, next);
 }
 
-/* Every job before it gets a thread, although this thread goes on with its own lane. */
+/* Every job before `next` gets a thread, even if this thread goes on with its own lane. */
 static bool is_spare_locked(const struct dispatcher *d, const struct task *next)
 {
     return d->sleepers.count >= d->places.count[TASK_BEGINNING] && start_order_is_before(&d->places.ready, next);
@@ -43,7 +43,7 @@ static enum handed_over give_back_locked(struct dispatcher *d, struct task *next
 static enum handed_over pass_on_locked(struct dispatcher *d, struct task *task, struct task *next, bool own_thread)
 {
     lanes_pass(task, next);
-    if (task->entry->state != TASK_LEAVING) /* as a cancelled one is */
+    if (task->entry->state != TASK_LEAVING) /* it is, for one that was cancelled */
         task_become(&d->places, task, TASK_LEAVING);
     if (dispatcher_is_to_run(next) && !(own_thread && !d->closed)) {
         dispatcher_offer_locked(d, next);

@@ -1,6 +1,6 @@
 /* What the dispatcher's files share: its state, and the steps that they take under its mutex. Private to dispatcher*.c.
  *
- * Functions named _locked want the mutex held; all else is of the calls that dispatcher.h, dispatcher_hand_over.h and dispatcher_waiting.h describe. */
+ * Functions named _locked need the mutex held; the calls are described in dispatcher.h, dispatcher_hand_over.h and dispatcher_waiting.h. */
 #ifndef CHAT_DISPATCH_DISPATCHER_LOCKED_H
 #define CHAT_DISPATCH_DISPATCHER_LOCKED_H
 
@@ -28,29 +28,29 @@ struct dispatcher {
     struct cancelled_ids cancelled;
     struct sleepers sleepers;
     uint64_t looked;
-    bool ends_held; /* nothing started for ended_bytes_max: looked at again now and then */
+    bool ends_held; /* no job started because of ended_bytes_max: checked again every ENDS_LOOK_MS */
     bool closed;
     bool stopped;
     struct cond begin_wake;
     struct cond timer_wake;
 };
 
-/* The ends of those that ran must go first: nothing starts. */
+/* ended_bytes_max is reached: no job starts before ends are stored and acknowledged. */
 bool dispatcher_ends_hold_locked(struct dispatcher *d);
-/* How many more may be begun that have no thread yet. */
+/* How many more jobs may be begun ahead of a free thread. */
 size_t dispatcher_room_ahead_locked(const struct dispatcher *d);
-/* A task that a thread may have: to the thread that slept last, else it is ready for the next. */
+/* Gives the task to the thread that slept last; if none sleeps, the task is ready for the next. */
 void dispatcher_offer_locked(struct dispatcher *d, struct task *task);
-/* Lets go on what may: called whenever something lined up, or something that ran has stopped. */
+/* Starts the jobs that may start: called whenever a job was queued, or a running job has stopped. */
 void dispatcher_pump_locked(struct dispatcher *d);
-/* The task leaves its lane: to the next of it, which lines up, or the lane is at its end. The caller pumps. */
+/* The task leaves its lane: the next task becomes head and is queued, or the lane is freed. The caller pumps. */
 void dispatcher_leave_lane_locked(struct dispatcher *d, struct task *task);
 
-/* Marks it cancelled, unless it is so already. */
+/* Marks the task as cancelled, unless it is already. */
 void dispatcher_flag_locked(struct task *task, int64_t now_ms);
-/* It is cancelled, and the thread that has it ends it; false while it waits for the end of another worker's run. */
+/* The task is cancelled, and its holder ends it; false while it waits for the end of another worker's run. */
 bool dispatcher_is_cancelled(const struct task *task);
-/* It has no outcome yet, and isn't to be ended. */
+/* The task has no outcome yet, and isn't to be ended. */
 bool dispatcher_is_to_run(const struct task *task);
 
 #endif

@@ -5,7 +5,7 @@
 #include "dispatch/dispatcher_locked.h"
 #include "task/task_list.h"
 
-/* In two passes: first the tasks that stand behind another in their lane, so that no head hands its lane to a task that leaves as well. */
+/* In two passes: first the tasks behind another in their lane, so that no head passes its lane to a task that leaves as well. */
 static void remove_assignment_locked(struct dispatcher *d, const struct partition *partition, struct task_list *gone)
 {
     struct task *after;
@@ -19,7 +19,7 @@ static void remove_assignment_locked(struct dispatcher *d, const struct partitio
     }
     for (struct task *task; (task = waiting_tasks_first(&d->places.waiting, partition)) != NULL; d->looked++) {
         task_become(&d->places, task, TASK_LEAVING);
-        dispatcher_leave_lane_locked(d, task); /* to one of the next assignment of the same partition */
+        dispatcher_leave_lane_locked(d, task); /* perhaps to a task of the partition's next assignment */
         task_list_push(gone, task);
     }
 }
@@ -52,7 +52,7 @@ struct task *dispatcher_cancel(struct dispatcher *d, const char *job_id, int64_t
         }
         task_become(&d->places, task, TASK_LEAVING);
         if (!lanes_is_head(task))
-            lanes_forget(task); /* its head goes on with the next */
+            lanes_forget(task); /* the lane's head passes it to the next task */
         task_list_push(&gone, task);
     }
     dispatcher_pump_locked(d);

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The first of an id is in the table; the others hang behind it, and one of them takes its place. */
+/* The first task of an id is in the table; the others are linked behind it, and the next one replaces it. */
 static void enter(struct job_index *index, struct task *task)
 {
     HASH_ADD_KEYPTR(by_id, index->first, task->job.id, (unsigned)strlen(task->job.id), task->entry);

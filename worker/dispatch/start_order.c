@@ -64,7 +64,7 @@ bool start_order_has_bounded(const struct start_order *order)
     return order->classes[ADMIT_FREE].count + start_order_suspects(order) > 0;
 }
 
-/* Each by its class and key as they are now. */
+/* By the present classes and keys. */
 static void sort_anew(struct start_order *order, struct task_heap *heap)
 {
     size_t count = heap->count;

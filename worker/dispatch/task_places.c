@@ -37,7 +37,7 @@ static void leave_place(struct task_places *places, struct task *task)
         task_heap_remove(&places->timers, task);
         count_rated(task, -1);
         break;
-    default: break; /* its holder has it */
+    default: break; /* not in the dispatcher */
     }
 }
 
@@ -58,7 +58,7 @@ static void take_place(struct task_places *places, struct task *task, enum task_
     }
 }
 
-/* What a state says of the other things that tell of a task. */
+/* Do lane, class and outcome fit the state? */
 static bool fits(const struct task *task)
 {
     switch (task->entry->state) {
@@ -95,7 +95,7 @@ void task_become_of_class(struct task_places *places, struct task *task, enum ta
     if (is_started && !was_started)
         entry->last_start = ++places->starts;
     if (to == TASK_BEHIND || to == TASK_IN_LINE)
-        task->outcome = OUTCOME_NONE; /* it is tried anew */
+        task->outcome = OUTCOME_NONE; /* a new attempt */
     if (task_state_waits(from) && !task_state_waits(to))
         waiting_tasks_remove(&places->waiting, task);
     else if (!task_state_waits(from) && task_state_waits(to))

@@ -10,7 +10,7 @@ static const unsigned next[TASK_STATES] = {
     [TASK_READY] = TASK_BIT(TASK_RUNNING) | TASK_BIT(TASK_LEAVING),
     [TASK_RUNNING] = TASK_BIT(TASK_PARKED) | TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_LEAVING) | TASK_BIT(TASK_ENDED),
     [TASK_PARKED] = TASK_BIT(TASK_IN_LINE) | TASK_BIT(TASK_LEAVING),
-    /* A cancelled one whose claim is another worker's waits for the word of that one. */
+    /* A cancelled task whose claim another worker holds waits for that worker's end. */
     [TASK_LEAVING] = TASK_BIT(TASK_PARKED) | TASK_BIT(TASK_ENDED),
     [TASK_ENDED] = 0,
 };

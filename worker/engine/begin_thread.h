@@ -1,5 +1,5 @@
-/* Batched form: claims lane heads before a pool thread has them, many in one pipeline, so that the thread
- * wakes only for the LLM. One thread of its own. Blocks in Redis up to redis.timeout_ms. */
+/* Batched form: claims lane heads before a pool thread takes them, many in one pipeline, so that the pool thread
+ * wakes only for the LLM call. One thread of its own. Blocks in Redis up to redis.timeout_ms. */
 #ifndef CHAT_ENGINE_BEGIN_THREAD_H
 #define CHAT_ENGINE_BEGIN_THREAD_H
 

@@ -1,4 +1,4 @@
-/* What runs the journeys: N pool threads, each taking one job at a time through journey_run. */
+/* The thread pool: N threads, each running one job at a time through journey_run. */
 #ifndef CHAT_ENGINE_ENGINE_H
 #define CHAT_ENGINE_ENGINE_H
 
@@ -14,18 +14,18 @@ struct task;
 typedef int engine_thread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*main)(void *), void *arg);
 
 /* Starts settings.worker.threads threads with small stacks, named chat-0, chat-1, ... If the k-th can't be
- * started, those before it are ended again and *err says how many there were and which limit to look at.
+ * started, those before it are ended again and *err contains how many there were and which limit to check.
  * create: NULL for pthread_create. */
 enum status engine_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err) MUST_CHECK;
-/* Ends every running call within milliseconds; each job comes back as cancelled. Any thread. */
+/* Cancels every running call within milliseconds; each fails with ERROR_CANCELLED. Any thread. */
 void engine_cancel_all(struct engine *engine);
-/* The same for the call of this task, if one runs. Any thread. */
+/* Cancels the call of this task, if one runs. Any thread. */
 void engine_cancel(struct engine *engine, const struct task *task);
-/* The same for the calls of all tasks that are flagged as cancelled. Any thread. */
+/* Cancels the calls of all tasks that are flagged as cancelled. Any thread. */
 void engine_cancel_flagged(struct engine *engine);
 /* How many threads have a job. Any thread. */
 int engine_busy(struct engine *engine);
-/* One log line a busy thread: its name, job, place, and for how long. Any thread. */
+/* Logs a line for each busy thread: its name, job, partition and offset, and for how long. Any thread. */
 void engine_report(struct engine *engine);
 /* After dispatcher_stop: joins the threads and frees all. NULL is fine. */
 void engine_join(struct engine *engine);

@@ -22,14 +22,14 @@ struct worker {
     int index;
     pthread_t thread;
     struct http_cancel *cancel;
-    struct mutex lock;       /* guards the two below, so that a report reads a whole job */
-    const struct task *task; /* NULL: waits for one */
+    struct mutex lock;       /* guards the two members below, so that engine_report reads a whole job */
+    const struct task *task; /* NULL: idle */
     int64_t since_ms;
 };
 
 struct engine {
     const struct service *service;
-    atomic_bool cut; /* engine_cancel_all: whoever begins after it is cut short, too */
+    atomic_bool cut; /* engine_cancel_all was called: jobs that begin later are cancelled, too */
     struct worker *workers;
     int count;
 };
@@ -46,10 +46,10 @@ static void set_task(struct worker *worker, const struct task *task)
     mutex_unlock(&worker->lock);
 }
 
-/* The job, to its outcome. Returns the one to go on with, or NULL. */
+/* Runs the job to its outcome. Returns the job to run next, or NULL. */
 static struct task *run(struct worker *worker, struct task *task)
 {
-    const struct task *mine = task_ref(task); /* a report may read it until set_task(NULL) */
+    const struct task *mine = task_ref(task); /* engine_report may read it until set_task(NULL) */
     set_task(worker, mine);
     crash_notes_doing(DOING_JOURNEY, &mine->record);
     struct task *next = journey_run(worker->engine->service, &task, worker->cancel);
@@ -143,7 +143,7 @@ void engine_cancel(struct engine *engine, const struct task *task)
     }
 }
 
-/* One that was taken and isn't seen here yet sees its flag itself, before it calls. */
+/* A task that was taken but isn't set here yet checks its flag itself, before its call. */
 void engine_cancel_flagged(struct engine *engine)
 {
     for (int i = 0; i < engine->count; i++) {

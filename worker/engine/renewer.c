@@ -11,7 +11,7 @@
 #include "telemetry/metrics.h"
 #include "telemetry/watchdog.h"
 
-#define BATCH_MAX 8192                      /* more than there can be: threads, those begun ahead, and those that end */
+#define BATCH_MAX 8192                      /* more claims than there can be: of running jobs, of jobs begun ahead, and of jobs that end */
 #define BATCH_BYTES_MAX (8 * 1024 * 1024)   /* of ids: 5,000 of the longest sessions */
 #define RETRY_MS 100
 #define LEASE_MS_MIN 1000
@@ -21,12 +21,12 @@ struct renewer {
     const struct service *service;
     struct redis_pool *redis; /* one connection */
     pthread_t thread;
-    bool failing; /* Redis answered the last time not at all */
+    bool failing; /* the last call got no answer */
     struct renewal renewals[BATCH_MAX];
     struct renew_op ops[BATCH_MAX];
 };
 
-/* How long this claim may be held from now on. */
+/* The lease to ask for now. */
 static int64_t lease_of(const struct service *service, const struct renewal *renewal, int64_t now_ms)
 {
     int64_t left_ms = renewal->until_ms + GRACE_MS - now_ms;
@@ -69,7 +69,7 @@ static void note(struct renewer *renewer, bool failed, size_t n, const struct er
     renewer->failing = failed;
 }
 
-/* False: Redis doesn't answer; those it hasn't answered for stay due. */
+/* False: Redis doesn't answer; renewals without an answer stay due. */
 static bool renew(struct renewer *renewer, size_t n)
 {
     const struct service *service = renewer->service;
@@ -82,7 +82,7 @@ static bool renew(struct renewer *renewer, size_t n)
     }
     bool answered = ask(renewer, n, &why) == STATUS_OK;
     for (size_t i = 0; i < n; i++) {
-        /* Of what failed some may have been answered before: each of those counts. */
+        /* In a pipeline that failed, some renewals may have been answered before: each of these counts. */
         if (answered || renewer->ops[i].error.class == ERROR_NONE)
             take_answer(service, &renewer->renewals[i], &renewer->ops[i], asked_ms);
         task_unref(renewer->renewals[i].task);
@@ -110,7 +110,7 @@ static void *renewer_main(void *arg)
 enum status renewer_start(const struct service *service, struct renewer **ret, struct error *err)
 {
     const struct settings *settings = service->settings;
-    struct renewer *renewer = xcalloc(1, sizeof *renewer); /* what isn't used isn't touched */
+    struct renewer *renewer = xcalloc(1, sizeof *renewer); /* unused pages stay untouched */
     renewer->service = service;
     if (redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &renewer->redis, err) != STATUS_OK) {
         free(renewer);

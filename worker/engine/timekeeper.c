@@ -11,10 +11,10 @@
 #define HEARTBEAT_EVERY_MS 3000
 #define ALIVE_MS_MIN 10000
 #define TICK_MS 500
-#define PROBE_TICK_MS 100 /* while something is away */
+#define PROBE_TICK_MS 100 /* while a dependency is away */
 
-/* From one that was carried out at once to one that was carried out at its time-out lie the pause, a tick, the answer that it waited
- * for, one of each look at a provider's line, and its own. */
+/* Between a heartbeat answered at once and the next, answered at its time-out, there may be the interval, a tick, a wait for a connection,
+ * one answer for each provider's rate, and its own answer. */
 int64_t timekeeper_alive_ms(const struct settings *settings)
 {
     int64_t answers = 2;

@@ -18,7 +18,7 @@ static char *part_of(CURLU *parsed, CURLUPart which, unsigned flags)
     return copy;
 }
 
-/* The scheme, and up to the end of the host. */
+/* The URL up to the end of its host. */
 static char *front_of(const char *url)
 {
     const char *begin = strstr(url, "://");
@@ -26,7 +26,7 @@ static char *front_of(const char *url)
     return xmemdup0(url, size + strcspn(url + size, "/?#"));
 }
 
-/* Without brackets, in small letters; false: it isn't ASCII. What libcurl makes of such a name depends on the locale. */
+/* Removes brackets, lower case; false: not ASCII, since libcurl's handling of such names depends on the locale. */
 static bool make_plain(char *host)
 {
     size_t size = strlen(host);
@@ -42,7 +42,7 @@ static bool make_plain(char *host)
     return true;
 }
 
-/* "localhost" and what ends in ".localhost" (RFC 6761). */
+/* "localhost" and names below ".localhost" (RFC 6761). */
 static bool names_localhost(const char *host)
 {
     static const char name[] = "localhost";
@@ -50,18 +50,18 @@ static bool names_localhost(const char *host)
     return size >= own && strncasecmp(host + size - own, name, own) == 0 && (size == own || host[size - own - 1] == '.');
 }
 
-static bool is_loopback_v4(uint32_t address) /* in the host's byte order; 0.0.0.0 leads here too */
+static bool is_loopback_v4(uint32_t address) /* in the host's byte order; 0.0.0.0 is this machine, too */
 {
     return address >> 24 == 127 || address == 0;
 }
 
-/* An address in numbers, short forms too (127.1): *ret_loopback. False: it is none. */
+/* A numeric address, also in short form (127.1): sets *ret_loopback. False: it isn't one. */
 static bool is_number(const char *host, bool *ret_loopback)
 {
     struct in_addr v4;
     struct in6_addr v6;
     char plain[INET6_ADDRSTRLEN + 1];
-    size_t size = strcspn(host, "%"); /* a scope */
+    size_t size = strcspn(host, "%"); /* without a scope */
     if (inet_aton(host, &v4) != 0) {
         *ret_loopback = is_loopback_v4(ntohl(v4.s_addr));
         return true;
@@ -78,7 +78,7 @@ static bool is_number(const char *host, bool *ret_loopback)
     return true;
 }
 
-/* libcurl has the address of localhost itself, but not of one with a last dot, which it would look up for each call. */
+/* libcurl knows the address of localhost, but not with a trailing dot, which it would look up for each call. */
 static void judge(struct http_address *address)
 {
     AUTO_FREE char *host = xstrdup(address->host);
@@ -109,7 +109,7 @@ enum status http_address_parse(const char *url, struct http_address *ret, struct
     }
     curl_url_cleanup(parsed);
     if (code == CURLUE_OK && ret->scheme != NULL && ret->host != NULL && ret->host[0] != '\0') {
-        /* To libcurl, which is told the addresses, such a sign in front is a word about them. */
+        /* In CURLOPT_RESOLVE, through which libcurl gets the addresses, such a sign in front has a meaning. */
         bool begins_well = ret->host[0] != '-' && ret->host[0] != '+', plain = make_plain(ret->host);
         if (begins_well && plain) {
             judge(ret);

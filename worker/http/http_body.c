@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "http/http_unpack.h"
 
-#define ERROR_BODY_BYTES_MAX 262144U /* enough to class an error, though it quotes the request; the rest isn't worth waiting for */
+#define ERROR_BODY_BYTES_MAX 262144U /* enough to classify an error, even one that quotes the request; the rest isn't worth waiting for */
 
 static bool is_good(const struct http_call *call)
 {
@@ -21,7 +21,7 @@ static size_t bytes_max_of(const struct http_call *call)
     return !is_good(call) && call->body_bytes_max > ERROR_BODY_BYTES_MAX ? ERROR_BODY_BYTES_MAX : call->body_bytes_max;
 }
 
-/* Makes room for more bytes; false: that would pass the limit. */
+/* Makes room for more bytes; false: that would exceed the limit. */
 static bool body_reserve(struct http_call *call, size_t more)
 {
     size_t bytes_max = bytes_max_of(call);
@@ -36,13 +36,13 @@ static bool body_reserve(struct http_call *call, size_t more)
         if (length > (curl_off_t)bytes_max)
             length = (curl_off_t)bytes_max;
         if (length > (curl_off_t)needed)
-            needed = (size_t)length; /* announced: one allocation for the whole */
+            needed = (size_t)length; /* Content-Length: one allocation for the whole */
     }
     call->body = xgrow(call->body, &call->body_capacity, needed, 1);
     return true;
 }
 
-/* Keeps bytes within the call's bound; of an error's body the beginning is enough. False: the body is too large. */
+/* Stores bytes within the call's bound; of an error's body the beginning is enough. False: the body is too large. */
 static bool keep(struct http_call *call, const char *data, size_t size)
 {
     size_t room = bytes_max_of(call) - call->body_size;
@@ -57,7 +57,7 @@ static bool keep(struct http_call *call, const char *data, size_t size)
     return !call->body_too_large;
 }
 
-/* It is a stream: what was kept while that wasn't known goes to the sink first. */
+/* The body is a stream: bytes stored before that was known are passed to the sink first. */
 static bool begin_stream(struct http_call *call)
 {
     AUTO_FREE char *kept = steal_ptr(&call->body);
@@ -66,7 +66,7 @@ static bool begin_stream(struct http_call *call)
     return call->request->sink(call, kept, size, call->request->sink_arg);
 }
 
-/* Of a 2xx that may be a stream. */
+/* Takes bytes of a 2xx body that may be a stream. */
 static bool take_good(struct http_call *call, const char *data, size_t size)
 {
     if (call->shape == HTTP_SHAPE_STREAM)
@@ -83,7 +83,7 @@ static bool take_good(struct http_call *call, const char *data, size_t size)
     return call->shape != HTTP_SHAPE_STREAM || begin_stream(call);
 }
 
-/* Bytes of the body, unpacked. */
+/* Takes bytes of the body, decompressed. */
 static bool take(const char *data, size_t size, void *arg)
 {
     struct http_call *call = arg;
@@ -102,7 +102,7 @@ static bool pass_on(struct http_call *call, const char *data, size_t size)
     return call->unpacker != NULL ? unpack(call, data, size) : take(data, size, call);
 }
 
-/* Two bytes say whether it is packed; the first, where it comes alone and may be such, waits for the other. */
+/* Two bytes show whether the body is compressed; if the first comes alone and may be such a byte, it is held back until the next. */
 static bool take_first(struct http_call *call, const char *data, size_t size)
 {
     bool held = call->is_first_held;

@@ -1,6 +1,6 @@
-/* What arrives of a response's body: unpacked where it is packed (http_unpack.h), kept whole within the call's bounds, or passed to the request's sink
- * as soon as its first bytes say that it is a stream. Of an error its beginning is kept. libcurl calls it on the thread of http_client_wait; it blocks
- * never. What is kept is the call's, until http_call_end. */
+/* Receives a response's body: decompressed if it is compressed (http_unpack.h), stored within the call's bounds, or passed to the request's sink
+ * as soon as its first bytes show that it is a stream. Of an error the beginning is stored. Called by libcurl on the thread of http_client_wait; never
+ * blocks. The call owns the stored body, until http_call_end. */
 #ifndef CHAT_HTTP_HTTP_BODY_H
 #define CHAT_HTTP_HTTP_BODY_H
 
@@ -8,9 +8,9 @@
 
 #include "http/http_call.h"
 
-/* A CURLOPT_WRITEFUNCTION; arg is the call. CURL_WRITEFUNC_ERROR: it is too large, damaged, or its sink wants no more; the call says which. */
+/* A CURLOPT_WRITEFUNCTION; arg is the call. CURL_WRITEFUNC_ERROR: the body is too large, damaged, or its sink wants no more; see the call's members. */
 size_t http_body_arrived(char *data, size_t unit, size_t count, void *arg);
-/* The call has ended, however: takes what was held back until the next byte would say what it is. */
+/* The call has ended, well or not: takes a byte that was held back until the next one would show whether the body is compressed. */
 void http_body_over(struct http_call *call);
 
 #endif

@@ -15,13 +15,13 @@
 
 #define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
 #define RECEIVE_BUFFER_BYTES 4096L
-#define UPLOAD_BUFFER_BYTES 16384L  /* curl's least; used by bodies over 64 KiB and by TLS */
-#define KEEPALIVE_S 60L             /* a NAT forgets a silent connection; answers may take minutes */
+#define UPLOAD_BUFFER_BYTES 16384L  /* curl's minimum; used for bodies over 64 KiB and by TLS */
+#define KEEPALIVE_S 60L             /* a NAT drops a silent connection; answers may take minutes */
 
 int http_call_status(const struct http_call *call)
 {
     long status = 0;
-    if (call->went_out) /* else the handle still tells of the call before */
+    if (call->went_out) /* else the handle still has the previous call's results */
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     return (int)status;
 }
@@ -32,19 +32,19 @@ static void set_options(struct http_call *call, const struct http_world *world, 
 {
     CURL *easy = call->easy;
     curl_easy_setopt(easy, CURLOPT_URL, target->url);
-    curl_easy_setopt(easy, CURLOPT_CURLU, target->read_url); /* goes before */
+    curl_easy_setopt(easy, CURLOPT_CURLU, target->read_url); /* takes precedence over the URL */
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_RELEASE);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    /* One call a connection: HTTP/2 would only add its windows and frames. */
+    /* One call at a time on a connection: HTTP/2 would only add its windows and frames. */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(easy, CURLOPT_SHARE, world->share);
     if (target->trust != NULL)
         tls_trust_use(target->trust, easy);
-    /* Both are given always: without them libcurl asks the environment. */
+    /* Always set both: without them libcurl uses the environment. */
     curl_easy_setopt(easy, CURLOPT_PROXY, target->proxy != NULL ? target->proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
@@ -78,7 +78,7 @@ const struct http_place *http_call_place(const struct http_client *client, const
     return &client->world->places[call - client->calls];
 }
 
-/* libcurl uses these for as long as the handle lives, and looks nothing up itself. */
+/* libcurl uses these addresses as long as the handle exists, and makes no look-up itself. */
 static void use_addresses(struct http_call *call, const struct http_place *place, const char *addresses)
 {
     AUTO_FREE char *entry = xasprintf("%s:%s", place->host_port, addresses);
@@ -139,7 +139,7 @@ enum status http_call_start(struct http_client *client, size_t target, const str
     }
     if (request->body != NULL) {
         curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->body));
-        /* Not read from a callback: curl must be able to send it again on a fresh connection. */
+        /* Not by a read callback: curl must be able to send the body again on a new connection. */
         curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, request->body);
     } else {
         curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);

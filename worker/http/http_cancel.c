@@ -9,7 +9,7 @@
 struct http_cancel {
     atomic_bool fired;
     struct mutex mutex;
-    CURLM *multi; /* of the calls that are waited for, or NULL; guarded by mutex, so that it can't vanish under a wake-up */
+    CURLM *multi; /* of the calls that are waited for, or NULL; guarded by mutex, so that it isn't freed during a wake-up */
 };
 
 struct http_cancel *http_cancel_create(void)
@@ -34,7 +34,7 @@ void http_cancel_reset(struct http_cancel *cancel)
 
 void http_cancel_fire(struct http_cancel *cancel)
 {
-    /* The flag before the look for a call: whoever attaches later sees it before it waits. */
+    /* Set the flag before looking for a multi: a thread that attaches later sees it before it waits. */
     atomic_store(&cancel->fired, true);
     mutex_lock(&cancel->mutex);
     if (cancel->multi != NULL)

@@ -1,4 +1,4 @@
-/* Lets another thread end the calls that a thread waits for (http_client.h). One a worker thread, reused for each job. */
+/* Lets another thread cancel the calls that a thread waits for (http_client.h). One for each worker thread, reused for each job. */
 #ifndef CHAT_HTTP_HTTP_CANCEL_H
 #define CHAT_HTTP_HTTP_CANCEL_H
 
@@ -8,7 +8,7 @@
 struct http_cancel;
 
 struct http_cancel *http_cancel_create(void);
-void http_cancel_destroy(struct http_cancel *cancel); /* nobody waits with it; NULL is fine */
+void http_cancel_destroy(struct http_cancel *cancel); /* no thread waits with it; NULL is fine */
 /* Arms it for the next job: forgets an earlier fire. */
 void http_cancel_reset(struct http_cancel *cancel);
 /* Any thread: ends the running calls within milliseconds, or the next ones at once. */
@@ -18,6 +18,6 @@ void http_cancel_fire(struct http_cancel *cancel);
 
 bool http_cancel_is_fired(struct http_cancel *cancel); /* NULL: never */
 /* From now on a fire wakes this multi; NULL: none. */
-void http_cancel_attach(struct http_cancel *cancel, CURLM *multi); /* NULL cancel: nothing */
+void http_cancel_attach(struct http_cancel *cancel, CURLM *multi); /* does nothing if cancel is NULL */
 
 #endif

@@ -32,8 +32,8 @@ struct http_client *http_client_create(const struct http_world *world)
     client->multi = curl_multi_init();
     for (size_t i = 0; i < world->count; i++)
         client->calls[i].body_bytes_max = world->places[i].response_bytes_max;
-    /* Out of descriptors, a multi comes without its wake-up pair, and a wait on it could not be ended: try it. The byte
-     * it leaves costs the first call one turn of its loop. */
+    /* Without free descriptors a multi lacks its wake-up pair, and a wait on it could not be ended: try it. The byte
+     * that this leaves costs the first call one turn of its loop. */
     if (client->multi == NULL || curl_multi_wakeup(client->multi) != CURLM_OK || !http_call_prepare(client, 0)) {
         http_client_destroy(client);
         return NULL;
@@ -73,7 +73,7 @@ static void end_call(struct http_client *client, struct http_call *call, enum ht
     client->unresolved -= !call->went_out;
 }
 
-/* Has its server moved? The next call has the name looked up. */
+/* The server may have moved: the next call looks the name up again. */
 static void doubt_addresses(const struct http_client *client, const struct http_call *call)
 {
     const struct http_place *place = http_call_place(client, call);
@@ -101,7 +101,7 @@ static bool take_message(struct http_client *client, size_t *ret_target)
     return true;
 }
 
-/* Sends out what has its address by now; true: the first whose host has none has ended. */
+/* Sends calls whose address is known by now; true: a call whose look-up failed has ended. */
 static bool take_unresolved(struct http_client *client, size_t *ret_target)
 {
     for (size_t i = 0; i < client->count && client->unresolved > 0 && !client->broken; i++) {
@@ -122,7 +122,7 @@ static bool take_unresolved(struct http_client *client, size_t *ret_target)
     return false;
 }
 
-/* The first whose time is up; else *ret_next is when that will be. */
+/* The first call that has timed out; else *ret_next_ms is when the next will. */
 static bool take_timeout(struct http_client *client, int64_t now_ms, size_t *ret_target, int64_t *ret_next_ms)
 {
     for (size_t i = 0; i < client->count; i++) {
@@ -148,7 +148,7 @@ static enum http_event wait_for_one(struct http_client *client, int64_t until_ms
         int running = 0;
         if (http_cancel_is_fired(cancel))
             return HTTP_CANCELLED;
-        if (take_message(client, ret_target)) /* another that ended in the same turn */
+        if (take_message(client, ret_target)) /* another call that ended in the same turn */
             return HTTP_ENDED;
         if (take_unresolved(client, ret_target))
             return HTTP_ENDED;

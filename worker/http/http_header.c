@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* name's value, trimmed, into out when the line is that header; a value too long is cut off. */
+/* If the line is header `name`, copies its value, trimmed, to out; a value too long is cut off. */
 static bool header_value(const char *line, size_t size, const char *name, char *out, size_t out_size)
 {
     size_t name_size = strlen(name);
@@ -41,7 +41,7 @@ size_t http_header_arrived(char *line, size_t unit, size_t count, void *arg)
     if (first == 'r') {
         if (!header_value(line, size, "retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
             header_value(line, size, "retry-after", call->retry_after, sizeof call->retry_after);
-    } else if (first == 'l' && call->retry_after_ms[0] == '\0' && call->retry_after[0] == '\0') { /* LiteLLM's proxy: what the provider behind it told */
+    } else if (first == 'l' && call->retry_after_ms[0] == '\0' && call->retry_after[0] == '\0') { /* LiteLLM's proxy: the header of the provider behind it */
         if (!header_value(line, size, "llm_provider-retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
             header_value(line, size, "llm_provider-retry-after", call->retry_after, sizeof call->retry_after);
     } else if (first == 'x') {

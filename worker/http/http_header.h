@@ -1,5 +1,5 @@
-/* What the worker reads of a response's headers: when to try again, what the body is and how it is packed. All others are passed over.
- * libcurl calls it on the thread of http_client_wait; no I/O, no allocation, blocks never. */
+/* Reads a response's headers: when to try again, the body's type and encoding. All others are ignored.
+ * Called by libcurl on the thread of http_client_wait; no I/O, no allocation, never blocks. */
 #ifndef CHAT_HTTP_HTTP_HEADER_H
 #define CHAT_HTTP_HTTP_HEADER_H
 

@@ -13,7 +13,7 @@
 #include "tls/tls_trust.h"
 
 #define IDLE_MS_MAX 60000
-#define AGED_OUT_AT_ONCE 4 /* clients one give may close: a call shouldn't pay for a thousand */
+#define AGED_OUT_AT_ONCE 4 /* clients that one http_pool_give may close, so that it needn't close a thousand */
 
 struct http_pool {
     struct http_world world;
@@ -22,7 +22,7 @@ struct http_pool {
     struct http_client *hottest, *coldest;
 };
 
-/* ---- lending ---- */
+/* ---- take and give ---- */
 
 static void unlink_client(struct http_pool *pool, struct http_client *client)
 {
@@ -83,7 +83,7 @@ void http_pool_give(struct http_pool *pool, struct http_client **given)
         http_client_destroy(aged[--aged_count]);
 }
 
-/* Taking a curl lock and giving it back are two calls: beyond what the analysis follows. */
+/* A curl lock is acquired and released in two callbacks, which the analysis can't follow. */
 static void share_lock(CURL *easy, curl_lock_data data, curl_lock_access access, void *arg) TSA(no_thread_safety_analysis)
 {
     (void)easy;
@@ -107,7 +107,7 @@ static void add_header(struct curl_slist **headers, const char *text)
     *headers = longer;
 }
 
-/* To libcurl a name and its colon alone take a header of its own out; with a semicolon it is sent without a value. */
+/* In libcurl "Name:" alone removes one of its own headers; "Name;" sends it without a value. */
 static void add_target_header(struct curl_slist **headers, const char *text)
 {
     const char *colon = strchr(text, ':');
@@ -124,7 +124,7 @@ static enum status blame(const struct http_target *target, const char *setting, 
     return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? ": " : "", why->message);
 }
 
-/* One trust for each ca_file, and one for all without. */
+/* One trust for each ca_file, and one for all targets without. */
 static enum status find_trust(struct http_world *world, const struct http_target *target, struct http_place *place, struct error *err)
 {
     struct error why = {0};
@@ -141,13 +141,13 @@ static enum status find_trust(struct http_world *world, const struct http_target
     return STATUS_OK;
 }
 
-/* libcurl's own for a proxy whose URL names none. */
+/* libcurl's default for a proxy URL without a port. */
 static const char *port_of_proxy(const struct http_address *proxy)
 {
     return proxy->names_port ? proxy->port : strcasecmp(proxy->scheme, "https") == 0 ? "443" : "1080";
 }
 
-/* Whom libcurl will want the addresses of: the proxy where there is one (it looks up the rest itself), else the server. */
+/* The host to look up for libcurl: the proxy if there is one (which looks up the server itself), else the server. */
 static enum status find_hosts(struct http_world *world, const struct http_target *target, struct http_place *place, struct error *err)
 {
     struct error why = {0};
@@ -175,7 +175,7 @@ static enum status find_hosts(struct http_world *world, const struct http_target
     return status;
 }
 
-/* libcurl only reads it: all threads' calls have the same. */
+/* libcurl only reads it: shared by all threads' calls. */
 static CURLU *read_url(const char *url)
 {
     CURLU *read = curl_url();
@@ -195,7 +195,7 @@ static enum status place_init(struct http_world *world, const struct http_target
     for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
         add_target_header(&place->headers, *header);
     add_header(&place->headers, "Expect:"); /* saves a round trip before a long body */
-    add_header(&place->headers, "Accept-Encoding: identity"); /* without it any packing is allowed; what comes packed all the same is unpacked */
+    add_header(&place->headers, "Accept-Encoding: identity"); /* without it any encoding is allowed; a body compressed all the same is decompressed */
     return find_hosts(world, from, place, err);
 }
 
@@ -212,12 +212,12 @@ static void place_finish(struct http_place *place)
     free(place->host_port);
 }
 
-/* So that a first wave of calls has only its connections to make. */
+/* So that a first wave of calls only has to connect. */
 static void prepare_clients(struct http_pool *pool, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct http_client *client = http_client_create(&pool->world);
-        if (client == NULL) /* no descriptors: the calls themselves will say so */
+        if (client == NULL) /* no descriptors: the calls themselves will fail with that */
             break;
         client->idle_since_ms = clock_mono_ms();
         mutex_lock(&pool->mutex);

@@ -17,17 +17,17 @@ struct http_unpacker {
 };
 
 #define GZIP "\x1f\x8b"
-#define ZLIB '\x78' /* deflate with a window of 32 KiB, as everybody has it */
+#define ZLIB '\x78' /* deflate with a window of 32 KiB, the usual one */
 #define DICTIONARY 0x20
 
-/* zlib's second byte makes the two a multiple of 31, and asks for no dictionary: nobody has one. */
+/* zlib's second byte makes the two a multiple of 31, without the dictionary bit, which isn't used. */
 static bool is_wrapped(const char bytes[2])
 {
     unsigned second = (unsigned char)bytes[1];
     return memcmp(bytes, GZIP, 2) == 0 || (bytes[0] == ZLIB && ((unsigned)ZLIB << 8 | second) % 31 == 0 && (second & DICTIONARY) == 0);
 }
 
-/* White space, JSON, a byte order mark, a page, or a field of an event stream: the header says deflate of what isn't. */
+/* White space, JSON, a byte order mark, a page, or a field of an event stream: the header is wrong, the body isn't compressed. */
 static bool begins_text(const char bytes[2])
 {
     static const char fields[][3] = {"da", "ev", "id", "re", "er"};
@@ -70,7 +70,7 @@ enum status http_unpack(struct http_unpacker *unpacker, const char *bytes, size_
     int result = Z_OK;
     z->next_in = (z_const Bytef *)(uintptr_t)bytes;
     z->avail_in = (uInt)size;
-    while (z->avail_in > 0 || z->avail_out == 0) { /* a full output may not have been all */
+    while (z->avail_in > 0 || z->avail_out == 0) { /* if the output is full there may be more */
         if (unpacker->ended) {
             if (z->avail_in == 0 || z->next_in[0] != 0x1f || inflateReset(z) != Z_OK)
                 break;
@@ -85,7 +85,7 @@ enum status http_unpack(struct http_unpacker *unpacker, const char *bytes, size_
             return STATUS_CLOSED;
         unpacker->ended = result == Z_STREAM_END;
         if (result == Z_BUF_ERROR && z->avail_out == OUT_BYTES)
-            break; /* it wants more */
+            break; /* it needs more input */
     }
     return STATUS_OK;
 }

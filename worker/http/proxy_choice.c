@@ -96,7 +96,7 @@ static const char *from_environment(const struct http_address *address, const ch
     return variable(strcasecmp(address->scheme, "https") == 0 ? https : http, ret_name);
 }
 
-/* The socks schemes that leave names to us would have them looked up twice: theirs and the server's. */
+/* Not the socks schemes without remote look-up: both the proxy's and the server's name would have to be looked up here. */
 static bool is_known_scheme(const char *scheme)
 {
     return strcasecmp(scheme, "http") == 0 || strcasecmp(scheme, "https") == 0 || strcasecmp(scheme, "socks5h") == 0;

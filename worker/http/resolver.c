@@ -14,13 +14,13 @@
 #include "base/mutex.h"
 #include "telemetry/metrics.h"
 
-#define ADDRESSES_MAX 16 /* of a host; more don't make it any more reachable */
+#define ADDRESSES_MAX 16 /* of a host; more don't help */
 
 struct resolver_host {
     struct resolver *resolver;
     struct resolver_host *next;
     char *name;
-    /* Guarded by the resolver's lock. */
+    /* Guarded by the resolver's lock, as the members below. */
     bool running;          /* a look-up is under way */
     int64_t tried_ms;      /* the last one's end */
     int64_t good_until_ms; /* 0: none is known */
@@ -46,13 +46,13 @@ static bool append_address(char *text, size_t size, const struct addrinfo *addre
     size_t used = strlen(text);
     if (getnameinfo(address->ai_addr, address->ai_addrlen, number, sizeof number, NULL, 0, NI_NUMERICHOST) != 0)
         return false;
-    number[strcspn(number, "%")] = '\0'; /* a scope, which libcurl doesn't read */
+    number[strcspn(number, "%")] = '\0'; /* without a scope, which libcurl doesn't parse */
     bool is_v6 = address->ai_family == AF_INET6;
     snprintf(text + used, size - used, "%s%s%s%s", used > 0 ? "," : "", is_v6 ? "[" : "", number, is_v6 ? "]" : "");
     return true;
 }
 
-/* Both families, in getaddrinfo's order of preference: which of them connects is for libcurl to try. */
+/* Both families, in getaddrinfo's order of preference: libcurl tries which of them connects. */
 static int look_up(const struct resolver *resolver, const char *name, char **ret_addresses)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -71,7 +71,7 @@ static int look_up(const struct resolver *resolver, const char *name, char **ret
     return 0;
 }
 
-/* ---- what follows from it ---- */
+/* ---- its result ---- */
 
 static void unlink_wait(struct resolver_wait *wait)
 {
@@ -81,7 +81,7 @@ static void unlink_wait(struct resolver_wait *wait)
     wait->next = wait->previous = NULL;
 }
 
-/* The name isn't there any more: no reason to go on with what it was. */
+/* The name doesn't exist any more: its old addresses must not be used. */
 static bool is_final(int error)
 {
 #ifdef EAI_NODATA
@@ -108,7 +108,7 @@ static void take_addresses(struct resolver_host *host, char **addresses, int64_t
     host->version++;
 }
 
-/* Returns what those who wait are told. */
+/* Returns the error for the waiting calls; 0: there are addresses. */
 static int take_result(struct resolver_host *host, int error, char **addresses, int64_t now_ms)
 {
     host->running = false;
@@ -125,7 +125,7 @@ static int take_result(struct resolver_host *host, int error, char **addresses, 
     return error;
 }
 
-/* Woken under the lock: who waits can't end its multi meanwhile. */
+/* Wakes the waiting calls under the lock, so that none can free its multi meanwhile. */
 static void tell_all(struct resolver_host *host, int error)
 {
     while (host->waiting != NULL) {
@@ -137,7 +137,7 @@ static void tell_all(struct resolver_host *host, int error)
     }
 }
 
-/* The lock is held when it is called and gone when it returns: with the last reference all ends. */
+/* Called with the lock held, returns without it: the last reference frees everything. */
 static void give_back(struct resolver *resolver) TSA(no_thread_safety_analysis)
 {
     bool last = --resolver->references == 0;
@@ -165,7 +165,7 @@ static void *lookup_main(void *arg) TSA(no_thread_safety_analysis)
     METRIC_ADD(dns_failures_total, error != 0);
     mutex_lock(&resolver->lock);
     int told = take_result(host, error, &addresses, clock_mono_ms());
-    if (error != 0 && told == 0) /* else each call tells it */
+    if (error != 0 && told == 0) /* else each call reports it */
         log_warn("dns_failed", F_STR("host", host->name), F_STR("error", gai_strerror(error)), F_STR("hint", "its last addresses are used on"));
     tell_all(host, told);
     give_back(resolver);
@@ -187,7 +187,7 @@ static bool begin_locked(struct resolver_host *host) REQUIRES(host->resolver->lo
     return host->running;
 }
 
-/* ---- those who ask ---- */
+/* ---- asking ---- */
 
 static void copy_answer(const struct resolver_host *host, struct resolver_answer *answer)
 {
@@ -205,7 +205,7 @@ static enum resolver_state ask_locked(struct resolver_host *host, struct resolve
     *wait = (struct resolver_wait){0};
     if (answered && *ret_error != 0)
         return RESOLVER_FAILED;
-    /* What it waited for is good enough for whoever waited, however late it wakes. */
+    /* A call that waited for an answer may use it, however late it wakes. */
     bool known = host->addresses != NULL && (answered || host->good_until_ms > now_ms);
     bool soon = host->good_until_ms - now_ms <= RESOLVER_GOOD_MS - RESOLVER_RENEW_MS && now_ms - host->tried_ms >= RESOLVER_AGAIN_MS;
     if (known && soon)

@@ -1,4 +1,4 @@
-/* The partitions that this member owns now, each as one assignment (partition.h), found by their number. Intake thread only;
+/* The partitions that this member owns now, each as one assignment (partition.h), found by partition number. Intake thread only;
  * blocks never. */
 #ifndef CHAT_INTAKE_ASSIGNMENTS_H
 #define CHAT_INTAKE_ASSIGNMENTS_H
@@ -8,16 +8,16 @@
 struct assignments {
     struct partition **partitions; /* in no order; a reference on each */
     size_t count, capacity;
-    struct partition **by_id; /* of the one topic that is read; NULL where there is no assignment */
+    struct partition **by_id; /* by partition number, of the one topic that is read; NULL: not assigned */
     size_t ids;
     uint64_t generation; /* of the last assignment */
-    char *member; /* the member id that partitions are given to from now on; NULL: not known yet */
+    char *member; /* the member id that new assignments belong to; NULL: not known yet */
 };
 
-struct partition *assignments_find(const struct assignments *assignments, const char *topic, int32_t id); /* NULL: not ours */
-/* The one that is ours already, if there is one. All are of one topic. */
+struct partition *assignments_find(const struct assignments *assignments, const char *topic, int32_t id); /* NULL: not assigned */
+/* Returns the present assignment of the partition, if there is one. All partitions are of one topic. */
 struct partition *assignments_add(struct assignments *assignments, const char *topic, int32_t id);
-/* The member id of now; true: it isn't the one of before. */
+/* Stores the current member id; true: it differs from the one before. */
 bool assignments_note_member(struct assignments *assignments, const char *member);
 void assignments_forget(struct assignments *assignments, struct partition *partition);
 void assignments_finish(struct assignments *assignments);

@@ -23,14 +23,14 @@ struct committer {
     bool under_way;
     bool rests;
     int64_t next_ms;
-    int64_t bound_ms;      /* no wait goes beyond it */
-    int64_t join_until_ms; /* longer than this, joining isn't believed */
+    int64_t bound_ms;      /* no wait lasts longer */
+    int64_t join_until_ms; /* from then on *joining is ignored */
 
-    /* The last word. */
+    /* Of committer_last_word. */
     bool (*last_of)(const struct partition *partition);
     bool last_sent;
     int64_t last_until_ms;
-    uint64_t last_commit; /* exactly-once: the publisher's number */
+    uint64_t last_commit; /* exactly-once: publisher_ask_commit's number */
 };
 
 struct committer *committer_create(const struct service *service, rd_kafka_t *consumer, const struct assignments *assignments, atomic_bool *joining)
@@ -70,7 +70,7 @@ void committer_expect_join(struct committer *committer)
     committer->join_until_ms = clock_mono_ms() + JOIN_MS;
 }
 
-/* Names the culprit, too: the job that all the others are ahead of. */
+/* Logs the cause, too: the job that holds back the committed offset. */
 static void note_full(struct committer *committer, struct partition *partition)
 {
     bool full = atomic_load(&partition->set_is_full);
@@ -158,7 +158,7 @@ static void commit(struct committer *committer, bool (*of)(const struct partitio
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* With exactly-once the publisher commits: it is told of what has something new to say. */
+/* With exactly-once the publisher commits: it gets the partitions with new offsets. */
 static void offer(struct committer *committer, bool (*of)(const struct partition *partition))
 {
     for (size_t i = 0; i < committer->assignments->count; i++) {
@@ -188,7 +188,7 @@ void committer_look(struct committer *committer)
     commit(committer, is_any);
 }
 
-/* librdkafka's own waiting commit has no bound but the request's, a minute. */
+/* librdkafka's own blocking commit has no other bound than the request's time-out, a minute. */
 void committer_last_word(struct committer *committer, bool (*of)(const struct partition *partition))
 {
     committer->last_of = of;

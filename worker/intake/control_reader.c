@@ -20,8 +20,8 @@
 
 #define POLL_MS 100
 #define ANSWER_MS 2000
-#define LOOK_EVERY_MS 60000  /* more partitions may have come */
-#define LOOK_AGAIN_MS 5000   /* for a topic that isn't there */
+#define LOOK_EVERY_MS 60000  /* partitions may have been added */
+#define LOOK_AGAIN_MS 5000   /* for a topic that doesn't exist */
 #define CATCH_UP_MS 5000
 #define TAIL_RECORDS 100
 
@@ -36,9 +36,9 @@ struct control_reader {
     struct cond wake;
     bool caught_up;
 
-    /* Its thread's. */
-    int32_t partition_count; /* of those that are read; 0: none is */
-    bool *at_end;            /* of each: has its end been seen? */
+    /* Only its thread uses these. */
+    int32_t partition_count; /* of partitions that are read; 0: none */
+    bool *at_end;            /* by partition: has its end been reached? */
     int64_t next_look_ms;
     bool missing_said;
 };
@@ -110,7 +110,7 @@ static void stop_reading(struct control_reader *reader)
     reader->partition_count = 0;
 }
 
-/* How many partitions the topic has; 0: it isn't there; -1: nobody says. */
+/* How many partitions the topic has; 0: it doesn't exist; -1: no broker answers. */
 static int32_t count_partitions(struct control_reader *reader)
 {
     const struct rd_kafka_metadata *metadata = NULL;
@@ -122,8 +122,8 @@ static int32_t count_partitions(struct control_reader *reader)
     return count;
 }
 
-/* The first of each that is young enough. Where there is none the last few are read all the same, and told by their own
- * timestamps: the cluster in memory can't look for times and says that there is none. */
+/* Each partition's first record that is young enough. Where the broker finds none, the last few are read all the same, and is_old drops those
+ * with old timestamps: the in-memory cluster can't search by time and answers that there is none. */
 static rd_kafka_topic_partition_list_t *find_starts(struct control_reader *reader, int32_t count)
 {
     const char *name = reader->service->settings->worker.control_topic;
@@ -140,7 +140,7 @@ static rd_kafka_topic_partition_list_t *find_starts(struct control_reader *reade
     return list;
 }
 
-/* Anew from a day back, also when partitions were added: to hear of a cancel twice does no harm. */
+/* Starts a day back, also when partitions were added: to read a cancel twice does no harm. */
 static bool read_all(struct control_reader *reader, int32_t count)
 {
     rd_kafka_topic_partition_list_t *starts = find_starts(reader, count);
@@ -220,7 +220,7 @@ static void *control_main(void *arg)
     return NULL;
 }
 
-/* No group: nothing is committed, and no coordinator asked. Records come as soon as they are there, whatever suits the jobs. */
+/* No group: no commits, no coordinator. Records are fetched without delay, whatever the settings for the jobs' consumer. */
 static enum status make_client(struct control_reader *reader, const char *bootstrap, struct error *err)
 {
     static const char *const own[][2] = {{"group.id", NULL}, {"enable.partition.eof", "true"}, {"fetch.min.bytes", "1"}, {"allow.auto.create.topics", "false"}};

@@ -1,7 +1,7 @@
-/* Can librdkafka be resting, although its queue is empty? It rests when it sees the queue at a bound. Whatever stood there then
- * has been taken since, or thrown away. So it can't be if less than a bound was taken since it was last known to be awake: when a
- * record came after it was woken. One waking may be in vain (librdkafka's own marks in the queue count, too), and a broker that
- * leads nothing of ours any more looks as if it rested for ever: so there are some. Pure. */
+/* Can librdkafka have stopped fetching (it rests), although its queue is empty? It rests when it sees the queue at a bound. All records queued then
+ * have been taken since, or thrown away. So it can't be resting if less than a bound was taken since it was last known to fetch: when a
+ * record came after it was woken. One wake-up may have no effect (librdkafka's own markers in the queue count, too), and a broker that
+ * no longer leads an assigned partition looks as if it rested for ever: so the number of wake-ups is limited. Pure. */
 #ifndef CHAT_INTAKE_FETCH_REST_H
 #define CHAT_INTAKE_FETCH_REST_H
 
@@ -13,9 +13,9 @@
 
 struct fetch_rest {
     int64_t records_max, bytes_max; /* the queue's bounds */
-    int64_t records, bytes;         /* taken since it was awake */
-    bool purged;                    /* some of it was thrown away since */
-    int wakes;                      /* without a record yet */
+    int64_t records, bytes;         /* taken since it was last known to fetch */
+    bool purged;                    /* read-ahead records were thrown away since */
+    int wakes;                      /* wake-ups since the last record */
 };
 
 static inline void fetch_rest_init(struct fetch_rest *rest, int64_t records_max, int64_t bytes_max)
@@ -42,7 +42,7 @@ static inline void fetch_rest_note_woken(struct fetch_rest *rest)
     rest->wakes++;
 }
 
-/* Asked when the queue is empty. */
+/* To be called when the queue is empty. */
 static inline bool fetch_rest_is_likely(const struct fetch_rest *rest)
 {
     return (rest->purged || rest->records >= rest->records_max || rest->bytes >= rest->bytes_max) && rest->wakes < FETCH_WAKES_MAX;

@@ -15,7 +15,7 @@
 /* Each that couldn't be destroyed has threads and connections until the process ends. */
 static atomic_int left;
 
-/* From within a poll; *opaque: whether it is a member. Whatever it is given it doesn't take. */
+/* From within a poll; *opaque: whether it is a member. It never fetches the partitions that it is assigned. */
 static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     (void)list;
@@ -37,7 +37,7 @@ static rd_kafka_t *make(const struct settings *settings, const char *bootstrap, 
     rd_kafka_conf_t *conf = NULL;
     rd_kafka_t *client = NULL;
     if (kafka_conf_make(settings, bootstrap, RD_KAFKA_CONSUMER, &conf, &err) != STATUS_OK)
-        return NULL; /* it was fine at the start */
+        return NULL; /* the same settings were checked at the start */
     (void)rd_kafka_conf_set(conf, "group.instance.id", NULL, why, sizeof why);
     rd_kafka_conf_set_opaque(conf, is_member);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);

@@ -15,7 +15,7 @@
 #include "telemetry/watchdog.h"
 
 #define ANSWER_MS 2000
-#define OPEN_INTERVALS 3 /* a transaction that is open for longer is told */
+#define OPEN_INTERVALS 3 /* a transaction that is open for longer is logged */
 #define TURN_INTERVALS 2 /* for each member to nudge a group that has partitions without an owner */
 
 struct group_watch {
@@ -24,7 +24,7 @@ struct group_watch {
     const char *bootstrap;
     int64_t interval_ms;
     pthread_t thread;
-    struct open_transactions *open; /* the thread's, as is the next */
+    struct open_transactions *open; /* this and unowned: the thread's */
     struct unowned_watch *unowned;
 
     struct mutex lock; /* guards the rest */
@@ -33,9 +33,9 @@ struct group_watch {
     uint64_t number;
     rd_kafka_topic_partition_list_t *owned;
 
-    /* For who judges this thread too, and must wait for no lock of it. clock_mono_ms. */
-    atomic_int_fast64_t asked_ms;         /* when what is under way began; 0: nothing is */
-    atomic_int_fast64_t answers_since_ms; /* without a failure between; -1: the last time it didn't */
+    /* Atomic, since the watchdog of this thread reads them and must not wait for its lock. clock_mono_ms. */
+    atomic_int_fast64_t asked_ms;         /* when the request under way was sent; 0: none is */
+    atomic_int_fast64_t answers_since_ms; /* without a failure since; -1: the last request failed */
 };
 
 /* ---- decoding ---- */
@@ -83,7 +83,7 @@ rd_kafka_topic_partition_list_t *group_assignment_decode(const void *bytes, size
 {
     struct reader reader = {.at = bytes, .left = size};
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(0);
-    number(&reader, 2); /* what later versions add comes behind */
+    number(&reader, 2); /* later versions append fields */
     for (uint32_t count = number(&reader, 4); count > 0 && !reader.failed; count--)
         topic(&reader, list);
     if (!reader.failed)
@@ -109,7 +109,7 @@ static rd_kafka_topic_partition_list_t *find_us(struct group_watch *watch, const
     return owned;
 }
 
-/* librdkafka keeps to the bound that it is given only where a request can't be sent (watchdog.c). */
+/* librdkafka keeps to a call's time-out only where the request can't be sent (watchdog.c). */
 static bool is_silent(const struct group_watch *watch, int64_t now_ms)
 {
     int64_t asked_ms = atomic_load(&watch->asked_ms);

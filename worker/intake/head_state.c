@@ -40,7 +40,7 @@ enum head_state head_state_of_claim(const struct task *task)
 enum head_state head_state_unclaimed(const struct service *service, const struct partition *partition, int64_t offset, char *job, size_t size)
 {
     enum head_state state = state_of_place(dispatcher_find(service->dispatcher, partition, offset, job, size));
-    /* As long as the ends of others move, so does it. */
+    /* It waits for other jobs' ends, so it is judged as they are. */
     return state == HEAD_LINE && dispatcher_waits_for_ends(service->dispatcher) ? HEAD_ENDING : state;
 }
 

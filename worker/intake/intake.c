@@ -34,7 +34,7 @@
 #define LOOK_EVERY_RECORDS 64
 #define LEAVING_LOOK_MS 5
 #define ODD_TIME_MS 60000
-#define LEAVE_MS_MIN 1000 /* for the coordinator's word, should the last commit have taken all the time there was */
+#define LEAVE_MS_MIN 1000 /* for the LeaveGroup, should the last commit have taken all the time */
 
 struct intake {
     const struct service *service;
@@ -46,18 +46,18 @@ struct intake {
     pthread_t thread;
     atomic_bool held;
     atomic_bool stopping;
-    _Atomic int64_t stop_by_ms; /* clock_mono_ms; INT64_MAX: nobody wants it to stop */
+    _Atomic int64_t stop_by_ms; /* clock_mono_ms; INT64_MAX: no stop requested */
     atomic_bool joined;   /* once at least */
-    atomic_bool in_group; /* and hasn't left since, for a reason of its own */
-    atomic_bool joining; /* join_watch's and the committer's: commits rest meanwhile */
+    atomic_bool in_group; /* intake_in_group */
+    atomic_bool joining; /* set by join_watch, read by the committer: no commits meanwhile */
     struct mutex lock; /* guards failure */
     struct error failure;
 
     /* Intake thread only. */
     struct assignments assignments;
     struct job_reading reading;
-    int64_t odd_time_ms; /* clock_mono_ms: when one was told last; 0: none was */
-    bool left; /* the group, in order; read once the thread has ended */
+    int64_t odd_time_ms; /* clock_mono_ms: when one was last logged; 0: never */
+    bool left; /* the client closed in time; read once the thread has ended */
 };
 
 /* From within a poll. */
@@ -117,7 +117,7 @@ static enum status decode(const struct service *service, struct task *task, cons
     return status;
 }
 
-/* Producers write all their records so: one line a minute is enough. */
+/* A producer with a wrong clock or unit writes all its records so: one line a minute is enough. */
 static void tell_odd_time(struct intake *intake, const struct task *task)
 {
     struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
@@ -154,13 +154,13 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
         return;
     }
     METRIC_INC(jobs_undecodable_total);
-    task->settled = true; /* nothing was claimed: there is no id to trust */
+    task->settled = true; /* no claim to end: there is no id to trust */
     outcome_dead(task);
     dispatcher_add_ended(intake->service->dispatcher, task);
     completion_put(intake->service->completion, &task);
 }
 
-/* A client that has failed takes no more commits and gives no revoke: what it had is another's from now on. */
+/* A client that has failed accepts no commits and calls back for no revoke: its partitions are lost from now on. */
 static void fail(struct intake *intake)
 {
     char why[256] = "";
@@ -197,8 +197,8 @@ static rd_kafka_resp_err_t subscribe(struct intake *intake)
     return rc;
 }
 
-/* librdkafka's own close has no bound, and now and then, told in the middle of a rebalance, no end. Without an answer the
- * group gives our partitions to others when the session has run out. */
+/* librdkafka's own close has no time-out, and sometimes, called during a rebalance, never returns. Without a LeaveGroup the
+ * group reassigns our partitions when the session has timed out. */
 static void leave(struct intake *intake)
 {
     int64_t until = atomic_load(&intake->stop_by_ms);
@@ -212,7 +212,7 @@ static void leave(struct intake *intake)
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->consumer, queue);
     while (error == NULL && !rd_kafka_consumer_closed(intake->consumer) && clock_mono_ms() < until) {
         rd_kafka_event_t *event = rd_kafka_queue_poll(queue, rebalance_is_leaving(intake->rebalance) ? LEAVING_LOOK_MS : POLL_MS);
-        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) /* of what is left */
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) /* the revoke of the remaining partitions */
             rebalance_serve(intake->rebalance, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event));
         rd_kafka_event_destroy(event);
         rebalance_look(intake->rebalance);
@@ -237,8 +237,8 @@ static void take(struct intake *intake, rd_kafka_message_t *message)
     rd_kafka_message_destroy(message);
 }
 
-/* What the consumer's own queue brings: rebalances (in their callback) and errors. Whoever doesn't ask for them is put out of the
- * group, however much is read. */
+/* The consumer's own queue: rebalances (in their callback) and errors. A consumer that doesn't poll this queue is removed from the
+ * group (max.poll.interval.ms), however many records it takes. */
 static void serve_events(struct intake *intake, int timeout_ms)
 {
     for (rd_kafka_message_t *message; (message = rd_kafka_consumer_poll(intake->consumer, timeout_ms)) != NULL; timeout_ms = 0) {
@@ -255,7 +255,7 @@ static void look(struct intake *intake, bool held_back)
     pausing_look(intake->service, intake->consumer, intake->prefetch, &intake->assignments, held_back);
     committer_look(intake->committer);
     liveness_look(intake->liveness, &intake->assignments);
-    watchdog_feed(WATCHED_INTAKE); /* here alone: what never comes to look doesn't go on */
+    watchdog_feed(WATCHED_INTAKE); /* only here: an intake that never gets here makes no progress */
 }
 
 static int look_every_ms(const struct intake *intake)
@@ -275,7 +275,7 @@ static void *intake_main(void *arg)
             serve_events(intake, hold_ms);
         else
             take(intake, prefetch_take(intake->prefetch, &intake->assignments, look_every_ms(intake)));
-        /* Records come in bursts: this is looked at now and then, not after each. */
+        /* Records come in bursts: this runs from time to time, not after each record. */
         int64_t now = clock_mono_ms();
         if (++records % LOOK_EVERY_RECORDS == 0 || now >= next_look_ms) {
             look(intake, hold_ms > 0);
@@ -317,7 +317,7 @@ enum status intake_start(const struct service *service, const char *bootstrap, s
     mutex_init(&intake->lock);
     rd_kafka_conf_set_opaque(conf, intake);
     rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
-    (void)rd_kafka_conf_set(conf, "auto.offset.reset", "error", why, sizeof why); /* rebalance.h: it says so, and doesn't go elsewhere */
+    (void)rd_kafka_conf_set(conf, "auto.offset.reset", "error", why, sizeof why); /* rebalance.h: returns an error instead of moving */
     join_watch_install(conf, &intake->joining);
     intake->prefetch = prefetch_create(conf);
     intake->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
@@ -373,8 +373,8 @@ bool intake_failed(struct intake *intake, struct error *ret)
     return ret->class != ERROR_NONE;
 }
 
-/* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined the group but was never given anything (its
- * #4381), and any waits for one that doesn't close. The rest is left to the process's end, which comes next. */
+/* librdkafka before 2.3.0 aborts when a consumer is destroyed that joined the group but was never assigned anything (its
+ * #4381), and every version blocks on one that doesn't close. Then the process's end, which comes next, frees it. */
 static bool must_not_be_destroyed(const struct intake *intake)
 {
     return !intake->left || (!atomic_load(&intake->joined) && rd_kafka_version() < 0x020300ff);

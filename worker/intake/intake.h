@@ -17,19 +17,19 @@ struct intake;
 enum status intake_start(const struct service *service, const char *bootstrap, struct intake **ret, struct error *err) MUST_CHECK;
 /* Any thread: stop or resume taking new records; polling goes on. */
 void intake_hold(struct intake *intake, bool held);
-/* It has been given its part of the group, and hasn't left since: fenced, put out for having been silent (max.poll.interval.ms), or
- * closing. What may come to a whole fleet at once, a rebalance or a broker that can't be reached, changes nothing. Any thread. */
+/* The member has got its assignment, and hasn't left the group since: by being fenced, by max.poll.interval.ms, or by
+ * closing. A rebalance or a broker that can't be reached, which may affect a whole fleet at once, doesn't change this. Any thread. */
 bool intake_in_group(const struct intake *intake);
-/* For so long the broker has answered without a failure between. Any thread. */
+/* For how long the broker has answered without a failure. Any thread. */
 int64_t intake_broker_answers_ms(struct intake *intake);
-/* Why it takes and commits nothing any more (fenced, fatal client error); class NONE: it does. Any thread. */
+/* Why the intake no longer takes or commits anything (fenced, fatal client error); class NONE: it hasn't failed. Any thread. */
 bool intake_failed(struct intake *intake, struct error *ret);
-/* Does a partition it owns not move? *why says which. Any thread. */
+/* Is a partition that this member owns stuck? *why names it. Any thread. */
 bool intake_stuck(struct intake *intake, char *why, size_t size);
-/* Commits, leaves the group, ends the thread; what it said can still be asked. Blocks until until_ms (clock_mono_ms) and a second, a Kafka
- * that says nothing included; in librdkafka's calls, and in a rebalance that began before, longer: up to a second a call. */
+/* Commits, leaves the group, ends the thread; the functions above can still be called. Blocks until until_ms (clock_mono_ms) and a second, also when
+ * Kafka doesn't answer; librdkafka's calls, and a rebalance that began before, may take longer: up to a second a call. */
 void intake_stop(struct intake *intake, int64_t until_ms);
-/* Stopped; NULL is fine. False: its client didn't close, and lives until the process ends. */
+/* After intake_stop; NULL is fine. False: its client didn't close, and isn't freed. */
 bool intake_destroy(struct intake *intake);
 
 #endif

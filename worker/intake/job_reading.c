@@ -22,14 +22,14 @@ void job_reading_init(struct job_reading *reading, const struct settings *settin
                                                .models_allowed = (const char *const *)settings->llm.models_allowed,
                                                .max_tokens_max = settings->llm.max_tokens_max,
                                                .metadata_members = reading->metadata_members}};
-    /* A producer's own names may be as near: refused only where a slip would change what becomes of the job. */
+    /* A producer's own member may be spelled as similarly: refused only where a misspelling would change what is done with the job. */
     if (settings->llm.tenant_tokens_per_day > 0)
         reading->metadata_members[read++] = settings->llm.tenant_member;
     if (contexts_name_user(settings))
         reading->metadata_members[read++] = "user";
 }
 
-/* Names go where anybody may look: text that somebody took for one doesn't. */
+/* Names appear in logs and metrics: text of a message, used as a name by mistake, must not. */
 static bool is_name(const char *name)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";

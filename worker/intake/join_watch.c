@@ -16,7 +16,7 @@ static rd_kafka_resp_err_t sent(rd_kafka_t *rk, int fd, const char *broker, int3
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* A join that fails is tried again until there is such an answer; refused, it is followed by another JoinGroup. */
+/* A failed join is retried until there is a SyncGroup response; one that was refused is followed by another JoinGroup. */
 static rd_kafka_resp_err_t received(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t key, int16_t version,
                                     int32_t correlation, size_t size, int64_t rtt, rd_kafka_resp_err_t err, void *joining)
 {

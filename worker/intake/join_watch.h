@@ -1,7 +1,7 @@
-/* Says whether the consumer is on its way into a generation: from the JoinGroup it sent to the answer to its SyncGroup.
+/* Whether the consumer is joining a generation: from the JoinGroup that it sent to the response to its SyncGroup.
  *
- * librdkafka doesn't tell; an interceptor sees it. A commit made meanwhile would stand in line behind the JoinGroup with
- * the old generation on it, and its refusal makes librdkafka (Debian 12's and 13's) lose the whole assignment, with all
+ * librdkafka has no call for that; an interceptor sees the requests. A commit made meanwhile would be queued behind the JoinGroup with
+ * the old generation, and when it is refused librdkafka (Debian 12's and 13's) loses the whole assignment, also the partitions that
  * the cooperative protocol would have left in place: https://github.com/confluentinc/librdkafka/pull/4908. */
 #ifndef CHAT_INTAKE_JOIN_WATCH_H
 #define CHAT_INTAKE_JOIN_WATCH_H

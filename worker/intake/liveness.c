@@ -27,11 +27,11 @@ struct liveness {
     int64_t bound_ms;
     int64_t look_every_ms, next_ms;
     struct ownership ownership;
-    uint64_t moves;        /* of claims, as last seen */
+    uint64_t moves;        /* held_claims_moves at the last look */
     int64_t still_since_ms;
 
     struct mutex lock; /* guards the verdict */
-    char why[320];     /* empty: it moves */
+    char why[320];     /* empty: not stuck */
 };
 
 static int64_t least(int64_t a, int64_t b)
@@ -67,8 +67,8 @@ void liveness_destroy(struct liveness *liveness)
 
 struct look {
     int64_t now_ms;
-    int64_t running_before_ms; /* a call that is as old as this is stuck */
-    char *why; /* of the oldest */
+    int64_t running_before_ms; /* a call that began before is stuck */
+    char *why; /* text about the oldest such call */
     size_t size;
 };
 
@@ -86,7 +86,7 @@ static void look_at_claim(const struct task *task, void *arg)
              (long long)(look->now_ms - running_ms) / 1000, task->job.id, head_state_name(HEAD_RUNNING));
 }
 
-/* What the head waits for, and since when. False: there is none, or it hasn't been for long. */
+/* What the head waits for, and since when. False: there is no head, or it became one recently, or it is a call. */
 static bool view_head(struct liveness *liveness, struct partition *partition, int64_t now_ms, struct head_view *view, char *job, size_t size)
 {
     if (partition->head < 0 || now_ms - partition->head_since_ms < liveness->bound_ms / 4)
@@ -100,7 +100,7 @@ static bool view_head(struct liveness *liveness, struct partition *partition, in
         partition->head_state_since_ms = now_ms;
     }
     view->in_state_ms = now_ms - partition->head_state_since_ms;
-    return view->state != HEAD_RUNNING; /* all that run were looked at */
+    return view->state != HEAD_RUNNING; /* calls are judged in look_at_claim */
 }
 
 static void look_at_heads(struct liveness *liveness, const struct assignments *assignments, int64_t now_ms, char *why, size_t size)

@@ -1,8 +1,8 @@
-/* Does all that the group gave us move? Then three views of a partition agree: owned by the broker's word, fetched by the client here, and
- * its head, the first job that isn't done, moving. A member that owns but doesn't move looks healthy to the group and is not: then
- * /healthz fails and says why, and the process is restarted.
+/* Do all assigned partitions make progress? Then three views of a partition agree: the broker lists it as ours, the client here fetches it, and
+ * its head, the first job that isn't done, changes. A member that owns a partition without progress looks healthy to the group and is not: then
+ * /healthz fails with the reason, and the process is restarted.
  *
- * stuck_rules.h judges what is stuck, ownership.h what isn't fetched. That this thread looks at all is watched by the admin thread
+ * stuck_rules.h judges what is stuck, ownership.h what isn't fetched. The admin thread watches that this thread itself runs
  * (telemetry/watchdog.h).
  *
  * liveness_look: intake thread, blocks never. liveness_failed, liveness_broker_answers_ms: any thread. */
@@ -19,11 +19,11 @@
 
 struct liveness;
 
-/* Keeps what it is given; bootstrap: as kafka_conf_make takes it. */
+/* Borrows its arguments; bootstrap: as kafka_conf_make takes it. */
 struct liveness *liveness_create(const struct service *service, const char *bootstrap, rd_kafka_t *consumer);
 void liveness_destroy(struct liveness *liveness); /* before the consumer; NULL is fine */
 void liveness_look(struct liveness *liveness, const struct assignments *assignments);
-/* True: *why says which partition, and what of it. */
+/* True: *why names the partition and what is wrong. */
 bool liveness_failed(struct liveness *liveness, char *why, size_t size);
 int64_t liveness_broker_answers_ms(struct liveness *liveness);
 

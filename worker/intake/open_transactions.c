@@ -7,12 +7,12 @@
 #include "base/log.h"
 
 #define ANSWER_MS 1000
-#define LATEST RD_KAFKA_OFFSET_END /* as a time in ListOffsets; of a reader of committed records the answer is the last stable offset */
+#define LATEST RD_KAFKA_OFFSET_END /* as a time in ListOffsets; for a read_committed consumer the answer is the last stable offset */
 
 struct open_transactions {
     rd_kafka_t *consumer;
     int64_t bound_ms;
-    rd_kafka_topic_partition_list_t *suspects; /* opaque: struct standstill; those that stood still at the last look */
+    rd_kafka_topic_partition_list_t *suspects; /* opaque: struct standstill; those with an open transaction at the last look */
 };
 
 bool standstill_look(struct standstill *standstill, int64_t stable, int64_t end, int64_t now_ms, int64_t bound_ms)
@@ -51,7 +51,7 @@ void open_transactions_destroy(struct open_transactions *open)
     free(open);
 }
 
-/* As of its last fetch. */
+/* The log end offset, as of the last fetch. */
 static int64_t log_end(rd_kafka_t *consumer, const rd_kafka_topic_partition_t *place)
 {
     int64_t first, end;
@@ -59,7 +59,7 @@ static int64_t log_end(rd_kafka_t *consumer, const rd_kafka_topic_partition_t *p
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ? end : RD_KAFKA_OFFSET_INVALID;
 }
 
-/* Those of ours whose log goes on behind what we have read: perhaps only with a transaction's marker. */
+/* Assigned partitions whose position is before the log end offset: perhaps there is only a transaction's marker between. */
 static rd_kafka_topic_partition_list_t *unread(rd_kafka_t *consumer)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(0);
@@ -92,7 +92,7 @@ void open_transactions_look(struct open_transactions *open)
         const rd_kafka_topic_partition_t *place = &list->elems[i];
         const rd_kafka_topic_partition_t *before = rd_kafka_topic_partition_list_find(open->suspects, place->topic, place->partition);
         struct standstill standstill = before != NULL ? *(const struct standstill *)before->opaque : (struct standstill){0};
-        /* Without an answer nothing is known; it may stand still all the same. */
+        /* Without an answer the standstill is kept as it was. */
         if (answered && place->err == RD_KAFKA_RESP_ERR_NO_ERROR && place->offset >= 0 &&
             standstill_look(&standstill, place->offset, log_end(open->consumer, place), now_ms, open->bound_ms))
             tell(place, &standstill, now_ms);

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* It isn't read on purpose: it isn't known where it begins, or it is about to go. */
+/* The partition isn't fetched on purpose: its start isn't known yet, or it is being revoked. */
 static bool is_in_a_step(const struct assignments *assignments, const rd_kafka_topic_partition_t *item)
 {
     const struct partition *partition = assignments_find(assignments, item->topic, item->partition);
@@ -21,7 +21,7 @@ void ownership_compare(struct ownership *ownership, struct group_watch *watch, r
             rd_kafka_topic_partition_list_destroy(owned);
         return;
     }
-    if (number == ownership->answer) { /* heard already; an assignment may have come since */
+    if (number == ownership->answer) { /* compared already; the assignment may have changed since */
         rd_kafka_topic_partition_list_destroy(owned);
         rd_kafka_topic_partition_list_destroy(assigned);
         return;

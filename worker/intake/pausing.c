@@ -8,10 +8,10 @@
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
-#define FULL_MS 5  /* the buffer has room again with the next job that ends */
+#define FULL_MS 5  /* the next job that ends makes room in the buffer */
 #define CLOSED_MS 20
 
-/* A change of many partitions is one call: each call waits for librdkafka's thread. */
+/* One call for many partitions: each call waits for librdkafka's thread. */
 struct changes {
     rd_kafka_topic_partition_list_t *pause, *resume, *seek; /* NULL: none */
 };
@@ -23,9 +23,9 @@ static rd_kafka_topic_partition_t *add(rd_kafka_topic_partition_list_t **list, c
     return rd_kafka_topic_partition_list_add(*list, partition->topic, partition->id);
 }
 
-/* To where it would go on anyway: a resume alone doesn't wake librdkafka's thread, which while all of a broker's partitions are paused
- * sleeps for up to a second; a seek does. From 2.1 on one does that has the record's leader epoch, which the broker is
- * asked about then; without it, the position would lose its own. */
+/* Seeks to the present position: a resume alone doesn't wake librdkafka's thread, which sleeps for up to a second while all of a broker's
+ * partitions are paused; a seek does. From 2.1 on only a seek with the record's leader epoch does, because librdkafka then
+ * validates it with the broker; without it, the position would lose its own epoch. */
 static void seek_on(struct changes *changes, const struct partition *partition)
 {
     bool wakes = partition->next >= 0;
@@ -51,8 +51,8 @@ static void change(struct changes *changes, struct partition *partition, bool pa
         seek_on(changes, partition);
 }
 
-/* What librdkafka doesn't know isn't paused: it is about to go. Only what we paused is resumed: resuming another may rewind it
- * (librdkafka before 2.4.0). */
+/* A partition that librdkafka doesn't know is being revoked and isn't paused. Only partitions that we paused are resumed: resuming another
+ * may rewind it (librdkafka before 2.4.0). */
 static void make(rd_kafka_t *consumer, struct changes *changes)
 {
     if (changes->pause != NULL) {
@@ -88,7 +88,7 @@ static bool is_full(const struct service *service, int64_t alive)
     return alive >= settings->worker.threads + settings->worker.buffered_jobs_max || metric_get(METRIC_jobs_alive_bytes) >= settings->worker.buffered_bytes_max;
 }
 
-/* What counts is what is alive, from the record's arrival to its acknowledgement: it can't leak. */
+/* Counts jobs alive, from the record's arrival to the reply's acknowledgement: such a count can't leak. */
 int pausing_hold_ms(const struct service *service, bool held)
 {
     int64_t alive = metric_get(METRIC_jobs_alive);
@@ -116,7 +116,7 @@ bool pausing_wants(const struct pausing_view *view)
     return threads_want(view) && view->behind > share;
 }
 
-/* How many partitions give nothing for want of room: all of them, or those whose share is used up. */
+/* How many partitions aren't read for lack of room: all of them, or those whose share is used up. */
 static int64_t count_without_room(const struct service *service, const struct assignments *assignments)
 {
     int64_t alive = metric_get(METRIC_jobs_alive), count = 0;

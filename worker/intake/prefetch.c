@@ -12,7 +12,7 @@ struct prefetch {
     rd_kafka_queue_t *queue;
     struct fetch_watch watch;
     struct fetch_rest rest;
-    bool must_wake; /* a rest ends with a seek, and with nothing else */
+    bool must_wake; /* only a seek ends a rest */
 };
 
 static bool needs_waking(void)
@@ -29,7 +29,7 @@ struct prefetch *prefetch_create(rd_kafka_conf_t *conf)
     return prefetch;
 }
 
-/* As it is in the end: the settings may name it, too. */
+/* The effective value: the settings may set it, too. */
 static int64_t property(rd_kafka_t *consumer, const char *name)
 {
     char value[32] = "";
@@ -59,12 +59,12 @@ static void follow(struct prefetch *prefetch, const char *topic, int32_t partiti
 {
     rd_kafka_queue_t *of_one = rd_kafka_queue_get_partition(prefetch->consumer, topic, partition);
     if (of_one == NULL)
-        return; /* its records come with the events then */
+        return; /* then its records come by the consumer's queue */
     rd_kafka_queue_forward(of_one, prefetch->queue);
     rd_kafka_queue_destroy(of_one);
 }
 
-/* librdkafka forgets it with the assignment. Said before the assignment, it goes before its own forwarding, to the consumer's queue. */
+/* librdkafka drops the forwarding with the assignment. Set before the assignment, it takes precedence over librdkafka's own, to the consumer's queue. */
 void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned)
 {
     for (int i = 0; i < assigned->cnt; i++)
@@ -81,7 +81,7 @@ void prefetch_note_purged(struct prefetch *prefetch)
     fetch_rest_note_purged(&prefetch->rest);
 }
 
-/* Nobody says which broker leads what: all are sought. */
+/* It isn't known which broker leads which partition: all are sought. */
 static void wake(struct prefetch *prefetch, const struct assignments *assignments)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignments->count + 1);

@@ -29,7 +29,7 @@ struct rebalance {
 
     enum leaving leaving; /* the step that the partitions which are `leaving` are in */
     int64_t drain_until_ms;
-    int64_t bound_ms; /* no drain goes beyond it */
+    int64_t bound_ms; /* no drain lasts longer */
 };
 
 static rd_kafka_topic_partition_list_t *new_list(const struct rebalance *r)
@@ -53,7 +53,7 @@ static bool is_done(rd_kafka_error_t *error)
 
 /* ---- partitions begin ---- */
 
-/* Eager assignments are made as a whole: what is read already goes on where it is. */
+/* An eager assignment replaces the whole: partitions that are read already go on at their positions. */
 static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_list_t *fresh)
 {
     if (r->cooperative)
@@ -77,7 +77,7 @@ static rd_kafka_error_t *unassign(struct rebalance *r, rd_kafka_topic_partition_
     return error;
 }
 
-/* Accepted without any of them: the group has its answer, and what is read already goes on. */
+/* Accepts the assignment without its new partitions: the group has its answer, and partitions that are read already go on. */
 static void take_over(struct rebalance *r, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
@@ -93,7 +93,7 @@ static void take_over(struct rebalance *r, const rd_kafka_topic_partition_list_t
 
 static struct partition *begin_log_anew(struct rebalance *r, struct partition *old);
 
-/* Its place was not in the log, which begins here: has it expired, or is the log another? */
+/* The position isn't in the log, whose first offset is `first`: have the records expired, or was the log replaced? */
 static struct partition *go_on(struct rebalance *r, struct partition *partition, int64_t first)
 {
     if (partition->next >= first) {
@@ -152,13 +152,13 @@ static void let_go(struct rebalance *r, struct partition *partition)
     assignments_forget(r->assignments, partition);
 }
 
-/* Nobody else has its jobs: each holds a reference. */
+/* No job of the partition is alive: each holds a reference. */
 static bool is_idle(const struct partition *partition)
 {
     return atomic_load(&partition->references) == 1;
 }
 
-/* What waits is given back, again and again, since what runs may want to wait too. True: nothing is left. */
+/* Drops the waiting jobs; called again and again, since a running job may start to wait, for a retry, say. True: no job is left. */
 static bool drained(struct rebalance *r)
 {
     bool none_left = true;
@@ -186,7 +186,7 @@ static bool is_leaving(const struct partition *partition)
     return partition->leaving;
 }
 
-/* All of `leaving` go. A pause is taken back before: librdkafka keeps it over revoke and assignment, and the partition would never be
+/* Revokes all `leaving` partitions. They are resumed before: librdkafka keeps a pause over revoke and assignment, and the partition would never be
  * read again. */
 static void finish_leaving(struct rebalance *r, bool lost)
 {
@@ -205,12 +205,12 @@ static void finish_leaving(struct rebalance *r, bool lost)
     publisher_revoked(r->service->publisher);
     r->leaving = LEAVING_NOTHING;
     committer_rest(r->committer, true); /* until the next assignment */
-    if (r->cooperative && !lost)        /* a member that gives up partitions joins again */
+    if (r->cooperative && !lost)        /* a member that revoked partitions rejoins */
         committer_expect_join(r->committer);
     if (r->cooperative) {
         (void)is_done(rd_kafka_incremental_unassign(r->consumer, list));
         if (r->assignments->count > 0)
-            committer_rest(r->committer, false); /* no assign need follow for those that stay */
+            committer_rest(r->committer, false); /* perhaps no assign follows for partitions that stay */
     } else {
         rd_kafka_assign(r->consumer, NULL);
     }
@@ -220,8 +220,8 @@ static void finish_leaving(struct rebalance *r, bool lost)
     log_info("kafka_revoked", F_INT("partitions", count), F_INT("owned", r->assignments->count), F_INT("generation", r->assignments->generation), F_INT("lost", lost));
 }
 
-/* What can end within the bound does, so that its reply is ours to publish. The others end in Redis alone, and the new
- * owner answers from there. First what is done and acknowledged is committed, then no more. */
+/* Jobs that end within the bound are published by us. The ends of others are stored in Redis only, and the new
+ * owner publishes them from there. Then acknowledged offsets are committed, and no more follow. */
 static void leave_on(struct rebalance *r)
 {
     if (r->leaving == LEAVING_DRAINS && (drained(r) || clock_mono_ms() >= r->drain_until_ms || clock_mono_ms() >= r->bound_ms)) {
@@ -247,7 +247,7 @@ static void revoke(struct rebalance *r, const rd_kafka_topic_partition_list_t *l
 
 /* ---- the member is another ---- */
 
-/* False also where the client says nothing. It asks its main thread, which doesn't wait for us. */
+/* False also if the client returns no id. The call asks librdkafka's main thread, which doesn't wait for ours. */
 static bool is_another_member(struct rebalance *r)
 {
     char *member = rd_kafka_memberid(r->consumer);
@@ -284,15 +284,15 @@ static void begin_all_anew(struct rebalance *r, const rd_kafka_topic_partition_l
 
 /* ---- the log is another ---- */
 
-/* The jobs of the old log go on, since nobody can read them again; their offsets are nobody's any more. Sessions keep their order:
- * lanes are a partition's, not an assignment's. */
+/* The jobs of the old log go on, since they can't be read again; their offsets are never committed. Sessions keep their order:
+ * a lane belongs to a partition, not to an assignment. */
 static struct partition *begin_log_anew(struct rebalance *r, struct partition *old)
 {
     log_warn("log_replaced", F_STR("topic", old->topic), F_INT("partition", old->id), F_INT("offset", old->next),
              F_STR("hint", "the log is shorter than what was read of it: the topic was deleted and made anew, or an unclean election cut it; it is read as a new one"));
     METRIC_INC(logs_replaced_total);
     partition_orphan(old);
-    assignments_forget(r->assignments, old); /* the caller holds it */
+    assignments_forget(r->assignments, old); /* the caller has a reference */
     return assignments_add(r->assignments, old->topic, old->id);
 }
 
@@ -305,7 +305,7 @@ bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message
     struct partition *partition = assignments_find(r->assignments, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL || !partition->begun || partition->leaving)
         return true;
-    if (partition->next < 0) /* read from the end on, and nothing came yet */
+    if (partition->next < 0) /* reading began at the end, and no record came yet */
         partition->next = message->offset;
     partition->begun = false;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -316,7 +316,7 @@ bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message
     return true;
 }
 
-/* NULL: the consumer is closing, and its group doesn't say any more; then it is as it was. */
+/* NULL: the consumer is closing; then the last protocol is kept. */
 static void note_protocol(struct rebalance *r)
 {
     const char *protocol = rd_kafka_rebalance_protocol(r->consumer);
@@ -329,7 +329,7 @@ static void note_protocol(struct rebalance *r)
 void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafka_topic_partition_list_t *list)
 {
     METRIC_INC(rebalances_total);
-    if (r->leaving != LEAVING_NOTHING) /* librdkafka has waited for it no longer */
+    if (r->leaving != LEAVING_NOTHING) /* librdkafka has given up waiting for it */
         finish_leaving(r, false);
     note_protocol(r);
     bool assigns = err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, another = is_another_member(r) && r->assignments->count > 0;
@@ -347,7 +347,7 @@ void rebalance_serve(struct rebalance *r, rd_kafka_resp_err_t err, const rd_kafk
     log_info("kafka_assigned", F_INT("partitions", list->cnt), F_INT("owned", r->assignments->count), F_INT("generation", r->assignments->generation), F_INT("lost", 0));
 }
 
-/* Nothing begins while an assignment is lost: librdkafka would take that for the end of the loss, of which it is about to tell. */
+/* No partition begins while the assignment is lost: librdkafka would take the assign call for the end of the loss, for which its callback is still due. */
 void rebalance_look(struct rebalance *r)
 {
     if (r->leaving != LEAVING_NOTHING)

@@ -11,18 +11,18 @@
 #include "kafka/kafka_conf.h"
 
 #define PAUSE_MS 100
-#define SOON_MS 1000 /* what is answered by then is no wait to speak of */
+#define SOON_MS 1000 /* an answer that takes less isn't logged as a wait */
 #define WAIT_LOG_MS 5000
 
 struct set_restore {
     pthread_t thread;
 
-    struct mutex lock; /* guards the next four */
+    struct mutex lock; /* guards the four members below */
     struct cond wake;
     bool stopping;
     struct searches asked, found;
 
-    /* The thread's. */
+    /* Only the thread uses these. */
     struct start_search search;
     int64_t next_log_ms;
 };
@@ -83,7 +83,7 @@ static bool is_found(const struct search *search)
     return search->wants == WANTS_NOTHING;
 }
 
-/* Takes what came; with nothing to do sleeps until something does. False: the thread ends. */
+/* Takes new requests; sleeps while there is nothing to do. False: the thread ends. */
 static bool look(struct set_restore *restore)
 {
     mutex_lock(&restore->lock);

@@ -76,8 +76,8 @@ static void take_committed(const struct start_search *s, struct search *search, 
     }
 }
 
-/* rd_kafka_committed says nothing of any as long as one of them is UNSTABLE. The administrators' request does; but with it librdkafka (2.0.2)
- * aborts when the coordinator is found after the request has timed out. So it is made only when the coordinator has just answered,
+/* rd_kafka_committed returns no offset as long as one of them is UNSTABLE. The admin API's request returns the others; but with it librdkafka (2.0.2)
+ * aborts when the coordinator is found after the request has timed out. So it is sent only when the coordinator has just answered,
  * with a time-out that never comes, and one at a time. */
 static bool coordinator_answers(struct start_search *s, const char *topic)
 {
@@ -101,7 +101,7 @@ static void ask_group(struct start_search *s, const rd_kafka_topic_partition_lis
     rd_kafka_ListConsumerGroupOffsets_destroy(of_group);
 }
 
-/* The caller's to destroy; NULL: none yet. */
+/* To be destroyed by the caller; NULL: none yet. */
 static rd_kafka_event_t *group_s_answer(struct start_search *s)
 {
     rd_kafka_event_t *event = rd_kafka_queue_poll(s->answers, STEP_MS);
@@ -118,7 +118,7 @@ static const rd_kafka_topic_partition_list_t *partitions_of(const rd_kafka_event
     return count == 1 ? rd_kafka_group_result_partitions(groups[0]) : NULL;
 }
 
-/* requested: an answer that took its time counts only for whom it was asked: another assignment of the partition may begin elsewhere. */
+/* requested: a late answer counts only for searches that were in the request: a later assignment of the partition may begin elsewhere. */
 static void take_answer(struct start_search *s, const rd_kafka_topic_partition_list_t *answer, struct search *const *by_id, int32_t ids, bool requested)
 {
     for (int i = 0; answer != NULL && i < answer->cnt; i++) {
@@ -129,7 +129,7 @@ static void take_answer(struct start_search *s, const rd_kafka_topic_partition_l
     }
 }
 
-/* Those that are in an open transaction say UNSTABLE, each for itself. */
+/* With this request each partition has an error of its own: UNSTABLE for those in an open transaction. */
 static void ask_each(struct start_search *s, const rd_kafka_topic_partition_list_t *list, struct search *const *by_id, int32_t ids)
 {
     if (!s->group_asked && coordinator_answers(s, list->elems[0].topic) && !s->give_up(s->arg)) {
@@ -197,7 +197,7 @@ static void take_of_log(struct search *search, const rd_kafka_topic_partition_t 
     search->wants = WANTS_NOTHING;
 }
 
-/* Of all that one broker leads. */
+/* For all partitions that one broker leads. */
 static void ask_leader(struct start_search *s, const rd_kafka_metadata_topic_t *topic, int32_t leader)
 {
     AUTO_FREE struct search **of_leader = xcalloc(s->open.count + 1, sizeof *of_leader);
@@ -209,7 +209,7 @@ static void ask_leader(struct start_search *s, const rd_kafka_metadata_topic_t *
             continue;
         of_leader[list->cnt] = search;
         rd_kafka_topic_partition_list_add(list, search->partition->topic, id)->offset =
-            search->wants == WANTS_END ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING; /* as times, to the broker, too */
+            search->wants == WANTS_END ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING; /* also the protocol's timestamps for end and beginning */
     }
     rd_kafka_resp_err_t err = list->cnt > 0 ? rd_kafka_offsets_for_times(s->consumer, list, STEP_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int i = 0; i < list->cnt; i++)
@@ -226,7 +226,7 @@ static int by_id(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* A broker after the other: librdkafka's call has one answer for all it is asked of, and waits for each that has no leader. */
+/* One broker after the other: librdkafka's call returns when all partitions are answered, and waits for those without a leader. */
 static void ask_logs_of(struct start_search *s, const rd_kafka_metadata_t *metadata)
 {
     rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
@@ -241,7 +241,7 @@ void start_search_logs(struct start_search *s)
     for (size_t i = 0; i < s->open.count; i++)
         if (s->open.items[i].wants == WANTS_END || s->open.items[i].wants == WANTS_BEGINNING) {
             name = s->open.items[i].partition->topic;
-            s->open.items[i].err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* unless one is asked */
+            s->open.items[i].err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* until its leader is asked */
         }
     if (name == NULL || s->give_up(s->arg))
         return;

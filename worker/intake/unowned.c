@@ -11,7 +11,7 @@
 
 #define ANSWER_MS 2000
 #define DOUBLINGS_MAX 6
-#define SESSION_MS 45000 /* librdkafka's own, should it not say */
+#define SESSION_MS 45000 /* librdkafka's default, should the value not be known */
 
 /* ---- the rules ---- */
 
@@ -21,7 +21,7 @@ static bool mark_owned(const struct rd_kafka_group_member_info *member, const ch
     size_t size = member->member_assignment_size > 0 ? (size_t)member->member_assignment_size : 0;
     rd_kafka_topic_partition_list_t *list = group_assignment_decode(member->member_assignment, size);
     if (list == NULL)
-        return size == 0; /* it was given nothing */
+        return size == 0; /* it has no partitions */
     for (int i = 0; i < list->cnt; i++)
         if (strcmp(list->elems[i].topic, topic) == 0 && list->elems[i].partition >= 0 && list->elems[i].partition < partitions)
             owned[list->elems[i].partition] = true;
@@ -58,7 +58,7 @@ int64_t unowned_patience_ms(const struct settings *settings, int64_t session_ms)
 
 bool unowned_is_due(struct unowned *unowned, const struct unowned_view *view, int64_t now_ms, int64_t patience_ms, int64_t turn_ms)
 {
-    if (view == NULL) { /* it rebalances: what will be is to be waited for anew */
+    if (view == NULL) { /* the group rebalances: the wait starts again */
         unowned->since_ms = 0;
         return false;
     }

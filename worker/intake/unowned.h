@@ -9,7 +9,7 @@
  * one member has the group rebalance: group_nudge.h. Members take turns by their ids, since one of an older version does nothing. Where that
  * doesn't help, each next time comes after twice as long.
  *
- * chat-group's thread (group_watch.h) looks. The two rules are pure. */
+ * Called by chat-group (group_watch.h). The two rules are pure. */
 #ifndef CHAT_INTAKE_UNOWNED_H
 #define CHAT_INTAKE_UNOWNED_H
 
@@ -23,15 +23,15 @@
 /* ---- the rules ---- */
 
 struct unowned_view {
-    int count;     /* of the partitions that nobody has */
+    int count;     /* of partitions without an owner */
     int32_t first; /* the first of them */
-    size_t rank;   /* members before this one, by their ids */
+    size_t rank;   /* number of members with a smaller id */
 };
 
-/* False: nothing can be said, since the group isn't stable, doesn't know `self`, or keeps an assignment that can't be read. */
+/* False: unknown, since the group isn't stable, doesn't contain `self`, or has an assignment that can't be decoded. */
 bool unowned_view(const struct rd_kafka_group_info *group, const char *self, const char *topic, int partitions, struct unowned_view *ret);
 
-struct unowned { /* zeroes: each has its owner */
+struct unowned { /* zeroes: each partition has an owner */
     int64_t since_ms;
     int nudges; /* in a row that didn't help */
 };
@@ -46,10 +46,10 @@ bool unowned_is_due(struct unowned *unowned, const struct unowned_view *view, in
 
 struct unowned_watch;
 
-/* Keeps what it is given. turn_ms: more than between two looks. */
+/* Borrows its arguments. turn_ms: more than between two looks. */
 struct unowned_watch *unowned_watch_create(const struct settings *settings, rd_kafka_t *consumer, int64_t turn_ms);
 void unowned_watch_destroy(struct unowned_watch *watch); /* NULL is fine */
-/* True: the group should be nudged now. groups: its answer. Blocks for the topic's metadata, ANSWER_MS at most. */
+/* True: the group should be nudged now. groups: the response that describes it. Blocks for the topic's metadata, ANSWER_MS at most. */
 bool unowned_watch_look(struct unowned_watch *watch, const struct rd_kafka_group_list *groups);
 
 #endif

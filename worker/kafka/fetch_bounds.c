@@ -1,13 +1,13 @@
 #include "kafka/fetch_bounds.h"
 
-#define RECORD_COST 512 /* what librdkafka keeps beside a record's bytes, rounded up */
+#define RECORD_COST 512 /* librdkafka's memory besides a record's bytes, rounded up */
 #define RECORDS_LEAST 100
 #define KBYTES_MOST 2097151 /* librdkafka's own bound */
 #define KBYTES_LEAST 64
 #define PARTITION_BYTES_MAX 262144
 
-/* An eighth of the buffer's bytes, and the same for what is under way; twice the buffer's jobs, as far as their cost is an eighth,
- * too. So that all of it is less than half the buffer. */
+/* An eighth of the buffer's bytes, and as much for the Fetch responses under way; twice the buffer's jobs, as long as their cost is an eighth,
+ * too. So the total is less than half the buffer. */
 struct fetch_bounds fetch_bounds(const struct settings *settings)
 {
     int64_t share = settings->worker.buffered_bytes_max / 8;

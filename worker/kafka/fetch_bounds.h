@@ -1,4 +1,4 @@
-/* How much librdkafka may read ahead of the intake: kafka_conf.c tells it so, intake/prefetch.h holds what it has read. Pure. */
+/* How much librdkafka may read ahead of the intake: kafka_conf.c sets these properties, intake/prefetch.h holds the records. Pure. */
 #ifndef CHAT_KAFKA_FETCH_BOUNDS_H
 #define CHAT_KAFKA_FETCH_BOUNDS_H
 
@@ -6,12 +6,12 @@
 
 #include "settings/settings.h"
 
-/* Of the one queue that the records come by, whatever the number of partitions. Each broker's answer under way comes on top: as many
+/* Bounds of the queue of all records, whatever the number of partitions. In addition each broker may have a Fetch response under way: as many
  * bytes again, or one batch if that is larger. */
 struct fetch_bounds {
     int64_t records;
     int64_t kbytes;          /* of values */
-    int64_t partition_bytes; /* of one partition in one answer */
+    int64_t partition_bytes; /* of one partition in one Fetch response */
 };
 struct fetch_bounds fetch_bounds(const struct settings *settings);
 

@@ -36,7 +36,7 @@ static const struct pair consumer_defaults[] = {{"enable.auto.commit", "false"},
                                                 {"client.id", "chat-worker"},
                                                 {NULL, NULL}};
 
-/* How soon after the prefetch was at its bounds librdkafka looks again. Before 2.2 it doesn't know the property; see intake/prefetch.h. */
+/* How soon librdkafka fetches again after the prefetch was at its bounds. Versions before 2.2 don't have the property; see intake/prefetch.h. */
 #define QUEUE_BACKOFF "fetch.queue.backoff.ms"
 #define QUEUE_BACKOFF_MS "20"
 
@@ -55,7 +55,7 @@ int64_t kafka_conf_offset_reset(const struct settings *settings)
     return is_one_of(value, beginning) ? RD_KAFKA_OFFSET_BEGINNING : is_one_of(value, end) ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_INVALID;
 }
 
-/* rd_kafka_conf_get calls one unknown that has no value yet. */
+/* rd_kafka_conf_get returns "unknown" for a property without a value. */
 static bool is_known(const char *name)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -67,8 +67,8 @@ static bool is_known(const char *name)
 
 const struct kafka_names kafka_conf_names = {.is_known = is_known, .show = rd_kafka_conf_properties_show};
 
-/* CONFWARN: the other side's properties are accepted on both and ignored, and librdkafka would warn of each.
- * AUTOCREATE: the cluster in memory is too old to be told not to make topics; it makes none. */
+/* CONFWARN: consumer properties on producers, and the reverse, are accepted and ignored, and librdkafka would warn of each.
+ * AUTOCREATE: the in-memory cluster is too old for a request that forbids creating topics; it creates none. */
 static bool is_noise(const char *facility)
 {
     return strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "AUTOCREATE") == 0;
@@ -80,7 +80,7 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
     if (is_noise(facility))
         return;
     enum log_level ours = level <= 3 ? LOG_ERROR : level == 4 ? LOG_WARN : level <= 6 ? LOG_INFO : LOG_DEBUG;
-    /* A broker that is away is librdkafka's to reconnect: a warning, not an error. */
+    /* librdkafka reconnects to a broker that is away: a warning, not an error. */
     if (ours == LOG_ERROR)
         ours = LOG_WARN;
     log_at(ours, "kafka_client", F_STR("facility", facility), F_STR("text", text));
@@ -109,15 +109,15 @@ enum status kafka_conf_try(rd_kafka_conf_t *conf, rd_kafka_type_t type, struct e
     return STATUS_OK;
 }
 
-/* From a poll. A broker that enforces a quota answers late; that is all there is to it, but whoever looks for the time wants to know. */
+/* From a poll. A broker that enforces a quota only answers late; counted, so that an operator can see the cause. */
 static void count_throttle(rd_kafka_t *rk, const char *broker, int32_t broker_id, int throttle_ms, void *opaque)
 {
     (void)rk, (void)broker, (void)broker_id, (void)opaque;
     METRIC_ADD(kafka_throttled_ms_total, throttle_ms);
 }
 
-/* librdkafka reads it whole, once for each of our clients: a pipe would hold the start up, and a device may have no end. What isn't
- * there is librdkafka's to refuse. */
+/* librdkafka reads the file whole, once for each of our clients: a pipe would block the start, and a device may have no end. A missing file
+ * is refused by librdkafka. */
 static enum status check_file(const char *where, const char *name, const char *value, struct error *err)
 {
     static const char kind[] = ".location";
@@ -129,7 +129,7 @@ static enum status check_file(const char *where, const char *name, const char *v
     return error_set(err, ERROR_PERMANENT, "kafka_property", "%s: kafka.%s: %s is no regular file of at most %d bytes", where, name, value, FILE_BYTES_MAX);
 }
 
-/* where: the place that a value was given at. */
+/* where: the place where the value was set. */
 static enum status set_given(rd_kafka_conf_t *conf, const char *where, const char *name, const char *value, struct error *err)
 {
     char why[256];
@@ -172,12 +172,12 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
     return set_number(conf, "fetch.message.max.bytes", bounds.partition_bytes, err);
 }
 
-/* A fetch names each of a broker's partitions, in the request and in its answer, and librdkafka's thread looks at each of them before
- * and after: with 1,000 partitions a third of the worker's CPU, when a record comes at a time and is answered at once. The broker waits for more
- * then, MANY_WAIT_MS at most. With few partitions no record is made to wait, though a round would spare some CPU there, too. */
-#define MANY_PARTITIONS 16 /* more than these */
+/* A Fetch lists each of a broker's partitions, in request and response, and librdkafka's thread visits each of them before
+ * and after: with 1,000 partitions a third of the worker's CPU, if records come one by one and are answered at once. So the broker waits for more,
+ * MANY_WAIT_MS at most. With few partitions no record waits, though a round would save some CPU there, too. */
+#define MANY_PARTITIONS 16 /* with more than these, rounds */
 #define MANY_WAIT_MS 5
-#define MANY_BYTES (64 * 1024) /* so many don't wait */
+#define MANY_BYTES (64 * 1024) /* with so many bytes a Fetch doesn't wait */
 
 enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
 {

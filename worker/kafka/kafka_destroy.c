@@ -7,10 +7,10 @@
 #include "base/log.h"
 #include "base/mutex.h"
 
-/* Whoever of the two is last frees it. */
+/* Shared by the caller and the thread; freed by the last of them. */
 struct destroying {
     rd_kafka_t *client;
-    struct mutex lock; /* guards what follows */
+    struct mutex lock; /* guards the members below */
     struct cond ended;
     bool is_over, is_left;
 };
@@ -43,7 +43,7 @@ bool kafka_destroy(rd_kafka_t *client, int64_t until_ms)
     d->client = client;
     mutex_init(&d->lock);
     cond_init(&d->ended);
-    if (pthread_create(&thread, NULL, destroy_main, d) != 0) { /* better late than never */
+    if (pthread_create(&thread, NULL, destroy_main, d) != 0) { /* without a thread, and so without the bound */
         rd_kafka_destroy(client);
         finish(d);
         return true;

@@ -11,7 +11,7 @@
 #define PARTITIONS 12
 
 struct kafka_embedded {
-    rd_kafka_t *host; /* the mock cluster lives in a client */
+    rd_kafka_t *host; /* the client that runs the mock cluster */
     rd_kafka_mock_cluster_t *cluster;
 };
 

@@ -1,5 +1,5 @@
 /* `bootstrap.servers = embedded`: librdkafka's mock cluster inside this process, for trying things out and
- * for tests. In memory; gone with the process. The only file that knows rdkafka_mock.h. */
+ * for tests. In memory; lost with the process. The only file that uses rdkafka_mock.h. */
 #ifndef CHAT_KAFKA_KAFKA_EMBEDDED_H
 #define CHAT_KAFKA_KAFKA_EMBEDDED_H
 

@@ -2,7 +2,7 @@
 
 #include "kafka/kafka_conf.h"
 
-static _Thread_local int seen_error; /* what the client's error callback said last */
+static _Thread_local int seen_error; /* the last error of the client's error callback */
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {

@@ -4,9 +4,9 @@
 
 #include "base/byte_order_mark.h"
 
-#define LOOKED_AT_MAX 64 /* whatever is in front is passed over up to here */
+#define LOOKED_AT_MAX 64 /* how far to look for the first significant byte */
 
-/* Does the text begin with name and a colon? Or may it yet? */
+/* Does the text begin with name and a colon, or may more bytes make it so? */
 static enum http_shape look_for_field(const char *name, const char *text, size_t size)
 {
     size_t length = strlen(name);

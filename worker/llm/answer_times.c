@@ -1,6 +1,6 @@
 #include "llm/answer_times.h"
 
-#define REFRESH_EVERY 16 /* samples between two readings of the quantile */
+#define REFRESH_EVERY 16 /* samples between two computations of the quantile */
 
 void answer_times_init(struct answer_times *times, int64_t now_ms)
 {
@@ -29,7 +29,7 @@ static void note_quickest(struct quickest *quickest, int64_t whole_ms, int64_t t
         quickest->token_ms = token_ms;
 }
 
-/* At least so long takes an answer of at most so many tokens. */
+/* The least time that an answer of at most max_tokens takes. */
 static int64_t takes_ms(const struct quickest *quickest, int64_t max_tokens)
 {
     if (quickest->answers == 0)
@@ -59,7 +59,7 @@ enum in_time answer_times_look(struct answer_times *times, const struct in_time_
         times->probe_gap_ms = 2 * times->probe_gap_ms < PROBE_GAP_MAX_MS ? 2 * times->probe_gap_ms : PROBE_GAP_MAX_MS;
         return IN_TIME_ASK;
     }
-    /* A probe that has run for longer than this job has can no longer show that there is time enough. */
+    /* A probe that has run longer than this job's remaining time can no longer show that it is enough. */
     return since_ms < left_ms && question->waited_ms < left_ms ? IN_TIME_LATER : IN_TIME_NEVER;
 }
 
@@ -83,7 +83,7 @@ void answer_times_good(struct answer_times *times, int64_t first_ms, int64_t who
 {
     forget_old(times, now_ms);
     note_quickest(&times->now, whole_ms, tokens);
-    if (whole_ms <= times->probe_left_ms) /* quick enough for the last probe: the next slow time is another */
+    if (whole_ms <= times->probe_left_ms) /* quick enough for the last probe: the next slow period starts again */
         times->probe_gap_ms = PROBE_GAP_MIN_MS;
     note_first(times, first_ms);
 }

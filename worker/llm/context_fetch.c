@@ -18,8 +18,8 @@
 /* One source's call. */
 struct source {
     struct http_request request;
-    char *url, *body; /* owned; live as long as the call */
-    char *text; /* owned; NULL: it brought none */
+    char *url, *body; /* owned; valid as long as the call */
+    char *text; /* owned; NULL: none */
 };
 
 struct fetching {
@@ -33,7 +33,7 @@ struct fetching {
 
 /* ---- one source's begin and end ---- */
 
-/* A source has brought nothing; of one that isn't required only the log hears. */
+/* A source has failed; for one that isn't required this is only logged. */
 static void end_failed(struct fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
 {
     const struct context_settings *context = &f->question->settings->contexts[index];
@@ -72,7 +72,7 @@ static void start(struct fetching *f, size_t index, const struct context_values 
         end_failed(f, index, &failure, &why);
 }
 
-/* What an answer of 2xx is worth: *ret_text, or with a moderation *ret_refused. */
+/* Reads a 2xx response: *ret_text, or of a moderation *ret_refused. */
 static enum status read_body(const struct context_settings *context, const struct http_call *call, char **ret_text, bool *ret_refused, struct error *err)
 {
     size_t mark = byte_order_mark_size(call->body, call->body_size);
@@ -96,7 +96,7 @@ static enum status read_answer(const struct context_settings *context, const str
 {
     int status = call->end == HTTP_TIMED_OUT ? 0 : http_call_status(call);
     char code[16];
-    if (status >= 300) { /* the body is nobody's business: its words could be anyone's */
+    if (status >= 300) { /* the body isn't read: its text may quote the user */
         snprintf(code, sizeof code, "http_%d", status);
         call_failure_read_headers(call, ret_failure);
         error_set(err, call_failure_class(status), code, "HTTP %d", status);
@@ -132,14 +132,14 @@ static void wait_for_end(struct fetching *f)
     size_t target = 0;
     switch (http_client_wait(f->client, INT64_MAX, f->question->cancel, &target)) {
     case HTTP_ENDED: take_end(f, target); return;
-    case HTTP_TIME: return; /* each call has a time of its own */
+    case HTTP_TIME: return; /* each call has its own time-out */
     case HTTP_CANCELLED: error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short"); break;
     case HTTP_BROKEN: error_set(f->err, ERROR_RETRIABLE, "connection_lost", "fetching contexts: libcurl can't go on"); break;
     }
     context_cancel(&f->steps);
 }
 
-/* Until all have ended, or the job has. */
+/* Until all sources have ended, or the job has. */
 static enum status drive(struct fetching *f, const struct context_values *values)
 {
     const struct settings *settings = f->question->settings;
@@ -156,7 +156,7 @@ static enum status drive(struct fetching *f, const struct context_values *values
     }
 }
 
-/* In the order of llm.contexts, whatever came first. */
+/* In the order of llm.contexts, not of arrival. */
 static char *prompt_of(const struct fetching *f)
 {
     const struct settings *settings = f->question->settings;

@@ -1,14 +1,14 @@
 /* Fetches a job's context sources before its question: those of llm.contexts, side by side or in turn, on the job's own
- * thread, which blocks once for whatever ends first.
+ * thread, which blocks for the first that ends.
  *
- *   text        what came is part of the prompt (context_text.h)
+ *   text        the response becomes part of the prompt (context_text.h)
  *   moderation  its verdict lets the job go on, or ends it
  *
- * A source that isn't required is left out when it fails, takes too long, brings too much, or what can't stand in a prompt. Of a
- * required one that fails, the failure is the job's, classed as a provider's (call_failure.h); the other calls are cut short
- * then, as after a refusal. The log is told of each failure by the source's name and a code, never of a text.
+ * A source that isn't required is left out when it fails, takes too long, or returns too much, or a text that can't be in a prompt. The failure
+ * of a required source is the job's, classed like a provider's (call_failure.h); the other calls are dropped
+ * then, as after a refusal. Each failure is logged with the source's name and a code, never with a text.
  *
- * Thread: the engine's. Makes no second attempt: that is the dispatcher's to do. */
+ * Thread: the engine's. Makes no second attempt: the dispatcher does. */
 #ifndef CHAT_LLM_CONTEXT_FETCH_H
 #define CHAT_LLM_CONTEXT_FETCH_H
 
@@ -26,8 +26,8 @@ struct context_question {
     int64_t until_ms; /* clock_mono_ms by which it must have ended */
 };
 
-/* OK: *ret_prompt is the text for the request, the caller's; NULL: nothing came. FAILED: *err names the source, and *ret_failure is
- * what the retry rule needs:
+/* OK: *ret_prompt is the text for the request, owned by the caller; NULL: none. FAILED: *err names the source, and *ret_failure is
+ * for the retry rule:
  *   permanent    moderation_refused; empty_placeholder, bad_url, response_too_large, http_4xx
  *   retriable    timeout, connection_lost, invalid_response (not UTF-8, no verdict), http_5xx
  *   unavailable  connection_failed, dns_failed, tls_failed, no_resources, http_503, http_529

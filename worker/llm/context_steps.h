@@ -1,10 +1,10 @@
-/* Fetching a job's contexts as a state machine: which source is asked when, and what an end means for the others. Pure, in the
- * way of question.h: its owner (context_fetch.c: a thread that blocks) carries out each step, tells what happened, and asks again.
+/* Fetching a job's contexts as a state machine: which source is asked when, and what an end means for the others. Pure, like
+ * question.h: its owner (context_fetch.c: a thread that blocks) carries out each step, reports the result, and asks for the next.
  *
- *   context_next ─▶ START ─▶ context_ended      WAIT for an end      DROP (cut short)      DONE, FAILED: over
+ *   context_next ─▶ START ─▶ context_ended      WAIT for an end      DROP (cancel)         DONE, FAILED: over
  *
- * A source is asked once; each START has one end, by context_ended or by DROP; what is required and fails, or refuses the job,
- * ends it all. */
+ * A source is asked once; each START has one end, by context_ended or by DROP; a required source that fails, or one that refuses the job,
+ * ends the whole. */
 #ifndef CHAT_LLM_CONTEXT_STEPS_H
 #define CHAT_LLM_CONTEXT_STEPS_H
 
@@ -28,11 +28,11 @@ struct context_steps {
 void context_steps_init(struct context_steps *steps, size_t count, enum context_fetch fetching);
 
 enum context_action {
-    CONTEXT_START, /* ends by context_ended, also where it can't begin */
+    CONTEXT_START, /* ends by context_ended, also if it can't begin */
     CONTEXT_WAIT,  /* until a call ends */
-    CONTEXT_DROP,  /* cut it short: nothing more is told of it */
+    CONTEXT_DROP,  /* cancel the call: no context_ended follows */
     CONTEXT_DONE,  /* all have ended, and none of them ends the job */
-    CONTEXT_FAILED /* one has, or it was cancelled */
+    CONTEXT_FAILED /* a source ended the job, or it was cancelled */
 };
 
 struct context_step {
@@ -42,9 +42,9 @@ struct context_step {
 
 struct context_step context_next(struct context_steps *steps);
 
-/* A source's call has ended; ends_job: it was required and failed, or it refused the job. False: all was decided before. */
+/* A source's call has ended; ends_job: it was required and failed, or it refused the job. False: the result was decided before. */
 bool context_ended(struct context_steps *steps, size_t source, bool ends_job);
-/* No more is wanted. */
+/* Cancels the rest. */
 void context_cancel(struct context_steps *steps);
 
 #endif

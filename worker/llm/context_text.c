@@ -49,7 +49,7 @@ static bool has_steps(const char *url)
     return false;
 }
 
-/* Of UTF-8: what shows nothing, and is taken for nothing by many who read it: white space, controls, zero width. 0: it shows. */
+/* The size of a blank UTF-8 character, which many servers ignore: white space, controls, zero width. 0: not blank. */
 static size_t blank_size(const char *at)
 {
     static const char *const blanks[] = {"\xc2\xa0", "\xc2\xad", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe2\x81\xa0", "\xe3\x80\x80", "\xef\xbb\xbf"};
@@ -66,7 +66,7 @@ static size_t blank_size(const char *at)
     return 0;
 }
 
-/* dots: nothing but them, and what is blank. */
+/* Is the value blank, or, with dots, only dots and blanks? */
 static bool says_nothing(const char *value, bool dots)
 {
     while (*value != '\0') {
@@ -118,7 +118,7 @@ char *context_url_fill(const char *template, const struct context_values *values
     return url.bytes;
 }
 
-/* ---- what is told ---- */
+/* ---- the request body ---- */
 
 static void append_line(struct text_buffer *text, struct json_view line)
 {
@@ -146,7 +146,7 @@ static void write_input(struct json_writer *body, struct json_view messages)
     while (json_view_next(messages, &message))
         if (json_view_is(json_view_member(message, "role"), "user"))
             append_content(&text, json_view_member(message, "content"));
-    json_write_bytes(body, "input", text_buffer_text(&text), text.size); /* NULs too: nothing hides behind one */
+    json_write_bytes(body, "input", text_buffer_text(&text), text.size); /* with NULs, so that no text is hidden behind one */
     text_buffer_finish(&text);
 }
 

@@ -17,7 +17,7 @@ int64_t cost_tokens(size_t body_bytes, int64_t max_tokens)
     return at_most(tokens, COST_TOKENS_MAX);
 }
 
-/* How many tokens so long holds, rounded down: minutes apart, lest it overflow. */
+/* How many tokens ms allow at the rate, rounded down: minutes separately, against overflow. */
 static int64_t tokens_in(int64_t ms, int64_t per_minute)
 {
     int64_t rate = at_most(per_minute, COST_PER_MINUTE_MAX);

@@ -16,7 +16,7 @@ json_t *cut_json_load(const char *body, size_t size)
     for (size_t i = 0; i < size; i++) {
         if (in_text && body[i] == '\\') {
             if (end == size && size - i < strlen("\\u0000"))
-                end = i; /* it may be cut itself */
+                end = i; /* the last character may be cut */
             i++;
         } else if (body[i] == '"') {
             in_text = !in_text;

@@ -33,11 +33,11 @@ enum failure_kind failure_kind_of_status(int http_status)
     case 401:
     case 403:
     case 405: return FAILURE_ACCESS;
-    case 407: return FAILURE_GONE; /* a proxy's: the provider wasn't asked */
+    case 407: return FAILURE_GONE; /* from a proxy: the request didn't reach the provider */
     case 404:
     case 410: return FAILURE_MODEL;
     case 408:
-    case 409: /* a lock that was waited for in vain, as OpenAI has it */
+    case 409: /* OpenAI: a lock couldn't be acquired */
     case 425:
     case 499: /* the gateway's own client has left */
     case 504: return FAILURE_TIMEOUT;
@@ -45,10 +45,10 @@ enum failure_kind failure_kind_of_status(int http_status)
     case 424: return FAILURE_SERVER; /* TGI: its generation failed */
     case 429: return FAILURE_RATE;
     case 451: return FAILURE_CONTENT;
-    case 501: return FAILURE_REQUEST; /* llama.cpp: it can't do that, for nobody */
+    case 501: return FAILURE_REQUEST; /* llama.cpp: the server doesn't support that */
     case 503:
     case 529: return FAILURE_OVERLOAD;
-    default: return http_status >= 500 ? FAILURE_SERVER : http_status >= 400 ? FAILURE_REQUEST : FAILURE_ACCESS; /* a redirection: not its address */
+    default: return http_status >= 500 ? FAILURE_SERVER : http_status >= 400 ? FAILURE_REQUEST : FAILURE_ACCESS; /* a redirection: a wrong address */
     }
 }
 

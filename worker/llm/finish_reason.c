@@ -46,13 +46,13 @@ static const struct {
     {"abort", FINISH_BROKEN}, /* vLLM, SGLang */
     {"insufficientsystemresource", FINISH_BROKEN}, /* DeepSeek */
     {"networkerror", FINISH_BROKEN}, /* Zhipu */
-    {"malformedfunctioncall", FINISH_BROKEN}, /* Google, as the next */
+    {"malformedfunctioncall", FINISH_BROKEN}, /* this and the next: Google */
     {"unexpectedtoolcall", FINISH_BROKEN},
     {"toomanytoolcalls", FINISH_BROKEN},
     {"missingthoughtsignature", FINISH_BROKEN},
 };
 
-/* Of those that nobody knows yet. */
+/* Parts of unknown reasons. */
 static const char *const of_content[] = {"filter", "safety", "sensitive", "prohibit", "blocklist", "moderat", "guardrail", "violation", "toxic", "recitation", NULL};
 static const char *const of_failure[] = {"error", "fail", "abort", "cancel", "timeout", "timedout", "interrupt", "crash", "unavailable", "insufficient",
                                          "overload", "exhausted", "malformed", "disconnect", "terminated", "shutdown", "preempt", "evict",
@@ -83,7 +83,7 @@ static enum finish look(const char *reason, size_t size)
 
 enum finish finish_reason_look(const char *reason)
 {
-    if (reason == NULL || strcmp(reason, "stop") == 0) /* nearly all */
+    if (reason == NULL || strcmp(reason, "stop") == 0) /* the usual ones */
         return FINISH_GOOD;
     size_t size = strcspn(reason, ":");
     enum finish finish = look(reason, size);

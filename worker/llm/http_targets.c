@@ -8,7 +8,7 @@
 
 #define TARGETS_MAX (PROVIDERS_MAX + CONTEXTS_MAX)
 
-/* What a target is made of, until the pool has copied it. */
+/* A target's texts, until the pool has copied them. */
 struct target_texts {
     char *name, *url;
     char **headers; /* NULL-terminated "Name: value" */
@@ -31,7 +31,7 @@ static void texts_finish(struct target_texts *texts)
     free(texts->headers);
 }
 
-/* key may be NULL. what and name: whose it is. */
+/* key may be NULL. what and name: its owner, for the error. */
 static enum status add_key(struct target_texts *texts, const char *key, bool bearer, const char *what, const char *name, struct error *err)
 {
     for (const char *c = key; c != NULL && *c != '\0'; c++)
@@ -75,7 +75,7 @@ static enum status context_target(const struct context_settings *context, struct
     if (add_key(texts, context->api_key, true, "context", context->name, err) != STATUS_OK)
         return STATUS_FAILED;
     texts->name = xasprintf("context %s", context->name);
-    /* Each call brings the address filled in; the template names the host, which is always the same. */
+    /* Each call has its own address, from the template; the host is always the template's. */
     *ret = (struct http_target){.name = texts->name,
                                 .url = context->url,
                                 .headers = (const char *const *)texts->headers,
@@ -105,7 +105,7 @@ static enum status make_pool(const struct settings *settings, size_t clients, st
 
 enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err)
 {
-    /* A client for each thread, so that a first wave finds them made. */
+    /* A client for each thread, made before the first wave of jobs. */
     return make_pool(settings, (size_t)settings->worker.threads, ret, err);
 }
 

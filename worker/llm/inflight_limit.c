@@ -2,10 +2,10 @@
 
 #define LOWERED_LEAST 0.1
 #define LOWERED_MOST 0.5
-#define REFUSED_OFTEN 0.07 /* from this share on fewer calls are to be made for good */
-#define RECENT 200         /* answers that the share is of */
-#define RECENT_FIRST 20   /* good ones that are taken for granted at first: the first refusal isn't half of all */
-/* Above `stood`, calls more a round: at first, and so much more by the square of the seconds without an overload answer. */
+#define REFUSED_OFTEN 0.07 /* from this share of overload answers on `stood` falls */
+#define RECENT 200         /* the number of answers for that share */
+#define RECENT_FIRST 20   /* good answers assumed at first, so that the first refusal isn't half of all */
+/* Above `stood`, additional calls a round: at first, and the factor of the square of the seconds without an overload answer. */
 #define SLOW_CALLS 0.1
 #define SLOW_CALLS_PER_S2 0.05
 
@@ -72,7 +72,7 @@ void inflight_limit_overloaded(struct inflight_limit *limit, uint32_t began_unde
         return;
     double before = limit->limit, share = limit->refused / (limit->good + limit->refused);
     double part = share / 2 < LOWERED_LEAST ? LOWERED_LEAST : at_most(share / 2, LOWERED_MOST);
-    double lowered = at_most(before * (1 - part), before - 1); /* one whole call at the least */
+    double lowered = at_most(before * (1 - part), before - 1); /* at least one whole call */
     limit->limit = lowered < least ? least : lowered;
     if (share >= REFUSED_OFTEN)
         limit->stood = at_most(limit->stood, (before + limit->limit) / 2);

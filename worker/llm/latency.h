@@ -1,5 +1,5 @@
 /* A live quantile of a latency: a histogram of buckets an eighth of an octave wide (each 9 % above the one before), whose
- * counts are halved now and then, so that it follows the provider. Pure; its owner locks.
+ * counts are halved after every LATENCY_SAMPLES_HALVED, so that it follows the provider. Pure; its owner locks.
  *
  * A quantile is the upper bound of its bucket: at most 9 % too high. Below LATENCY_SAMPLES_MIN samples there is none. */
 #ifndef CHAT_LLM_LATENCY_H

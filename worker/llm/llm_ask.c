@@ -15,14 +15,14 @@
 #include "llm/stream_fold.h"
 #include "telemetry/metrics.h"
 
-#define HEDGE_UNKNOWN_MS 1000 /* auto: while too few answers are known */
+#define HEDGE_UNKNOWN_MS 1000 /* hedge_after_ms = auto, while there are too few samples */
 
-/* What a call needs while it is under way. */
+/* The state of a call while it is under way. */
 struct call {
     char *body; /* owned */
     uint32_t began_under;
     int64_t started_us; /* 0: it never began */
-    bool slot; /* may_start took one, and no call has it yet */
+    bool slot; /* may_start took a slot that no call uses yet */
 };
 
 struct asking {
@@ -64,7 +64,7 @@ static void on_text(size_t provider, void *arg)
     tell(a, try, &news, false);
 }
 
-/* An answer that came whole though deltas are wanted is one. */
+/* A whole answer where deltas are wanted becomes one delta. */
 static void tell_whole(struct asking *a, int64_t try)
 {
     struct text_buffer text = {0}, reasoning = {0};
@@ -75,7 +75,7 @@ static void tell_whole(struct asking *a, int64_t try)
     text_buffer_finish(&reasoning);
 }
 
-/* The winner's answer, whoever was heard. */
+/* The rest of the winner's answer, or all of it if another's stream was published. */
 static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 {
     struct stream_news news;
@@ -90,13 +90,13 @@ static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 
 /* ---- how calls ended ---- */
 
-/* In the order that question.h numbers ends by. */
+/* Appended in the order of question.h's numbers of ends. */
 static struct llm_tried *note(struct asking *a, size_t provider)
 {
     struct llm_outcome *outcome = a->outcome;
     int64_t started_us = a->calls[provider].started_us;
     if (outcome->tried == NULL)
-        outcome->tried = xcalloc(a->question->settings->provider_count + 1, sizeof *outcome->tried); /* one is asked twice at most */
+        outcome->tried = xcalloc(a->question->settings->provider_count + 1, sizeof *outcome->tried); /* one provider is asked twice at most */
     assert(outcome->tried_count <= a->question->settings->provider_count);
     struct llm_tried *tried = &outcome->tried[outcome->tried_count++];
     *tried = (struct llm_tried){.provider = provider, .failure = {.retry_after_ms = -1, .should_retry = -1},
@@ -133,7 +133,7 @@ static enum question_verdict verdict_of(const struct llm_failure *failure, const
         return QUESTION_CONTENT_REFUSED;
     if (failure->kind == FAILURE_TOO_LONG)
         return QUESTION_TOO_LONG;
-    if (failure->unexplained && err->class == ERROR_PERMANENT) /* else the provider says that it may pass */
+    if (failure->unexplained && err->class == ERROR_PERMANENT) /* else x-should-retry made it retriable */
         return QUESTION_UNEXPLAINED;
     return llm_failure_is_fatal(failure, err) ? QUESTION_FATAL : QUESTION_FAILED;
 }
@@ -143,7 +143,7 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     const struct llm_question *question = a->question;
     struct question_end end = {.verdict = verdict_of(&tried->failure, why), .class = why->class};
     METRIC_INC(llm_call_failures_total);
-    if (tried->failure.may_be_quoted && tried->failure.evidence != NULL) /* what it doesn't say it can't have brought about */
+    if (tried->failure.may_be_quoted && tried->failure.evidence != NULL) /* a request without these words can't have been quoted */
         tried->failure.may_be_quoted = refusal_words_are_in(a->calls[provider].body, tried->failure.evidence);
     if (end.verdict == QUESTION_TOO_LONG)
         end.skip = question->skip(&tried->failure, strlen(a->calls[provider].body), question->arg);
@@ -169,7 +169,7 @@ static void take_answer(struct asking *a, size_t provider, struct llm_tried *tri
     llm_answer_finish(answer);
 }
 
-/* Not inlined: what it needs would stand on the stack of each thread that waits. */
+/* Not inlined: its variables would be on the stack of each waiting thread. */
 __attribute__((noinline)) static void take_end(struct asking *a, size_t provider)
 {
     struct llm_answer answer = {0};
@@ -218,14 +218,14 @@ static void start(struct asking *a, const struct question_step *step)
     if (llm_exchange_ask(&a->exchange, step->provider, call->body, question->until_ms, streamed, &why) == STATUS_OK) {
         call->began_under = provider_slots_started(question->slots, step->provider);
         provider_times_started(question->times, step->extra);
-        call->slot = false; /* the call's */
+        call->slot = false; /* the call has it now */
     } else {
         give_slot_back(a, step->provider);
         take_failure(a, step->provider, note(a, step->provider), &why);
     }
 }
 
-/* Whoever generates for nobody stops. */
+/* Cancels the call, so that the provider stops generating. */
 static void drop(struct asking *a, size_t provider)
 {
     int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);

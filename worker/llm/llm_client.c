@@ -17,7 +17,7 @@
 struct llm_client {
     const struct settings *settings;
     struct http_pool *pool;
-    const char ***secrets; /* of each provider, NULL-terminated: what it may echo, and nobody is to read */
+    const char ***secrets; /* by provider, NULL-terminated: texts that it may echo and that must be masked */
 };
 
 /* One provider's part of an exchange. */
@@ -25,10 +25,10 @@ struct exchange_call {
     struct llm_exchange *exchange;
     size_t provider;
     struct http_request request;
-    struct llm_stream *stream; /* owned; NULL: nothing of a stream has come */
+    struct llm_stream *stream; /* owned; NULL: no byte of a stream has come */
 };
 
-#define HEADER_SECRET_BYTES_MIN 8 /* a shorter value ("auto", "openai") is a word like any other */
+#define HEADER_SECRET_BYTES_MIN 8 /* a shorter value ("auto", "openai") is too common a word */
 
 static void add_secret(const char ***list, size_t *count, const char *secret)
 {
@@ -37,14 +37,14 @@ static void add_secret(const char ***list, size_t *count, const char *secret)
     (*list)[*count] = NULL;
 }
 
-/* What is secret of a header's value: of credentials not their scheme, which may come back without it. */
+/* The secret part of a header's value: credentials without their scheme, since a server may echo them so. */
 static const char *secret_of(const struct provider_header *header)
 {
     const char *behind = strcasecmp(header->name, "Authorization") == 0 ? strchr(header->value, ' ') : NULL;
     return behind != NULL ? behind + strspn(behind, " ") : header->value;
 }
 
-/* The texts are the settings'. */
+/* The texts are borrowed from the settings. */
 static const char **gather_secrets(const struct provider_settings *provider)
 {
     size_t count = 0;
@@ -59,9 +59,9 @@ static const char **gather_secrets(const struct provider_settings *provider)
     return list;
 }
 
-/* ---- what a call has come to ---- */
+/* ---- the result of a call ---- */
 
-/* No status, or not the whole answer. */
+/* No status, or an incomplete answer. */
 static enum status fail_unanswered(const struct http_call *call, struct llm_failure *failure, struct error *err)
 {
     failure->kind = call_failure_kind(call);
@@ -84,7 +84,7 @@ static enum status read_outcome(const struct http_call *call, struct llm_answer 
 
 /* ---- streams ---- */
 
-/* [DONE] ends an answer; the connection is worth a moment for HTTP's own end, so that it can be used again. */
+/* [DONE] ends an answer; waiting a moment for the end of the HTTP body lets the connection be reused. */
 #define AFTER_DONE_MS 200
 
 struct llm_stream {
@@ -136,7 +136,7 @@ static void stream_destroy(struct llm_stream *stream)
     free(stream);
 }
 
-/* Many leave out the blank line behind the last event, or end there at once where something went wrong. */
+/* Many servers omit the blank line behind the last event, or close at once after an error. */
 static void take_last_event(struct llm_stream *stream)
 {
     struct sse_event event;
@@ -144,7 +144,7 @@ static void take_last_event(struct llm_stream *stream)
         stream_fold_last_event(&stream->fold, &event);
 }
 
-/* What ended the call is its failure, unless the stream had come to its own end by then. */
+/* If the call failed, that is the failure, unless the stream was complete or had failed before. */
 static enum status read_stream(const struct http_call *call, struct llm_stream *stream, struct llm_answer *ret_answer, struct llm_failure *failure,
                                struct error *err)
 {
@@ -229,7 +229,7 @@ enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_m
     return http_client_wait(exchange->http, until_ms, exchange->cancel, ret_provider);
 }
 
-/* Of a stream its fold has told it, as it came. */
+/* Takes the error text; of a stream its fold has stored it. */
 static void take_said(struct llm_exchange *exchange, size_t provider, struct llm_said *said)
 {
     struct llm_stream *stream = exchange->calls[provider].stream;

@@ -1,8 +1,8 @@
-/* Questions to OpenAI-compatible providers: HTTP calls that a thread begins, blocks for, and may cut short.
+/* Questions to OpenAI-compatible providers: HTTP calls that a thread begins, blocks for, and may drop.
  *
- * An *exchange* is one question with its calls, one to each provider at most, and one wait for whichever ends first; who is
- * asked, and when, is llm_ask.h's to decide. Thread: the engine's, or a test's. Makes no retry of its own: there is one retry
- * loop, and it is the dispatcher's.
+ * An *exchange* is one question with its calls, at most one to each provider at a time, and one wait for the first that ends; llm_ask.h
+ * decides which providers are asked, and when. Thread: the engine's, or a test's. Makes no retry of its own: the only retry
+ * loop is the dispatcher's.
  *
  *   llm_exchange_begin ─▶ llm_exchange_ask (provider 0) … ─▶ llm_exchange_wait ─▶ llm_exchange_read ─▶ … ─▶ llm_exchange_end (cuts what still runs) */
 #ifndef CHAT_LLM_LLM_CLIENT_H
@@ -28,27 +28,27 @@ struct llm_answer {
     struct usage usage;
 };
 
-/* The provider's own words about a failure, for whoever wants them. */
+/* A provider's error text, for callers that want it. */
 struct llm_said {
-    const char *const *secrets; /* what they must not hold; NULL-terminated, borrowed; NULL: none */
-    char *message; /* owned; NULL: nothing was said. As refusal.h's: never for a log */
+    const char *const *secrets; /* to be masked in it; NULL-terminated, borrowed; NULL: none */
+    char *message; /* owned; NULL: none. Never for a log, since it may quote the request (refusal.h) */
 };
 
-/* What an error leaves for the retry rule: how long the provider asked to wait (-1: it didn't say), and
- * whether it said "x-should-retry: false|true" (0, 1; -1: didn't say). The provider's word counts over the
+/* What the retry rule needs of an error: how long the provider asked to wait (-1: not given), and
+ * its "x-should-retry: false|true" (0, 1; -1: not given). That header takes precedence over the
  * status: after `true` a refusal is classed retriable (never a billing one nor a context overflow), after
  * `false` a 503 or 529 is, so that retry_allowed ends it. */
 struct llm_failure {
     enum failure_kind kind;
     int http_status; /* 0: no answer */
     int64_t retry_after_ms; /* a header's, else the body's */
-    int64_t reset; /* of the body, as refusal_wait.h has it, until llm_exchange_read makes it retry_after_ms; 0, -1: none */
+    int64_t reset; /* a reset from the body (refusal_wait.h), which llm_exchange_read converts to retry_after_ms; 0, -1: none */
     int should_retry;
-    int64_t n_ctx, n_prompt; /* FAILURE_TOO_LONG: the server's limit and what was sent, in tokens; 0: it didn't say */
-    bool unexplained; /* FAILURE_REQUEST: as refusal.h has it, as the next */
+    int64_t n_ctx, n_prompt; /* FAILURE_TOO_LONG: the server's limit and the request's size, in tokens; 0: not given */
+    bool unexplained; /* FAILURE_REQUEST: this and may_be_quoted as in struct refusal */
     bool may_be_quoted; /* by the request, which llm_ask.c looks at */
     const char *evidence;
-    struct llm_said *said; /* where the provider's words go; NULL: nowhere */
+    struct llm_said *said; /* gets the provider's error text; NULL: not wanted */
 };
 
 /* Once in the process, before threads; settings and pool (http_targets.h) outlive the client. */
@@ -70,37 +70,37 @@ struct llm_exchange {
     struct http_cancel *cancel; /* borrowed; NULL: none */
     llm_on_text *on_text; /* of streams */
     void *on_text_arg;
-    struct exchange_call *calls; /* one for each provider; owned: on the stacks of waiting threads, room for all there might be costs a page */
-    char *said; /* owned: the provider's own words, of the call that was read last and failed; NULL: none */
+    struct exchange_call *calls; /* one for each provider; owned, not on the stack, where room for the maximum would cost each waiting thread a page */
+    char *said; /* owned: the error text of the last call that was read and failed; NULL: none */
 };
 
 /* FAILED: unavailable `no_resources`. */
 enum status llm_exchange_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err) MUST_CHECK;
 void llm_exchange_end(struct llm_exchange *exchange);
 
-/* Begins to POST body (JSON, the caller's until the call was read or dropped) to a provider's chat/completions. provider: its
+/* Begins to POST body (JSON, valid until the call was read or dropped) to a provider's chat/completions. provider: its
  * index in settings.providers. until_ms: clock_mono_ms by which the call must have ended (the smaller of this and the
- * provider's attempt_timeout_ms counts). streamed: the body asks for a stream; then the provider's first-token time-out
- * counts, too. Its idle time-out does in any stream, asked for or not (answer_shape.h), by events with data. FAILED: unavailable. */
+ * provider's attempt_timeout_ms counts). streamed: the body requests a stream; then the provider's first-token time-out
+ * applies, too. Its idle time-out applies to any stream, requested or not (answer_shape.h), between events with data. FAILED: unavailable. */
 enum status llm_exchange_ask(struct llm_exchange *exchange, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err) MUST_CHECK;
-/* Blocks until a call ends (*ret_provider's), until_ms comes, or the exchange is cancelled or broken. */
+/* Blocks until a call ends (that of *ret_provider), until_ms is reached, or the exchange is cancelled or broken. */
 enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider);
-/* What the call that ended has come to. *ret_answer is set on OK only, for llm_answer_finish; *ret_failure always. On
- * FAILED *err names the provider, and is classed by what happened:
+/* The result of a call that ended. *ret_answer is set on OK only, to be freed by llm_answer_finish; *ret_failure always. On
+ * FAILED *err names the provider, and its class is by what happened:
  *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources
  *   retriable    timeout, connection_lost, invalid_response, stream_broken, generation_failed
  *   permanent    response_too_large, bad_url
- *   a refusal    by its kind (failure_kind.h), unless the server says whether to retry
- * and the provider may be asked again then; exchange->said is what it said itself, if anything. */
+ *   a refusal    by its kind (failure_kind.h), unless the server set x-should-retry
+ * Then the provider may be asked again; exchange->said is its error text, if any. */
 enum status llm_exchange_read(struct llm_exchange *exchange, size_t provider, struct llm_answer *ret_answer, struct llm_failure *ret_failure,
                           struct error *err) MUST_CHECK;
 /* Does, or did, the answer come as a stream? */
 bool llm_exchange_is_streamed(const struct llm_exchange *exchange, size_t provider);
-/* Of a streamed answer: what of its text wasn't handed out yet (stream_fold.h), lent until the call goes on. */
+/* Of a streamed answer: the text that wasn't returned yet (stream_fold.h), valid until the next llm_exchange_wait. */
 void llm_exchange_news(struct llm_exchange *exchange, size_t provider, struct stream_news *ret);
-/* From the call's begin to its first token; of a whole answer to its end. Before llm_exchange_read. */
+/* From the call's begin to its first token; for a whole answer to its end. Before llm_exchange_read. */
 int64_t llm_exchange_first_ms(const struct llm_exchange *exchange, size_t provider);
-/* Cuts a call short: its connection closes, and the provider stops generating. */
+/* Cancels a call: its connection is closed, and the provider stops generating. */
 void llm_exchange_drop(struct llm_exchange *exchange, size_t provider);
 
 void llm_answer_finish(struct llm_answer *answer); /* all-zero is fine */

@@ -56,7 +56,7 @@ void llm_error_classify(int http_status, const char *body, size_t size, struct l
     refusal_finish(&refusal);
 }
 
-/* A code or status of a body without an answer, that doesn't say that all is well, or under way. */
+/* Is a code or status of a body without an answer an error, not one of success or progress? */
 static bool is_bad(const json_t *code)
 {
     static const char *const good[] = {"", "0", "200", "ok", "success", "succeeded", "pending", "processing", "queued", "running", "in_progress", "completed", NULL};

@@ -1,5 +1,5 @@
-/* Whether an answer's end, by its finish_reason, is one of an answer, or says that the call failed (finish_reason.h: what each word means).
- * Called once for each answer, whole or streamed, when all of it is there. Pure; any thread. */
+/* Whether a complete answer, by its finish_reason, is an answer or a failed call (finish_reason.h: what each reason means).
+ * Called once for each answer, whole or streamed, at its end. Pure; any thread. */
 #ifndef CHAT_LLM_LLM_FINISH_H
 #define CHAT_LLM_LLM_FINISH_H
 
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "llm/llm_client.h"
 
-/* How an answer ended, whole or streamed; all but the message as the choice says it, NULL where it doesn't. */
+/* How an answer ended, whole or streamed; members of the choice, NULL where it lacks them. */
 struct llm_finish {
     const char *reason, *native; /* `finish_reason`, OpenRouter's `native_finish_reason` */
     const json_t *error;

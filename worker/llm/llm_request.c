@@ -12,7 +12,7 @@
 #include "wire/json_view.h"
 #include "wire/json_writer.h"
 
-/* What the codec itself decides. A job's params can't hold them (job_decode refuses); a provider's might. */
+/* Members that this file sets. A job's params can't contain them (job_decode refuses); a provider's may. */
 static bool param_is_ours(const struct json_member *param)
 {
     for (const char *const *name = reserved_params; *name != NULL; name++)
@@ -21,7 +21,7 @@ static bool param_is_ours(const struct json_member *param)
     return false;
 }
 
-/* Has object (may be none) a member of the same name? */
+/* Does object (may be none) have a member of the same name? */
 static bool overrides(struct json_view object, const struct json_member *param)
 {
     struct json_view name = {param->name - 1, param->name_size + 2};
@@ -32,7 +32,7 @@ static bool overrides(struct json_view object, const struct json_member *param)
     return false;
 }
 
-/* An object's members that none of the other overrides, as they came. */
+/* Copies an object's members that no member of `overriding` replaces. */
 static void put_params(struct json_writer *out, struct json_view params, struct json_view overriding)
 {
     struct json_member param = {.at = params.text, .end = params.text + params.size};
@@ -57,7 +57,7 @@ static void put_system(struct json_writer *out, const char *content)
     json_write_close(out);
 }
 
-/* message, whose content is a string, with context behind it. */
+/* message, whose content is a string, with context appended. */
 static void put_with_context(struct json_writer *out, struct json_view message, const char *context)
 {
     struct json_member member = {.at = message.text, .end = message.text + message.size};
@@ -71,8 +71,8 @@ static void put_with_context(struct json_writer *out, struct json_view message, 
     json_write_close(out);
 }
 
-/* The job's own, or else the settings' (either may be none), with the context (may be NULL) as its end; an own one whose content
- * isn't a text stays as it is, and the context is a message behind it. */
+/* The job's system message, or else the settings' (either may be none), with the context (may be NULL) appended; if the content of the job's
+ * isn't a text, it is unchanged, and the context becomes a message behind it. */
 static void put_last_system(struct json_writer *out, struct json_view own, const char *system_prompt, const char *context)
 {
     AUTO_FREE char *behind = context != NULL ? xasprintf("\n\n%s", context) : NULL;
@@ -100,8 +100,8 @@ static void put_messages(struct json_writer *out, const struct llm_request_parts
     while (!own_system && json_view_next(messages, &at))
         own_system = history_message_is_system(at);
 
-    /* Many chat templates take a system message in first place only, and but one: the job's leading ones go before the
-     * history, and the context into the last message before it. */
+    /* Many chat templates accept one system message only, in first place: the job's leading ones are put before the
+     * history, and the context into the last of them. */
     at = (struct json_view){0};
     while (json_view_next(messages, &at) && history_message_is_system(at)) {
         if (last_leading.size > 0)
@@ -110,11 +110,11 @@ static void put_messages(struct json_writer *out, const struct llm_request_parts
     }
     put_last_system(out, last_leading, own_system ? NULL : parts->system_prompt, parts->context);
     put_history(out, parts);
-    for (; at.size > 0; json_view_next(messages, &at)) /* from the first behind those that lead */
+    for (; at.size > 0; json_view_next(messages, &at)) /* from the first one behind the leading ones */
         json_write_view(out, NULL, at);
 }
 
-/* The model, then params; the later ones win: settings, the provider's, the job's. */
+/* The model, then params; the later ones take precedence: settings, the provider's, the job's. */
 static void put_rest(struct json_writer *out, const struct provider_settings *provider, const char *own_text)
 {
     struct json_view base = json_view_of_text(provider->params); /* checked at start */
@@ -125,7 +125,7 @@ static void put_rest(struct json_writer *out, const struct provider_settings *pr
     put_params(out, own, (struct json_view){0});
 }
 
-/* Not far from what the body will be, so that it isn't copied while it grows. */
+/* About the body's size, so that it isn't copied while it grows. */
 static size_t room_for(const struct llm_request_parts *parts)
 {
     size_t room = strlen(parts->job->messages) + 1024;
@@ -152,7 +152,7 @@ char *llm_request_encode(const struct llm_request_parts *parts)
     put_messages(&body, parts);
     json_write_close_array(&body);
     put_rest(&body, parts->provider, parts->job->params);
-    json_write_bool(&body, "stream", parts->stream); /* some stream unless told not to */
+    json_write_bool(&body, "stream", parts->stream); /* always, since some servers stream by default */
     if (parts->stream && parts->provider->stream_usage == STREAM_USAGE_ASKED)
         json_write_raw(&body, "stream_options", "{\"include_usage\":true}");
     json_write_close(&body);

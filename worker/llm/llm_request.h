@@ -1,5 +1,5 @@
-/* What a provider is asked: a request's body in the OpenAI dialect, made of its settings, the history, contexts and the job.
- * Called by a job's thread before its first call (llm_ask.c). Pure; any thread. It can't fail: what is damaged in a history is left out. */
+/* The body of a request to a provider in the OpenAI dialect, made from its settings, the history, contexts and the job.
+ * Called by a job's thread before a call (llm_ask.c). Pure; any thread. It can't fail: damaged elements of a history are omitted. */
 #ifndef CHAT_LLM_LLM_REQUEST_H
 #define CHAT_LLM_LLM_REQUEST_H
 
@@ -13,15 +13,15 @@
 struct llm_request_parts {
     const struct provider_settings *provider;
     const char *system_prompt; /* NULL: none; left out when the job brings its own system message */
-    const char *context;       /* goes behind the leading system messages, into the last of them; NULL: none */
+    const char *context;       /* appended to the last of the leading system messages; NULL: none */
     char **turns;              /* history elements {"job":ID,"messages":[…]}, oldest first */
     size_t turn_count;
-    int64_t history_bytes_max; /* oldest whole turns are left out beyond it */
+    int64_t history_bytes_max; /* beyond it the oldest whole turns are omitted */
     const struct job *job;
-    bool stream; /* ask for the answer as a stream, with its usage unless the provider's settings leave that out; false: whole */
+    bool stream; /* request a stream, with its usage unless the provider's settings exclude that; false: a whole answer */
 };
 
-/* How a provider is asked: as it likes it (provider.NAME.stream), else as a stream where deltas are wanted. */
+/* Is a stream requested? By provider.NAME.stream, else where deltas are wanted. */
 bool llm_request_is_streamed(const struct provider_settings *provider, bool wants_deltas) MUST_CHECK;
 
 /* The body: model, messages (system, context, history, new), provider params merged, then the job's. Elements of

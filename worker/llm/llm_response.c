@@ -56,8 +56,8 @@ struct usage llm_usage_read(const json_t *usage)
 
 /* ---- chunks in one body ---- */
 
-/* One, or several one behind the other, a line each, say. Their texts are within the body; what is kept beside texts is bounded as a whole
- * message's is, by one tree. */
+/* One chunk, or several in sequence, a line each, say. Their texts are within the body; other memory is bounded like a whole
+ * message's, by one tree. */
 static enum status fold(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
 {
     struct sse_parser parser;
@@ -78,13 +78,13 @@ static enum status fold(const char *body, size_t size, struct llm_answer *ret, s
 
 /* ---- one value ---- */
 
-/* What is read of a response and of its first choice. */
+/* The members read of a response and of its first choice. */
 enum { CHOICES, ERROR, OBJECT, USAGE, MODEL, ROOT_MEMBERS };
 static const char *const root_names[ROOT_MEMBERS] = {"choices", "error", "object", "usage", "model"};
 enum { MESSAGE, TEXT, DELTA, CHOICE_ERROR, FINISH_REASON, NATIVE_FINISH_REASON, CHOICE_MEMBERS };
 static const char *const choice_names[CHOICE_MEMBERS] = {"message", "text", "delta", "error", "finish_reason", "native_finish_reason"};
 
-/* The message, be it the text alone; none: there is none. */
+/* The message, or only its text; empty: there is none. */
 static struct json_view message_of(const struct json_view choice[CHOICE_MEMBERS], bool *ret_is_text)
 {
     int type = json_view_type(choice[MESSAGE]);
@@ -97,7 +97,7 @@ static struct json_view message_of(const struct json_view choice[CHOICE_MEMBERS]
     return found;
 }
 
-/* As a tree: owned; NULL: it has too many members. */
+/* The message as a tree: owned; NULL: it has too many members. */
 static json_t *load_message(struct json_view found, bool is_text)
 {
     json_t *message;
@@ -115,13 +115,13 @@ static json_t *load_message(struct json_view found, bool is_text)
     return message;
 }
 
-/* A choice's own error, as a tree; the caller's, or NULL. */
+/* A choice's own error, as a tree owned by the caller, or NULL. */
 static json_t *error_of(struct json_view error)
 {
     return error.size > 0 && json_view_type(error) != JSON_NULL ? json_text_load(error.text, error.size) : NULL;
 }
 
-/* Of text that is JSON. The message alone becomes a tree: what stands around it (logprobs, say) may be many times as much. */
+/* Decodes valid JSON. Only the message becomes a tree: other members (logprobs, say) may be many times as large. */
 static enum status decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure, struct error *err)
 {
     struct json_view root[ROOT_MEMBERS], choice[CHOICE_MEMBERS], first = {0};
@@ -169,7 +169,7 @@ static enum status no_json(size_t size, struct error *err)
     return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer of %zu bytes is no JSON", size);
 }
 
-/* Not inlined: usual answers don't come here. */
+/* Not inlined: not used for usual answers. */
 __attribute__((noinline)) static enum status decode_liberally(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                                               struct error *err)
 {
@@ -185,7 +185,7 @@ __attribute__((noinline)) static enum status decode_liberally(const char *body, 
 enum status llm_response_decode(const char *body, size_t size, struct llm_answer *ret, struct llm_failure *failure,
                                 struct error *err)
 {
-    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or says what it is */
+    set_kind(failure, FAILURE_ANSWER); /* unless it can be read, or is an error of another kind */
     if (size == 0)
         return no_json(size, err);
     if (utf8_invalid_at(body, size) != SCAN_NOWHERE || json_check(body, size, false).kind != JSON_FINE)

@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "wire/json_writer.h"
 
-#define INDEX_MAX INT32_MAX /* a larger one counts as none, so that one more is always a number */
-#define ITEM_COST 192 /* what is kept beside a name and a text: many small ones are large, too */
+#define INDEX_MAX INT32_MAX /* a larger one is ignored, so that index + 1 never overflows */
+#define ITEM_COST 192 /* memory beside a name and a text: many small items are large, too */
 
 void member_fold_finish(struct member_fold *fold)
 {
@@ -65,9 +65,9 @@ static struct member_fold *open_item(struct member_fold *fold, const char *name,
     return item;
 }
 
-/* ---- texts and what comes in one ---- */
+/* ---- texts, and values of one delta ---- */
 
-/* Of such a text there is but one, which may be said again. */
+/* Is this a text with one value, which may be repeated, not continued? */
 static bool is_said_whole(const char *name)
 {
     static const char *const names[] = {"id", "type", "name", "role", "format", "object", "model", "status", "mime_type"};
@@ -93,7 +93,7 @@ static void add_text(struct member_fold *item, const json_t *value, size_t *byte
     *bytes += json_written_size(text, size);
 }
 
-/* What a tree takes, counted as its items would be. Recurses as deep as it is nested (JSON_DEPTH_MAX), as all here. */
+/* A tree's memory, counted as its items' would be. Recurses as deep as it is nested (JSON_DEPTH_MAX), as all functions here. */
 static size_t cost_of(const json_t *value)
 {
     size_t cost = json_is_string(value) ? json_written_size(json_string_value(value), json_string_length(value)) : 0, i;
@@ -122,7 +122,7 @@ static bool is_void_item(const struct member_fold *item)
     return item->kind != MEMBER_SCALAR && item->text.size == 0 && item->count == 0 && member_is_void(item->whole);
 }
 
-/* The first of an item. */
+/* The first value of an item. */
 static void begin(struct member_fold *item, const json_t *value, size_t *bytes)
 {
     *bytes -= cost_of(item->whole);
@@ -157,7 +157,7 @@ static bool is_text_name(const char *name)
     return strcmp(name, "text") == 0 || strcmp(name, "thinking") == 0 || strcmp(name, "reasoning") == 0 || strcmp(name, "summary") == 0;
 }
 
-/* A part that is nothing but text, so that it may be a piece of one. */
+/* A part with only text, so that it may be a piece of one. */
 static bool is_piece(const json_t *element)
 {
     bool has_text = false;
@@ -176,7 +176,7 @@ static bool is_piece(const json_t *element)
 
 static enum fold_fault spread(struct member_fold *item, size_t *bytes);
 
-/* Does a piece go on that item? *ret_fault: as it can't be looked at. */
+/* Does the piece continue that item? *ret_fault: why that can't be decided. */
 static bool goes_on(struct member_fold *item, const json_t *piece, size_t *bytes, enum fold_fault *ret_fault)
 {
     const json_t *type = json_object_get(piece, "type");
@@ -190,7 +190,7 @@ static bool goes_on(struct member_fold *item, const json_t *piece, size_t *bytes
            memcmp(text_buffer_text(&own->text), json_string_value(type), own->text.size) == 0;
 }
 
-/* may_go_on: it is the first of its delta. */
+/* may_go_on: it is the first of its delta, so it may continue the last part. */
 static enum fold_fault add_element(struct member_fold *array, const json_t *element, bool may_go_on, size_t *bytes)
 {
     json_int_t at = member_index(json_object_get(element, "index"));
@@ -218,7 +218,7 @@ static enum fold_fault add_all(struct member_fold *item, const json_t *value, si
     return item->kind == MEMBER_OBJECT ? add_members(item, value, bytes) : add_elements(item, value, bytes);
 }
 
-/* What came in one, as items that more can be joined to. */
+/* Turns a value of one delta into items to which more can be joined. */
 static enum fold_fault spread(struct member_fold *item, size_t *bytes)
 {
     AUTO_JSON json_t *whole = steal_ptr(&item->whole);

@@ -30,7 +30,7 @@ static void fail_by(struct message_fold *fold, enum fold_fault fault)
 static void join_text(struct message_fold *fold, enum stream_text which, const json_t *value)
 {
     text_buffer_append(&fold->texts[which], json_string_value(value), json_string_length(value));
-    fold->bytes += json_written_size(json_string_value(value), json_string_length(value)); /* so large is it in the reply */
+    fold->bytes += json_written_size(json_string_value(value), json_string_length(value)); /* its size in the reply */
 }
 
 static void join_other(struct message_fold *fold, const char *name, const json_t *value)
@@ -44,14 +44,14 @@ static void join_text_part(struct message_fold *fold, const char *text, size_t s
     join_other(fold, "content", parts);
 }
 
-/* Content that is no text: what was text before is a part. */
+/* Content that is no text: earlier text becomes a part. */
 static void join_parts(struct message_fold *fold, const json_t *value)
 {
     struct text_buffer *content = &fold->texts[STREAM_CONTENT];
     if (content->size > 0) {
         fold->bytes -= json_written_size(content->bytes, content->size);
         join_text_part(fold, content->bytes, content->size);
-        text_buffer_clear(content); /* the channel has its own by now */
+        text_buffer_clear(content); /* the channel has its own copy by now */
     }
     if (fold->fault != FOLD_FINE)
         return;
@@ -131,7 +131,7 @@ bool message_fold_is_contrary(const struct message_fold *fold)
     return (fold->tool_calls.count > 0 && member_fold_says(&fold->others, "tool_calls")) || (fold->has_function_call && member_fold_says(&fold->others, "function_call"));
 }
 
-/* Content is text, or parts, or what was said instead. NULL: nothing. */
+/* Content is text, or parts, or another value. NULL: there is none. */
 static json_t *content_json(const struct message_fold *fold, json_t *others)
 {
     const struct text_buffer *content = &fold->texts[STREAM_CONTENT];

@@ -1,6 +1,6 @@
-/* Texts as one line of plain words, to be searched: in lower case, each between single blanks, " like this "; addresses left out, 1,000 as 1000, words that
- * are written together parted ("rateLimit" is two). Filled by refusal_text.c, searched by refusal_words.c. Pure; the owner's thread. What is beyond its
- * room is left out. */
+/* Texts as one line of plain words, to be searched: in lower case, each between single blanks, " like this "; without URLs, 1,000 as 1000, compound
+ * words split ("rateLimit" is two). Filled by refusal_text.c, searched by refusal_words.c. Pure; the owner's thread. Text beyond its
+ * capacity is dropped. */
 #ifndef CHAT_LLM_PLAIN_WORDS_H
 #define CHAT_LLM_PLAIN_WORDS_H
 
@@ -11,7 +11,7 @@ struct plain_words {
     size_t size;
 };
 
-/* Nothing yet: one blank. */
+/* Empty: one blank. */
 void plain_words_init(struct plain_words *words);
 void plain_words_put(struct plain_words *words, const char *text, size_t size);
 

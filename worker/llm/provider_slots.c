@@ -10,9 +10,9 @@
 
 struct provider {
     struct mutex lock;
-    size_t inflight; /* those taken, too */
-    size_t taken;    /* of them: not started yet */
-    bool full;       /* as many as there may be */
+    size_t inflight; /* including taken slots */
+    size_t taken;    /* of those: not started yet */
+    bool full;       /* the limit is reached */
     struct inflight_limit limit;
 };
 
@@ -61,7 +61,7 @@ size_t provider_slots_limit(struct provider_slots *slots, size_t index)
     return limit;
 }
 
-/* The limit holds others back while all of it is in use, and for a moment after: the next call takes the free slot. */
+/* The limit holds calls back while it is reached, and for a moment after: the next call takes the free slot. */
 static void tell_held_back_locked(struct provider *provider, size_t index)
 {
     bool full = provider->inflight >= inflight_limit_get(&provider->limit);
@@ -101,7 +101,7 @@ uint32_t provider_slots_started(struct provider_slots *slots, size_t index)
     mutex_lock(&provider->lock);
     if (provider->taken > 0)
         provider->taken--;
-    else /* by a caller that has no limits to keep */
+    else /* by a caller without provider_slots_take */
         provider->inflight++;
     uint32_t epoch = provider->limit.epoch;
     mutex_unlock(&provider->lock);

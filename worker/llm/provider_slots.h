@@ -1,9 +1,9 @@
-/* How many calls each provider has, as this process sees it, and how many it may have (inflight_limit.h). Breakers are elsewhere (breakers/breakers.h).
- * Made once, by process.c. Any thread; a lock a provider, held briefly; blocks for nothing else.
+/* How many calls of this process each provider has in flight, and how many it may have (inflight_limit.h). Breakers are elsewhere (breakers/breakers.h).
+ * Made once, by process.c. Any thread; one lock for each provider, held briefly; doesn't block otherwise.
  *
  * A call's slot:  take ─▶ started ─▶ ended
- *                   └───▶ give_back, when no call came of it
- * From take to ended or give_back it counts as in flight, and take alone compares with the limit, under the lock: however many
+ *                   └───▶ give_back, when no call was made
+ * From take to ended or give_back the call counts as in flight, and only take compares with the limit, under the lock: however many
  * threads start calls at once, for whatever reason (first, hedge, race, fallback), there are never more than the limit. */
 #ifndef CHAT_LLM_PROVIDER_SLOTS_H
 #define CHAT_LLM_PROVIDER_SLOTS_H
@@ -26,13 +26,13 @@ size_t provider_slots_inflight(struct provider_slots *slots, size_t provider);
 /* SIZE_MAX: none. */
 size_t provider_slots_limit(struct provider_slots *slots, size_t provider);
 
-/* Takes a slot for one call; false: there are as many as there may be, by the limit or as many as are admitted (by the breaker; SIZE_MAX: any
+/* Takes a slot for one call; false: the limit is reached, or as many are in flight as are admitted (by the breaker; SIZE_MAX: any
  * number). */
 bool provider_slots_take(struct provider_slots *slots, size_t provider, size_t admitted) MUST_CHECK;
-/* No call came of it. */
+/* Returns a slot without a call. */
 void provider_slots_give_back(struct provider_slots *slots, size_t provider);
 
-/* The call that the slot was taken for has begun. Returns what provider_slots_ended wants back: which limit the call began
+/* The slot's call has begun. Returns began_under for provider_slots_ended: which limit the call began
  * under. */
 uint32_t provider_slots_started(struct provider_slots *slots, size_t provider);
 /* True: the limit has changed. */

@@ -47,7 +47,7 @@ void provider_times_destroy(struct provider_times *times)
 
 void provider_times_started(struct provider_times *times, bool extra)
 {
-    if (!extra && times->count > 1) { /* with one provider nobody hedges */
+    if (!extra && times->count > 1) { /* with one provider there is no hedging */
         mutex_lock(&times->budget_lock);
         hedge_budget_called(&times->budget, clock_mono_ms());
         mutex_unlock(&times->budget_lock);
@@ -71,7 +71,7 @@ void provider_times_ended(struct provider_times *times, size_t index, enum call_
     }
 }
 
-/* ---- what follows ---- */
+/* ---- decisions ---- */
 
 enum in_time provider_times_look(struct provider_times *times, size_t index, const struct in_time_question *question)
 {

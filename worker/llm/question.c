@@ -7,31 +7,31 @@
 
 enum row_state {
     ROW_FREE,   /* may be asked */
-    ROW_OWED,   /* is to be asked next: a fallback, or the repeat */
-    ROW_PERMIT, /* its permit is asked for */
-    ROW_ALLOWED, /* has its permit, is to be started */
+    ROW_OWED,   /* to be asked next: a fallback, or the repeat */
+    ROW_PERMIT, /* its permit is requested */
+    ROW_ALLOWED, /* has its permit, to be started */
     ROW_RUNNING,
-    ROW_HELD, /* has no permit */
+    ROW_HELD, /* got no permit */
     ROW_ENDED
 };
 
-/* What the question knows of one provider. */
+/* The state of one provider. */
 struct row {
     enum row_state state;
-    size_t skipped;   /* turns that its request goes without */
-    bool instead;     /* it takes the place of a call that has ended: a fallback, or the repeat */
-    bool unexplained; /* how its call ended */
-    bool for_content; /* it was asked for because another refused the content */
+    size_t skipped;   /* turns that its request omits */
+    bool instead;     /* it replaces a call that has ended: a fallback, or the repeat */
+    bool unexplained; /* its call was refused for an unknown reason */
+    bool for_content; /* asked because another provider refused the content */
 };
 
 struct question {
     struct question_plan plan;
-    int64_t hedge_at_ms; /* when the next is due though others run; INT64_MAX: never */
+    int64_t hedge_at_ms; /* when the next candidate is due while others run; INT64_MAX: never */
     enum { HEDGE_UNASKED, HEDGE_ASKED, HEDGE_ALLOWED } hedge;
     size_t live;    /* rows under way: OWED to RUNNING */
     size_t ends;    /* calls that ended by themselves */
     bool repeated;  /* the one repeat is used up */
-    bool alone;     /* and it goes without any history */
+    bool alone;     /* the repeat is without any history */
     bool closed;    /* no further candidate is asked */
     enum { OPEN, WON, LOST, FATAL, CANCELLED } verdict;
     size_t reported, winner;
@@ -87,7 +87,7 @@ static struct row *row_of(struct question *q, size_t provider)
     return &q->rows[provider];
 }
 
-/* A live row is no more. */
+/* A row that was under way no longer is. */
 static void leave(struct question *q, struct row *row, enum row_state state)
 {
     assert(is_live(row) && q->live > 0);
@@ -95,7 +95,7 @@ static void leave(struct question *q, struct row *row, enum row_state state)
     q->live--;
 }
 
-/* A row is to be asked before any candidate. */
+/* Makes a row the next to be asked, before any candidate. */
 static void owe(struct question *q, struct row *row, size_t skipped)
 {
     row->state = ROW_OWED;
@@ -105,13 +105,13 @@ static void owe(struct question *q, struct row *row, size_t skipped)
     q->live++;
 }
 
-/* Is its request the repeat without any history? */
+/* Is the row's request the repeat without any history? */
 static bool is_alone(const struct question *q, const struct row *row)
 {
     return q->alone && row->skipped == q->plan.turn_count;
 }
 
-/* ---- whose turn it is ---- */
+/* ---- the next provider ---- */
 
 static size_t first_in(const struct question *q, enum row_state state)
 {
@@ -129,7 +129,7 @@ static size_t next_candidate(const struct question *q)
     return QUESTION_NOBODY;
 }
 
-/* Has every provider that may be asked refused a request that carried history, and can't it be said why? */
+/* Has every provider that may be asked refused a request with history, for an unknown reason? */
 static bool is_history_suspect(const struct question *q)
 {
     if (q->repeated || q->plan.turn_count == 0)
@@ -165,7 +165,7 @@ static struct question_step close_down(struct question *q)
         if (!is_live(row))
             continue;
         struct question_step step = step_of(q, QUESTION_DROP, i);
-        bool owed = row->state == ROW_OWED; /* nobody has heard of it */
+        bool owed = row->state == ROW_OWED; /* not even its permit was requested */
         step.running = row->state == ROW_RUNNING;
         leave(q, row, ROW_ENDED);
         if (!owed)
@@ -174,7 +174,7 @@ static struct question_step close_down(struct question *q)
     return (struct question_step){.action = q->verdict == WON ? QUESTION_WON : QUESTION_LOST};
 }
 
-/* Is the next candidate due beside those under way? *ret_ask: if the budget allows. */
+/* Is the next candidate due beside those under way? *ret_ask: only if the hedge budget allows. */
 static bool is_due(struct question *q, int64_t now_ms, bool *ret_ask)
 {
     *ret_ask = false;
@@ -230,7 +230,7 @@ struct question_step question_next(struct question *q, int64_t now_ms)
 
 /* ---- events ---- */
 
-/* A call has come to nothing: with `hedge` the next is due at once, if the budget allows or nobody runs. */
+/* A call has failed: with `hedge` the next is due at once, if the budget allows or no call runs. */
 static void let_next(struct question *q)
 {
     if (q->plan.strategy == STRATEGY_HEDGE)
@@ -246,7 +246,7 @@ void question_permit(struct question *q, size_t provider, bool given)
         return;
     }
     leave(q, row, ROW_HELD);
-    q->closed = q->closed || row->for_content; /* what was refused is for that provider alone */
+    q->closed = q->closed || row->for_content; /* after a refusal of the content only that provider may be asked */
     let_next(q);
 }
 
@@ -254,7 +254,7 @@ void question_hedge(struct question *q, bool allowed)
 {
     assert(q->hedge == HEDGE_ASKED);
     q->hedge = allowed ? HEDGE_ALLOWED : HEDGE_UNASKED;
-    q->hedge_at_ms = INT64_MAX; /* asked once: a budget that says no isn't pressed */
+    q->hedge_at_ms = INT64_MAX; /* the budget is asked once: a refusal is final */
 }
 
 void question_cancel(struct question *q)
@@ -263,7 +263,7 @@ void question_cancel(struct question *q)
         q->verdict = CANCELLED;
 }
 
-/* The provider that is set for such an end takes over, or is under way already. */
+/* The fallback provider for this kind of end is asked next, or is under way already. */
 static bool take_over(struct question *q, size_t provider, bool for_content)
 {
     if (provider == QUESTION_NOBODY)
@@ -282,7 +282,7 @@ static bool take_over(struct question *q, size_t provider, bool for_content)
     return true;
 }
 
-/* What a call's end leads to; true: its answer is the question's. */
+/* The consequence of a call's end; true: its answer is the question's. */
 static bool judge(struct question *q, struct row *row, const struct question_end *end)
 {
     switch (end->verdict) {
@@ -301,7 +301,7 @@ static bool judge(struct question *q, struct row *row, const struct question_end
             q->repeated = true;
             owe(q, row, end->skip);
         } else if (!take_over(q, q->plan.overflow_provider, false)) {
-            let_next(q); /* whose context may be larger */
+            let_next(q); /* the next provider's context may be larger */
         }
         return false;
     case QUESTION_FATAL: q->verdict = FATAL; return false;
@@ -316,12 +316,12 @@ static bool judge(struct question *q, struct row *row, const struct question_end
     return false;
 }
 
-/* A failure that counts as an attempt goes before one that doesn't, or a job that always fails at one provider would wait for
- * ever for another; both before one that ends the job. */
+/* A failure that counts as an attempt is preferred to one that doesn't, or a job that always fails at one provider would wait for
+ * ever for another; both to one that ends the job. */
 static int hope_of(const struct question *q, const struct question_end *end)
 {
     if (q->verdict == FATAL)
-        return 4; /* it came last, and is the question's */
+        return 4; /* this end is final for the question */
     switch (end->class) {
     case ERROR_RETRIABLE: return 3;
     case ERROR_UNAVAILABLE: return 2;
@@ -336,7 +336,7 @@ bool question_ended(struct question *q, size_t provider, const struct question_e
     assert(row->state == ROW_RUNNING);
     size_t number = q->ends++;
     leave(q, row, ROW_ENDED);
-    if (q->verdict != OPEN) /* it ended while it was to be cut short */
+    if (q->verdict != OPEN) /* it ended before its DROP */
         return false;
     if (judge(q, row, end)) {
         q->reported = number;
@@ -366,7 +366,7 @@ bool question_text(struct question *q, size_t provider, int64_t *ret_try)
 
 /* ---- the end ---- */
 
-/* What goes on for an end comes first, then the most preferred. */
+/* First a fallback or repeat, then the most preferred candidate. */
 static size_t held_up_provider(const struct question *q)
 {
     size_t held = QUESTION_NOBODY;

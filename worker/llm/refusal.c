@@ -16,7 +16,7 @@
 
 /* ---- the kind ---- */
 
-/* What is said of several things at once: an account's right to a model is the account's. */
+/* Of several kinds in one text the first here counts: an account's right to a model concerns the account. */
 static const enum failure_kind order[] = {FAILURE_CONTENT, FAILURE_BILLING, FAILURE_TOO_LONG, FAILURE_MODEL,   FAILURE_ACCESS,
                                           FAILURE_RATE,    FAILURE_OVERLOAD, FAILURE_TIMEOUT, FAILURE_REQUEST, FAILURE_SERVER};
 
@@ -28,7 +28,7 @@ static size_t rank_of(enum failure_kind kind)
     return rank;
 }
 
-/* The reason of that weight that goes before the others; NULL: there is none. */
+/* The reason of that weight that takes precedence; NULL: there is none. */
 static const struct refusal_reason *best_reason(const struct refusal_text *said, enum reason_weight weight, enum failure_kind *ret_kind)
 {
     const struct refusal_reason *best = NULL;
@@ -43,12 +43,12 @@ static const struct refusal_reason *best_reason(const struct refusal_text *said,
     return best;
 }
 
-/* A plain reason, and what may turn it into another. */
+/* A plain reason's kind, which some words change. */
 static enum failure_kind settle(enum failure_kind kind, const struct refusal_text *said, int status, bool waits)
 {
     bool by_time = waits || refusal_words_have(said->words.text, "per minute|per min |per day|tpm |rpm |allocated quota|rate limit");
     const char *evidence;
-    if (kind == FAILURE_RATE && !waits) { /* what waiting doesn't help is told by the words */
+    if (kind == FAILURE_RATE && !waits) { /* the words may show that waiting doesn't help */
         enum failure_kind told = refusal_words_kind(said->words.text, ON_429, waits, &evidence);
         if (told == FAILURE_BILLING || told == FAILURE_TOO_LONG)
             return told;
@@ -60,7 +60,7 @@ static enum failure_kind settle(enum failure_kind kind, const struct refusal_tex
     return kind;
 }
 
-/* A status within the body that tells more than HTTP's: a gateway's 400 or 500 may be about what another has answered it. */
+/* A status within the body that is more specific than HTTP's: a gateway's 400 or 500 may be about another server's answer. */
 static int inner_status(const struct refusal_text *said, int status)
 {
     for (size_t i = said->status_count; i-- > 0;) {
@@ -72,7 +72,7 @@ static int inner_status(const struct refusal_text *said, int status)
     return status;
 }
 
-/* A vague reason says something where the status says nothing else. */
+/* Does a vague reason count? Only if the status is unspecific, too. */
 static bool is_heard(enum failure_kind kind, int status)
 {
     if (status == 0)
@@ -119,7 +119,7 @@ static bool is_code(const char *word)
     return strlen(word) < sizeof((struct refusal *)0)->code;
 }
 
-/* A code goes before a type, words before numbers, the outer before the inner. */
+/* A code takes precedence over a type, words over numbers, the outer over the inner. */
 static const char *said_code(const struct refusal_text *said, const char *const *secrets)
 {
     const char *best = NULL;
@@ -142,7 +142,7 @@ static bool is_plain(const struct refusal_reason *reason)
     return refusal_reason_look(reason, &kind) == REASON_PLAIN;
 }
 
-/* Where words alone tell it, a vague reason of the provider's would mislead. */
+/* Our own code, for a kind known from words alone, where a vague reason of the provider's would mislead. */
 static const char *own_code(enum failure_kind kind)
 {
     switch (kind) {
@@ -183,7 +183,7 @@ static void name_code(const struct refusal_facts *facts, const struct refusal_te
 
 /* ---- a request that is refused ---- */
 
-/* "messages", "messages.[2].content", "body.messages[1]", "$.contents[0].parts", "input" */
+/* Such as "messages", "messages.[2].content", "body.messages[1]", "$.contents[0].parts", "input". */
 static bool names_conversation(const char *path)
 {
     static const char *const names[] = {"messages", "message", "contents", "content", "input", "inputs", "prompt", "conversation", "history", NULL};
@@ -199,7 +199,7 @@ static bool names_conversation(const char *path)
     return false;
 }
 
-/* Another member of the request than its texts: a call's id, a picture, a parameter. */
+/* A member of the request other than its texts: a call's id, a picture, a parameter. */
 static bool names_another(const char *path)
 {
     static const char *const names[] = {"id", "name", "tool_call_id", "tool_calls", "function_call", "image", "image_url", "url", "source", "base64", "data", "file", "audio", NULL};
@@ -227,7 +227,7 @@ static void explain(const struct refusal_text *said, struct refusal *ret)
     if (said->param[0] != '\0')
         ret->unexplained = names_conversation(said->param);
     else
-        ret->unexplained = !names || refusal_words_have(said->words.text, "messages"); /* of a member of theirs */
+        ret->unexplained = !names || refusal_words_have(said->words.text, "messages"); /* about a member of the messages */
 }
 
 /* ---- the whole ---- */
@@ -242,7 +242,7 @@ static void conclude(const struct refusal_facts *facts, const struct refusal_tex
         !refusal_words_have(said->words.text, "context length|context window|context size|prompt is too long|input tokens"))
         ret->kind = FAILURE_REQUEST;
     if (ret->kind == FAILURE_REQUEST && names_conversation(said->param) && !names_another(said->param) && refusal_words_have(said->words.text, "should have at most|string too long|array too long"))
-        ret->kind = FAILURE_TOO_LONG; /* of a member that the words don't name */
+        ret->kind = FAILURE_TOO_LONG; /* about a member that the words don't name */
     if (ret->kind == FAILURE_TOO_LONG) {
         ret->n_ctx = said->n_ctx;
         ret->n_prompt = said->n_prompt;
@@ -260,7 +260,7 @@ void refusal_read(const struct refusal_facts *facts, const char *body, size_t si
     AUTO_FREE struct refusal_text *said = xcalloc(1, sizeof *said);
     refusal_text_read(body, size, said);
     conclude(facts, said, secrets, ret);
-    if (ret->message == NULL && !said->is_html) /* of a shape that nobody knows: as it came */
+    if (ret->message == NULL && !said->is_html) /* an unknown structure: the body itself */
         ret->message = refusal_message(body, size < BODY_BYTES_MAX ? size : BODY_BYTES_MAX, secrets);
 }
 

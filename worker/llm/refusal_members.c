@@ -8,18 +8,18 @@ static const struct {
     const char *name;
     enum member_meaning meaning;
 } members[] = {
-    /* Members that quote the request or an answer, or are of no use: their words aren't the provider's, and would be taken for its reason. */
+    /* Members that quote the request or an answer, or are of no use: their words aren't the provider's reason, but might match one. */
     {"input", MEANS_QUOTED}, {"flaggedinput", MEANS_QUOTED}, {"messages", MEANS_QUOTED}, {"prompt", MEANS_QUOTED},
     {"content", MEANS_QUOTED}, {"failedgeneration", MEANS_QUOTED}, {"completion", MEANS_QUOTED}, {"choices", MEANS_QUOTED},
     {"request", MEANS_QUOTED}, {"ctx", MEANS_QUOTED}, {"usage", MEANS_QUOTED}, {"links", MEANS_QUOTED},
     {"traceback", MEANS_QUOTED}, {"stack", MEANS_QUOTED}, {"contentfilterresult", MEANS_QUOTED},
     {"contentfilterresults", MEANS_QUOTED}, {"promptfilterresults", MEANS_QUOTED},
-    /* Why, as a word or a number. */
+    /* The reason, as a word or a number. */
     {"code", MEANS_CODE}, {"errorcode", MEANS_CODE}, {"errcode", MEANS_CODE}, {"statuscode", MEANS_CODE},
     {"httpcode", MEANS_CODE}, {"httpstatus", MEANS_CODE}, {"rawstatuscode", MEANS_CODE}, {"reason", MEANS_CODE},
     {"blockreason", MEANS_CODE},
     {"type", MEANS_TYPE}, {"errortype", MEANS_TYPE}, {"status", MEANS_TYPE}, {"kind", MEANS_TYPE}, {"name", MEANS_TYPE},
-    /* Why, for people. */
+    /* The reason, for people. */
     {"message", MEANS_TEXT}, {"msg", MEANS_TEXT}, {"error", MEANS_TEXT}, {"errors", MEANS_TEXT}, {"errormsg", MEANS_TEXT},
     {"errormessage", MEANS_TEXT}, {"statusmsg", MEANS_TEXT}, {"detail", MEANS_TEXT}, {"details", MEANS_TEXT},
     {"description", MEANS_TEXT}, {"errordescription", MEANS_TEXT}, {"title", MEANS_TEXT}, {"raw", MEANS_TEXT},

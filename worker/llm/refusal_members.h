@@ -1,5 +1,5 @@
-/* What a member of a refusal's body is for, by its name, whoever's body it is: names count without case, '_' and '-'. A table; to teach the worker a new
- * provider's member, add it there. Called for each member by refusal_text.c. Pure; any thread. */
+/* What a member of a refusal's body is for, by its name, for all providers: names are compared without case, '_' and '-'. A table; add a new
+ * provider's member there. Called for each member by refusal_text.c. Pure; any thread. */
 #ifndef CHAT_LLM_REFUSAL_MEMBERS_H
 #define CHAT_LLM_REFUSAL_MEMBERS_H
 
@@ -7,12 +7,12 @@
 
 enum member_meaning {
     MEANS_OTHER,
-    MEANS_QUOTED, /* of the request or an answer: not looked at */
-    MEANS_CODE,   /* why, as a word or a number */
+    MEANS_QUOTED, /* part of the request or an answer: not read */
+    MEANS_CODE,   /* the reason, as a word or a number */
     MEANS_TYPE,
-    MEANS_TEXT,   /* why, for people */
-    MEANS_PARAM,  /* the name of the request's member that it is about */
-    MEANS_PLACE,  /* the same as a path */
+    MEANS_TEXT,   /* the reason, for people */
+    MEANS_PARAM,  /* the name of the request's member at fault */
+    MEANS_PLACE,  /* that member as a path */
     MEANS_WAIT,   /* seconds */
     MEANS_WAIT_MS,
     MEANS_RESET,
@@ -21,7 +21,7 @@ enum member_meaning {
 };
 
 enum member_meaning refusal_members_look(const char *name);
-/* Has only a moderation such a member? */
+/* Does only a moderation's refusal have this member? */
 bool refusal_members_is_moderation(const char *name);
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 
-/* What looks like a key, anybody's: by its beginning; by that and a digit, where words begin so, too ("key-value-store"). */
+/* Beginnings of keys of any provider; some need a digit, too, since words begin so ("key-value-store"). */
 static const struct {
     const char *text;
     bool has_digits;
@@ -31,7 +31,7 @@ static size_t secret_length(const char *text, bool begins_word)
     return 0;
 }
 
-/* Of the longest: one may begin as another does. */
+/* The length of the longest secret at text: one may be a prefix of another. */
 static size_t known_length(const char *text, const char *const *secrets)
 {
     size_t longest = 0;
@@ -51,7 +51,7 @@ bool refusal_message_hides(const char *word, const char *const *secrets)
     return false;
 }
 
-/* How many bytes the character at text has; 0: it is none. */
+/* The size of the UTF-8 character at text; 0: invalid. */
 static size_t character_length(const unsigned char *text)
 {
     size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : text[0] >= 0xe0 && text[0] < 0xf0 ? 3 : text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;

@@ -8,7 +8,7 @@ enum { ANYWHERE = 0, NOT_IN_TEXT = 1, BASE_RESP = 2 };
 /* Names without case, '_', '-' and a last "error" or "exception". Numbers are one provider's each. Sources: the error pages of OpenAI,
  * Azure, Anthropic, Google, OpenRouter, Groq, Mistral, Moonshot, Alibaba, Volcengine, Zhipu, MiniMax, Baidu, SiliconFlow, Cohere, Together,
  * Fireworks, Amazon Bedrock, Cloudflare, GitHub Models, LiteLLM, one-api and new-api, TGI, vLLM, llama.cpp, and reports of what they
- * really send. */
+ * actually send. */
 static const struct reason {
     const char *name;
     enum failure_kind kind;
@@ -48,7 +48,7 @@ static const struct reason {
     {"policyviolation", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"guardrailintervened", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
     {"guardrailviolation", FAILURE_CONTENT, REASON_PLAIN, ANYWHERE},
-    {"safety", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Google's, as the next */
+    {"safety", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* this and the next: Google */
     {"blocklist", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT},
     {"1301", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* Zhipu */
     {"10013", FAILURE_CONTENT, REASON_PLAIN, NOT_IN_TEXT}, /* iFlytek */
@@ -204,7 +204,7 @@ static const struct reason {
     {"burstrate", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"allocationquota", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
     {"toomanyrequests", FAILURE_RATE, REASON_PLAIN, ANYWHERE},
-    {"limitrequests", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* Alibaba's, as the next */
+    {"limitrequests", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT}, /* this and the next two: Alibaba */
     {"limittokens", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"limitburstrate", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
     {"throttling", FAILURE_RATE, REASON_PLAIN, NOT_IN_TEXT},
@@ -297,7 +297,7 @@ static const struct reason *find_part(const char *part, size_t size, enum refusa
     return NULL;
 }
 
-/* Whole, then by its parts between dots: the plainest, money first. */
+/* By the whole word, then by its parts between dots: the plainest, billing first. */
 static const struct reason *find_reason(const char *word, size_t size, enum refusal_place place)
 {
     const struct reason *found = find_part(word, size, place);

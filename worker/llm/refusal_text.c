@@ -12,9 +12,9 @@
 #include "llm/refusal_wait.h"
 #include "wire/json_text.h"
 
-#define NODES_MAX 512 /* values that are looked at */
+#define NODES_MAX 512 /* values that are visited */
 #define DEPTH_MAX 10
-#define TEXT_BYTES_MAX 4096 /* of a body or text that is no JSON */
+#define TEXT_BYTES_MAX 4096 /* of a body or text that isn't JSON */
 
 /* ---- reasons ---- */
 
@@ -51,12 +51,12 @@ static void add_number(struct refusal_text *said, int64_t number, enum refusal_p
         said->has_words = true;
         return;
     }
-    if (number == 0 || (number >= 200 && number < 300)) /* all is well */
+    if (number == 0 || (number >= 200 && number < 300)) /* success */
         return;
     add_reason(said, word, (size_t)snprintf(word, sizeof word, "%lld", (long long)number), place);
 }
 
-/* "litellm.RateLimitError", "code: insufficient_quota": what only a program writes, and is known. */
+/* Known reasons within a text that are clearly identifiers: "litellm.RateLimitError", "code: insufficient_quota". */
 static void find_reasons(struct refusal_text *said, const char *text, size_t size)
 {
     for (size_t i = 0; i < size;) {
@@ -88,7 +88,7 @@ static void put_own(struct refusal_text *said, const char *text, size_t size)
 
 static void walk(struct refusal_text *said, const json_t *value, enum member_meaning member, bool base_resp, int depth);
 
-/* JSON within a text, alone or behind some words. */
+/* Searches JSON within a text, alone or behind some words. */
 static bool walk_within(struct refusal_text *said, const char *text, size_t size, enum member_meaning member, int depth, bool *ret_whole)
 {
     const char *from = memchr(text, '{', size);
@@ -125,7 +125,7 @@ static void take_text(struct refusal_text *said, const char *text, size_t size, 
     size_t at = said->own_size;
     bool within = depth < DEPTH_MAX && memchr(text, '{', size) != NULL;
     if (within && walk_within(said, text, size, MEANS_TEXT, depth, &whole) && whole && said->own_size > at)
-        return; /* its own texts say it */
+        return; /* its own texts are taken */
     said->has_words = true;
     put_own(said, text, size);
     plain_words_put(&said->words, text, size);
@@ -138,7 +138,7 @@ static void take_text(struct refusal_text *said, const char *text, size_t size, 
 static void take_reason(struct refusal_text *said, const char *text, size_t size, enum member_meaning member, bool base_resp, int depth)
 {
     enum refusal_place place = base_resp ? REFUSAL_BASE_RESP : member == MEANS_CODE ? REFUSAL_CODE : REFUSAL_TYPE;
-    if (!is_identifier(text, size)) { /* xAI's code is a sentence */
+    if (!is_identifier(text, size)) { /* xAI sends a sentence as code */
         take_text(said, text, size, depth);
     } else if (size <= 9 && strspn(text, "0123456789") == size) {
         add_number(said, strtoll(text, NULL, 10), place);
@@ -146,7 +146,7 @@ static void take_reason(struct refusal_text *said, const char *text, size_t size
         enum failure_kind kind = FAILURE_NONE;
         add_reason(said, text, size, place);
         bool empty = said->reason_count > 0 && refusal_reason_look(&said->reasons[said->reason_count - 1], &kind) == REASON_VAGUE && kind == FAILURE_REQUEST;
-        if (!empty) /* "InvalidParameter" would be about a parameter */
+        if (!empty) /* the word of "InvalidParameter" would match texts about a parameter */
             plain_words_put(&said->words, text, size);
     }
 }
@@ -157,7 +157,7 @@ static void take_param(struct refusal_text *said, const char *text)
         snprintf(said->param, sizeof said->param, "%s", text);
 }
 
-/* FastAPI's: ["body","temperature"], ["body","messages",1,"content"]. */
+/* FastAPI's paths: ["body","temperature"], ["body","messages",1,"content"]. */
 static void take_place(struct refusal_text *said, const json_t *place)
 {
     char path[sizeof said->param] = "";
@@ -171,7 +171,7 @@ static void take_place(struct refusal_text *said, const json_t *place)
 
 /* ---- the walk ---- */
 
-/* "1500", "1500.5"; -1: it is no number. */
+/* "1500", "1500.5"; -1: not a number. */
 static int64_t whole_ms(const char *text)
 {
     size_t digits = strspn(text, "0123456789");

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
-/* A number and its unit; *text is behind them. -1: there is none. */
+/* Reads a number and its unit and moves *text behind them. -1: there is none. */
 static double read_part(const char **text, bool unit_needed)
 {
     static const struct {
-        const char *unit; /* the longer first */
+        const char *unit; /* longer names first */
         double ms;
     } units[] = {{"milliseconds", 1}, {"millisecond", 1}, {"ms", 1}, {"seconds", 1000}, {"second", 1000}, {"secs", 1000}, {"sec", 1000},
                  {"minutes", 60000}, {"minute", 60000}, {"mins", 60000}, {"min", 60000}, {"hours", 3600000}, {"hour", 3600000},
@@ -119,7 +119,7 @@ static int64_t wait_in_sentence(char *sentence)
     return -1;
 }
 
-/* A full stop within a number ends none. */
+/* A full stop within a number doesn't end a sentence. */
 static int64_t wait_in_sentences(char *text)
 {
     for (char *from = text; *from != '\0';) {

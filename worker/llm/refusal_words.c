@@ -52,8 +52,8 @@ unsigned refusal_on_status(int status)
     case 0: return ON_NONE;
     case 401: return ON_401;
     case 403:
-    case 451: /* for legal reasons, StepFun's of contents */
-    case 498: return ON_403; /* Cohere's, of unsafe requests */
+    case 451: /* legal reasons; StepFun: content */
+    case 498: return ON_403; /* Cohere: unsafe requests */
     case 402: return ON_402;
     case 404:
     case 410: return ON_404;
@@ -66,26 +66,26 @@ unsigned refusal_on_status(int status)
     }
 }
 
-/* What tells a rate beside money. An exception's name ("RateLimitError", "throttling_error") doesn't: gateways give each 429 that one. */
+/* Words for a rate in texts that also mention money. An exception's name ("RateLimitError", "throttling_error") isn't one: gateways give each 429 that name. */
 #define RATE_TOLD                                                                                                                             \
     "rate limit reached|rate limit exceeded|rate limits|too many requests|per minute|per min |per second|per day|per hour|minute |tpm |rpm |rpd |tpd |qps |" \
     "requests per|tokens per|limit requests |limit tokens |limit burst rate|daily request limit|daily limit|request limit reached|concurren|slow down|too frequent|requests too fast|please wait before|"     \
     "\u9650\u6d41|\u9891\u7387|\u901f\u7387|\u5e76\u53d1|\u9891\u7e41"
 #define RATE_WORDS "rate limit|ratelimit|throttl|" RATE_TOLD
-/* Who is meant then isn't the prompt. */
+/* With these words the text isn't about the prompt. */
 #define NOT_THE_PROMPT                                                                                                                        \
     "account|organization|organisation|your access|access was|access has been|api key|apikey|ip address|your ip|konto|zugriff|acc\u00e8s|acceso|\u6743\u9650|unknown parameter|image url"
 #define ON_REFUSED (ON_NONE | ON_400 | ON_403)
 
-/* In their order: the first that holds. One of `some`, one of `and`, one of `then` behind the first of `some` (where there are any), and none of
+/* The first rule that matches counts: one of `some`, one of `and`, one of `then` behind the first of `some` (where there are any), and none of
  * `but`. UTF-8 for Chinese: gateways answer in their operator's language. */
 static const struct rule {
     enum failure_kind kind;
     unsigned on;
     const char *some, *and, *then, *but;
-    bool not_waiting; /* not where a time to wait is told */
+    bool not_waiting; /* doesn't match if the body contains a time to wait */
 } rules[] = {
-    /* What the prompt says. The first: whoever's key is named beside it. */
+    /* The prompt's content. The first rule: even if a key is mentioned, too. */
     {FAILURE_CONTENT, ON_REFUSED | ON_424, "content violat|prompt violat|input violat|output violat|content was flagged|prompt was flagged|input was flagged|failed check safety|safety check type|censor",
      NULL, NULL, "schema|grammar|constraint|format|account|organization|organisation", false},
     {FAILURE_CONTENT, ON_REFUSED | ON_424,
@@ -123,7 +123,7 @@ static const struct rule {
      "exhaust|used up|ended|expired|past due|not active|inactive|required|exceeded|cancel", NULL, RATE_TOLD "|authorized to|access is denied", true},
     {FAILURE_BILLING, ON_REFUSED, "usage limit|api usage limits|quota", "reached|exceed|exhaust|insufficient|\u7528\u5c3d", NULL, RATE_WORDS "|reset|try again|allocated quota|metric|resource", true},
 
-    /* Its rate. */
+    /* The account's rate. */
     {FAILURE_RATE, ON_NONE | ON_400 | ON_403 | ON_413 | ON_424, RATE_WORDS, NULL, NULL, NULL, false},
     {FAILURE_RATE, ON_NONE | ON_400 | ON_403, "quota|usage limit|request limit|requests limit", "retry|try again|reset|allocated|wait|metric", NULL, NULL, false},
 
@@ -152,14 +152,14 @@ static const struct rule {
      "not supported|unsupported|isnt supported|not available|not allowed|unavailable|restricted|not permitted|forbidden|blocked|not enabled|\u4e0d\u652f\u6301|\u4e0d\u53ef\u7528|\u9650\u5236", NULL, NULL, false},
     {FAILURE_ACCESS, ON_NONE | ON_400, "ip address|your ip|client ip|this ip|whitelist|allowlist|allow list|\u767d\u540d\u5355", "not allowed|not in|blocked|denied|restricted|forbidden|not on|\u4e0d\u5728", NULL, NULL, false},
 
-    /* What the request asks for beside words, where the status would blame the model, or the server. */
+    /* Features that the request uses, where by the status it would be the model's fault, or the server's. */
     {FAILURE_REQUEST, ON_NONE | ON_400 | ON_403 | ON_404, "endpoints found|providers found|no endpoints|no providers|no provider ", NULL,
      "that support|that can handle|supporting|image|audio|video|file|tool use|tool calling|tools|requested parameters|response format|structured output", "model not|data policy", false},
     {FAILURE_REQUEST, ON_404, "deprecated|no longer supported|no longer available|been removed|was removed", "search|parameter|feature|tool|function|option", NULL, "model|endpoint|deployment|version|engine|route|url|api has|not found", false},
     {FAILURE_REQUEST, ON_NONE | ON_500, "image|audio|video|file|multimodal|mmproj|vision|tool|tools|function|response format|json schema|grammar|parameter|param|logprobs|embeddings", NULL,
      "not supported|not support|unsupported|isnt supported|doesnt support|requires jinja|requires enable|not implemented", "temporarily|try again|cuda|kernel|driver|hardware|device|connection", false},
 
-    /* Its models. */
+    /* The provider's models. */
     {FAILURE_MODEL, ON_NONE | ON_400 | ON_403,
      "unknown model|invalid model|no such model|unsupported model|no models loaded|no model loaded|model is not loaded|failed to load model|error loading model|could not load model|non serverless model|pulling it first|"
      "no endpoints found|could not route to|model access is denied|no available channel|no allowed providers|model not found|models not found|model does not exist|model doesnt exist|model not exist|model is not found|"
@@ -175,7 +175,7 @@ static const struct rule {
      "not configured|not recognized|unknown|could not be found|cannot be found|\u4e0d\u5b58\u5728|\u672a\u5f00\u901a|\u4e0d\u53ef\u7528|\u4e0b\u7ebf|\u65e0\u6743|\u4e0d\u652f\u6301",
      "parameter|temperature|tools|tool choice|tool use|image|audio|response format|stream|schema|temporarily|overloaded|capacity|busy|try again|loading|messages|message |role|system prompt|max tokens|reasoning|function|field", false},
 
-    /* Load, for the moment. */
+    /* Temporary load. */
     {FAILURE_OVERLOAD, ON_NONE | ON_400 | ON_403,
      "overloaded|overload |over capacity|at capacity|no capacity|capacity exceeded|server is busy|server busy|service busy|system busy|system is busy|temporarily unavailable|service unavailable|currently unavailable|"
      "currently loading|model is loading|loading model|\u7e41\u5fd9|\u8fc7\u8f7d|\u8d1f\u8f7d",
@@ -184,7 +184,7 @@ static const struct rule {
     {FAILURE_SERVER, ON_NONE | ON_400, "has crashed|crashed without|model crashed|model unloaded|was unloaded|has been unloaded|runner process|out of memory|segmentation fault|cuda error|terminated unexpectedly", NULL, NULL, NULL, false},
     {FAILURE_TIMEOUT, ON_NONE, "timed out|timeout|time out|deadline exceeded|\u8d85\u65f6", NULL, NULL, NULL, false},
 
-    /* Of what a 200 or a stream tells, and nobody knows: that the request is wrong. */
+    /* Unknown errors in a 200 or a stream: words for a malformed request. */
     {FAILURE_REQUEST, ON_NONE, "must be|must not|must have|must contain|must start|must end|should be|should not|is required|invalid param|invalid request|invalid message|invalid value|malformed|illegal|bad request|missing required|"
      "\u53c2\u6570\u9519\u8bef|\u53c2\u6570\u975e\u6cd5|\u53c2\u6570\u6709\u8bef|\u53c2\u6570\u4e0d|\u5fc5\u987b|\u4e0d\u80fd\u4e3a\u7a7a|\u4e0d\u5408\u6cd5",
      NULL, NULL, "internal|server|upstream|try again|retry|model output|function call|tool call|generat|response|memory access", false},
@@ -192,7 +192,7 @@ static const struct rule {
 
 /* ---- too long ---- */
 
-/* How many numbers of three digits or more stand there, but a status or an error's number. */
+/* How many numbers of three digits or more there are, except a status or an error number. */
 static size_t sizes_in(const char *words)
 {
     size_t count = 0;
@@ -231,7 +231,7 @@ bool refusal_words_never_fit(const char *words)
 
 bool refusal_words_too_long(const char *words, bool strictly)
 {
-    /* Whose length. */
+    /* Subjects whose length may be meant. */
     static const char subject[] = "prompt|input|context|message|request|conversation|token |tokens|body|payload|text|history|sequence|query|chat |content|entity|characters|eingabe|anfrage|nachricht|entr\u00e9e|requ\u00eate|entrada|"
                                   "\u8f93\u5165|\u63d0\u793a|\u4e0a\u4e0b\u6587|\u6d88\u606f|\u8bf7\u6c42|\u5bf9\u8bdd|\u5185\u5bb9|\u6587\u672c";
     static const char length[] = "token |tokens|context|length|character|chars|byte|size|too long|too large|too big|longer|window|words|n ctx|kb |mb |too many messages|zu lang|l\u00e4nge|zeichen|trop long|longueur|demasiado larg|longitud|"

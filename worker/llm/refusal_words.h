@@ -1,5 +1,5 @@
-/* Which words together mean what, for refusals whose reason nobody knows: rules as data, and how they are looked up. Pure. To teach the worker a new
- * refusal, add a row to tests/unit/refusals.tsv, and a line here, or to refusal_reasons.c where it has a code of its own. */
+/* Which words together mean what, for refusals with an unknown reason: rules as data, and the look-up. Pure. For a new
+ * refusal, add a row to tests/unit/refusals.tsv, and a line here, or to refusal_reasons.c if it has a code of its own. */
 #ifndef CHAT_LLM_REFUSAL_WORDS_H
 #define CHAT_LLM_REFUSAL_WORDS_H
 
@@ -7,12 +7,12 @@
 
 #include "llm/failure_kind.h"
 
-/* Where a rule holds: statuses that were, and words that came without one. */
+/* Where a rule applies: groups of statuses, and errors without one. */
 enum refusal_on {
     ON_NONE = 1,    /* no status: an error in a 200 or a stream */
     ON_400 = 2,     /* 400, 406, 409, 412, 422 and any other refusal of the request */
     ON_403 = 4,     /* 403, 451, 498 */
-    ON_401 = 1024,  /* a key's, whatever it says */
+    ON_401 = 1024,  /* about the key, whatever the words */
     ON_402 = 8,
     ON_404 = 16,
     ON_413 = 32,
@@ -23,17 +23,17 @@ enum refusal_on {
 };
 unsigned refusal_on_status(int status); /* 0: no status */
 
-/* The kind that words mean, or FAILURE_NONE. on: one of them. waits: how long to wait was told. ret_evidence: which of the rule's words was there,
- * lent for ever (it ends at a '|'); NULL: none in particular. */
+/* The kind that words mean, or FAILURE_NONE. on: one enum refusal_on. waits: the body contains how long to wait. ret_evidence: the rule's words that matched,
+ * static (they end at a '|'); NULL: none in particular. */
 enum failure_kind refusal_words_kind(const char *words, unsigned on, bool waits, const char **ret_evidence);
-/* Does a text (a request's body) hold all words of such evidence? */
+/* Does a text (a request's body) contain all words of such evidence? */
 bool refusal_words_are_in(const char *text, const char *evidence);
 /* Do words say that the request is too long: a word for length, and a size or a limit? Not of a rate, nor of a picture or a
- * parameter. strictly: only if they say nothing else (a server's own failure may mention the context in passing). */
+ * parameter. strictly: only if they mean nothing else (a server's own failure may mention the context in passing). */
 bool refusal_words_too_long(const char *words, bool strictly);
-/* "limit 6000, requested 7000": no waiting makes that fit. */
+/* "limit 6000, requested 7000": waiting doesn't help. */
 bool refusal_words_never_fit(const char *words);
-/* "a|b": is one of them there, from the beginning of a word on? Words as refusal_text.h has them. */
+/* "a|b": do words contain one of them, at the beginning of a word? words: struct plain_words' text. */
 bool refusal_words_have(const char *words, const char *alternatives);
 
 #endif

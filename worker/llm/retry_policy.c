@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ASKED_MS_MAX 1e15 /* 30,000 years: far beyond what is obeyed, far below what overflows */
+#define ASKED_MS_MAX 1e15 /* 30,000 years: far above RETRY_AFTER_OBEYED_MS_MAX, far below an overflow */
 
 static const char *skip_blanks(const char *text)
 {
@@ -55,7 +55,7 @@ int64_t retry_delay_ms(const struct retry_settings_view *settings, int64_t failu
     int64_t bound_ms = settings->backoff_ms;
     if (bound_ms > settings->backoff_max_ms)
         bound_ms = settings->backoff_max_ms;
-    /* Doubling stops before it could pass the maximum, so that no count of failures overflows. */
+    /* Doubling stops at the maximum, so that no number of failures overflows. */
     for (int64_t i = 1; i < failures && bound_ms > 0 && bound_ms < settings->backoff_max_ms; i++)
         bound_ms = bound_ms > settings->backoff_max_ms / 2 ? settings->backoff_max_ms : bound_ms * 2;
     if (bound_ms <= 0)

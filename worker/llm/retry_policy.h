@@ -16,7 +16,7 @@ int64_t retry_after_parse(const char *retry_after_ms, const char *retry_after, i
 
 #define RETRY_AFTER_OBEYED_MS_MAX 120000 /* a provider that asks for more is not retried */
 
-/* The wait before attempt number failures + 1: what the provider asked for when 0 <= asked_ms <=
+/* The wait before attempt number failures + 1: the provider's Retry-After when 0 <= asked_ms <=
  * RETRY_AFTER_OBEYED_MS_MAX, else full jitter: uniform in [0, min(backoff·2^(failures-1), backoff_max)]. random01 in [0, 1). */
 int64_t retry_delay_ms(const struct retry_settings_view *settings, int64_t failures, int64_t asked_ms, double random01);
 

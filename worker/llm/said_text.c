@@ -11,7 +11,7 @@ static void append(struct text_buffer *to, const json_t *text)
         text_buffer_append(to, json_string_value(text), json_string_length(text));
 }
 
-/* The text of a part, be it in parts of its own. Recurses as deep as they are nested (JSON_DEPTH_MAX). */
+/* The text of a part, also of nested parts. Recurses as deep as they are nested (JSON_DEPTH_MAX). */
 static void append_text(struct text_buffer *to, const json_t *value)
 {
     static const char *const names[] = {"text", "thinking", "reasoning", "summary", "content"};
@@ -23,7 +23,7 @@ static void append_text(struct text_buffer *to, const json_t *value)
         if (text == NULL)
             continue;
         append_text(to, text);
-        break; /* the others would be the same again */
+        break; /* the others are the same text */
     }
 }
 

@@ -46,7 +46,7 @@ static void begin_data(struct sse_parser *parser)
     parser->has_data = true;
 }
 
-/* The name is whole: is it a field that is used? A comment's name is empty. */
+/* The name is complete: is it a field that is used? A comment's name is empty. */
 static void begin_value(struct sse_parser *parser)
 {
     parser->at = SSE_SPACE;
@@ -66,7 +66,7 @@ static void begin_value(struct sse_parser *parser)
 
 static void dispatch(struct sse_parser *parser, sse_on_event on_event, void *arg)
 {
-    if (parser->has_data) { /* a name alone makes no event */
+    if (parser->has_data) { /* an event needs data */
         struct sse_event event = {.name = parser->name.size > 0 ? parser->name.bytes : "message",
                                   .data = text_buffer_text(&parser->data),
                                   .size = parser->data.size};
@@ -103,7 +103,7 @@ static bool read_bare(struct sse_parser *parser, char c)
 
 static void read_name(struct sse_parser *parser, char c)
 {
-    if (c == '\0' && parser->field_size == 0) /* some keep a connection awake with them */
+    if (c == '\0' && parser->field_size == 0) /* some servers send NULs as keep-alive */
         return;
     if (read_bare(parser, c))
         return;
@@ -115,7 +115,7 @@ static void read_name(struct sse_parser *parser, char c)
         parser->at = SSE_SKIP;
 }
 
-/* The stream's first bytes. true: the byte was the mark's. */
+/* The stream's first bytes. true: the byte was part of the mark. */
 static bool read_mark(struct sse_parser *parser, char c)
 {
     if (c == MARK[parser->mark_size]) {
@@ -123,7 +123,7 @@ static bool read_mark(struct sse_parser *parser, char c)
             parser->at = SSE_NAME;
         return true;
     }
-    /* A part of a mark begins the name of some field that no one knows. */
+    /* An incomplete mark is the beginning of an unknown field's name. */
     parser->at = parser->mark_size > 0 ? SSE_SKIP : SSE_NAME;
     return false;
 }
@@ -137,7 +137,7 @@ static size_t run_length(const char *bytes, size_t size)
     return length;
 }
 
-/* Reads one byte, or a run of a value. How many it was. */
+/* Reads one byte, or a run of a value. Returns how many. */
 static size_t read_some(struct sse_parser *parser, const char *bytes, size_t size, sse_on_event on_event, void *arg)
 {
     bool behind_cr = parser->after_cr;

@@ -20,9 +20,9 @@
 #include "base/error.h"
 #include "llm/text_buffer.h"
 
-/* Lent to the callback, until it returns. */
+/* Valid until the callback returns. */
 struct sse_event {
-    const char *name; /* "message" where the stream names none */
+    const char *name; /* "message" if the stream names none */
     const char *data; /* NUL-terminated; may hold NULs of its own; may be empty */
     size_t size;
 };
@@ -32,18 +32,18 @@ typedef bool (*sse_on_event)(void *arg, const struct sse_event *event);
 
 /* Private, but for event_count. */
 struct sse_parser {
-    uint64_t event_count; /* dispatched so far; comments don't count, which would fool an idle timer */
+    uint64_t event_count; /* dispatched so far; comments don't count, or they would reset an idle timer */
 
     size_t event_bytes_max;
-    enum { SSE_MARK, SSE_NAME, SSE_SPACE, SSE_VALUE, SSE_SKIP } at; /* where in a line the next byte stands */
+    enum { SSE_MARK, SSE_NAME, SSE_SPACE, SSE_VALUE, SSE_SKIP } at; /* in which part of a line the next byte is */
     enum { SSE_OPEN, SSE_STOPPED, SSE_TOO_LARGE } end;
-    bool after_cr;    /* an LF now belongs to the line end before it */
+    bool after_cr;    /* an LF now belongs to the preceding CR */
     size_t mark_size; /* bytes of the byte order mark seen */
     char field[5];    /* the field's name so far, without NUL; a longer one is unknown */
     size_t field_size;
-    bool in_data;  /* a value read now is data's, else the event's name */
-    bool has_data; /* a data field has begun, be it empty */
-    bool is_bare;  /* it is JSON without a field */
+    bool in_data;  /* the present value is data's, else the event's name */
+    bool has_data; /* a data field has begun, even an empty one */
+    bool is_bare;  /* the data is JSON without a field */
     struct text_buffer name;
     struct text_buffer data;
 };
@@ -53,14 +53,14 @@ void sse_parser_init(struct sse_parser *parser, size_t event_bytes_max);
 void sse_parser_finish(struct sse_parser *parser); /* all zero is fine */
 
 /* Reads size bytes and calls on_event for each event that they complete. CLOSED: the callback wanted no more,
- * and the rest is dropped. FAILED: an event is larger than event_bytes_max. Either is the end, and what each later
- * call says, too. */
+ * and the rest is dropped. FAILED: an event is larger than event_bytes_max. Either is final: each later
+ * call returns it, too. */
 enum status sse_parser_feed(struct sse_parser *parser, const char *bytes, size_t size, sse_on_event on_event,
                             void *arg) MUST_CHECK;
 
-/* Whether data has come that no blank line has dispatched: where the stream ends now, it is cut off. */
+/* Is there data without its blank line yet? If the stream ends now, that event is cut off. */
 bool sse_parser_is_pending(const struct sse_parser *parser);
-/* The same, and what it is so far: lent until the parser goes on. */
+/* sse_parser_is_pending, and the event so far: valid until the parser is fed. */
 bool sse_parser_pending(const struct sse_parser *parser, struct sse_event *ret);
 
 #endif

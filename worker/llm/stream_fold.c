@@ -46,7 +46,7 @@ static void fail_by(struct stream_fold *fold, enum fold_fault fault)
         fail(fold, ERROR_PERMANENT, "invalid_response", "the stream contradicts itself: a member of its message goes over from one kind of value to another");
 }
 
-/* ---- handing out ---- */
+/* ---- new text ---- */
 
 bool stream_fold_has_news(const struct stream_fold *fold)
 {
@@ -62,8 +62,8 @@ void stream_fold_news(struct stream_fold *fold, struct stream_news *ret)
 
 /* ---- joining ---- */
 
-/* For what a chunk says of the whole answer. Azure's first chunk has an empty model, Ollama's have empty reasons: they
- * say nothing. */
+/* For members about the whole answer. Azure's first chunk has an empty model, Ollama's have empty reasons: these are
+ * ignored. */
 static void keep_latest_text(char **kept, const json_t *value)
 {
     const char *text = json_string_value(value);
@@ -73,7 +73,7 @@ static void keep_latest_text(char **kept, const json_t *value)
     *kept = utf8_mend(text, json_string_length(value), NULL);
 }
 
-/* again: of the whole message, said behind its deltas, only what is new. */
+/* again: delta is the whole message, repeated behind its deltas: only its new members are joined. */
 static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 {
     const char *name;
@@ -96,14 +96,14 @@ static void join_delta(struct stream_fold *fold, json_t *delta, bool again)
 
 /* ---- events ---- */
 
-/* Does the choice count? One chunk may hold several pieces of it, or none: usage comes without, and Azure's filters. */
+/* Does the choice count? A chunk may contain several pieces of it, or none: usage comes without one, as do Azure's filters. */
 static bool is_first(const json_t *choice, size_t at)
 {
     json_int_t index = member_index(json_object_get(choice, "index"));
     return index >= 0 ? index == 0 : at == 0;
 }
 
-/* What the choice has brought of the message. */
+/* Joins the choice's part of the message. */
 static void take_message(struct stream_fold *fold, const json_t *choice)
 {
     json_t *delta = json_object_get(choice, "delta"), *message = json_object_get(choice, "message"), *text = json_object_get(choice, "text");
@@ -113,7 +113,7 @@ static void take_message(struct stream_fold *fold, const json_t *choice)
     }
     if (json_is_object(message) && !fold->failed) {
         join_delta(fold, message, fold->has_delta);
-    } else if (json_is_string(text) && !json_is_object(delta) && !json_is_object(message)) { /* a completion's, of those who know no chat */
+    } else if (json_is_string(text) && !json_is_object(delta) && !json_is_object(message)) { /* from a server with completions only */
         AUTO_JSON json_t *content = json_pack("{s:O}", "content", text);
         join_delta(fold, content, false);
     }
@@ -121,7 +121,7 @@ static void take_message(struct stream_fold *fold, const json_t *choice)
 
 static void take_choice(struct stream_fold *fold, const json_t *choice)
 {
-    const json_t *usage = json_object_get(choice, "usage"); /* Moonshot's */
+    const json_t *usage = json_object_get(choice, "usage"); /* Moonshot */
     json_t *error = json_object_get(choice, "error");
     keep_latest_text(&fold->finish_reason, json_object_get(choice, "finish_reason"));
     keep_latest_text(&fold->native_finish_reason, json_object_get(choice, "native_finish_reason"));
@@ -129,7 +129,7 @@ static void take_choice(struct stream_fold *fold, const json_t *choice)
     if (json_is_object(usage))
         fold->usage = llm_usage_read(usage);
     take_message(fold, choice);
-    stream_output_settle(&fold->output, fold->message.texts, false); /* the bytes that aren't UTF-8 may belong to another member */
+    stream_output_settle(&fold->output, fold->message.texts, false); /* the bytes that aren't UTF-8 may be another member's */
     if (fold->output.ragged)
         json_tree_mend(error);
     struct llm_finish broken = {.error = error};
@@ -148,7 +148,7 @@ static void take_chunk(struct stream_fold *fold, const json_t *root)
         fold->usage = llm_usage_read(usage);
 }
 
-/* Its texts may not be UTF-8 where the fold is ragged. root may be NULL. */
+/* root may be NULL; its texts may not be UTF-8 if the fold is ragged. */
 static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
 {
     if (named_error || llm_error_is_in_200(root)) {
@@ -162,14 +162,14 @@ static void take_value(struct stream_fold *fold, bool named_error, json_t *root)
     }
 }
 
-/* How much longer U+FFFD may make it than its bytes are, which is what texts are counted by. */
+/* How many bytes U+FFFD may add, since texts are counted by their original bytes. */
 static size_t growth_of(const struct json_repaired *repaired)
 {
     size_t mended = utf8_mended_size(repaired->text, repaired->size);
     return mended > repaired->size ? mended - repaired->size : 0;
 }
 
-/* The first value of an event that isn't JSON as it should be. How many bytes it was; 0: there is none. */
+/* Takes the first value of an event with malformed JSON. Returns its size; 0: there is none. */
 static size_t take_mended(struct stream_fold *fold, bool named_error, const char *data, size_t size)
 {
     struct json_repaired repaired;
@@ -178,7 +178,7 @@ static size_t take_mended(struct stream_fold *fold, bool named_error, const char
     AUTO_JSON json_t *root = json_repaired_tree(&repaired);
     if (repaired.ragged && !fold->output.ragged) {
         fold->output.ragged = true;
-        stream_output_settle(&fold->output, fold->message.texts, false); /* what was handed out before is UTF-8 */
+        stream_output_settle(&fold->output, fold->message.texts, false); /* text returned before is UTF-8 */
     }
     fold->message.bytes += repaired.ragged ? growth_of(&repaired) : 0;
     free(repaired.text);
@@ -210,7 +210,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\0';
 }
 
-/* What an event says, without the white space around it, nor a field's name within it: servers that frame what is framed already. */
+/* An event's data without surrounding white space, and without a field name in it: some servers frame twice. */
 static struct sse_event trimmed(const struct sse_event *event)
 {
     static const char field[] = "data:";
@@ -232,7 +232,7 @@ static bool is_named(const struct sse_event *event, const char *name)
     return strcmp(event->name, name) == 0;
 }
 
-/* A `ping`, say, whose data isn't JSON: it only keeps a connection awake, as one without data does. */
+/* A keep-alive, such as a `ping` whose data isn't JSON, or an event without data. */
 static bool is_idle(const struct sse_event *event)
 {
     if (is_named(event, "error"))

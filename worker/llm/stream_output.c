@@ -28,9 +28,9 @@ static const struct text_buffer *text_of(const struct stream_output *output, con
     return output->channels[channel].is_own ? &output->channels[channel].own : &texts[output->channels[channel].source];
 }
 
-/* ---- hearing ---- */
+/* ---- channels ---- */
 
-/* From here on the channel is more than one member's text. */
+/* From here on the channel has its own text, of several members. */
 static struct text_buffer *make_own(struct stream_output *output, const struct text_buffer *texts, enum stream_channel channel)
 {
     struct text_buffer *own = &output->channels[channel].own;
@@ -41,7 +41,7 @@ static struct text_buffer *make_own(struct stream_output *output, const struct t
     return own;
 }
 
-/* Which of a delta's names speaks: the first that says something; STREAM_TEXTS: none. */
+/* Which member of a delta has the text: the first non-empty one; STREAM_TEXTS: none. */
 static enum stream_text member_of(const json_t *delta)
 {
     enum stream_text member = STREAM_REASONINGS;
@@ -65,7 +65,7 @@ static void hear_reasoning(struct stream_output *output, const struct text_buffe
     if (!is_own && texts[*source].size == 0)
         *source = member;
     if (!is_own && *source == member)
-        return; /* its text is joined in a moment */
+        return; /* its text is joined by the caller */
     const json_t *text = json_object_get(delta, stream_text_name(member));
     text_buffer_append(make_own(output, texts, STREAM_CHANNEL_REASONING), json_string_value(text), json_string_length(text));
 }
@@ -108,7 +108,7 @@ void stream_output_settle(struct stream_output *output, struct text_buffer texts
     }
 }
 
-/* ---- handing out ---- */
+/* ---- new text ---- */
 
 static size_t ready_size(const struct stream_output *output, const struct text_buffer *texts, int channel)
 {

@@ -1,7 +1,7 @@
-/* What is published of a streamed answer while it is written: a channel of text and one of reasoning, each in the order in which it came. A part
- * of stream_fold, and private to it but for the news.
+/* The published part of a streamed answer: a channel of text and one of reasoning, each in the order of arrival. A part
+ * of stream_fold, and private to it except struct stream_news.
  *
- * Most channels are one member's text, which the fold keeps anyway: it is lent. From where a second member speaks on the same channel
+ * Most channels are one member's text, which the fold keeps anyway: then it is borrowed. Once a second member belongs to the same channel
  * (the other name of reasoning, parts beside text), the channel has a text of its own. Pure; one thread at a time. */
 #ifndef CHAT_LLM_STREAM_OUTPUT_H
 #define CHAT_LLM_STREAM_OUTPUT_H
@@ -13,15 +13,15 @@
 #include "llm/said_text.h"
 #include "llm/text_buffer.h"
 
-/* What people read while an answer is being written, as said_text.h has it. */
+/* What people read while an answer is streamed (said_text.h). */
 enum stream_channel {
     STREAM_CHANNEL_TEXT,
-    STREAM_CHANNEL_REASONING, /* under any name; where a delta brings several, they are the same text */
+    STREAM_CHANNEL_REASONING, /* under any name; several in one delta are the same text */
     STREAM_CHANNELS
 };
 
-/* A piece of each channel, from where the last one ended: lent until the fold takes another event, each cut between two events, so
- * valid UTF-8; may hold NULs. Size 0: nothing new. */
+/* New text of each channel, since the last one: valid until the fold takes another event; cut between two events, so
+ * valid UTF-8; may contain NULs. Size 0: nothing new. */
 struct stream_news {
     const char *text[STREAM_CHANNELS];
     size_t size[STREAM_CHANNELS];
@@ -33,11 +33,11 @@ const char *stream_text_name(enum stream_text which);
 
 struct stream_output {
     struct {
-        enum stream_text source; /* whose text it is */
-        bool is_own;             /* or several's: own */
+        enum stream_text source; /* the member whose text is the channel */
+        bool is_own;             /* the text of several members: own */
         struct text_buffer own;
-        size_t emitted;    /* how much was handed out */
-        size_t settled; /* how much is UTF-8 that nothing can change, once ragged */
+        size_t emitted;    /* how much was returned */
+        size_t settled; /* once ragged: how much is final UTF-8 */
     } channels[STREAM_CHANNELS];
     bool ragged; /* a text may not be UTF-8: it is mended before it is published */
 };
@@ -45,9 +45,9 @@ struct stream_output {
 void stream_output_init(struct stream_output *output);
 void stream_output_finish(struct stream_output *output);
 
-/* texts: the fold's, by enum stream_text, here and below. Before a delta is joined to them. */
+/* Call before a delta is joined. texts: the fold's, by enum stream_text, here and below. */
 void stream_output_hear(struct stream_output *output, const struct text_buffer texts[STREAM_TEXTS], const json_t *delta);
-/* After it: makes UTF-8 of what is ragged, in its place, but for an end that what follows may complete; is_end: nothing follows. */
+/* Call after that: mends ragged text to UTF-8 in place, except an end that the next delta may complete; is_end: there is no next one. */
 void stream_output_settle(struct stream_output *output, struct text_buffer texts[STREAM_TEXTS], bool is_end);
 
 bool stream_output_has_news(const struct stream_output *output, const struct text_buffer texts[STREAM_TEXTS]);

@@ -1,5 +1,5 @@
-/* Bytes that grow at their end: what a stream brings in pieces. They may hold NULs, and one stands behind them.
- * All zero is empty and ready. It sets no limit of its own: who appends has checked. Pure; one thread at a time. */
+/* A growing buffer of bytes, for text that is streamed in pieces. May contain NULs, and ends with one.
+ * All zero is empty and ready. It has no limit of its own: the caller checks. Pure; one thread at a time. */
 #ifndef CHAT_LLM_TEXT_BUFFER_H
 #define CHAT_LLM_TEXT_BUFFER_H
 
@@ -12,7 +12,7 @@ struct text_buffer {
 };
 
 void text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t size);
-/* Empties it, and keeps its memory for what follows. */
+/* Empties it, and keeps its memory. */
 void text_buffer_clear(struct text_buffer *buffer);
 void text_buffer_finish(struct text_buffer *buffer);
 

@@ -39,11 +39,11 @@ void tool_call_fold_finish(struct tool_call_fold *fold)
 
 /* ---- which call ---- */
 
-/* What tells a delta's call. */
+/* What identifies a delta's call. */
 struct address {
-    json_int_t index;      /* -1: not said */
-    const json_t *id, *name; /* NULL: not said */
-    bool brings_arguments; /* be they empty */
+    json_int_t index;      /* -1: none */
+    const json_t *id, *name; /* NULL: none */
+    bool brings_arguments; /* even empty ones */
 };
 
 static const json_t *text_at(const json_t *object, const char *name)
@@ -86,7 +86,7 @@ static bool is_named(const struct tool_call *call, const json_t *name)
     return call->name.size == json_string_length(name) && memcmp(text_buffer_text(&call->name), json_string_value(name), call->name.size) == 0;
 }
 
-/* Whether the delta is the first of a call of its own, though its address is one that is taken. */
+/* Does the delta begin another call, although a call with its address exists? */
 static bool begins_another(const struct tool_call *call, const struct address *address)
 {
     if (address->name == NULL || call->name.size == 0)
@@ -113,7 +113,7 @@ static struct tool_call *open_call(struct tool_call_fold *fold, json_int_t index
 
 /* ---- joining ---- */
 
-/* In pieces, or the same again. */
+/* A name comes in pieces, or is repeated. */
 static void add_name(struct tool_call *call, const json_t *name, size_t *bytes)
 {
     if (is_named(call, name))
@@ -201,7 +201,7 @@ enum fold_fault tool_call_fold_add(struct tool_call_fold *fold, const json_t *de
 
 /* ---- the whole ---- */
 
-/* What has a rule of its own goes before the same name without. */
+/* Members with a rule of their own take precedence over ones of the same name without. */
 static void add_others(json_t *whole, const struct member_fold *others)
 {
     json_t *members = member_fold_json(others);

@@ -24,7 +24,7 @@ void budget_day_name(int64_t day, char ret[BUDGET_DAY_SIZE])
     strftime(ret, BUDGET_DAY_SIZE, "%Y-%m-%d", &date);
 }
 
-/* How Lua's numbers stay exact. */
+/* Bounded, so that Lua's numbers stay exact. */
 static int64_t tokens_of(int64_t tokens)
 {
     return clamp(tokens, 0, COST_TOKENS_MAX);
@@ -76,7 +76,7 @@ enum status budget_take(struct redis_conn *conn, const char *key_prefix, struct 
 {
     take_ops_clear(ops, n);
     enum status status = redis_script_run(conn, &REDIS_SCRIPT_CALLS(&take_script, take_fill, take_answer, key_prefix, ops), n, err);
-    if (status != STATUS_OK) /* some were answered before the connection broke; a batch has one fate */
+    if (status != STATUS_OK) /* some were answered before the connection broke; the batch fails as a whole */
         take_ops_clear(ops, n);
     return status;
 }

@@ -20,7 +20,7 @@ void call_metrics_count(const struct provider_settings *provider, const struct l
     const char *error_type = tried->end == TRIED_FAILED ? error_class_name(tried->error->class) : "";
     labelled_observe_us(LABELLED_CALL_DURATION, (const char *const[]){provider->name, error_type}, tried->took_us);
     bool filtered = tried->end == TRIED_FAILED && tried->failure.http_status < 300 && strcmp(tried->error->code, "content_filter") == 0;
-    if (tried->end == TRIED_FAILED && !filtered) /* no answer whose usage could be missing */
+    if (tried->end == TRIED_FAILED && !filtered) /* there is no answer that could lack its usage */
         return;
     const char *const labels[] = {provider->name, model != NULL ? model : provider->model, tenant != NULL ? tenant : "none"};
     count_usage(LABELLED_INPUT_TOKENS, LABELLED_INPUT_UNKNOWN, labels, tried->usage.prompt_tokens);

@@ -74,14 +74,14 @@ enum status permits_take(struct redis_conn *conn, const char *key_prefix, struct
 {
     take_ops_clear(ops, n);
     enum status status = redis_script_run(conn, &REDIS_SCRIPT_CALLS(&take_script, take_fill, take_answer, key_prefix, ops), n, err);
-    if (status != STATUS_OK) /* some were answered before the connection broke; a batch has one fate */
+    if (status != STATUS_OK) /* some were answered before the connection broke; the batch fails as a whole */
         take_ops_clear(ops, n);
     return status;
 }
 
 /* ---- settle ---- */
 
-/* What is to be added for one of the limits; negative: given back. */
+/* What to add to one limit's use; negative: returned. */
 static int64_t correction_us(int64_t used, int64_t reserved, int64_t per_minute)
 {
     return cost_us(used, per_minute) - cost_us(reserved, per_minute);

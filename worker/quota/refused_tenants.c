@@ -9,13 +9,13 @@
 #include "base/mutex.h"
 #include "telemetry/held_back.h"
 
-static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards the two below */
+static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards the two variables below */
 static struct {
     uint64_t who;
     int64_t day_ends_ms;
 } refused[REFUSED_TENANTS_MAX];
 static size_t count;
-static atomic_bool any; /* lets those who were never refused pass without the lock */
+static atomic_bool any; /* false: no tenant was refused, so no lock is needed */
 
 static void tell_locked(void)
 {

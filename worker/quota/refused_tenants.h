@@ -1,5 +1,5 @@
-/* The tenants whose budget refused a question lately: for chat_held_back{reason="budget"}, which counts them. One leaves when a question
- * of its is let through again, or its day ends. At most REFUSED_TENANTS_MAX are known at once. Any thread; a mutex held briefly. */
+/* The tenants whose budget refused a question recently: for chat_held_back{reason="budget"}, which counts them. A tenant is removed when a question
+ * of it is admitted again, or its day ends. At most REFUSED_TENANTS_MAX are kept. Any thread; a mutex held briefly. */
 #ifndef CHAT_QUOTA_REFUSED_TENANTS_H
 #define CHAT_QUOTA_REFUSED_TENANTS_H
 
@@ -10,7 +10,7 @@
 /* day_ends_ms: clock_mono_ms. */
 void refused_tenants_add(const char *tenant, int64_t day_ends_ms);
 void refused_tenants_remove(const char *tenant);
-/* Forgets those whose day has ended. Timekeeper. */
+/* Removes tenants whose day has ended. Timekeeper. */
 void refused_tenants_look(int64_t now_ms);
 
 #endif

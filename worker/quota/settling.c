@@ -16,7 +16,7 @@
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
 
-#define UNSETTLED_MAX 10000 /* while Redis is away */
+#define UNSETTLED_MAX 10000 /* kept while Redis is away */
 
 void settling_take(struct task *task, struct reservations *unsettled, bool keep_waiting)
 {
@@ -31,7 +31,7 @@ void settling_take(struct task *task, struct reservations *unsettled, bool keep_
     task->reservations = NULL;
 }
 
-/* ---- what was used ---- */
+/* ---- settling ---- */
 
 struct settle {
     struct permit_settle_op *permits;
@@ -70,7 +70,7 @@ static void add_settle(const struct service *service, struct settle *settle, str
                                                                             .error = not_sent};
 }
 
-/* Is this half of a reservation to be settled again? What Redis may have heard isn't said twice: it would count twice. */
+/* Is this half of a reservation to be settled again? Not if Redis may have executed the settle: it would count twice. */
 static bool keep_half(const struct error *own, int64_t *tokens, bool *lost)
 {
     bool keep = redis_script_refused(own);
@@ -80,7 +80,7 @@ static bool keep_half(const struct error *own, int64_t *tokens, bool *lost)
     return keep;
 }
 
-/* Leaves in the list what Redis surely doesn't know; returns how many reservations it may know or not. */
+/* Keeps reservations whose settle certainly wasn't executed; returns for how many that is unknown. */
 static size_t keep_unsettled(struct reservations *list, const struct settle *settle)
 {
     const struct permit_settle_op *permit = settle->permits;
@@ -103,7 +103,7 @@ static size_t keep_unsettled(struct reservations *list, const struct settle *set
     return lost_count;
 }
 
-/* Those who are parked here for a provider's rate start as soon as what was given back allows. */
+/* Lets jobs parked in this process for the provider's rate start as soon as returned permits allow. */
 static void draw_line_together(const struct service *service, size_t provider, const struct permit_settle_op *latest)
 {
     if (held_back_get(HELD_BACK_RATE, provider, clock_mono_ms()) > 0)
@@ -131,7 +131,7 @@ void settling_run(const struct service *service, struct reservations *list)
     struct settle settle = {.permits = xcalloc(list->count, sizeof *settle.permits), .budgets = xcalloc(list->count, sizeof *settle.budgets)};
     for (size_t i = 0; i < list->count; i++)
         add_settle(service, &settle, &limits[i], &list->items[i]);
-    (void)!redis_call(service, call_settle, &settle, &why); /* each operation says what became of it */
+    (void)!redis_call(service, call_settle, &settle, &why); /* each operation has its own error */
     draw_lines_together(service, &settle);
     size_t lost = keep_unsettled(list, &settle);
     free(limits);
@@ -148,7 +148,7 @@ void settling_run(const struct service *service, struct reservations *list)
         reservations_finish(list);
 }
 
-/* ---- what others gave back ---- */
+/* ---- permits that other processes returned ---- */
 
 static enum status call_look(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
 {

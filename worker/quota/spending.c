@@ -32,7 +32,7 @@ static bool has_budget(const struct spending *s)
 
 /* ---- before the question ---- */
 
-/* A reservation is for its time: long after it, others have theirs. */
+/* A reservation is for its start time: long after it, other jobs' starts are due. */
 static bool is_late(const struct service *service, const struct rated_start *start)
 {
     int64_t burst_ms = provider_of(service, start->provider)->burst_ms;
@@ -51,8 +51,8 @@ static void stop_waiting(struct task *task, struct reservation *waiting, enum re
     task->rated.waits = false;
 }
 
-/* Whoever's permit is reserved is asked first; a fallback, too, that is no candidate otherwise. False: it isn't to be asked now,
- * away or too slow. */
+/* The provider with a reserved permit is asked first, even a fallback that is no candidate otherwise. False: it can't be asked now,
+ * since it is away or too slow. */
 static bool prefer_reserved(const struct service *service, const struct reservation *waiting, size_t candidates[PROVIDERS_MAX], size_t *count)
 {
     size_t at = 0;
@@ -167,20 +167,20 @@ static bool refuse_budget(struct spending *s, const struct budget_op *op)
     return stop(s, &why);
 }
 
-/* Reserves what a call needs and there isn't yet; false: stopped. */
+/* Reserves what a call needs and isn't reserved yet; false: stopped. */
 static bool run_take(struct spending *s, struct take *take)
 {
     struct error why;
     if (take->permit.provider == NULL && take->budget.tenant == NULL)
         return true;
     bool told = redis_call(s->service, call_take, take, &why) == STATUS_OK;
-    if (take->budget.reserved) { /* also where Redis was gone before the permit */
+    if (take->budget.reserved) { /* also if Redis failed before the permit */
         s->budget_tokens = take->budget.tokens;
         s->budget_day = take->budget.day;
         refused_tenants_remove(take->budget.tenant);
     }
     if (!told) {
-        why.class = ERROR_UNAVAILABLE; /* of Redis, never of the job */
+        why.class = ERROR_UNAVAILABLE; /* Redis' error, never the job's */
         s->redis_away = true;
         return stop(s, &why);
     }
@@ -207,7 +207,7 @@ static struct take take_of(const struct spending *s, size_t provider, int64_t to
     return take;
 }
 
-/* The tenant's tokens go with the call, or with the wait for it. */
+/* The tenant's reserved tokens move into the reservation, of the call or of the wait for it. */
 static struct reservation *add_reservation(struct spending *s, size_t provider, const struct permit_op *permit)
 {
     struct reservation reservation = {.provider = provider,
@@ -227,7 +227,7 @@ static struct reservation *add_reservation(struct spending *s, size_t provider, 
 static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms, struct reservation **ret)
 {
     if (s->budget_tokens != RESERVED_NONE && s->budget_tokens < tokens)
-        add_unused_budget(s); /* another provider's, which may answer at greater length */
+        add_unused_budget(s); /* reserved for another provider, whose answer may be longer */
     struct take take = take_of(s, provider, tokens, max_wait_ms);
     take.permit.limits = &take.limits;
     if (!run_take(s, &take) || (take.permit.provider != NULL && !take.permit.reserved))
@@ -236,7 +236,7 @@ static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t
     return true;
 }
 
-/* A question that may need more than a minute of this provider's rate would never be within it, however long it waited. */
+/* A question that may need more than a minute's limit of this provider would exceed it however long it waited. */
 static bool is_too_large(struct spending *s, size_t provider, int64_t tokens, int64_t max_tokens)
 {
     const struct provider_settings *settings = provider_of(s->service, provider);
@@ -291,7 +291,7 @@ static int64_t tokens_of(const struct usage *usage)
     return usage->prompt_tokens >= 0 && usage->completion_tokens >= 0 ? usage->prompt_tokens + usage->completion_tokens : COST_TOKENS_UNKNOWN;
 }
 
-/* A refusal costs a request and no tokens; a call that broke off may have cost all that it was estimated at. */
+/* A refusal costs a request and no tokens; an aborted call may have cost the whole estimate. */
 static void end_reservation(struct reservations *list, const struct llm_tried *tried)
 {
     bool refused = tried->end == TRIED_FAILED && tried->failure.http_status >= 300;
@@ -320,7 +320,7 @@ static enum status fail_stopped(struct spending *s, bool *ret_in_outage)
     return STATUS_FAILED;
 }
 
-/* The start that is held up, or, where that is too late for the job, another's. */
+/* Reserves the start that is held up, or, where that is too late for the job, one of another provider. */
 static struct reservation *reserve_later(struct spending *s, const struct llm_outcome *outcome)
 {
     struct reservation *waiting = reservations_waiting(s->task->reservations);
@@ -340,7 +340,7 @@ static enum status park(struct spending *s, struct reservation *waiting, const s
         waiting->skipped_turns = outcome->held_up_skipped;
         waiting->alone = outcome->held_up_alone;
     }
-    if (waiting->state == RESERVED_CALLED) /* a start came free meanwhile: no call has it yet */
+    if (waiting->state == RESERVED_CALLED) /* the start may be now: no call uses it yet */
         start_waiting(task, waiting, now_ms);
     METRIC_INC(permit_waits_total);
     task->provider = provider_of(s->service, waiting->provider)->name;
@@ -360,22 +360,22 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome,
     struct reservation *waiting = s->stopped != NULL ? NULL : reserve_later(s, outcome);
     if (waiting != NULL)
         return park(s, waiting, outcome);
-    if (failed) /* its own error says more */
+    if (failed) /* the provider's error says more */
         return STATUS_FAILED;
     if (s->stopped != NULL)
         return fail_stopped(s, in_outage);
     *in_outage = false;
-    if (s->too_large != NULL && s->refused_count == 0) { /* the others have no slot for it now, or there are none */
+    if (s->too_large != NULL && s->refused_count == 0) { /* other providers have no slot now, or there are none */
         task->error = *s->too_large;
         task->provider = provider_of(s->service, s->too_large_provider)->name;
         outcome_dead(task);
         return STATUS_AGAIN;
     }
-    if (s->refused_count == 0) /* it wasn't for want of a permit */
+    if (s->refused_count == 0) /* no permit was missing */
         return STATUS_FAILED;
     task->provider = provider_of(s->service, outcome->held_up_provider)->name;
     error_set(&task->error, ERROR_UNAVAILABLE, "rate_limited", "provider %s: its rate lets this question go only after the job's deadline_ms", task->provider);
-    if (task->job.deadline_ms == 0) /* a line of a day: it lines up again */
+    if (task->job.deadline_ms == 0) /* the wait would exceed a day: it tries again later */
         return STATUS_FAILED;
     outcome_dead(task);
     return STATUS_AGAIN;

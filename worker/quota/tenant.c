@@ -9,12 +9,12 @@
 #include "base/cleanup.h"
 #include "wire/json_member.h"
 
-/* A JSON string's value; most have no escapes, and then it is what stands between the quotes. */
+/* A JSON string's value; without escapes, as usual, the text between the quotes. */
 static char *text_of(const char *json, size_t size)
 {
     if (memchr(json, '\\', size) == NULL)
         return xmemdup0(json + 1, size - 2);
-    AUTO_JSON json_t *value = json_loadb(json, size, JSON_DECODE_ANY, NULL); /* "\u0000" is refused: it names nobody */
+    AUTO_JSON json_t *value = json_loadb(json, size, JSON_DECODE_ANY, NULL); /* "\u0000" is refused: no tenant's name */
     return value != NULL ? xstrdup(json_string_value(value)) : NULL;
 }
 

@@ -4,9 +4,9 @@
 
 #include "wire/job.h"
 
-#define TENANT_BYTES_MAX 128 /* a longer one goes by its hash, so that nobody's name fills Redis */
+#define TENANT_BYTES_MAX 128 /* a longer name is replaced by its hash, so that names don't fill Redis */
 
-/* The caller's; NULL: the job names none (no such member, no string, or an empty one). */
+/* Owned by the caller; NULL: the job names none (no such member, not a string, or an empty one). */
 char *tenant_of(const struct job *job, const char *member);
 
 #endif

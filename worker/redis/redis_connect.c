@@ -35,7 +35,7 @@ static enum status unavailable(const struct redis_url *url, const redisContext *
 }
 
 #ifdef CHAT_HIREDIS_TLS
-/* With an SSL of our own making: hiredis' own contexts check the chain but not the host's name. */
+/* With our own SSL object: hiredis' contexts verify the chain but not the host's name. */
 static enum status tls_start(const struct redis_url *url, redisContext *context, int64_t timeout_ms, struct error *err)
 {
     struct error why = {0};
@@ -45,11 +45,11 @@ static enum status tls_start(const struct redis_url *url, redisContext *context,
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: %s", url->address, why.message);
     }
     SSL *ssl = ctx ? SSL_new(ctx) : NULL;
-    SSL_CTX_free(ctx); /* ssl holds it */
+    SSL_CTX_free(ctx); /* ssl has a reference */
     if (!ssl)
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls", "Redis %s: OpenSSL could not be set up", url->address);
     SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-    unsigned char address[sizeof(struct in6_addr)]; /* an address is checked, but is no server *name* */
+    unsigned char address[sizeof(struct in6_addr)]; /* an IP address is verified, but isn't sent as SNI */
     bool named = inet_pton(AF_INET, url->host, address) != 1 && inet_pton(AF_INET6, url->host, address) != 1;
     if (SSL_set1_host(ssl, url->host) != 1 || (named && SSL_set_tlsext_host_name(ssl, url->host) != 1)) {
         SSL_free(ssl);
@@ -57,8 +57,8 @@ static enum status tls_start(const struct redis_url *url, redisContext *context,
     }
     if (redisInitiateSSL(context, ssl) != REDIS_OK) {
         struct redis_wait wait = {.address = url->address, .what = "TLS", .timeout_ms = timeout_ms};
-        bool silent = SSL_want_read(ssl) || SSL_want_write(ssl); /* of a blocking socket: its time-out */
-        SSL_free(ssl); /* the context takes it only when that went well */
+        bool silent = SSL_want_read(ssl) || SSL_want_write(ssl); /* on a blocking socket: its time-out */
+        SSL_free(ssl); /* the context owns it only on success */
         if (silent)
             return redis_wait_ran_out(&wait, "redis_tls", err);
         return error_set(err, ERROR_UNAVAILABLE, "redis_tls",
@@ -128,7 +128,7 @@ static enum status prepare(const struct redis_url *url, int64_t timeout_ms, redi
     struct timeval timeout = timeval_of(timeout_ms);
     if (!context || context->err || redisSetTimeout(context, timeout) != REDIS_OK)
         return unavailable(url, context, NULL, timeout_ms, err);
-    /* Without it a peer that vanished (no FIN) keeps an idle connection for hours. */
+    /* Without keep-alive, an idle connection stays for hours after its peer vanished (no FIN). */
     if (url->host && redisEnableKeepAlive(context) != REDIS_OK)
         return unavailable(url, context, NULL, timeout_ms, err);
 #ifdef CHAT_HIREDIS_TLS

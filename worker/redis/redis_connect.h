@@ -8,11 +8,11 @@
 #include "base/error.h"
 #include "redis/redis_url.h"
 
-/* Can this build speak what url asks for? FAILED: rediss:// without TLS in hiredis. */
+/* Does this build support url's protocol? FAILED: rediss:// without TLS in hiredis. */
 enum status redis_connect_supported(const struct redis_url *url, struct error *err) MUST_CHECK;
 
-/* Resolves and connects anew each time (a failover may have moved the name). Blocks up to timeout_ms for the
- * connection and for each answer, and as long as the resolver likes. *ret is the caller's (redisFree).
+/* Resolves and connects anew each time (a failover may have changed the name's address). Blocks up to timeout_ms for the
+ * connection and for each answer, and as long as the resolver does. The caller frees *ret (redisFree).
  * FAILED: ERROR_UNAVAILABLE; ERROR_PERMANENT with code redis_auth for a refused user or password. */
 enum status redis_connect(const struct redis_url *url, int64_t timeout_ms, redisContext **ret,
                           struct error *err) MUST_CHECK;

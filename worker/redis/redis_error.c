@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define TEXT_MAX 512
-#define SHOWN_MAX 110 /* of the server's text: what to do stands behind it and must fit, too */
+#define SHOWN_MAX 110 /* of the server's text: the hint follows and must fit, too */
 
 #define HINT_RIGHTS "chat-worker --check-config --connect names what to grant"
 #define HINT_CLUSTER "a Redis Cluster: the worker needs one primary, or a proxy"
@@ -17,14 +17,14 @@
 struct sign {
     const char *text;
     enum redis_error_kind kind;
-    const char *hint; /* NULL: the server's own words say it */
+    const char *hint; /* NULL: the server's text is enough */
 };
 
-/* Error codes: whole words in capitals, wherever they stand. */
+/* Error codes: whole words in capitals, anywhere in the text. */
 static const struct sign codes[] = {
     {"NOSCRIPT", REDIS_ERROR_SCRIPT_LOST, NULL},
     {"WRONGTYPE", REDIS_ERROR_DATA, "another program's key under redis.key_prefix?"},
-    {"BUDGET", REDIS_ERROR_DATA, NULL}, /* our scripts' own, as the next */
+    {"BUDGET", REDIS_ERROR_DATA, NULL}, /* this and the next: our scripts' own */
     {"PERMIT", REDIS_ERROR_DATA, NULL},
     {"READONLY", REDIS_ERROR_OUTAGE, "a replica: the worker needs the primary"},
     {"LOADING", REDIS_ERROR_OUTAGE, NULL},
@@ -45,11 +45,11 @@ static const struct sign codes[] = {
     {"DENIED", REDIS_ERROR_SETTINGS, "protected mode: set a password, or bind it to where the worker is"},
 };
 
-/* What has no code of its own. The first that is found counts. */
+/* Texts without a code. The first that is found counts. */
 static const struct sign words[] = {
     {"max number of clients", REDIS_ERROR_OUTAGE, "raise maxclients, or lower redis.pool_size"},
     {"script killed by user", REDIS_ERROR_OUTAGE, NULL},
-    {"unauthenticated", REDIS_ERROR_SETTINGS, HINT_PASSWORD}, /* for a long command; then it closes */
+    {"unauthenticated", REDIS_ERROR_SETTINGS, HINT_PASSWORD}, /* for a long command; then the server closes the connection */
     {"protocol error", REDIS_ERROR_OUTAGE, NULL},
     {"the user executing the script can't", REDIS_ERROR_SETTINGS, HINT_RIGHTS}, /* 6.2, 7.0 */
     {"acl failure in script", REDIS_ERROR_SETTINGS, HINT_RIGHTS},               /* 7.2 on */
@@ -59,13 +59,13 @@ static const struct sign words[] = {
     {"unknown subcommand", REDIS_ERROR_SETTINGS, HINT_COMMAND},
     {"wrong number of arg", REDIS_ERROR_SETTINGS, HINT_VERSION},
     {"not allowed after non deterministic", REDIS_ERROR_SETTINGS, HINT_VERSION},
-    {"attempt to ", REDIS_ERROR_DATA, NULL}, /* Lua, over a record that holds something else */
+    {"attempt to ", REDIS_ERROR_DATA, NULL}, /* Lua, for a key of another type */
     {"bad argument #", REDIS_ERROR_DATA, NULL},
     {"too many results to unpack", REDIS_ERROR_DATA, NULL},
     {"not an integer", REDIS_ERROR_DATA, NULL},
     {"would overflow", REDIS_ERROR_DATA, NULL},
     {"exceeds maximum allowed size", REDIS_ERROR_DATA, NULL},
-    {"connection refused", REDIS_ERROR_OUTAGE, NULL}, /* a proxy's, of the server behind it, as the rest */
+    {"connection refused", REDIS_ERROR_OUTAGE, NULL}, /* this and the rest: a proxy's, about the server behind it */
     {"timed out", REDIS_ERROR_OUTAGE, NULL},
     {"upstream", REDIS_ERROR_OUTAGE, NULL},
     {"no server connection", REDIS_ERROR_OUTAGE, NULL},
@@ -87,7 +87,7 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-/* The server's text without a command's arguments, which it may quote: they are no words of its own, and not for a log. */
+/* The server's text without a command's arguments, which it may quote: they aren't for a log, and not to be searched. */
 static void own_words(const char *text, char ret[TEXT_MAX])
 {
     snprintf(ret, TEXT_MAX, "%s", text);
@@ -114,7 +114,7 @@ enum redis_error_kind redis_error_kind(const char *text)
     return sign_of(own)->kind;
 }
 
-/* Behind the wrapping that versions before 7 put around a script's error. */
+/* Skips the wrapping that versions before 7 put around a script's error. */
 static const char *unwrapped(const char *own)
 {
     static const char wrapping[] = "ERR Error running script (";

@@ -18,8 +18,8 @@ struct redis_pool {
     int64_t timeout_ms;   /* read-only */
     struct mutex lock;
     struct cond returned;
-    struct redis_conn *idle; /* lock: last in, first out, so that the warm ones are used and the rest age out */
-    int free_slots;          /* lock: connections that may be lent, idle or yet to be made */
+    struct redis_conn *idle; /* by lock: last in, first out, so that recent ones are used and the rest age out */
+    int free_slots;          /* by lock: connections that may be taken, idle or yet to be made */
     int size;
 };
 
@@ -66,7 +66,7 @@ void redis_pool_destroy(struct redis_pool *pool)
     free(pool);
 }
 
-/* Nothing is owed to an idle connection: what can be read is its end, or an answer that nobody waits for. */
+/* An idle connection expects no answer: if it is readable, it was closed, or has an answer for which no call waits. */
 static bool went_stale(const struct redis_pool *pool, const struct redis_conn *conn)
 {
     char byte;

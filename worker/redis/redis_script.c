@@ -127,7 +127,7 @@ static char *put_count(char *to, char sign, size_t count)
     return put(to, "\r\n");
 }
 
-/* As the protocol has it (RESP): how many, then each with its size. redisAppendCommandArgv formats them piece by piece, at four times
+/* In RESP: the count, then each argument with its size. redisAppendCommandArgv formats them piece by piece, at four times
  * the instructions. */
 enum status redis_args_append(struct redis_args *args, struct redis_conn *conn, struct error *err)
 {
@@ -160,7 +160,7 @@ void redis_args_finish(struct redis_args *args)
     free(args->keys);
 }
 
-/* Whose answer is lost, Redis may have done. */
+/* The answer is lost: Redis may have run the call. */
 static enum status set_lost(struct error *err, const char *message)
 {
     (void)error_set(err, ERROR_UNAVAILABLE, REDIS_CODE_ANSWER_LOST, "%s", message);
@@ -179,7 +179,7 @@ static enum status reply_read(struct redis_conn *conn, redisReply **ret, struct 
     return STATUS_FAILED;
 }
 
-/* Is this the whole server's trouble, whatever the call? A right that is missing is one, too. */
+/* Does the error concern the whole server, whatever the call? A missing right does, too. */
 static bool is_servers(enum redis_error_kind kind)
 {
     return kind == REDIS_ERROR_OUTAGE || kind == REDIS_ERROR_SETTINGS;
@@ -269,8 +269,8 @@ bool redis_script_refused(const struct error *own)
     return own->class == ERROR_UNAVAILABLE && own->kind != REDIS_ERROR_ANSWER_LOST;
 }
 
-/* Leaves those that Redis didn't know the script for in todo, and counts them. An outage that is told in a reply doesn't
- * end the reading: what the other calls came to is known then. */
+/* Keeps calls that got NOSCRIPT in todo, and counts them. Reads on after a reply that means an outage, so that
+ * the results of the other calls are known. */
 static enum status read_all(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
                             size_t count, size_t *ret_left, struct error *err)
 {
@@ -310,8 +310,8 @@ static enum status read_all(struct redis_conn *conn, const struct redis_script_c
     return status;
 }
 
-/* What is left when the first, plain round met no script: with the script in the same pipeline. A third round
- * only if someone flushes it meanwhile. */
+/* Runs the calls that got NOSCRIPT in the first round, with SCRIPT LOAD in the same pipeline. A third round follows
+ * only if the scripts are flushed meanwhile. */
 static enum status run_left(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo, size_t count,
                             struct error *err)
 {

@@ -1,5 +1,5 @@
-/* Many calls of one Lua script in one pipeline: the plumbing below session_store.c, which knows what the
- * scripts mean. Appends all, reads all, reloads the script once when Redis has lost it. */
+/* Many calls of one Lua script in one pipeline, below session_store.c, which knows what the
+ * scripts mean. Appends all, reads all, loads the script again once after NOSCRIPT. */
 #ifndef CHAT_REDIS_REDIS_SCRIPT_H
 #define CHAT_REDIS_REDIS_SCRIPT_H
 
@@ -13,7 +13,7 @@
 #include "redis/redis_pool.h"
 
 /* One command's arguments. Strings are borrowed until the command is appended (hiredis copies it then);
- * keys and numbers live here. Reused from command to command. */
+ * keys and numbers are stored here. Reused from command to command. */
 #define REDIS_ARGS_MAX 20
 struct redis_args {
     int count;
@@ -43,17 +43,17 @@ struct redis_script {
     const char *name;
     const char *body;
     const char *sha;
-    bool shared; /* its keys are of many jobs: what they hold is no single job's fault, and the call is refused until that is mended */
+    bool shared; /* its keys are shared by many jobs: their content is no single job's fault, and the call is refused until it is fixed */
 };
 
-/* Calls of one script, one for each element of an array: what it is made from and where its answer goes. REDIS_SCRIPT_CALLS makes it. */
+/* Calls of one script, one for each element of an array, which contains its input and gets its answer. Made by REDIS_SCRIPT_CALLS. */
 struct redis_script_calls {
     const struct redis_script *script;
     void (*fill)(struct redis_args *args, const void *shared, const void *op); /* keys and arguments of one call */
-    bool (*answer)(void *op, const void *shared, const redisReply *reply); /* false: not what the script returns */
-    const void *shared; /* what all of them need */
+    bool (*answer)(void *op, const void *shared, const redisReply *reply); /* false: malformed */
+    const void *shared; /* common input of all calls */
     void *ops;
-    size_t op_size, error_at; /* where in each its own error goes */
+    size_t op_size, error_at; /* offset of an element's struct error */
 };
 
 /* op_array: of a struct with a member `struct error error`. */
@@ -64,30 +64,30 @@ struct redis_script_calls {
         .op_size = sizeof *(op_array), .error_at = offsetof(__typeof__(*(op_array)), error)                            \
     }
 
-/* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for what a job's keys hold (redis_error.h),
- * UNAVAILABLE with code redis_refused for what Redis refused this call alone: try it again.
- * FAILED: an outage of the server or the connection, which is marked broken; *err is UNAVAILABLE. Calls that Redis refused
- * have their own error then, those whose answer was lost one of kind REDIS_ERROR_ANSWER_LOST: they may have run. */
+/* Runs the calls 0..n. Each was answered or has its own error: PERMANENT for the content of a job's keys (redis_error.h),
+ * UNAVAILABLE with code redis_refused if Redis refused only this call: try it again.
+ * FAILED: an outage of the server or the connection, which is marked broken; *err is UNAVAILABLE. Then calls that Redis refused
+ * have their own error, and calls without an answer one of kind REDIS_ERROR_ANSWER_LOST: they may have run. */
 enum status redis_script_run(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n,
                              struct error *err) MUST_CHECK;
-/* The same for the calls whose indices are todo[0..count); todo is changed in the process. */
+/* redis_script_run for the calls whose indices are todo[0..count); todo is changed in the process. */
 enum status redis_script_run_some(struct redis_conn *conn, const struct redis_script_calls *calls, size_t *todo,
                                   size_t count, struct error *err) MUST_CHECK;
 
-/* An own error that says that the call surely didn't run: it may be repeated, even where a second run would count. */
+/* Does a call's own error mean that it certainly didn't run? Then it may be repeated, even if a second run would count twice. */
 bool redis_script_refused(const struct error *own);
 
-/* Runs first's calls 0..n and, behind them in the same pipeline, then's calls 0..m. When Redis had lost first's
- * script, then's ran ahead of some of first's: *ret_ahead; they are to be repeated. Fails as redis_script_run. */
+/* Runs first's calls 0..n and, after them in the same pipeline, then's calls 0..m. *ret_ahead: after a NOSCRIPT for first's,
+ * then's calls ran before some of first's, and must be repeated. Fails as redis_script_run. */
 enum status redis_script_run_pair(struct redis_conn *conn, const struct redis_script_calls *first, size_t n,
                                   const struct redis_script_calls *then, size_t m, bool *ret_ahead,
                                   struct error *err) MUST_CHECK;
 
-/* An array of so many integers, and nothing else? */
+/* Is it an array of exactly so many integers? */
 bool redis_reply_is_integers(const redisReply *reply, size_t count);
 
-/* The next reply, of a plain command: the caller's to free. FAILED: connection broken, or the server as a whole can't
- * serve us. */
+/* The next reply, of a plain command: freed by the caller. FAILED: connection broken, or an outage of the
+ * server. */
 enum status redis_reply_next(struct redis_conn *conn, redisReply **ret, struct error *err) MUST_CHECK;
 
 #endif

@@ -8,8 +8,8 @@ static bool says(const redisContext *context, int number)
     return strstr(context->errstr, strerror(number)) != NULL;
 }
 
-/* Connecting, hiredis polls and says ETIMEDOUT; EAGAIN is a unix socket's full queue then. Later a socket's time-out is EAGAIN, and ETIMEDOUT a
- * peer that the kernel's keep-alive gave up: none of our time-outs. */
+/* While connecting hiredis polls and returns ETIMEDOUT; then EAGAIN is a unix socket's full queue. Later a socket's time-out is EAGAIN, and ETIMEDOUT is
+ * the kernel's keep-alive: not our time-out. */
 static bool ran_out(const struct redis_wait *wait, const redisContext *context)
 {
     return says(context, wait->connecting ? ETIMEDOUT : EAGAIN);

@@ -98,7 +98,7 @@ static enum status host_parse(const char *from, size_t size, struct redis_url *u
 
 static enum status tcp_parse(const char *rest, struct redis_url *url, struct error *err)
 {
-    /* Behind the last @ stand host and database, which have none: before it a password may hold what it likes. */
+    /* Host and database, behind the last @, contain none: before it a password may contain any character. */
     const char *at = strrchr(rest, '@');
     if (at) {
         if (userinfo_parse(rest, (size_t)(at - rest), url, err) != STATUS_OK)
@@ -119,7 +119,7 @@ static enum status tcp_parse(const char *rest, struct redis_url *url, struct err
 
 static enum status unix_parse(const char *rest, struct redis_url *url, struct error *err)
 {
-    /* The path begins at the first slash, behind user and password if there are any; an @ behind that is the path's own. */
+    /* The path begins at the first slash, behind user and password if there are any; an @ after that is part of the path. */
     const char *path = rest;
     if (*rest != '/') {
         const char *at = strstr(rest, "@/");

@@ -1,7 +1,7 @@
 /* A Redis URL as its parts: pure.
  *   redis://[[user][:password]@]host[:port][/db]   rediss:// the same over TLS   unix://[user:password@]/path[?db=N]
- * User, password, host and path are percent-decoded; an IPv6 host stands in brackets. A password may hold any character as
- * it is, but for %, which is written %25 (and in unix:// for @ before a slash). */
+ * User, password, host and path are percent-decoded; an IPv6 host is in brackets. A password may contain any character
+ * unescaped, except %, which is written %25 (and, in unix://, @ before a slash). */
 #ifndef CHAT_REDIS_REDIS_URL_H
 #define CHAT_REDIS_REDIS_URL_H
 
@@ -20,8 +20,8 @@ struct redis_url {
     char *address;  /* host:port, [host]:port or path: for messages */
 };
 
-/* FAILED: malformed; *ret needs no release. The message names what is wrong, never the url itself, which
- * may hold a password. */
+/* FAILED: malformed; *ret needn't be freed. The message names what is wrong, never the url itself, which
+ * may contain a password. */
 enum status redis_url_parse(const char *text, struct redis_url *ret, struct error *err) MUST_CHECK;
 void redis_url_finish(struct redis_url *url);
 

@@ -25,7 +25,7 @@ static void begin_fill(struct redis_args *args, const void *shared, const void *
     redis_args_number(args, conf->self.started_ms);
     redis_args_number(args, conf->lease_ms);
     redis_args_text(args, op->claim.job_id);
-    redis_args_text(args, op->holder); /* empty in the first pass: nobody is presumed dead */
+    redis_args_text(args, op->holder); /* empty in the first pass: no holder is presumed dead */
     redis_args_number(args, session_store_keep_ms(conf));
     redis_args_number(args, op->crashes_max > 1 ? op->crashes_max : 1);
     redis_args_number(args, conf->history_bytes_max);
@@ -51,7 +51,7 @@ static bool run_read(struct begin_op *op, const redisReply *reply)
     for (size_t i = 0; i < turns->elements; i++)
         op->turns[op->turn_count++] = xmemdup0(turns->element[i]->str, turns->element[i]->len);
     op->turn_count = history_drop_refused(op->turns, op->turn_count);
-    op->holder[0] = '\0'; /* set when it was taken from one presumed dead */
+    op->holder[0] = '\0'; /* set when the claim was taken over from a holder presumed dead */
     op->state = BEGIN_RUN;
     return true;
 }
@@ -110,8 +110,8 @@ static enum status heartbeats_ask(struct redis_conn *conn, const struct session_
     return STATUS_OK;
 }
 
-/* Asks for the heartbeats of busy[0..*count) and leaves those whose holder has none. A live one is asked again
- * at the latest when its heartbeat could have ended. */
+/* Reads the heartbeats of the holders in busy[0..*count) and keeps those without one. For a live holder busy_ms is
+ * at most until its heartbeat could expire. */
 static enum status heartbeats_check(struct redis_conn *conn, const struct session_store_conf *conf,
                                     struct begin_op *ops, size_t *busy, size_t *count, struct error *err)
 {

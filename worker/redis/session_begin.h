@@ -1,4 +1,4 @@
-/* How claims are begun: the call of begin.lua, what it answers, and a second call for those whose holder has no heartbeat any more.
+/* How claims are begun: the call of begin.lua, its answers, and a second call for claims whose holder has no heartbeat any more.
  * A part of the session store (session_store.h), private to it and to session_store.c, which begins followers behind finishes. Any thread; one
  * connection, one thread at a time; blocks up to the connection's time-out. */
 #ifndef CHAT_REDIS_SESSION_BEGIN_H
@@ -11,11 +11,11 @@
 
 /* Both must outlive it. */
 struct redis_script_calls session_begin_calls(const struct session_store_conf *conf, struct begin_op *ops);
-/* Before a call: nothing was answered yet. */
+/* Before a call: clears the answers. */
 void session_begin_clear(struct begin_op *ops, size_t n);
-/* After a call that failed: no operation owns anything. */
+/* After a failed call: frees the operations' answers. */
 void session_begin_release(struct begin_op *ops, size_t n);
-/* Begins again, for busy answers alone, those whose holder has died. */
+/* Of claims that were busy, begins those again whose holder has died. */
 enum status session_begin_from_dead(struct redis_conn *conn, const struct redis_script_calls *calls, size_t n, struct error *err) MUST_CHECK;
 
 #endif

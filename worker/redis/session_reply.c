@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define UNFINISHED_KEEP_MS_MIN (24 * 3600 * INT64_C(1000)) /* also where replies are kept for less */
+#define UNFINISHED_KEEP_MS_MIN (24 * 3600 * INT64_C(1000)) /* even if replies are kept for less */
 
 static const char *const end_state_names[] = {[END_OK] = "ok", [END_DEAD] = "dead", [END_CANCELLED] = "cancelled"};
 

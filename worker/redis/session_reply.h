@@ -10,13 +10,13 @@
 
 #include "redis/session_store.h"
 
-/* An unfinished record stays so long after its last begin or release. */
+/* How long an unfinished record is kept after its last begin or release. */
 int64_t session_store_keep_ms(const struct session_store_conf *conf);
 
-/* An array of so many elements or more. */
+/* Is it an array of so many elements or more? */
 bool session_reply_is_array(const redisReply *reply, size_t elements);
 bool session_reply_is_text(const redisReply *reply, const char *text);
-/* False: it is none. */
+/* False: not an end state. */
 bool session_reply_end_state(const redisReply *reply, enum end_state *ret);
 const char *session_reply_end_state_name(enum end_state state);
 

@@ -77,7 +77,7 @@ enum status session_store_finish(struct redis_conn *conn, const struct session_s
     session_begin_clear(followers, m);
     enum status status = redis_script_run_pair(conn, &finish, n, &begin, m, &ahead, err);
     if (status == STATUS_OK && ahead) {
-        /* Under the same token a begin may be repeated; what it read may lack a turn. */
+        /* The begins may be repeated with the same token; the history they read may lack a turn. */
         session_begin_release(followers, m);
         session_begin_clear(followers, m);
         status = redis_script_run(conn, &begin, m, err);

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 
-/* Bound, not yet listening: *ret, the caller's; -1 with OK: somebody else has the port, and may_be_taken. FAILED, permanent: the address is
- * malformed, not ours or taken. */
+/* *ret: a bound socket that doesn't listen yet, owned by the caller; -1 with OK: another process has the port, and may_be_taken. FAILED,
+ * permanent: the address is malformed, not this machine's or taken. */
 enum status admin_address_bind(const char *listen, bool may_be_taken, int *ret, struct error *err) MUST_CHECK;
 /* Sets the error of an address that can't be used, and why. Returns FAILED. */
 enum status admin_address_refuse(const char *listen, const char *why, struct error *err);

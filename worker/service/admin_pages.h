@@ -1,5 +1,5 @@
 /* What the admin port answers to which path: health, readiness, metrics as Prometheus reads them. Shows no keys and no message text.
- * Admin thread; the probes say what they read. Blocks never. */
+ * Admin thread; what the probes read is in probes.h. Blocks never. */
 #ifndef CHAT_SERVICE_ADMIN_PAGES_H
 #define CHAT_SERVICE_ADMIN_PAGES_H
 

@@ -23,7 +23,7 @@
 #define HEAD_BYTES_MAX 8192
 #define AFTER_BYTES_MAX (1024 * 1024) /* behind a request: read and thrown away up to here, then the connection is closed, since reading on would cost a processor */
 #define BACKLOG 128
-#define PAUSE_MS 100 /* after an accept that failed for want of descriptors: the socket stays readable, and would be tried for ever */
+#define PAUSE_MS 100 /* after an accept that failed because there were no descriptors: the socket stays readable, and would be tried for ever */
 
 /* One connection, from its accept: it brings a request, gets an answer, and is closed. */
 struct visit {
@@ -34,7 +34,7 @@ struct visit {
     struct event *timeout;
     bool answered;
     size_t unread; /* bytes that came behind the request */
-    bool heard_all; /* the other side has ended; what we say may still go out */
+    bool heard_all; /* the client has shut down its side; the response may still be sent */
 };
 
 struct admin_server {
@@ -60,7 +60,7 @@ static void visit_end(struct visit *visit)
     event_free(visit->timeout);
     bufferevent_disable(visit->bev, EV_READ | EV_WRITE);
     bufferevent_free(visit->bev);
-    close(visit->fd); /* not libevent's to do: it would wait until all who queue have been accepted */
+    close(visit->fd); /* not by libevent: it would close only after all waiting connections were accepted */
     free(visit);
 }
 
@@ -98,8 +98,8 @@ static const char *reason_of(int status)
     }
 }
 
-/* All of it has gone out: the other side may end, and what it still says isn't read. Closed with unread bytes, the kernel would take
- * the answer back. */
+/* The response is sent; now the client is to close, and what it still sends is thrown away: closed with unread bytes, the kernel would reset
+ * the connection, and the client might lose the response. */
 static void on_sent(struct bufferevent *bev, void *arg)
 {
     (void)bev;
@@ -167,7 +167,7 @@ static void take_request(struct visit *visit, char *line)
     send_answer(visit, &answer, strcmp(method, "HEAD") != 0);
 }
 
-/* The line is used once all the headers have come; they say nothing that matters here, a body neither. */
+/* The request is answered once all headers have come; neither headers nor a body matter. */
 static void on_read(struct bufferevent *bev, void *arg)
 {
     struct visit *visit = arg;

@@ -1,11 +1,11 @@
-/* When a process that was told to end has had its time: pure, without clock, lock or signal. service/signals.c asks it and carries it out.
+/* When the time to shut down is over: pure, without clock, lock or signal. service/signals.c asks it and ends the process.
  *
  *   first TERM or INT          worker.drain_timeout_ms and worker.close_timeout_ms from then on
  *   the drain is over          worker.close_timeout_ms from then on, for all that follows
- *   the time is up             whatever the process is stuck in, it ends, and says in which step
- *   second TERM or INT         it ends at once
+ *   the time is up             the process ends, whatever it is stuck in, and logs the step
+ *   second TERM or INT         the process ends at once
  *
- * Nothing is lost by that: what wasn't committed is redelivered, and what was paid and told to Redis is answered from there. */
+ * Nothing is lost by that: what wasn't committed is redelivered, and an answer that was stored in Redis is published from there. */
 #ifndef CHAT_SERVICE_END_WATCH_H
 #define CHAT_SERVICE_END_WATCH_H
 
@@ -40,7 +40,7 @@ struct end_watch {
     int64_t drain_ms, close_ms;
     int signals; /* how often TERM or INT came */
     enum end_step step;
-    int64_t end_by_ms; /* INT64_MAX: nobody wants it to end */
+    int64_t end_by_ms; /* INT64_MAX: no end requested */
 };
 
 /* Steps before the drain: close_ms is all that a start has. */
@@ -49,8 +49,8 @@ void end_watch_signalled(struct end_watch *watch, int64_t now_ms);
 void end_watch_step(struct end_watch *watch, enum end_step step, int64_t now_ms);
 enum end_verdict end_watch_verdict(const struct end_watch *watch, int64_t now_ms);
 
-/* worker.close_timeout_ms, cut into the steps that wait by themselves: when each has to be over, after the drain. What is left over is for
- * calls that were under way then, and for what is freed. */
+/* worker.close_timeout_ms, divided among the steps that wait with a bound: by when, after the drain, each has to be over. The rest is for
+ * calls that are still under way then, and for freeing memory. */
 int64_t end_share_ms(enum end_step step, int64_t close_ms);
 
 #endif

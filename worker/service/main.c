@@ -1,4 +1,4 @@
-/* chat-worker: has the command line read, checks or runs, waits for signals. How its parts are wired together stands in process.h;
+/* chat-worker: reads the command line, checks or runs, waits for signals. How its parts are wired together: process.h;
  * `ls worker` is the job's way through them. */
 #include <signal.h>
 #include <stdio.h>
@@ -51,7 +51,7 @@ static void warn(const char *message, void *arg)
     log_warn("settings_warning", F_STR("text", message));
 }
 
-/* Until told to end (true) or the intake fails (false, *err). */
+/* Until a signal asks for the end (true) or the intake fails (false, *err). */
 static bool serve(struct process *process, struct error *err)
 {
     while (!signals_end_requested()) {
@@ -101,7 +101,7 @@ static int run(const struct settings *settings)
     (void)shutdown_drain(&process.service, process.intake, &process.control);
     if (status != EX_OK)
         (void)complain(&err);
-    if (completion_is_left(process.service.completion)) /* a thread in a call that doesn't end uses all of it */
+    if (completion_is_left(process.service.completion)) /* a thread in a call that doesn't return uses the process's parts */
         _exit(status != EX_OK ? status : EX_TEMPFAIL);
     bool all = process_take_apart(&process, status);
     log_info("worker_stopped", F_INT("left", metric_get(METRIC_jobs_alive)));

@@ -18,7 +18,7 @@ static enum status refuse(const char *file, const char *why, struct error *err)
     return error_set(err, ERROR_PERMANENT, "admin_port_file", "admin.port_file: %s can't be written: %s", file, why);
 }
 
-/* A file takes the place of what has its name: of /dev/null, too, were it let. */
+/* A rename replaces whatever has that name, even /dev/null. */
 static bool is_something_else(const char *file)
 {
     struct stat found;

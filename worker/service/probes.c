@@ -11,7 +11,7 @@
 
 #define MAX_POLL_INTERVAL_MS 300000 /* librdkafka's default */
 
-/* The probe alone would do so, too, where there is one; jobs of its partitions wait meanwhile. */
+/* A failing liveness probe would restart the process too, but only where there is one, and later; the jobs of its partitions wait meanwhile. */
 static void give_up_transactions(struct process *process)
 {
     struct error err;
@@ -33,7 +33,7 @@ static void look(void *arg)
         give_up_transactions(process);
 }
 
-/* Whose fault it isn't stays ready: a rebalance, or a broker that is away, would take the whole fleet out at once. */
+/* Ready also during a rebalance and while a broker is away: not this process's fault, and it would make the whole fleet unready at once. */
 static bool is_ready(void *arg)
 {
     struct error err;

@@ -80,7 +80,7 @@ static enum status start_thread(pthread_t *thread, void *(*run)(void *), struct 
     return *started ? STATUS_OK : error_set(err, ERROR_FATAL, "thread_start", "a thread can't be started; check ulimit -u");
 }
 
-/* A signal came while it started: it goes no further, since no job was taken yet. */
+/* Fails if a signal came during the start: no job was taken yet. */
 static enum status unless_end_requested(struct error *err)
 {
     return signals_end_requested() ? error_set(err, ERROR_CANCELLED, "stopped", "stopped while it started") : STATUS_OK;
@@ -123,7 +123,7 @@ bool process_take_apart(struct process *process, int status)
     struct service *service = &process->service;
     signals_status(status);
     signals_step(END_THREADS);
-    embedded_address_withdraw(); /* of one that may not be stopped */
+    embedded_address_withdraw(); /* of an embedded broker that may never be stopped */
     control_reader_stop(process->control);
     if (service->completion != NULL && !completion_stop(service->completion, clock_mono_ms()))
         return false;

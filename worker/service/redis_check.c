@@ -14,7 +14,7 @@
 #include "redis/redis_script.h"
 #include "redis/session_store.h"
 
-#define KEEP_S 60 /* should this process end in the middle, most keys end then */
+#define KEEP_S 60 /* most keys expire then, should this process end in the middle */
 #define VERSION_MIN_MAJOR 6
 #define VERSION_MIN_MINOR 2
 
@@ -88,7 +88,7 @@ static enum status check_cancel(struct redis_conn *conn, const struct check *che
     return status;
 }
 
-/* One job's whole life, a cancel, a heartbeat: every command of those scripts is met. */
+/* One job's whole life, a cancel, a heartbeat: this runs every command of those scripts. */
 static enum status check_store(struct redis_conn *conn, const struct check *check, struct error *err)
 {
     struct claim claim = {.session = check->id, .job_id = "answered"};
@@ -160,7 +160,7 @@ static const struct {
     {"del", {"DEL"}, KEY_SET, {NULL}},
 };
 
-/* A reply that tells nothing of the command's own fate (an outage, say) is no complaint. NULL: the connection is gone. */
+/* Only the errors in note_missing count against the command, not an outage, say. NULL: the connection failed. */
 static redisReply *try_command(struct redis_conn *conn, size_t which, char *const keys[KEYS])
 {
     const char *argv[8];
@@ -197,7 +197,7 @@ static void note_missing(struct missing *missing, const char *name, const char *
         add(missing->rules, sizeof missing->rules, " +", name);
 }
 
-/* Where the user may not delete it, it ends by itself. Takes the key. */
+/* Where the user may not delete the key, it expires. Frees the string. */
 static void remove_key(struct redis_conn *conn, char *key)
 {
     redisReply *reply = conn->context->err ? NULL : redisCommand(conn->context, "DEL %s", key);
@@ -245,7 +245,7 @@ static bool is_old(int major, int minor)
     return major < VERSION_MIN_MAJOR || (major == VERSION_MIN_MAJOR && minor < VERSION_MIN_MINOR);
 }
 
-/* From "this was refused" to what has to be mended, or to what no script happened to meet. *err is set if scripts failed. */
+/* From a refused script to the missing rights and commands; also finds those that no script happened to use. *err is set if scripts failed. */
 static enum status name_missing(struct redis_pool *pool, const struct check *check, bool failed, struct error *err)
 {
     const char *address = redis_pool_address(pool), *user = redis_pool_user(pool);
@@ -281,7 +281,7 @@ static enum status name_missing(struct redis_pool *pool, const struct check *che
 
 /* ---- the whole ---- */
 
-/* Whatever came of it; on a connection of its own, since the check's may be broken. */
+/* Whatever the check found; on a connection of its own, since the check's may be broken. */
 static void clean_up(struct redis_pool *pool, const struct check *check)
 {
     static const struct {

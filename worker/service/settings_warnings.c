@@ -7,7 +7,7 @@
 #include "base/template.h"
 #include "http/http_address.h"
 
-/* As the call that is made will have it. An address that can't be asked is refused elsewhere. */
+/* Decided as http calls do. A malformed address is refused elsewhere. */
 static bool is_this_machine(const char *url)
 {
     struct http_address address;

@@ -14,8 +14,8 @@
 
 #define LOOK_EVERY_MS 10
 
-/* Waits until every job is gone. What waits is dropped as it appears: a retry that ran out while draining lands in
- * the timers once more. */
+/* Waits until no job is alive. Waiting jobs are dropped again and again: one whose call fails while draining is
+ * put into the timers once more, for its retry. */
 static bool all_gone_by(const struct service *service, int64_t until_ms)
 {
     while (metric_get(METRIC_jobs_alive) > 0) {

@@ -1,5 +1,5 @@
-/* The orderly end: stop taking, finish what runs within a bound, tell Redis and Kafka, leave. Each of its waits has a time to be over by
- * (service/end_watch.h); should a library not come back all the same, service/signals.c ends the process. */
+/* The orderly shutdown: stop taking records, let running jobs finish within a bound, release claims, commit, leave the group. Each wait has a deadline
+ * (service/end_watch.h); if a library's call doesn't return all the same, service/signals.c ends the process. */
 #ifndef CHAT_SERVICE_SHUTDOWN_H
 #define CHAT_SERVICE_SHUTDOWN_H
 

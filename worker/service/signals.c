@@ -36,7 +36,7 @@ static void end_without_it(int number)
     _exit(status);
 }
 
-/* Standard error may be a pipe that nobody empties. */
+/* Standard error may be a pipe that isn't read. */
 static void bound_the_last_line(void)
 {
     struct sigaction action = {.sa_handler = end_without_it};
@@ -148,7 +148,7 @@ enum status signals_start(struct error *err)
 
 /* ---- the main thread ---- */
 
-/* The thread's wait is of another length now. */
+/* chat-signals has to compute anew how long it waits. */
 static void wake(void)
 {
     if (atomic_load(&started))

@@ -36,7 +36,7 @@ static enum status check_once(const struct settings *settings, const char *boots
     return self != NULL ? first_heartbeat(redis, self, err) : STATUS_OK;
 }
 
-/* Waits without a sleep that a signal can't end: asks give_up often. */
+/* Waits in short steps and calls give_up between them, so that a signal ends the wait. */
 static bool wait_unless(bool (*give_up)(void), int64_t wait_ms)
 {
     struct mutex lock;
@@ -71,7 +71,7 @@ enum status startup_check(const struct settings *settings, const char *bootstrap
     }
 }
 
-/* With so many connections a thread. */
+/* connections: of each thread. */
 static rlim_t files_needed(const struct settings *settings, size_t connections)
 {
     return (rlim_t)settings->worker.threads * (FILES_PER_WAIT + connections) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX + FILES_BESIDE;

@@ -8,8 +8,8 @@
 #include "settings/settings.h"
 
 /* Tries for worker.startup_wait_ms (0: once), with backoff, while ERROR_UNAVAILABLE; a refusal ends it at once.
- * self: its heartbeat is part of a try, so that a Redis that went away meanwhile is waited for too; NULL: nothing is written.
- * give_up is asked between tries (a signal came). *ret_partitions, on OK: those of the jobs' topic; it may be NULL. Blocks. */
+ * self: its heartbeat is part of a try, so that a Redis that failed meanwhile is waited for too; NULL: nothing is written.
+ * give_up is called between tries (true: a signal came). *ret_partitions, on OK: the number of partitions of the jobs' topic; may be NULL. Blocks. */
 enum status startup_check(const struct settings *settings, const char *bootstrap, struct redis_pool *redis,
                           const struct session_store_conf *self, bool (*give_up)(void), int *ret_partitions, struct error *err) MUST_CHECK;
 /* Raises the soft limit of open files to the hard one. FAILED, permanent: that is too few for a connection of each thread. Warns where

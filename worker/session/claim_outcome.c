@@ -57,7 +57,7 @@ void claim_outcome_begun(const struct service *service, struct task *task, int64
     }
 }
 
-/* ---- a claim that is gone ---- */
+/* ---- a lost claim ---- */
 
 void claim_outcome_lost(struct task *task)
 {
@@ -66,7 +66,7 @@ void claim_outcome_lost(struct task *task)
     free(task->reply);
     free(task->turn);
     task->reply = task->turn = NULL;
-    task->outcome = OUTCOME_WAIT; /* whoever holds it answers it; then its reply is stored for us too */
+    task->outcome = OUTCOME_WAIT; /* the claim's holder answers the job; then begin finds its reply stored */
     task->wait_ms = 100;
 }
 
@@ -77,10 +77,10 @@ void claim_outcome_ran_out(struct task *task)
     task->wait_ms = 0;
 }
 
-/* ---- an end that was told ---- */
+/* ---- answers to finish, release and cancel ---- */
 
-/* What a call's own error means for its task: it is told again, unless it would fail the same way for ever (a key of ours holds
- * something else): then the answer, which is paid, goes out all the same. */
+/* What an operation's own error means for its task: the operation is repeated, unless it would fail the same way for ever (the key has
+ * another type): then the answer, which is paid, is published all the same. */
 static void apply_error(struct task *task, const char *event, const struct error *own)
 {
     task->refused = own->class == ERROR_UNAVAILABLE;
@@ -101,14 +101,14 @@ void claim_outcome_release(struct task *task, const struct release_op *op)
         apply_error(task, "release_refused", &op->error);
 }
 
-/* The one that has the claim needs some milliseconds to end; one that has died holds it until its lease is over. */
+/* The claim's holder needs some milliseconds to end; one that has died holds it until the lease expires. */
 static int64_t cancel_wait_ms(int told, int64_t busy_ms)
 {
     int64_t wait_ms = INT64_C(10) << (told < 7 ? told : 7);
     return wait_ms < busy_ms ? wait_ms : busy_ms + 1;
 }
 
-/* What the store said of a cancel, as begin would have said it. */
+/* The store's answer to a cancel, handled like an answer to begin. */
 void claim_outcome_cancel(const struct service *service, struct task *task, struct cancel_op *op)
 {
     if (op->error.class != ERROR_NONE) {
@@ -133,7 +133,7 @@ void claim_outcome_cancel(const struct service *service, struct task *task, stru
         task->begin->claim.token[0] = '\0';
 }
 
-/* Redis has the turn, where there was one, and an answer that was lost is gone: what is left is weighed anew. */
+/* The turn, if there was one, is stored in Redis and freed here: the task is charged anew. */
 void claim_outcome_settled(const struct service *service, struct task *task)
 {
     if (task->held != NULL) {

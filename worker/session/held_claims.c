@@ -9,19 +9,19 @@
 #include "base/mutex.h"
 #include "task/task_part.h"
 
-#define LOOKS_A_PERIOD 20 /* a look takes so large a part of all along */
+#define LOOKS_A_PERIOD 20 /* a look also takes one part in so many of all claims */
 #define LOOK_EVERY_MS_MAX 500
 #define SLEEP_MS_MAX 1000
-#define OVERHEAD_BYTES 250 /* of a renewal in Redis' protocol, beside its ids */
+#define OVERHEAD_BYTES 250 /* of a renewal in Redis' protocol, besides its ids */
 
 struct held_claims {
     int64_t lease_ms;
-    int64_t due_after_ms;   /* since Redis was asked */
-    int64_t early_after_ms; /* the same, for what a look takes along */
-    struct mutex lock; /* guards the rest, and which tasks hold a claim */
+    int64_t due_after_ms;   /* since the last begin or renewal was sent */
+    int64_t early_after_ms; /* since then, for claims that a look takes early */
+    struct mutex lock; /* guards the members below, and task->held */
     struct task *first, *last; /* by renew_due_ms */
     size_t count;
-    uint64_t moves; /* claims taken and given up */
+    uint64_t moves; /* claims added and removed */
     struct cond wake;
     int64_t sleeps_until_ms; /* the renewer; 0: it is awake */
     bool stopped;
@@ -57,7 +57,7 @@ static void unlink_locked(struct held_claims *claims, struct task *task)
     claims->count--;
 }
 
-/* What comes is due last, but for what Redis answered late: from the end it isn't far. */
+/* Searches from the end: a new claim is due last, or nearly, if Redis answered late. */
 static void insert_locked(struct held_claims *claims, struct task *task, int64_t due_ms)
 {
     struct task *before = claims->last;
@@ -177,7 +177,7 @@ void held_claims_stop(struct held_claims *claims)
     mutex_unlock(&claims->lock);
 }
 
-/* A task's begin, and the token in it, changes only while the task isn't in here. */
+/* task->begin, with its token, changes only while the task isn't in this list. */
 static bool is_held_locked(const struct task *task, const char *token)
 {
     return task->held != NULL && strcmp(task->begin->claim.token, token) == 0;

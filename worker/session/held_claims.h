@@ -1,15 +1,15 @@
 /* The claims this process holds in Redis, from begin's answer until they are settled, in the order in which they are due
- * to be renewed: the one whose lease is out first. Holds no reference: a claim is taken out before its task goes.
+ * to be renewed: the lease that expires first comes first. Holds no reference: a claim is removed before its task is freed.
  *
- * Each is a part of its task, task->held: made by held_claims_add and freed by held_claims_remove, NULL before and after. Whoever holds
- * the task calls these, so it may look at the pointer; any other thread only under the lock, which held_claims_each takes for it.
+ * Each is a part of its task, task->held: made by held_claims_add and freed by held_claims_remove, NULL before and after. Only the thread that holds
+ * the task calls these, so it may read the pointer; other threads only under the lock, which held_claims_each takes.
  *
- * A claim is due a third of the lease after Redis was last asked for it, so that an answer may take another third while an
- * earlier one is still awaited, which may take as long (settings_check.c holds redis.timeout_ms to that). Those begun at once would be due at once
- * for ever: so each look takes a twentieth of all with it, of those that have a quarter of the lease behind them. What Redis hasn't answered for stays
- * where it is, first.
+ * A claim is due a third of the lease after the last begin or renewal was sent, so that the answer may take another third after waiting
+ * for an earlier one, which may take as long (settings_check.c bounds redis.timeout_ms by that). Claims begun together would be due together
+ * for ever: so each look also takes a twentieth of all claims, of those with a quarter of the lease behind them. A claim whose renewal got no
+ * answer stays first.
  *
- * Any thread, but for what is the renewer's alone; a mutex held briefly. Where time is an argument it is clock_mono_ms. */
+ * Any thread, except the renewer's functions; a mutex held briefly. Times given as arguments are clock_mono_ms. */
 #ifndef CHAT_SESSION_HELD_CLAIMS_H
 #define CHAT_SESSION_HELD_CLAIMS_H
 
@@ -24,63 +24,63 @@
 struct held_claims;
 
 struct held_claim {
-    struct task *prev, *next; /* held_claims.c's, as the next two; guarded by its lock */
+    struct task *prev, *next; /* this and the next two: held_claims.c's, guarded by its lock */
     int64_t renew_due_ms;
-    int64_t renewed_ms;       /* before the begin, or the last renewal that Redis answered */
-    int64_t begin_sent_ms;    /* before the begin; doesn't change, nor does the next */
-    int64_t until_ms;         /* clock_mono_ms by which its job must have ended: what the renewer knows of the job's times, since begun_ms and seen_ms
-                                 of the task are its holder's, who may write them anew while a renewal is under way */
-    atomic_int_fast64_t running_ms; /* task->begun_ms, until the job comes to completion: a thread has it, or is to have it next; 0: from then on.
-                                       The holder's to write, liveness.c reads it */
-    atomic_bool is_lost;      /* another has it: set by the renewer, which then cuts the call; the holder reads it */
-    bool end_sent;            /* session.c's: a finish went to Redis under this claim, whatever came of it */
+    int64_t renewed_ms;       /* when the begin, or the last renewal that Redis answered, was sent */
+    int64_t begin_sent_ms;    /* when the begin was sent; this and until_ms don't change */
+    int64_t until_ms;         /* clock_mono_ms by which its job must have ended: the only time of the job that the renewer reads, since begun_ms and seen_ms
+                                 of the task may be written by its holder while a renewal is under way */
+    atomic_int_fast64_t running_ms; /* task->begun_ms, while a thread has the job or gets it next; 0 once it is put to completion.
+                                       Written by the holder, read by liveness.c */
+    atomic_bool is_lost;      /* another worker holds the claim: set by the renewer, which then cancels the call; read by the holder */
+    bool end_sent;            /* session.c's: a finish was sent under this claim, answered or not */
 };
 
 struct held_claims *held_claims_create(int64_t lease_ms);
 void held_claims_destroy(struct held_claims *claims); /* NULL is fine */
 
-/* Makes task->held of task->begin's claim; begin_sent_ms: before Redis was asked; until_ms: task_until_ms. */
+/* Makes task->held from task->begin's claim; begin_sent_ms: taken before the begin was sent; until_ms: task_until_ms. */
 void held_claims_add(struct held_claims *claims, struct task *task, int64_t begin_sent_ms, int64_t until_ms);
-/* Frees it; not held: nothing happens. */
+/* Frees task->held; does nothing if it is NULL. */
 void held_claims_remove(struct held_claims *claims, struct task *task);
 
 /* ---- the renewer's ---- */
 
 struct renewal {
     struct task *task;  /* a reference */
-    struct claim claim; /* a copy, as the next: the task's holder may begin it again meanwhile; strings live with the task */
+    struct claim claim; /* a copy, like until_ms: the task's holder may begin again meanwhile; strings live as long as the task */
     int64_t until_ms;
 };
-/* Of what is to be renewed now the oldest, up to max and about so many bytes of ids (one at least), each with a reference. The same come again
- * until held_claims_renewed, _refused or _lose says what became of them. */
+/* The oldest of the claims due now, up to max and about so many bytes of ids (one at least), each with a reference. They stay due
+ * until held_claims_renewed, _refused or _lose is called. */
 size_t held_claims_take_due(struct held_claims *claims, int64_t now_ms, size_t bytes_max, struct renewal *renewals, size_t max);
-/* When to look again if none comes that is due sooner; INT64_MAX: none is held. */
+/* When the next claim is due, of those held now; INT64_MAX: none is held. */
 int64_t held_claims_next_ms(struct held_claims *claims, int64_t now_ms);
-/* Sleeps until held_claims_next_ms, or sooner where a claim comes that has spent much of its lease already; not before
- * not_before_ms, though, and a second at most. False: held_claims_stop was called. */
+/* Sleeps until held_claims_next_ms, or less if a claim is added that is due earlier; but at least until
+ * not_before_ms, and a second at most. False: held_claims_stop was called. */
 bool held_claims_sleep(struct held_claims *claims, int64_t not_before_ms);
 void held_claims_stop(struct held_claims *claims);
 
-/* Each of these: false, and nothing done: this claim isn't held here any more.
- * Redis renewed it; at_ms: before it was asked. */
+/* Each of these three: false, and nothing is changed, if this claim is no longer held here.
+ * Redis has renewed the claim; at_ms: when the renewal was sent. */
 bool held_claims_renewed(struct held_claims *claims, struct task *task, const char *token, int64_t at_ms);
-/* Redis answered, and not this: neither held nor lost. It is tried again some times before its lease is out. */
+/* Redis answered with an error: neither renewed nor lost. The renewal is tried again several times before the lease expires. */
 bool held_claims_refused(struct held_claims *claims, struct task *task, const char *token, int64_t now_ms);
-/* Another holds it now, says Redis: marks it so. It doesn't come up again. */
+/* Redis answered that another worker holds the claim: marks it as lost; it is never due again. */
 bool held_claims_lose(struct held_claims *claims, struct task *task, const char *token);
 
 /* ---- looks ---- */
 
-/* Has the lease passed since Redis last said that it is ours, as when the process was stopped? The task's holder. */
+/* Has the lease expired since Redis last confirmed the claim, as when the process was stopped? The task's holder. */
 bool held_claims_ran_out(struct held_claims *claims, struct task *task);
-/* It is held, and the renewer heard that another has it. The task's holder. */
+/* The renewer has found that another worker holds the claim. The task's holder. */
 bool held_claims_is_lost(const struct task *task);
-/* The job's run is over, or isn't to be: what is held now is only to be told. Not held: nothing happens. The task's holder. */
+/* The job won't run any more: its claim is held only until the end is stored. Does nothing if none is held. The task's holder. */
 void held_claims_run_over(struct task *task);
 
-/* Grows with each claim that is taken or given up. */
+/* Grows with each claim that is added or removed. */
 uint64_t held_claims_moves(struct held_claims *claims);
-/* Shows each task that holds one. Under the lock: look must not call back. */
+/* Calls look for each task with a claim, under the lock: look must not call back. */
 void held_claims_each(struct held_claims *claims, void (*look)(const struct task *task, void *arg), void *arg);
 
 #endif

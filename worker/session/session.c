@@ -32,7 +32,7 @@ static enum status call_begin(struct redis_conn *conn, const struct service *ser
     return session_store_begin(conn, &service->store, batch->ops, batch->n, err);
 }
 
-/* With how many crashes it may run: what its class is for. Where no model will be asked, with any. */
+/* The most crashes with which the job may run, by its class. No limit where no model will be asked. */
 static int64_t crashes_max(const struct task *task)
 {
     if (task->entry->class == ADMIT_EXPIRED || task->entry->class == ADMIT_ALONE)
@@ -40,11 +40,11 @@ static int64_t crashes_max(const struct task *task)
     return task->entry->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
 }
 
-/* The op of one begin, to be sent at sent_ms; what it borrows is released by take_begin. A token lives as long as the claim it may
- * stand for: an answer that was lost, or a claim taken too early, is asked for again under the same one. */
+/* The op of one begin, to be sent at sent_ms; take_begin releases what it borrows. A token is kept as long as a claim may exist under
+ * it: if the answer was lost, or the claim was taken too early, the begin is repeated with the same token. */
 static struct begin_op prepare_begin(const struct service *service, struct task *task, int64_t sent_ms)
 {
-    if (task->held != NULL) /* too early: renewed until now */
+    if (task->held != NULL) /* begun too early before: renewed until now */
         held_claims_remove(service->claims, task);
     if (task->begin == NULL)
         task->begin = task_part_make(sizeof *task->begin);
@@ -73,7 +73,7 @@ static void take_begin(struct task *task, const struct begin_op *op)
     task->begin->fingerprint = NULL;
 }
 
-/* Moves those that are to be begun to the front; the others get their outcome. */
+/* Moves tasks to be begun to the front; the cancelled ones get their outcome. */
 static size_t leave_out_cancelled(struct task **tasks, size_t n)
 {
     size_t count = 0;
@@ -104,7 +104,7 @@ void session_begin(const struct service *service, struct task **all, size_t n)
         take_begin(tasks[i], &ops[i]);
         if (!answered) {
             tasks[i]->begin->error = why;
-            tasks[i]->begin->error.class = ERROR_UNAVAILABLE; /* of the store, never of the job */
+            tasks[i]->begin->error.class = ERROR_UNAVAILABLE; /* the store's error, never the job's */
             in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
         }
         claim_outcome_begun(service, tasks[i], sent_ms, in_outage);
@@ -124,7 +124,7 @@ struct settle_batch {
     struct cancel_op *cancels;
 };
 
-/* A cancel was there before their ends: they end as cancelled. */
+/* For tasks that were cancelled in Redis before their finish: they end as cancelled. */
 static enum status finish_cancelled(struct redis_conn *conn, const struct service *service, struct settle_batch *batch, struct error *err)
 {
     size_t count = 0;
@@ -200,7 +200,7 @@ static void add_cancel(struct settle_batch *batch, struct task *task)
     *op = (struct cancel_op){.fingerprint = task->job.fingerprint, .origin = origin_of(task), .reply = task->reply};
     if (task->begin != NULL)
         op->claim = task->begin->claim;
-    op->claim.session = task->job.session; /* it may never have been begun */
+    op->claim.session = task->job.session; /* the job may never have been begun */
     op->claim.job_id = task->job.id;
     batch->cancel_tasks[batch->cancel_count++] = task;
 }
@@ -208,7 +208,7 @@ static void add_cancel(struct settle_batch *batch, struct task *task)
 static void add(const struct service *service, struct settle_batch *batch, struct task *task)
 {
     task->refused = false;
-    /* An end that may have reached Redis already stands: its answer is perhaps in the history. */
+    /* If a finish may have reached Redis already, the end isn't changed: its answer may be in the history. */
     bool end_sent = task->held != NULL && task->held->end_sent;
     if (atomic_load(&task->cancelled) && !end_sent && outcome_may_be_cancelled(task->outcome))
         outcome_cancelled(task);

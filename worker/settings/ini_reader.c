@@ -23,7 +23,7 @@ static char *skip_space(char *at)
     return at;
 }
 
-/* What stands between both, without white space around it. */
+/* The text from begin to end, without surrounding white space. */
 static char *trimmed(char *begin, char *end)
 {
     begin = skip_space(begin);
@@ -33,7 +33,7 @@ static char *trimmed(char *begin, char *end)
     return begin;
 }
 
-/* The first of those characters, or the comment or end before it. */
+/* The first of `wanted`, or the comment or end before it. */
 static char *find(char *text, const char *wanted)
 {
     char *at = text;

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "settings/settings_source.h"
 
-/* What the guarantees stand on. */
+/* Properties on which the guarantees depend. */
 static enum status check_fixed(const char *name, const char *value, const char *where, bool *ret_fixed, struct error *err)
 {
     static const struct {
@@ -66,7 +66,7 @@ enum status kafka_properties_set(struct settings *settings, const char *name, co
     if (check_fixed(name, value, where, &fixed, err) != STATUS_OK)
         return STATUS_FAILED;
     if (fixed)
-        return STATUS_OK; /* whoever makes the client sets it */
+        return STATUS_OK; /* set where the client is made */
     if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0) {
         replace(&settings->kafka.bootstrap_servers, value);
         return STATUS_OK;

@@ -13,7 +13,7 @@
 #define FAIL(why, ...) (snprintf((why), WHY_SIZE, __VA_ARGS__), STATUS_FAILED)
 #define SHOWN 60 /* characters of a name */
 
-/* The request's own, which the worker and libcurl set, and those of the connection. */
+/* Headers that the worker and libcurl set, and those of the connection. */
 static const char *const workers_own[] = {"Accept", "Accept-Encoding", "Connection", "Content-Length", "Content-Type", "Expect", "Host",
                                           "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade"};
 static const char *const of_keys[] = {"Authorization", "api-key"};
@@ -28,7 +28,7 @@ static bool is_one_of(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* How much of it is a token (RFC 9110, 5.6.2). */
+/* The length of the token at its beginning (RFC 9110, 5.6.2). */
 static size_t token_length(const char *text)
 {
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~");
@@ -42,7 +42,7 @@ static bool has_control(const char *value)
     return false;
 }
 
-/* White space around a value is none of it (RFC 9110, 5.5): servers take it off, and echo what is left. */
+/* White space around a value isn't part of it (RFC 9110, 5.5): servers remove it, and echo the rest. */
 static char *value_of(const json_t *text)
 {
     const char *value = json_string_value(text);
@@ -58,7 +58,7 @@ static enum status check_name(const char *name, bool has_key, char *ret_why)
     size_t token = token_length(name);
     if (*name == '\0')
         return FAIL(ret_why, "a name is empty; give it one, or leave it out");
-    if (name[token] != '\0') /* what follows may be a value that slipped in */
+    if (name[token] != '\0') /* the rest may be a value by mistake */
         return FAIL(ret_why, "a name goes on after \"%.*s\" with what none may hold; use letters, digits and - only", token < SHOWN ? (int)token : SHOWN, name);
     if (IS_ONE_OF(name, workers_own))
         return FAIL(ret_why, "%s is the worker's to set; leave it out", name);
@@ -81,12 +81,12 @@ static enum status check_header(const struct provider_header *before, const char
     return STATUS_OK;
 }
 
-/* jansson's own words may quote a value. */
+/* jansson's own message may quote a value. */
 static enum status refuse_json(const char *text, const json_error_t *error, char *ret_why)
 {
-    if (error->position > 0 && json_error_code(error) == json_error_duplicate_key) { /* it has just read the name's second quote */
+    if (error->position > 0 && json_error_code(error) == json_error_duplicate_key) { /* the position is behind the name's closing quote */
         const char *end = text + error->position - 1, *name = memrchr(text, '"', (size_t)(end - text));
-        size_t token = token_length(name + 1); /* no longer than the name: a quote is none of one */
+        size_t token = token_length(name + 1); /* no longer than the name: a token contains no quote */
         return FAIL(ret_why, "%.*s is there twice; leave one out", token < SHOWN ? (int)token : SHOWN, name + 1);
     }
     return FAIL(ret_why, "is no JSON object of strings, as {\"X-Title\":\"My application\"}: see line %d, column %d of the value", error->line, error->column);

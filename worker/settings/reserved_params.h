@@ -1,5 +1,5 @@
-/* The members of a request that are the worker's own: what is asked, how it is read, and one answer a job. Neither a job's params nor a
- * provider's may hold one of them. */
+/* The members of a request that only the worker sets: the question, the form of the answer, and their number. Neither a job's params nor a
+ * provider's may contain one of them. */
 #ifndef CHAT_SETTINGS_RESERVED_PARAMS_H
 #define CHAT_SETTINGS_RESERVED_PARAMS_H
 

@@ -69,7 +69,7 @@ static enum status store_choice(const struct setting *setting, int *field, const
         }
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    /* A setting with one choice is there for what later versions bring. */
+    /* A setting with one choice is for later versions. */
     if (setting->choices[1] == NULL)
         return REFUSE(err, "%s: %s.%s: \"%.40s\" is not available in this version; valid: %s", where, section, setting->key, value, all);
     return REFUSE(err, "%s: %s.%s: \"%.40s\" is none of: %s", where, section, setting->key, value, all);

@@ -26,7 +26,7 @@ enum stream_usage { STREAM_USAGE_ASKED, STREAM_USAGE_LEFT_OUT };
 enum in_flight { IN_FLIGHT_ADAPTIVE, IN_FLIGHT_FIXED };
 enum auth { AUTH_BEARER, AUTH_API_KEY, AUTH_NONE };
 
-/* A librdkafka property, passed on as it is. */
+/* A librdkafka property, passed on unchanged. */
 struct kafka_property {
     char *name;
     char *value;
@@ -44,15 +44,15 @@ struct provider_settings {
     int64_t attempt_timeout_ms;
     int64_t connect_timeout_ms;
     int64_t first_token_timeout_ms, idle_timeout_ms; /* of streams; 0: none */
-    enum stream stream; /* how it is asked; ASKED: as the job wants it */
+    enum stream stream; /* are its answers streamed; ASKED: as the job wants it */
     enum stream_usage stream_usage;
     int64_t requests_per_minute, tokens_per_minute; /* of all workers together; 0: no limit */
     int64_t burst_ms;
     enum in_flight in_flight; /* does the limit of calls in flight follow overload answers? */
     int64_t in_flight_max;    /* of this process; 0: none */
     char *params; /* JSON object text, or NULL */
-    char *headers; /* the same */
-    struct provider_header *sent_headers; /* what it says; NULL: none */
+    char *headers; /* JSON object text, or NULL */
+    struct provider_header *sent_headers; /* headers, decoded; NULL: none */
     char *proxy;  /* NULL or "none"; "environment"; a URL */
     char *ca_file; /* NULL: the system's authorities */
 };
@@ -62,7 +62,7 @@ struct context_settings {
     char *name;
     char *url; /* with {session}, {user}, {job} behind the host */
     enum context_kind kind;
-    enum context_send send; /* what of the job goes into the request's body */
+    enum context_send send; /* which part of the job is sent in the request's body */
     enum context_need required;
     int64_t timeout_ms;
     int64_t bytes_max;
@@ -73,11 +73,11 @@ struct context_settings {
 #define PROVIDERS_MAX 8
 #define CONTEXTS_MAX 16
 #define HEDGE_AUTO (-1)
-#define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms says otherwise */
+#define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms is set */
 
 struct settings {
     struct {
-        char *bootstrap_servers; /* never among properties; "embedded": our own cluster in memory */
+        char *bootstrap_servers; /* never in properties; "embedded": our own in-memory cluster */
         char *group_id;
         char *group_instance_id; /* NULL: dynamic membership */
         struct kafka_property *properties;
@@ -93,7 +93,7 @@ struct settings {
         char **reply_topics_allowed; /* NULL-terminated */
         enum ordering ordering;
         enum delivery delivery;
-        int64_t transaction_jobs_max; /* the two of exactly-once: what a transaction holds, how long it waits for it */
+        int64_t transaction_jobs_max; /* this and the next, exactly-once only: ends in a transaction, and how long it waits for more */
         int64_t transaction_ms;
         enum redis_io redis_io;
         int64_t buffered_jobs_max;
@@ -105,7 +105,7 @@ struct settings {
         int64_t revoke_drain_ms;
         int64_t commit_interval_ms;
         int64_t stuck_after_ms;
-        int64_t gather_ms; /* how long finishes may wait for company */
+        int64_t gather_ms; /* how long finishes may wait to be batched */
         char *crash_file;  /* NULL: none */
     } worker;
     struct {
@@ -129,7 +129,7 @@ struct settings {
         char *system_prompt;     /* NULL: none */
         char **contexts;         /* names in order, NULL-terminated */
         enum context_fetch context_fetch;
-        char *context_prompt;    /* with {NAME} for the text of each; NULL: one below the other */
+        char *context_prompt;    /* with {NAME} for the text of each; NULL: texts one below the other */
         char **models_allowed;   /* NULL-terminated */
         int64_t history_bytes_max;
         int64_t response_bytes_max;
@@ -158,16 +158,16 @@ struct settings {
     } log;
 };
 
-/* Where settings come from; later ones win: file, environment (CHATW__SECTION__KEY), overrides. */
+/* Where settings come from; later ones take precedence: file, environment (CHATW__SECTION__KEY), overrides. */
 struct settings_sources {
     const char *file;             /* NULL: none */
     char *const *environment;     /* NULL-terminated "NAME=value", or NULL */
     const char *const *overrides; /* NULL-terminated "section.key=value", or NULL */
-    const struct kafka_names *kafka_names; /* NULL: which properties there are isn't looked at */
+    const struct kafka_names *kafka_names; /* NULL: names of properties aren't checked */
 };
 
-/* Loads, checks ranges and what must hold across settings, reads the *_file twins. On STATUS_FAILED *err
- * names the source (file and line, variable or -X), the key and what would be valid; nothing to free. */
+/* Loads settings, checks ranges and rules across settings, reads the *_file twins. On STATUS_FAILED *err
+ * names the source (file and line, variable or -X), the key and valid values; *ret needn't be freed. */
 enum status settings_load(const struct settings_sources *sources, struct settings **ret, struct error *err) MUST_CHECK;
 void settings_destroy(struct settings *settings); /* NULL is fine */
 
@@ -178,7 +178,7 @@ void settings_print_help(FILE *out);
 void settings_print_markdown(FILE *out);
 void settings_print_example(FILE *out);
 
-/* The value given for a librdkafka property that is passed on as it is, or NULL. */
+/* The value set for a librdkafka property that is passed on unchanged, or NULL. */
 const char *settings_kafka_property(const struct settings *settings, const char *name);
 
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* What has a default has it because the worker can't do without: giving it empty is a mistake. */
+/* A setting has a default because the worker needs a value: an empty one is a mistake. */
 static enum status check_not_empty(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     for (size_t i = 0; i < settings_table_count; i++) {

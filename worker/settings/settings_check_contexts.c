@@ -6,7 +6,7 @@
 #include "base/template.h"
 #include "settings/settings_check.h"
 
-/* A placeholder within the host would let a job say where its texts come from. */
+/* With a placeholder in the host a job could choose the server of its texts. */
 static enum status check_context_url(const char *url, const char *section, const char *where, struct error *err)
 {
     static const char *const names[] = {"session", "user", "job"};
@@ -40,14 +40,14 @@ static enum status check_context(struct context_settings *context, const struct 
     return check_context_url(context->url, section, settings_entries_where(entries, section, "url"), err);
 }
 
-/* Bytes that can't stand in a request. */
+/* Refuses bytes that can't be in a request. */
 static enum status check_utf8(const char *text, const char *key, const struct settings_entries *entries, struct error *err)
 {
     AUTO_JSON json_t *checked = text != NULL ? json_string(text) : json_null();
     return checked != NULL ? STATUS_OK : REFUSE(err, "%s: llm.%s: is not UTF-8", settings_entries_where(entries, "llm", key), key);
 }
 
-/* A name that nothing fills in would go to the model as it stands. */
+/* An unknown {NAME} would be sent to the model unfilled. */
 static enum status check_context_prompt(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     const char *at = settings->llm.context_prompt;

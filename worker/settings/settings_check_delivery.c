@@ -6,10 +6,10 @@
 static int64_t number_of(const struct settings *settings, const char *property, int64_t otherwise)
 {
     const char *text = settings_kafka_property(settings, property);
-    return text ? strtoll(text, NULL, 10) : otherwise; /* librdkafka refuses what is no number */
+    return text ? strtoll(text, NULL, 10) : otherwise; /* librdkafka refuses a malformed number */
 }
 
-/* What would undo the transactions' guarantee. */
+/* Settings that would break the guarantee of transactions. */
 static enum status check_exactly_once(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     static const char *const message_timeouts[] = {"message.timeout.ms", "delivery.timeout.ms"};

@@ -12,7 +12,7 @@ static enum status check_topic(const char *topic, const char *key, const struct 
     return REFUSE(err, "%s: worker.%s: \"%.40s\" is no topic's name: 1 to 249 of a-z A-Z 0-9 . _ -", settings_entries_where(entries, "worker", key), key, topic);
 }
 
-/* What is on the others says nothing that is to be done. */
+/* Records of the other topics aren't control records. */
 static enum status check_control_topic(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     const char *const others[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.replies_topic, "replies_topic"},
@@ -27,7 +27,7 @@ static enum status check_control_topic(const struct settings *settings, const st
     return check_topic(topic, "control_topic", entries, err);
 }
 
-/* Replies among the jobs would be dead letters without end; control records are the workers' own. */
+/* Replies on the jobs' topic would become dead letters without end; control records are for the workers. */
 static enum status check_reply_topic(const char *topic, const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     const char *const refused[][2] = {{settings->worker.jobs_topic, "jobs_topic"}, {settings->worker.control_topic, "control_topic"}};

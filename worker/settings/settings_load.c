@@ -12,7 +12,7 @@
 #include "settings/settings_source.h"
 #include "settings/settings_table.h"
 
-/* named: those of such a section; NULL: those of the sections that are there once. */
+/* named: the defaults of such a section; NULL: those of sections that exist once. */
 static enum status set_defaults(void *base, const struct named_sections *named, struct error *err)
 {
     for (size_t i = 0; i < settings_table_count; i++) {
@@ -24,7 +24,7 @@ static enum status set_defaults(void *base, const struct named_sections *named, 
     return STATUS_OK;
 }
 
-/* A named section is there, with its defaults, once anything is said of it. *ret is good until the next call. */
+/* A named section exists, with its defaults, once one of its keys is set. *ret is valid until the next call. */
 static enum status item_of(const struct named_sections *named, struct settings *settings, const char *name, void **ret, struct error *err)
 {
     for (size_t i = 0; i < named_sections_size(named, settings); i++)
@@ -36,7 +36,7 @@ static enum status item_of(const struct named_sections *named, struct settings *
     return set_defaults(*ret, named, err);
 }
 
-/* The right key, or one like it, of another section than it stands in. */
+/* The nearest known key, also in other sections. */
 static bool find_nearest(const struct settings_entry *entry, const struct kafka_names *names, char *ret, size_t size)
 {
     char name[64];
@@ -71,7 +71,7 @@ static bool has_quotes(const char *value, bool list)
     return found;
 }
 
-/* Nothing takes quotes off. A key, a password or a prompt may begin with one that is meant, and stands in quotes as a whole by mistake. */
+/* Quotes aren't removed. A secret or a prompt may begin with a quote on purpose, but is in quotes as a whole only by mistake. */
 static enum status check_quotes(const struct settings_entry *entry, bool secret, bool list, struct error *err)
 {
     if (secret ? !is_quoted(entry->value) : !has_quotes(entry->value, list))
@@ -80,7 +80,7 @@ static enum status check_quotes(const struct settings_entry *entry, bool secret,
                   secret ? " (one that has them goes into a file: " : "", secret ? entry->key : "", secret ? "_file)" : "");
 }
 
-/* The value is the entry's own, or what its file holds. */
+/* The value is the entry's, or the content of its file. */
 static enum status set(struct settings *settings, const struct settings_entry *entry, const char *key, const char *value, struct error *err)
 {
     if (strcmp(entry->section, "kafka") == 0)
@@ -94,7 +94,7 @@ static enum status set(struct settings *settings, const struct settings_entry *e
     return setting_store(setting, base, entry->section, value, entry->where, err);
 }
 
-/* Is there such a setting, and is its value no mistake on the face of it? */
+/* Does the setting exist, and is its value not an obvious mistake? */
 static enum status check_entry(const struct settings_entry *entry, const struct kafka_names *names, struct error *err)
 {
     char plain[64];
@@ -134,7 +134,7 @@ enum status settings_load(const struct settings_sources *sources, struct setting
     struct settings *settings = xcalloc(1, sizeof *settings);
     settings->kafka.group_id = xstrdup("chat-worker");
     enum status status = set_defaults(settings, NULL, err);
-    /* A plugin brings properties of its own. */
+    /* A plugin has properties of its own. */
     const struct kafka_names *names = settings_entries_last(&entries, "kafka", "plugin.library.paths") == NULL ? sources->kafka_names : NULL;
     for (size_t i = 0; i < entries.count && status == STATUS_OK; i++)
         status = apply(settings, &entries, &entries.items[i], names, err);

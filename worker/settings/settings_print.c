@@ -8,7 +8,7 @@
 
 #define MASK "***"
 
-/* redis://user:password@host keeps all but the password. A name without a password may be a token: masked too. */
+/* In redis://user:password@host only the password is masked. A user without a password may be a token: masked too. */
 static void print_address(const char *value, FILE *out)
 {
     const char *scheme = strstr(value, "://");
@@ -136,7 +136,7 @@ static void print_valid(const struct setting *setting, FILE *out)
     }
 }
 
-/* Behind the section's name, where several of its kind have one of their own. */
+/* The text behind the section's name, for kinds of which there may be several. */
 static const char *name_behind(const struct setting *setting)
 {
     return named_sections_of(setting) ? ".NAME" : "";

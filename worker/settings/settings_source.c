@@ -25,8 +25,8 @@ static void add(struct settings_entries *entries, enum settings_from from, const
 
 /* ---- the file ---- */
 
-/* Does a JSON object begin in this line and not end in it? The reader takes the next lines for keys and sections, which would be told as unknown, with
- * what they hold. */
+/* Does a JSON object begin in this line and not end in it? The reader would take the next lines for keys and sections and report them as unknown, with
+ * their content. */
 static bool is_cut(const struct setting *setting, const char *value)
 {
     json_error_t why;
@@ -64,7 +64,7 @@ static enum status collect_file(struct settings_entries *entries, const char *pa
 
 /* ---- the environment ---- */
 
-/* Variables are upper case and seldom hold a hyphen, sections may: PROVIDER__EU_WEST finds [provider.EU-west] of the file. */
+/* Variables are upper case and rarely contain a hyphen, but sections may: PROVIDER__EU_WEST matches [provider.EU-west] of the file. */
 static bool names_section(const char *lower, const char *section)
 {
     for (; *lower != '\0' && *section != '\0'; lower++, section++)
@@ -82,7 +82,7 @@ static char *named_section(const struct settings_entries *entries, const char *k
     return steal_ptr(&section);
 }
 
-/* Is it the kind of a section that has a name, "provider"? A misspelt one, too: then it is refused as what it is. */
+/* Is it the kind of a named section, "provider"? misspelt: also a misspelt one, so that the error names it. */
 static bool is_named_kind(const char *kind, bool misspelt)
 {
     for (size_t i = 0; i < named_sections_count; i++)
@@ -91,7 +91,7 @@ static bool is_named_kind(const char *kind, bool misspelt)
     return false;
 }
 
-/* CHATW__SECTION__KEY; CHATW__PROVIDER__NAME__KEY; in [kafka] a single _ stands for a dot. */
+/* CHATW__SECTION__KEY; CHATW__PROVIDER__NAME__KEY; in [kafka] a single _ means a dot. */
 static enum status collect_variable(struct settings_entries *entries, const char *variable, struct error *err)
 {
     size_t name_length = strcspn(variable, "=");
@@ -136,7 +136,7 @@ static enum status collect_override(struct settings_entries *entries, const char
     AUTO_FREE char *name = xmemdup0(override, name_length);
     char *dot = strchr(name, '.');
     AUTO_FREE char *kind = xmemdup0(name, strcspn(name, "."));
-    /* The section [provider.NAME] has a dot of its own, and NAME may have more; keys have none. */
+    /* The section [provider.NAME] contains a dot, and NAME may contain more; keys have none. */
     if (dot != NULL && is_named_kind(kind, true))
         dot = strrchr(name, '.') == dot ? NULL : strrchr(name, '.');
     if (override[name_length] == '\0' || dot == NULL)

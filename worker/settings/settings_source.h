@@ -13,25 +13,25 @@ enum settings_from { FROM_FILE, FROM_ENVIRONMENT, FROM_OVERRIDE };
 
 struct settings_entry {
     enum settings_from from;
-    char *section; /* "worker", "provider.main"; "" when a key stands before any section */
+    char *section; /* "worker", "provider.main"; "" for a key before any section */
     char *key;
     char *value;
     char *where; /* "FILE:LINE", "CHATW__...", "-X section.key" */
 };
 
 struct settings_entries {
-    struct settings_entry *items; /* later ones win */
+    struct settings_entry *items; /* later ones take precedence */
     size_t count;
 };
 
-/* Blocks on reading the file. FAILED: *ret needs no release. */
+/* Blocks while reading the file. FAILED: *ret needn't be freed. */
 enum status settings_entries_collect(const struct settings_sources *sources, struct settings_entries *ret, struct error *err) MUST_CHECK;
 void settings_entries_finish(struct settings_entries *entries);
 
-/* The entry that wins, or NULL. */
+/* The last entry, which takes precedence, or NULL. */
 const struct settings_entry *settings_entries_last(const struct settings_entries *entries, const char *section, const char *key);
 
-/* Where section.key or its _file twin was last given; "default" if nowhere. */
+/* Where section.key or its _file twin was last set; "default" if nowhere. */
 const char *settings_entries_where(const struct settings_entries *entries, const char *section, const char *key);
 
 #endif

@@ -134,7 +134,7 @@ const size_t settings_table_count = sizeof settings_table / sizeof *settings_tab
 
 bool kafka_property_is_secret(const char *name)
 {
-    /* The names known today, and by their words those that a newer librdkafka brings. */
+    /* The names known today, and, by words in them, those of a newer librdkafka. */
     return strstr(name, "password") != NULL || strstr(name, "secret") != NULL || strstr(name, "passphrase") != NULL ||
            strstr(name, "key.pem") != NULL || strcmp(name, "sasl.oauthbearer.config") == 0;
 }
@@ -171,7 +171,7 @@ const struct named_sections *named_sections_find(const char *section, const char
     return NULL;
 }
 
-/* Through copies: to C the arrays' pointers are of different types. */
+/* By copies: the arrays' pointers have different types in C. */
 static char *items_of(const struct named_sections *named, const struct settings *settings)
 {
     char *items;
@@ -251,14 +251,14 @@ static size_t distance_to(const struct setting *setting, const char *known, cons
 {
     size_t far = edit_distance(key, known);
     if (section_is(section, setting))
-        return strlen(key) > 4 && strstr(known, key) != NULL && far > 1 ? 1 : far; /* timeout_ms for attempt_timeout_ms */
+        return strlen(key) > 4 && strstr(known, key) != NULL && far > 1 ? 1 : far; /* timeout_ms is near attempt_timeout_ms */
     size_t sections = kind_distance(section, setting);
     if (sections <= 2)
         return far + sections;
     return far == 0 ? 2 : EDIT_WORD_MAX; /* the right key in a wrong section */
 }
 
-/* ".main", to put behind the right kind of section. */
+/* ".main", to be appended to the right kind of section. */
 static const char *name_within(const char *section, const struct setting *setting)
 {
     const char *dot = strchr(section, '.');

@@ -8,21 +8,21 @@
 enum setting_type { SETTING_INT, SETTING_TEXT, SETTING_LIST, SETTING_CHOICE };
 
 struct setting {
-    const char *section; /* "provider" stands for every [provider.NAME] (named_sections) */
+    const char *section; /* "provider" means every [provider.NAME] (named_sections) */
     const char *key;
     enum setting_type type;
-    size_t at; /* offset in struct settings, or in a named section's struct; NO_FIELD: only its choices count */
+    size_t at; /* offset in struct settings, or in a named section's struct; NO_FIELD: only its choices are checked */
     int64_t min, max;           /* SETTING_INT */
-    const char *word;           /* SETTING_INT: stands for -1, beside the numbers; NULL: none does */
+    const char *word;           /* SETTING_INT: a word for -1, besides the numbers; NULL: none */
     const char *const *choices; /* SETTING_CHOICE: NULL-terminated; the index is the value of an int-sized enum */
     const char *unit;           /* "ms", "bytes", ...; "" none */
     const char *initial;        /* NULL: none */
-    const char *example;        /* NULL: initial is one */
+    const char *example;        /* NULL: initial is used */
     bool required;
-    bool may_be_empty; /* SETTING_TEXT with an initial: given empty, it is NULL */
+    bool may_be_empty; /* SETTING_TEXT with an initial: set to empty, it is NULL */
     bool secret; /* masked when printed; has a KEY_file twin */
     bool json;   /* SETTING_TEXT: a JSON object */
-    bool address; /* a URL: printed but for the password in it, secret or not */
+    bool address; /* a URL: printed without the password in it, secret or not */
     const char *prose;
 };
 
@@ -34,30 +34,30 @@ extern const size_t settings_table_count;
 /* [kafka] takes any librdkafka property; these are secrets and have a `_file` twin. */
 bool kafka_property_is_secret(const char *name);
 
-/* Sections of which there may be several, each with a name of its own: [provider.NAME]. In struct settings they are an array
+/* Kinds of sections of which there may be several, each with a name: [provider.NAME]. In struct settings they are an array
  * and its count; an item begins with its name. */
 struct named_sections {
     const char *section; /* "provider" */
-    const char *example; /* a name for one */
-    bool needed;         /* there must be one at least */
+    const char *example; /* an example of a name */
+    bool needed;         /* there must be at least one */
     size_t items_at, count_at, item_size;
 };
 extern const struct named_sections named_sections[];
 extern const size_t named_sections_count;
-/* NULL: a section that is there once. */
+/* NULL: a section that exists once. */
 const struct named_sections *named_sections_of(const struct setting *setting);
-/* What SECTION, "provider.main", is one of, and its name; NULL: of none. */
+/* The kind of SECTION, "provider.main", and its name; NULL: not a named section. */
 const struct named_sections *named_sections_find(const char *section, const char **ret_name);
 size_t named_sections_size(const struct named_sections *named, const struct settings *settings);
 void *named_sections_item(const struct named_sections *named, const struct settings *settings, size_t index);
 const char *named_sections_name(const struct named_sections *named, const struct settings *settings, size_t index);
-/* A new one of this name, all zero. Pointers to others are stale then. */
+/* Adds a section of this name, all zero. Pointers to others are invalid then. */
 void *named_sections_add(const struct named_sections *named, struct settings *settings, const char *name);
-void named_sections_free(const struct named_sections *named, struct settings *settings); /* names and array; the fields are freed before */
+void named_sections_free(const struct named_sections *named, struct settings *settings); /* frees names and array; free the fields before */
 
 /* SECTION "provider.NAME" is looked up as "provider". NULL: unknown. */
 const struct setting *setting_find(const char *section, const char *key);
-/* Writes the known name that is most like an unknown one: the key alone where its section is right, else
+/* Writes the known name nearest to an unknown one: the key alone if its section is right, else
  * section.key. False: none is near. */
 bool setting_nearest(const char *section, const char *key, char *ret, size_t size);
 

@@ -152,8 +152,8 @@ static void write_roaring(struct bytes *out, const roaring_bitmap_t *bitmap)
 struct collecting {
     struct offset_runs *runs;
     int64_t base;
-    int64_t end;  /* where the log ends: a forged bitmap of few bytes may claim billions */
-    int64_t next; /* or come out of order */
+    int64_t end;  /* the log end offset: a forged bitmap of few bytes may contain billions */
+    int64_t next; /* the least offset that may follow: a forged bitmap may be unordered */
 };
 
 static bool collect(uint32_t value, void *arg)
@@ -172,7 +172,7 @@ static bool read_roaring(struct reader *in, int64_t base, int64_t log_end, struc
     roaring_bitmap_t *bitmap = roaring_bitmap_portable_deserialize_safe((const char *)in->at, size);
     if (bitmap == NULL)
         return false;
-    /* Value by value: what the bitmap says of its own size isn't to be trusted. */
+    /* Value by value: the bitmap's own size can't be trusted. */
     bool fine = roaring_iterate(bitmap, collect, &(struct collecting){.runs = ret, .base = base, .end = log_end});
     roaring_bitmap_free(bitmap);
     return fine;
@@ -200,7 +200,7 @@ static void write_smallest(struct bytes *out, int64_t base, const struct offset_
     roaring_bitmap_free(bitmap);
 }
 
-/* Of so many bytes without their checksum. */
+/* size: bytes without the checksum. */
 static size_t text_size(size_t size)
 {
     return MARK_SIZE + (size + CHECKSUM_SIZE + 2) / 3 * 4;
@@ -232,7 +232,7 @@ struct offset_text offset_encode(int64_t base, const struct offset_runs *runs, i
     while (count > 0 && runs->items[count - 1].to - base > OFFSET_SPAN_MAX)
         count--;
     if (count > 0 && !fits(&out, base, runs->items, count, leader_epoch, chars_max)) {
-        size_t low = 0; /* so many fit */
+        size_t low = 0; /* this many fit */
         while (count - low > 1) {
             size_t middle = low + (count - low) / 2;
             if (fits(&out, base, runs->items, middle, leader_epoch, chars_max))
@@ -251,7 +251,7 @@ struct offset_text offset_encode(int64_t base, const struct offset_runs *runs, i
 
 /* ---- decode ---- */
 
-/* OpenSSL reads more than it writes: blanks, and what doesn't matter of the last character. */
+/* OpenSSL also decodes text that it wouldn't write: with blanks, or with other unused bits in the last character. */
 static bool is_canonical(const char *text, size_t size, const uint8_t *bytes, int decoded)
 {
     AUTO_FREE unsigned char *again = xcalloc(1, size + 1);
@@ -259,7 +259,7 @@ static bool is_canonical(const char *text, size_t size, const uint8_t *bytes, in
     return memcmp(again, text + MARK_SIZE, size - MARK_SIZE) == 0;
 }
 
-/* The bytes between mark and checksum, which was right. */
+/* Checks mark and checksum and returns the bytes between. */
 static enum status unwrap(const char *text, size_t size, int64_t base, uint8_t *bytes, struct reader *ret, struct error *err)
 {
     if (size < MARK_SIZE || memcmp(text, MARK, MARK_SIZE) != 0)

@@ -9,11 +9,11 @@
  * epoch     the highest leader epoch among the records, + 1, LEB128; 0: not known
  * checksum  XXH3, 64 bits, little endian, over the base (64 bits, little endian) and all before it
  *
- * Kafka limits a commit's metadata (offset.metadata.max.bytes, 4,096 unless the broker says otherwise). Any subset of
- * the set is safe: what isn't in it is done once more, and answered from the stored reply.
+ * Kafka limits a commit's metadata (offset.metadata.max.bytes, 4,096 by default). Any subset of
+ * the set is safe: a job that isn't in it is read again, and answered from the stored reply.
  *
- * A commit's metadata is anyone's who may commit to the group: text that isn't ours, isn't whole, isn't of this base or
- * claims what the log doesn't hold yet counts as nothing known. (Whoever may commit can skip records by committing
+ * Any client that may commit to the group can write a commit's metadata: text in another format, incomplete, of another base or
+ * with offsets that the log doesn't contain yet is ignored. (A client that may commit can skip records anyway by committing
  * a higher offset, so a checksum, not a signature, is enough.) */
 #ifndef CHAT_TASK_OFFSET_CODEC_H
 #define CHAT_TASK_OFFSET_CODEC_H
@@ -27,17 +27,17 @@
 
 struct offset_text {
     char *text; /* owned; "" for an empty set */
-    bool whole; /* false: the runs at the end are left out, since all together wouldn't fit into chars_max */
+    bool whole; /* false: the last runs are omitted, since all wouldn't fit into chars_max */
 };
 
 /* runs begin at or above base. leader_epoch -1: not known. */
 struct offset_text offset_encode(int64_t base, const struct offset_runs *runs, int32_t leader_epoch, size_t chars_max);
 
-/* Form, epoch and payload under mark and checksum: owned by the caller. For encode, and for who wants to forge. */
+/* Form, epoch and payload with mark and checksum: owned by the caller. For encode, and for tests with forged text. */
 char *offset_wrap(int64_t base, const uint8_t *bytes, size_t size);
 
-/* text NULL or empty: an empty set. log_end: the offset behind the log's last record. FAILED: *ret is empty and *err
- * says why the text counts for nothing (`foreign`, `damaged`, `other_base`, `beyond_log`). *ret is the caller's to
+/* text NULL or empty: an empty set. log_end: the log end offset. FAILED: *ret is empty and *err contains
+ * why the text is ignored (`foreign`, `damaged`, `other_base`, `beyond_log`). The caller frees *ret by
  * offset_runs_finish. */
 enum status offset_decode(const char *text, size_t size, int64_t base, int64_t log_end, struct offset_runs *ret,
                           int32_t *ret_leader_epoch, struct error *err) MUST_CHECK;

@@ -17,10 +17,10 @@ struct offset_runs {
     size_t count, capacity;
 };
 
-/* [from, to) comes at or behind the end of what is there; what touches is joined. Nothing for an empty run. */
+/* from is at or behind the end of the last run; adjacent runs are joined. Does nothing for an empty run. */
 void offset_runs_append(struct offset_runs *runs, int64_t from, int64_t to);
 bool offset_runs_contain(const struct offset_runs *runs, int64_t offset);
-/* How many offsets; where the last run ends, or 0. */
+/* How many offsets; and the end of the last run, or 0. */
 int64_t offset_runs_total(const struct offset_runs *runs);
 int64_t offset_runs_end(const struct offset_runs *runs);
 void offset_runs_clear(struct offset_runs *runs); /* keeps the memory */

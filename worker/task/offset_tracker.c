@@ -52,7 +52,7 @@ enum offset_receipt offset_tracker_receive(struct offset_tracker *tracker, int64
         return OFFSET_SEEN;
     tracker->next = offset + 1;
     if (tracker->restored.count > 0 && tracker->restored_epoch >= 0 && leader_epoch > tracker->restored_epoch) {
-        /* The log was written anew from here on: what stood at these offsets is gone. */
+        /* The log was written anew from here on: the earlier records at these offsets don't exist any more. */
         offset_runs_clear(&tracker->restored);
     }
     if (leader_epoch > tracker->epoch)
@@ -90,8 +90,8 @@ void offset_tracker_mark_done(struct offset_tracker *tracker, int64_t offset)
     }
 }
 
-/* The index of the first entry from `from` on that is pending and not in `with`; count: there is none. *at moves on in
- * `with`, which rises as the entries do. */
+/* The index of the first entry from `from` on that is pending and not in `with`; count: there is none. *at is the position in
+ * `with`, which is sorted like the entries. */
 static size_t next_pending(const struct offset_tracker *tracker, size_t from, const int64_t *with, size_t n, size_t *at)
 {
     for (size_t i = from; i < tracker->count; i++) {
@@ -126,7 +126,7 @@ void offset_tracker_completed_with(const struct offset_tracker *tracker, const i
         at = entry_at(tracker, i)->offset + 1;
     }
     offset_runs_append(ret, at, tracker->next);
-    /* What was done before and hasn't come yet. */
+    /* Offsets of the restored set that weren't received yet. */
     for (size_t i = 0; i < tracker->restored.count; i++) {
         const struct offset_run *run = &tracker->restored.items[i];
         offset_runs_append(ret, run->from > tracker->next ? run->from : tracker->next, run->to);

@@ -44,7 +44,7 @@ void outcome_answered(struct task *task, const struct llm_answer *answer, size_t
     task->reply = reply_encode_ok(&task->job, &reply);
     free(task->turn);
     task->turn = NULL;
-    if (task->job.session != NULL) /* no turn either where nothing was said */
+    if (task->job.session != NULL) /* NULL also for an empty answer */
         task->turn = history_turn_encode(&task->job, answer->message, history_refused);
     if (answer->usage.prompt_tokens > 0)
         METRIC_ADD(llm_prompt_tokens_total, answer->usage.prompt_tokens);
@@ -75,7 +75,7 @@ void outcome_dead_small(struct task *task)
 void outcome_cancelled(struct task *task)
 {
     struct reply_timing spent = timing(task);
-    int attempts = task->outcome == OUTCOME_NONE ? (int)task->fails : task_attempts(task); /* the last failure, if it isn't told yet */
+    int attempts = task->outcome == OUTCOME_NONE ? (int)task->fails : task_attempts(task); /* includes the last failure, if it isn't counted in Redis yet */
     error_set(&task->error, ERROR_CANCELLED, "cancelled", "the job was cancelled");
     task->outcome = OUTCOME_CANCELLED;
     task->settled = false;
@@ -105,7 +105,7 @@ static bool deadline_passed_after(const struct service *service, const struct ta
 {
     int64_t now = clock_mono_ms();
     (void)service;
-    /* Waits are bounded by the job's own deadline only: without one an outage is waited out. */
+    /* Waits are bounded by the job's own deadline only: without one the job waits until an outage ends. */
     return task->job.deadline_ms > 0 && now + wait_ms >= task_until_ms(task, INT64_MAX / 4);
 }
 
@@ -128,7 +128,7 @@ static void retry_or_die(const struct service *service, struct task *task, const
 static int64_t wait_delay_ms(const struct service *service, struct task *task, int64_t retry_after_ms)
 {
     struct retry_settings_view view = backoff(service);
-    int64_t least_ms = view.backoff_ms / 4; /* full jitter may say 0: nobody is there to hurry for */
+    int64_t least_ms = view.backoff_ms / 4; /* full jitter may be 0, and there is no need to hurry */
     int64_t delay_ms = retry_delay_ms(&view, ++task->unavailable_waits, retry_after_ms, random01());
     return delay_ms < least_ms ? least_ms : delay_ms;
 }
@@ -143,7 +143,7 @@ static void wait_or_die(const struct service *service, struct task *task, const 
     task->outcome = OUTCOME_WAIT;
 }
 
-/* The breaker is open: no attempt is lost, and when to try again is the breaker's to say, so the job only lines up. */
+/* The breaker is open: no attempt is lost, and the breaker decides when to try again, so the job is queued at once. */
 static void wait_out_or_die(const struct service *service, struct task *task, const struct failure_facts *facts)
 {
     int64_t asked_ms = facts->retry_after_ms;
@@ -187,11 +187,11 @@ void outcome_failed(const struct service *service, struct task *task, const stru
     decide_failed(service, task, facts);
     if (task->outcome == OUTCOME_DEAD)
         return;
-    free(task->said); /* what waits holds no more than it must */
+    free(task->said); /* a waiting job keeps as little memory as possible */
     task->said = NULL;
 }
 
-/* Not even a passed deadline ends a job without its claim: another worker may be answering it. */
+/* Without its claim, even a passed deadline doesn't end the job: another worker may be answering it. */
 static void wait_for_redis(const struct service *service, struct task *task, bool redis_holds)
 {
     task->wait_ms = redis_holds ? 0 : wait_delay_ms(service, task, -1);

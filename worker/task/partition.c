@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "task/offset_codec.h"
 
-#define METADATA_LEAST 64 /* characters: less says next to nothing */
+#define METADATA_LEAST 64 /* characters: less holds next to no runs */
 
 struct partition *partition_create(const char *topic, int32_t id, uint64_t generation)
 {
@@ -68,7 +68,7 @@ void partition_mark_done(struct partition *partition, int64_t offset)
     mutex_unlock(&partition->lock);
 }
 
-/* Near the limit the partition reads no more, since what is under way still lets the set grow; far below it, it does. */
+/* Near the limit the partition is read no more, since jobs under way still let the set grow; far below it, it is read again. */
 static void note_size(struct partition *partition, const struct offset_text *text)
 {
     size_t size = strlen(text->text);
@@ -78,7 +78,7 @@ static void note_size(struct partition *partition, const struct offset_text *tex
         atomic_store(&partition->set_is_full, false);
 }
 
-/* The first one may be where the assignment began: said too, it outlives a change of auto.offset.reset. */
+/* The first offset may be where the assignment began: committed too, it outlives a change of auto.offset.reset. */
 static bool is_news_locked(const struct partition *partition, int64_t offset)
 {
     return offset >= 0 && !atomic_load(&partition->orphaned) && (offset > partition->committed || partition->version != partition->committed_version);

@@ -1,4 +1,4 @@
-/* What the threads of one worker share: made and ended by service/process.c in this order, read-only in between. */
+/* Objects that the threads of one worker share: made and freed by service/process.c in this order, read-only in between. */
 #ifndef CHAT_TASK_SERVICE_H
 #define CHAT_TASK_SERVICE_H
 
@@ -23,7 +23,7 @@ struct service {
     const struct settings *settings;
     struct session_store_conf store;
     struct redis_pool *redis;
-    struct http_pool *http; /* every call goes through it: to providers and context sources */
+    struct http_pool *http; /* for all calls to providers and context sources */
     struct llm_client *llm;
     struct provider_slots *slots;
     struct provider_times *times;
@@ -35,7 +35,7 @@ struct service {
     struct completion *completion;
     struct engine *engine;
     int jobs_partitions; /* of the jobs' topic, when the worker started */
-    struct crash_notes *notes; /* NULL: none are taken */
+    struct crash_notes *notes; /* NULL: none are written */
 };
 
 #endif

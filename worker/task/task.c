@@ -11,7 +11,7 @@
 #include "telemetry/metrics.h"
 #include "wire/record_time.h"
 
-#define LANE_BYTES 256 /* its lane and its places in tables */
+#define LANE_BYTES 256 /* its lane and its entries in tables */
 
 static void charge(struct task *task, size_t input_bytes, size_t end_bytes)
 {
@@ -91,6 +91,6 @@ int64_t task_until_ms(const struct task *task, int64_t llm_deadline_ms)
         return until;
     struct record_time time = record_time_look(task->record.timestamp_ms, task->received_wall_ms);
     int64_t from_ms = record_time_is_unknown(time.fault) ? task->seen_ms : task->received_ms - time.age_ms;
-    int64_t own; /* a deadline of millions of years is none */
+    int64_t own; /* on overflow the deadline is none */
     return __builtin_add_overflow(from_ms, task->job.deadline_ms, &own) || own > until ? until : own;
 }

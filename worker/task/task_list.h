@@ -1,5 +1,5 @@
 /* A first-in-first-out list of tasks, linked by their `prev` and `next`: a task is in one list at a time. No lock, no reference of
- * its own: whoever owns the list owns what is in it. All zero is empty. */
+ * its own: the list's owner owns the tasks in it. All zero is empty. */
 #ifndef CHAT_TASK_TASK_LIST_H
 #define CHAT_TASK_TASK_LIST_H
 

@@ -6,7 +6,7 @@
 
 #include "telemetry/metrics.h"
 
-/* What the allocator spends on it, asked of it: whoever frees a part may not know its type. */
+/* The allocator's own size of the block: the caller that frees a part may not know its type. */
 static int64_t charge_of(void *part)
 {
     return (int64_t)(malloc_usable_size(part) + sizeof(size_t));

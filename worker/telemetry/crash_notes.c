@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
-#define NOTES_MAX 256 /* the newest are kept */
+#define NOTES_MAX 256 /* the newest ones are kept */
 #define TOPIC_MAX 250 /* Kafka's limit is 249 characters, none of them a space */
 #define LINE_MAX_BYTES 384
 
@@ -36,7 +36,7 @@ static const int signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE};
 #define SIGNALS (sizeof signals / sizeof *signals)
 static const char *const names[] = {[DOING_NOTHING] = "nothing", [DOING_DECODING] = "decoding", [DOING_JOURNEY] = "journey"};
 
-static struct sigaction before[SIGNALS]; /* what else handles them: a sanitizer, say */
+static struct sigaction before[SIGNALS]; /* the previous handlers: a sanitizer's, say */
 static volatile sig_atomic_t note_fd = -1;
 static _Thread_local enum crash_doing doing_now;
 static _Thread_local const struct record *record_now;
@@ -47,7 +47,7 @@ void crash_notes_doing(enum crash_doing doing, const struct record *record)
     doing_now = doing;
 }
 
-/* ---- the handler: only what is safe in one ---- */
+/* ---- the handler: async-signal-safe calls only ---- */
 
 struct line {
     char text[LINE_MAX_BYTES];
@@ -91,18 +91,18 @@ static void write_note(int number)
     put_number(&line, record->timestamp_ms);
     put_text(&line, "\n");
     if (write((int)note_fd, line.text, line.size) < 0)
-        return; /* nobody to tell */
+        return; /* can't be reported here */
 }
 
 static void on_crash(int number, siginfo_t *info, void *context)
 {
     (void)context;
-    /* First of all the handler before us again: a fault in here ends the process as it would have ended. */
+    /* First restore the previous handlers: a fault in here must end the process as without us. */
     for (size_t i = 0; i < SIGNALS; i++)
         if (signals[i] == number)
             sigaction(number, &before[i], NULL);
     write_note(number);
-    /* A fault comes again when we return; what was sent doesn't. */
+    /* A fault is raised again when we return; a signal that was sent isn't. */
     if (info->si_code <= 0)
         raise(number);
 }
@@ -162,7 +162,7 @@ static void report(const struct crash_notes *notes)
     }
 }
 
-/* Notes of journeys have been told; those of decoding still count. */
+/* Notes of journeys have been logged; those of decoding are kept and count. */
 static void keep_decoding(struct crash_notes *notes, FILE *out)
 {
     size_t kept = 0;
@@ -181,7 +181,7 @@ static enum status refuse(const char *file, const char *why, struct error *err)
     return error_set(err, ERROR_PERMANENT, "crash_file", "worker.crash_file: %s %s", file, why);
 }
 
-#define OPEN_FLAGS (O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK) /* a device must not hold it */
+#define OPEN_FLAGS (O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK) /* a device must not block open */
 
 enum status crash_notes_check(const char *file, struct error *err)
 {
@@ -189,13 +189,13 @@ enum status crash_notes_check(const char *file, struct error *err)
         return STATUS_OK;
     int fd = open(file, OPEN_FLAGS | O_CREAT | O_EXCL, 0600);
     if (fd >= 0)
-        unlink(file); /* it wasn't there */
+        unlink(file); /* it didn't exist before */
     else if (errno == EEXIST)
         fd = open(file, OPEN_FLAGS);
     if (fd < 0)
         return refuse(file, strerror(errno), err);
     struct stat found;
-    bool is_file = fstat(fd, &found) == 0 && S_ISREG(found.st_mode); /* what a device or a pipe brings may have no end */
+    bool is_file = fstat(fd, &found) == 0 && S_ISREG(found.st_mode); /* reading a device or a pipe may have no end */
     close(fd);
     return is_file ? STATUS_OK : refuse(file, "is no regular file", err);
 }

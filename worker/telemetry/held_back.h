@@ -1,5 +1,5 @@
-/* What this process decides not to do, and why, while it holds: the gauge chat_held_back{reason,provider}. Each reason is set
- * where the decision is made, and each has a way back that ends it.
+/* What this process holds back at the moment, and why: the gauge chat_held_back{reason,provider}. Each reason is set
+ * where the decision is made, and reset when it ends.
  *
  *   limit          a provider has as many calls in flight as it may have                      until one ends
  *   rate           so many jobs wait for a start that a provider's rate allows                 until their starts
@@ -12,7 +12,7 @@
  *   held           the intake is held (TSTP)                                                   until CONT
  *   draining       the process ends                                                            -
  *
- * A reason that is a provider's has its label. Any thread; atomics, no lock. */
+ * A provider's reason has the provider's label. Any thread; atomics, no lock. */
 #ifndef CHAT_TELEMETRY_HELD_BACK_H
 #define CHAT_TELEMETRY_HELD_BACK_H
 
@@ -43,16 +43,16 @@ enum held_back_reason {
 };
 
 #define HELD_BACK_NO_PROVIDER PROVIDERS_MAX
-#define HELD_BACK_LINGERS_MS 1000 /* of reasons that come and go with each call, so that a look now and then sees them */
+#define HELD_BACK_LINGERS_MS 1000 /* for reasons that change with each call, so that a scrape sees them */
 
 /* provider: index of settings.providers, or HELD_BACK_NO_PROVIDER. value: 0: not held (any more), else 1 or how many are. */
 void held_back_set(enum held_back_reason reason, size_t provider, int64_t value);
 void held_back_add(enum held_back_reason reason, size_t provider, int64_t by);
-/* 1 until then (clock_mono_ms), by itself. */
+/* 1 until until_ms (clock_mono_ms), then 0 by itself. */
 void held_back_until(enum held_back_reason reason, size_t provider, int64_t until_ms);
 int64_t held_back_get(enum held_back_reason reason, size_t provider, int64_t now_ms);
 
-/* Whose names the providers' series have; borrowed from then on. At start. */
+/* Sets the providers' names for the series; borrowed from then on. At start. */
 void held_back_name(const struct settings *settings);
 /* The family in Prometheus' text format 0.0.4: each reason, with 0 while it isn't held; of providers, each of the settings'. */
 void held_back_print(FILE *out);

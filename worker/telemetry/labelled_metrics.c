@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/mutex.h"
 
-/* OpenTelemetry's advice for gen_ai.client.operation.duration: 0.01 s, doubled up to 81.92 s, and all. */
+/* OpenTelemetry's advice for gen_ai.client.operation.duration: 0.01 s, doubled up to 81.92 s, and +Inf. */
 #define BUCKETS 14
 #define BUCKET_FIRST_US INT64_C(10000)
 
@@ -33,23 +33,23 @@ struct series {
     UT_hash_handle hh;
     int64_t count; /* of a histogram: observations */
     int64_t sum_us;
-    int64_t buckets[BUCKETS]; /* of each alone */
+    int64_t buckets[BUCKETS]; /* of each, not cumulative */
     char key[]; /* its values, each ended by a NUL */
 };
 
-/* A value of a label that comes from outside, to know how many there are. */
+/* A value of a label with values from outside; they are counted. */
 struct known {
     UT_hash_handle hh;
     char value[VALUE_SIZE];
 };
 
-static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards the two below */
+static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards the two variables below */
 static struct series *all[LABELLED_COUNT];
 static struct known *tenants, *models, *members;
 
 /* ---- values ---- */
 
-/* Copies a value, cut at a character's end; returns behind its NUL. */
+/* Copies a value, cut at a character's end; returns the end behind its NUL. */
 static char *copy_value(char *to, const char *value)
 {
     size_t size = strnlen(value, LABEL_BYTES_MAX + 1);
@@ -69,7 +69,7 @@ static size_t make_key(const struct family *family, const char *const *values, c
     return (size_t)(end - key);
 }
 
-/* May this value have series of its own? It may once there was room for it. */
+/* May this value have its own series? Yes, if it is among the first LABEL_VALUES_MAX. */
 static bool is_known_locked(struct known **set, const char *value)
 {
     struct known *known;
@@ -84,7 +84,7 @@ static bool is_known_locked(struct known **set, const char *value)
     return true;
 }
 
-/* The key of a series that isn't there yet, with "other" for values that there is no room for. */
+/* The key of a new series, with "other" for values beyond LABEL_VALUES_MAX. */
 static size_t bound_key_locked(const struct family *family, const char key[KEY_MAX], char bound[KEY_MAX])
 {
     char *end = bound;

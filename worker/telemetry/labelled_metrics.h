@@ -1,11 +1,11 @@
-/* Metrics that are told apart by labels: which provider, model and tenant. Those without labels are in telemetry/metrics.h.
+/* Metrics with labels: provider, model and tenant. Those without labels are in telemetry/metrics.h.
  *
  * Each family is described once, in LABELLED_METRICS. Names that begin with gen_ai are OpenTelemetry's, as Prometheus spells
  * them, and so are their labels. A series is made when it is first counted and stays until the process ends.
  *
- * Bounded: a label that comes from outside (a job's tenant or its members, the model that an answer names) has at most LABEL_VALUES_MAX
- * values in the process, whichever came first; all others count together as "other". A value's first LABEL_BYTES_MAX bytes
- * count; control characters are printed as '?'. Any thread; one mutex, held for a look-up, or while they are printed. */
+ * Bounded: a label with values from outside (a job's tenant or its members, the model that an answer names) has at most LABEL_VALUES_MAX
+ * values in the process, the first ones; all others count together as "other". A value's first LABEL_BYTES_MAX bytes
+ * are used; control characters are printed as '?'. Any thread; one mutex, held for a look-up, or while they are printed. */
 #ifndef CHAT_TELEMETRY_LABELLED_METRICS_H
 #define CHAT_TELEMETRY_LABELLED_METRICS_H
 
@@ -48,7 +48,7 @@ void labelled_observe_us(enum labelled_metric metric, const char *const *values,
 
 /* All series in Prometheus' text format 0.0.4; a family that has none is left out. */
 void labelled_metrics_print(FILE *out);
-/* Forgets all: for tests. */
+/* Removes all series: for tests. */
 void labelled_metrics_clear(void);
 
 #endif

@@ -3,12 +3,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SOCKET_TIMEOUT_MS 60000 /* librdkafka's defaults, as the next */
+#define SOCKET_TIMEOUT_MS 60000 /* this and the next: librdkafka's defaults */
 #define RECONNECT_BACKOFF_MAX_MS 10000
 
 struct pulse {
     atomic_uint_fast64_t turns;
-    atomic_bool busy; /* with a turn that must end */
+    atomic_bool busy; /* in a turn that must end */
 };
 
 static struct pulse pulses[WATCHED_COUNT];
@@ -28,7 +28,7 @@ void watchdog_rest(enum watched thread)
 void watchdog_look(struct watchdog *watchdog, int64_t now_ms)
 {
     int64_t passed_ms = watchdog->looked_ms != 0 ? now_ms - watchdog->looked_ms : 0;
-    if (passed_ms > 2 * WATCHDOG_LOOK_MS) /* the process stood still, or this thread did: the others may have, too */
+    if (passed_ms > 2 * WATCHDOG_LOOK_MS) /* the process was stopped, or this thread was: the others may have been, too */
         passed_ms = 2 * WATCHDOG_LOOK_MS;
     watchdog->looked_ms = now_ms;
     for (int i = 0; i < WATCHED_COUNT; i++) {
@@ -41,22 +41,22 @@ void watchdog_look(struct watchdog *watchdog, int64_t now_ms)
 
 /* ---- the rules ---- */
 
-/* Where each thread's longest call is, and what bounds it. Redis: a connection of the pool is waited for, made, and each command of
- * a pipeline's scripts answered, perhaps again with the script in it. */
+/* Each thread's longest call, and its bound. Redis: waiting for a connection of the pool, connecting, and an answer to each command of
+ * a pipeline's scripts, perhaps again with SCRIPT LOAD. */
 static const struct {
     const char *name;
     int64_t ms;
     int64_t redis_answers; /* times redis.timeout_ms */
     bool waits_for_kafka;
 } allowances[] = {
-    [WATCHED_INTAKE] = {"chat-intake", 15000, 0, false},   /* the last commit before partitions go (committer.c), 5 s, and librdkafka's own calls */
+    [WATCHED_INTAKE] = {"chat-intake", 15000, 0, false},   /* the last commit before a revoke (committer.c), 5 s, and librdkafka's own calls */
     [WATCHED_GROUP] = {"chat-group", 10000, 0, false},     /* rd_kafka_list_groups; see watchdog_silence_ms */
-    [WATCHED_TIMEKEEPER] = {"chat-time", 0, 8, false},     /* the heartbeat, a look at each provider's line */
+    [WATCHED_TIMEKEEPER] = {"chat-time", 0, 8, false},     /* the heartbeat, a read of each provider's line */
     [WATCHED_RENEWER] = {"chat-renew", 0, 4, false},       /* one pipeline */
     [WATCHED_BEGIN] = {"chat-begin", 0, 8, false},         /* one pipeline, the holders' heartbeats, another pipeline */
-    [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those that were cancelled, cancels, releases; what the publisher makes of them */
+    [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those of cancelled jobs, cancels, releases; and the publisher's calls */
     [WATCHED_TRANSACTIONS] = {"chat-txn", 10000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after: transaction_silence_ms */
-    [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* where its topic's partitions begin, 2 s each question */
+    [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* the start offsets of its topic's partitions, 2 s a request */
 };
 
 static int64_t kafka_ms(const struct settings *settings, const char *property, int64_t otherwise)
@@ -65,14 +65,14 @@ static int64_t kafka_ms(const struct settings *settings, const char *property, i
     return given != NULL ? strtoll(given, NULL, 10) : otherwise;
 }
 
-/* rd_kafka_list_groups asks twice, and each answer is bounded by the client's own time-out alone, whatever it is told. */
+/* rd_kafka_list_groups makes two requests, each bounded by the client's own time-out only, whatever its argument. */
 static int64_t group_silence_ms(const struct settings *settings)
 {
     return 2 * kafka_ms(settings, "socket.timeout.ms", SOCKET_TIMEOUT_MS);
 }
 
-/* What was sent as a broker went away is sent again once librdkafka has noticed, and has connected again; by then the transaction may
- * have run out, which the next call hears. */
+/* A request sent as a broker failed is sent again once librdkafka has noticed and reconnected; by then the transaction may
+ * have timed out, which the next call returns. */
 static int64_t transaction_silence_ms(const struct settings *settings)
 {
     return kafka_ms(settings, "socket.timeout.ms", SOCKET_TIMEOUT_MS) + kafka_ms(settings, "reconnect.backoff.max.ms", RECONNECT_BACKOFF_MAX_MS) +

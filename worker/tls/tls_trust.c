@@ -12,18 +12,18 @@
 #include "base/cleanup.h"
 #include "base/text_file.h"
 
-#define FILE_BYTES_MAX (16 * 1024 * 1024) /* all the authorities that systems know are a quarter of a MiB */
+#define FILE_BYTES_MAX (16 * 1024 * 1024) /* a system's whole bundle is a quarter of a MiB */
 
 struct tls_trust {
-    X509_STORE *store; /* counts its references and locks itself */
-    char *mark;        /* PEM; NULL: the system's */
+    X509_STORE *store; /* has its own reference count and lock */
+    char *mark;        /* mark_of; NULL: the default authorities */
 };
 
 /* ---- reading ---- */
 
 static enum status refuse(const char *name, const char *file, const char *why, struct error *err)
 {
-    ERR_clear_error(); /* nobody's after this */
+    ERR_clear_error(); /* not used any more */
     return error_set(err, ERROR_PERMANENT, "ca_file", "%s: %.120s %s", name, file, why);
 }
 
@@ -36,7 +36,7 @@ static size_t certificates_in(X509_STORE *store)
     return count;
 }
 
-/* Certificates and lists of revoked ones. NULL: they couldn't be read. */
+/* Adds certificates and CRLs. found NULL: they couldn't be read. */
 static bool add_all(X509_STORE *store, STACK_OF(X509_INFO) *found)
 {
     for (int i = 0; i < sk_X509_INFO_num(found); i++) {
@@ -94,7 +94,7 @@ enum status tls_trust_fill(X509_STORE *store, const char *ca_file, struct error 
 {
     const char *file_name = X509_get_default_cert_file_env(), *folder_name = X509_get_default_cert_dir_env();
     const char *file = variable(file_name), *folder = variable(folder_name);
-    /* As curl itself does: what is named is trusted, an authority below another too. */
+    /* As curl does: a named certificate is trusted, even an intermediate one. */
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
     if (ca_file != NULL)
         return read_file(store, "ca_file", ca_file, err);
@@ -102,17 +102,17 @@ enum status tls_trust_fill(X509_STORE *store, const char *ca_file, struct error 
         return STATUS_FAILED;
     if (folder != NULL && read_folders(store, folder_name, folder, err) != STATUS_OK)
         return STATUS_FAILED;
-    /* Nothing found is no error here: the handshake says which certificate it can't check. */
+    /* An empty default store is no error here: the handshake fails with the certificate that it can't verify. */
     if (file == NULL && folder == NULL)
         (void)X509_STORE_set_default_paths(store);
     return STATUS_OK;
 }
 
-/* ---- telling them apart ---- */
+/* ---- a mark for each ca_file ---- */
 
-/* libcurl uses a connection or a TLS session again for whoever asks the same host with the same settings, and doesn't see what our
- * callback puts in their place. So each ca_file is a setting too: its first certificate, with the file's name before it (which PEM's
- * readers pass over). It costs the reading of one certificate a connection, and is never what a server is checked against. */
+/* libcurl reuses a connection or a TLS session for calls to the same host with the same settings, and doesn't see the store that our
+ * callback sets. So each ca_file becomes such a setting: its first certificate, preceded by the file's name (which PEM
+ * parsers skip). It costs parsing one certificate for each connection, and no server is verified against it. */
 static char *mark_of(const char *ca_file, X509_STORE *store)
 {
     STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);

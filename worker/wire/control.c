@@ -14,7 +14,7 @@
 #define WHERE "the control record"
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
-/* What can be the id of a job, and nothing else. */
+/* Accepts only a valid job id. */
 static enum status take_cancel(struct json_view value, char **ret, struct error *err)
 {
     size_t size = 0;

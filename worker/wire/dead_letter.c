@@ -46,7 +46,7 @@ void dead_letter_headers(const struct record *record, const struct dead_letter_c
         const struct header *header = &record->headers.items[i];
         headers_add(&headers, header->name, header->value, header->size);
     }
-    headers_remove(&headers, OMITTED_NAME); /* spoke of an earlier dead letter's value */
+    headers_remove(&headers, OMITTED_NAME); /* was about an earlier dead letter's value */
     headers_set_text(&headers, TOPIC_NAME, record->topic);
     set_number(&headers, PARTITION_NAME, record->partition);
     set_number(&headers, OFFSET_NAME, record->offset);

@@ -49,7 +49,7 @@ enum status embedded_address_read(char **ret, struct error *err)
     return STATUS_OK;
 }
 
-static char *published; /* what this process wrote; the worker publishes and withdraws from its main thread */
+static char *published; /* the address that this process wrote; the worker publishes and withdraws it on its main thread */
 
 static enum status folder_failed(const char *folder, struct error *err)
 {
@@ -89,7 +89,7 @@ enum status embedded_address_publish(const char *bootstrap, struct error *err)
     return STATUS_OK;
 }
 
-/* A worker that started later has put its own address there: that one stays. */
+/* If a worker that started later has written its own address there, that one stays. */
 void embedded_address_withdraw(void)
 {
     AUTO_FREE char *folder = embedded_address_folder();

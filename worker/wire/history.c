@@ -13,7 +13,7 @@
 struct turn {
     struct json_view messages; /* not empty, each an object with a string role */
     struct json_view job;
-    bool anew;   /* nothing before it counts */
+    bool anew;   /* all elements before it are omitted */
     size_t size; /* bytes of the element's text */
 };
 
@@ -40,7 +40,7 @@ size_t history_drop_refused(char **turns, size_t turn_count)
     size_t first = turn_count;
     struct turn turn;
     while (first > 0) {
-        const char *text = turns[--first]; /* only what may be one is parsed */
+        const char *text = turns[--first]; /* only a candidate is parsed */
         if (strncmp(text, HISTORY_TURN_ANEW, sizeof HISTORY_TURN_ANEW - 1) == 0 && turn_read(text, &turn) && turn.anew)
             break;
     }
@@ -79,7 +79,7 @@ static bool has_result(struct json_view messages, struct json_view first, struct
     return false;
 }
 
-/* Do the tool results that messages begin with (behind system messages) answer every one of calls? */
+/* Do the tool results at the beginning of messages (behind system messages) answer every one of calls? */
 static bool answers(struct json_view messages, struct json_view calls)
 {
     struct json_view first = first_of(messages), call = {0};
@@ -95,8 +95,8 @@ static bool answers(struct json_view messages, struct json_view calls)
     return true;
 }
 
-/* Drops turns whose calls nothing answers, from the newest back: dropping one may leave the one before it
- * unanswered. Packs those that stay at the end of turns and returns the index of the first. */
+/* Drops turns with unanswered calls, from the newest back: dropping one may leave the one before it
+ * unanswered. Packs the remaining ones at the end of turns and returns the index of the first. */
 static size_t drop_unanswered(struct turn *turns, size_t count, struct json_view new_messages)
 {
     struct json_view next = new_messages;
@@ -144,7 +144,7 @@ void history_append(struct json_writer *out, char *const *turns, size_t turn_cou
     first += drop_unanswered(read + first, count - first, json_view_of_text(job->messages));
 
     bool begun = false;
-    struct json_view before = {0}; /* the element used last */
+    struct json_view before = {0}; /* the last element used */
     for (size_t i = first; i < count; i++) {
         struct json_view opening = first_of(read[i].messages);
         begun = begun || history_message_has_role(opening, "user");

@@ -24,7 +24,7 @@ static bool is_blank(struct json_view string)
     return strspn(text, " \t\r\n") == size;
 }
 
-/* A string with more than white space, or something within that has one; what a part's `type` says doesn't count. Recurses as
+/* A string with more than white space, or a value that contains one; a part's `type` doesn't count. Recurses as
  * deep as the value is nested (JSON_DEPTH_MAX). */
 static bool says_something(struct json_view value)
 {

@@ -11,19 +11,19 @@
 #include "wire/history_message.h"
 #include "wire/json_view.h"
 
-/* Elements of an earlier form are marked "plain" and may hold an answer that says nothing: those are parsed. */
+/* Elements in an earlier format are marked "plain" and may contain an empty answer: those are parsed. */
 #define MARK "{\"xxh3\":\""
 #define MARK_DIGITS 16
 
-/* Says nothing to a provider that gets it back: null, "", [], {}. */
+/* Is the value empty: null, "", [], {}? */
 static bool is_void(const json_t *value)
 {
     return json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0) ||
            (json_is_array(value) && json_array_size(value) == 0) || (json_is_object(value) && json_object_size(value) == 0);
 }
 
-/* Apart from role, content and calls: with calls all that says something, since the provider may want it back; else what others
- * take as input, too. */
+/* Members besides role, content and calls: with calls all that aren't empty, since the provider may require them; else those that other providers
+ * accept as input, too. */
 static bool is_kept(const char *name, const json_t *value, bool with_calls)
 {
     static const char *const written[] = {"role", "content", "tool_calls"}, *const always[] = {"name", "refusal"};
@@ -42,8 +42,8 @@ static bool is_blank_tree(const json_t *value)
     return value == NULL || is_void(value) || (json_is_string(value) && strspn(json_string_value(value), " \t\r\n") == size);
 }
 
-/* The answer as it may be sent again. Servers add members that they or others refuse as input (`reasoning_content`, an empty
- * `tool_calls`). A refusal is its text, too: who doesn't know the member would see an empty message. */
+/* The answer in a form that may be sent again. Servers add members that they or others refuse as input (`reasoning_content`, an empty
+ * `tool_calls`). A refusal becomes the content, too: a provider that doesn't know the member would see an empty message. */
 static void write_answer(struct json_writer *turn, const json_t *answer)
 {
     const json_t *content = json_object_get(answer, "content");
@@ -73,7 +73,7 @@ static bool is_stored(struct json_view message)
     return !history_message_is_system(message) && !history_message_is_empty(message);
 }
 
-/* Nothing in it that later messages must match. */
+/* Has it no calls, which later messages must answer? */
 static bool is_plain(struct json_view messages, const json_t *answer)
 {
     struct json_view at = {0}, opening = {0};
@@ -87,7 +87,7 @@ static bool is_plain(struct json_view messages, const json_t *answer)
     return history_message_has_role(opening, "user") && json_array_size(json_object_get(answer, "tool_calls")) == 0;
 }
 
-/* The checksum, in the place of the digits behind MARK. */
+/* Replaces the digits behind MARK by the checksum. */
 static void put_checksum(char *element, size_t size)
 {
     char digits[MARK_DIGITS + 1];
@@ -128,15 +128,15 @@ char *history_turn_encode(const struct job *job, const json_t *answer, bool anew
 
 /* ---- used without parsing ---- */
 
-/* A marked element that is whole: its messages' text without the brackets. */
+/* A marked element with the right checksum: its messages' text without the brackets. */
 struct plain_turn {
     const char *messages;
     size_t size;
     size_t element_size;
-    bool is_own; /* of the job that asks */
+    bool is_own; /* the present job's own */
 };
 
-/* id_text: the asking job's id as JSON. */
+/* id_text: the present job's id as JSON. */
 static bool plain_turn_read(const char *element, const char *id_text, struct plain_turn *ret)
 {
     static const char between[] = ",\"messages\":[";
@@ -148,7 +148,7 @@ static bool plain_turn_read(const char *element, const char *id_text, struct pla
     const char *rest = element + from;
     if (strtoull(element + mark, NULL, 16) != XXH3_64bits(rest, size - from) || strncmp(rest, "\"job\":\"", 7) != 0)
         return false;
-    /* Whole, so it is what history_turn_encode wrote: a string, then the messages, then "]}". */
+    /* The checksum is right, so history_turn_encode wrote it: a string, then the messages, then "]}". */
     const char *id = rest + 6;
     const char *after = id + 1;
     while (*after != '"' && *after != '\0')

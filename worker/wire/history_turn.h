@@ -1,5 +1,5 @@
-/* One turn of a history as it is stored: what of a job and its answer goes into it, and how stored turns are used without parsing them. What of a history a request
- * carries otherwise: history.h. Pure; any thread. */
+/* One turn of a history as it is stored: which parts of a job and its answer it contains, and how stored turns are used without parsing them. Which turns a request
+ * contains otherwise: history.h. Pure; any thread. */
 #ifndef CHAT_WIRE_HISTORY_TURN_H
 #define CHAT_WIRE_HISTORY_TURN_H
 
@@ -11,19 +11,19 @@
 #include "wire/job.h"
 #include "wire/json_writer.h"
 
-#define HISTORY_TURN_ANEW "{\"anew\":true," /* how an element begins that begins anew */
+#define HISTORY_TURN_ANEW "{\"anew\":true," /* the beginning of an element that replaces all before it */
 
-/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). What came
- * with tool calls goes with them, whatever its name: a provider may want its reasoning or its signatures back. Without calls
- * reasoning is left out, which some refuse as input. NULL: the answer says nothing; there is no turn, and the session goes on as
- * if it had not been asked.
- * anew: providers refuse what came before; it stays in Redis, and out of all later requests.
- * A plain element (no tools, begins with user) carries `"xxh3":"<XXH3 of what follows>"` in front, which lets
- * history_turn_splice use its text unparsed. Owned by the caller. */
+/* One history element: {"job":ID,"messages":[…]}, the job's new messages without system ones, and the answer (a message). Members that came
+ * with tool calls are stored with them, whatever their names: a provider may require its reasoning or its signatures. Without calls
+ * reasoning is omitted, which some refuse as input. NULL: the answer is empty; there is no turn, and the session continues as
+ * if the job had not been asked.
+ * anew: providers refuse the earlier turns; these stay in Redis, but are omitted from all later requests.
+ * A plain element (no tools, begins with user) has `"xxh3":"<XXH3 of the rest>"` in front, so that
+ * history_turn_splice can use its text unparsed. Owned by the caller. */
 char *history_turn_encode(const struct job *job, const json_t *answer, bool anew) MUST_CHECK;
 
-/* The same as history_append for the usual history, without parsing it: when every element is one that history_turn_encode marked
- * plain (user and assistant turns, no tools) and is whole by its checksum. False: some element isn't, and nothing is written. */
+/* history_append for the usual history, without parsing it: when every element was marked plain by history_turn_encode
+ * (user and assistant turns, no tools) and its checksum is right. False: some element isn't, and nothing is written. */
 bool history_turn_splice(struct json_writer *out, char *const *turns, size_t turn_count, int64_t bytes_max, const struct job *job);
 
 #endif

@@ -21,7 +21,7 @@
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
-/* Where they stand in the record's value. */
+/* Their places in the record's value. */
 struct members {
     struct json_view of[JOB_NAMES];
     size_t unknown_count;
@@ -123,8 +123,8 @@ static enum status check_names(const struct record *record, const struct members
     return limits->metadata_members != NULL ? members_misspelt(members->of[NAME_METADATA], "metadata.", limits->metadata_members, err) : STATUS_OK;
 }
 
-/* What an error reply needs comes first and is taken even when part of it is wrong; the first fault is the one
- * reported (error_set leaves a NULL alone). */
+/* Members for an error reply come first and are taken even when some are wrong; the first fault is the one
+ * reported (error_set ignores NULL). */
 static enum status take_members(const struct record *record, const struct job_limits *limits, struct job *job,
                                 struct error *err)
 {
@@ -145,7 +145,7 @@ static enum status take_members(const struct record *record, const struct job_li
     return job_messages(members.of[NAME_MESSAGE], members.of[NAME_MESSAGES], &job->messages, err);
 }
 
-/* Of a value that is refused as a whole, what an error reply needs. */
+/* For a value that is refused as a whole: takes the members for an error reply. */
 static void take_partial(const struct record *record, const struct job_limits *limits, struct job *job)
 {
     struct members members = {0};
@@ -161,7 +161,7 @@ static void write_hex(XXH128_hash_t hash, char out[33])
     snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
 }
 
-/* An auto id names a place, and a topic made anew starts again at offset 0: key and time tell those apart. */
+/* An auto id names topic, partition and offset, and a recreated topic starts again at offset 0: key and time distinguish these. */
 static void fill_fingerprint(const struct record *record, struct job *job)
 {
     XXH128_hash_t of_value = XXH3_128bits(record->value, record->value == NULL ? 0 : record->value_size);
@@ -174,7 +174,7 @@ static void fill_fingerprint(const struct record *record, struct job *job)
     write_hex(of_value, job->fingerprint);
 }
 
-/* Lent by the record; bytes in messages are counted from here. */
+/* Borrowed from the record; byte offsets in error messages are counted from here. */
 static struct record without_mark(const struct record *record)
 {
     struct record bare = *record;

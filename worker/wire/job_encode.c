@@ -44,7 +44,7 @@ static void random_bytes(uint8_t *out, size_t size)
         if (n > 0) {
             got += (size_t)n;
         } else if (errno != EINTR) {
-            perror("getrandom"); /* no kernel we run on: ids that repeat would lose jobs */
+            perror("getrandom"); /* never on a supported kernel; repeated ids would lose jobs */
             abort();
         }
     }
@@ -53,7 +53,7 @@ static void random_bytes(uint8_t *out, size_t size)
 void job_id_new(char out[27])
 {
     static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    uint8_t bits[16]; /* 48 bits of milliseconds, big-endian, then 80 of chance */
+    uint8_t bits[16]; /* 48 bits of milliseconds, big-endian, then 80 random bits */
     uint64_t now_ms = (uint64_t)clock_wall_ms();
     for (int i = 0; i < 6; i++)
         bits[i] = (uint8_t)(now_ms >> (40 - 8 * i));

@@ -22,7 +22,7 @@ static bool is_role(struct json_view role)
     return false;
 }
 
-/* What is read of a message. */
+/* The members read of a message. */
 struct message {
     struct json_view role, content, tool_calls;
 };
@@ -78,7 +78,7 @@ static enum status check_message(size_t at, struct json_view object, struct erro
     return check_content(at, &message, err);
 }
 
-/* content as it came. */
+/* content unchanged. */
 static char *one_user_message(struct json_view content)
 {
     static const char before[] = "[{\"role\":\"user\",\"content\":", after[] = "}]";
@@ -138,14 +138,14 @@ enum status job_params(struct json_view params, const char *const *models_allowe
     return STATUS_OK;
 }
 
-/* The way to a value, linked up the stack, so that a value without faults costs no text. */
+/* The path to a value, linked up the stack, so that no text is built without a fault. */
 struct path {
     const struct path *above;
-    struct json_view name; /* as it is written, with its quotes; none: an element of an array */
+    struct json_view name; /* raw, with its quotes; none: an element of an array */
     size_t index;
 };
 
-/* Names come from outside: what isn't plain is shown as '?', and a path too long is cut. */
+/* Names come from outside: characters that aren't plain are shown as '?', and a path too long is cut. */
 static size_t path_write(const struct path *path, char *out, size_t size)
 {
     if (path == NULL)
@@ -164,7 +164,7 @@ static size_t path_write(const struct path *path, char *out, size_t size)
 
 static enum status refuse_value(const struct path *path, const char *code, const char *why, struct error *err)
 {
-    char where[160] = "the value"; /* a value that is nothing but the fault has no path */
+    char where[160] = "the value"; /* if the value itself is the fault, there is no path */
     path_write(path, where, sizeof where);
     return error_set(err, ERROR_PERMANENT, code, "%s: %s", where, why);
 }

@@ -8,10 +8,10 @@
 #include "wire/json_check.h"
 #include "wire/json_member.h"
 
-/* Can this member of a value that isn't JSON be used on its own? */
+/* Can this member of a malformed value be used by itself? */
 static bool is_sound(const struct json_member *member, const struct job_limits *limits)
 {
-    /* A NUL, too: what goes back as it came must not hold one. */
+    /* Nor a NUL: a text that is returned unchanged must not contain one. */
     if (!member->whole || member->value_size > limits->bytes_max || memchr(member->value, '\0', member->value_size) != NULL ||
         utf8_invalid_at(member->value, member->value_size) != SCAN_NOWHERE ||
         json_check_within(member->value, member->value_size, job_depth_max(limits) - 1, NULL).kind != JSON_FINE)

@@ -1,5 +1,5 @@
-/* What can still be read of a value that is no job: an error reply has to say which job and session it is for, and hand its metadata back, also
- * where the JSON broke off. Called by job_decode where job_syntax_check refused the value. Private to job.c. Pure; any thread. */
+/* Reads what it can of a malformed job: an error reply must contain the job's id and session, and its metadata, even
+ * if the JSON is cut off. Called by job_decode if job_syntax_check refused the value. Private to job.c. Pure; any thread. */
 #ifndef CHAT_WIRE_JOB_PARTIAL_H
 #define CHAT_WIRE_JOB_PARTIAL_H
 
@@ -7,8 +7,8 @@
 #include "wire/job_names.h"
 #include "wire/json_view.h"
 
-/* Finds id, session and metadata one by one, in the record's bytes; ret_of is by enum job_name, empty where there is none. A member that is
- * there twice, cut off or itself at fault is left out. The value may be NULL. */
+/* Finds id, session and metadata one by one, in the record's bytes; ret_of is by enum job_name, empty where there is none. A member that
+ * occurs twice, is cut off or malformed itself is left out. The value may be NULL. */
 void job_partial_find(const struct record *record, const struct job_limits *limits, struct json_view ret_of[JOB_NAMES]);
 
 #endif

@@ -32,7 +32,7 @@ static size_t sequence_length(const uint8_t *p, size_t left)
     return length;
 }
 
-/* libunistring's u8_check says the same, at 7.0 instructions a byte of ASCII (callgrind) where this takes 1.4: with it a job of
+/* libunistring's u8_check does the same, at 7.0 instructions a byte of ASCII (callgrind) where this takes 1.4: with it a job of
  * tests/bench/instructions, of which this is 0.4 %, would cost 1.6 % more. */
 size_t utf8_invalid_at(const void *bytes, size_t size)
 {

@@ -12,8 +12,8 @@
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
-/* Prefix for a fault at a byte of a value that can't be parsed: the top-level member it lies in, if that is one
- * of ours (a name we don't know may be anything, also invalid itself). */
+/* Prefix for a fault at a byte of a value that can't be parsed: the top-level member that contains it, if it is a
+ * known one (an unknown name may be anything, even invalid itself). */
 static const char *member_at(const struct record *record, size_t offset)
 {
     const char *json = record->value;
@@ -43,7 +43,7 @@ static enum status refuse_json(const struct record *record, const struct job_lim
     return json_fault_set(err, whole ? "the value" : member_at(record, fault->at), record->value, record->value_size, fault);
 }
 
-/* What can be known without parsing. */
+/* The checks that need no parsing. */
 static enum status check_bytes(const struct record *record, const struct job_limits *limits, struct error *err)
 {
     const char *value = record->value;

@@ -9,13 +9,13 @@
 #include "base/cleanup.h"
 #include "base/edit_distance.h"
 
-#define ESCAPED 6 /* bytes of a character that is written \uXXXX */
+#define ESCAPED 6 /* bytes of an escape \uXXXX */
 
-/* Where a slip is looked for. */
+/* The search for misspelt names. */
 struct search {
     struct json_view object;
     const char *const *names;
-    uint64_t present; /* a bit for each of names, once looked: an object of many near names is walked twice, and not for each of them */
+    uint64_t present; /* a bit for each of names, computed once: an object with many near names is walked twice, not once for each */
     bool looked;
 };
 
@@ -35,13 +35,13 @@ static bool is_one_of(const struct json_member *member, const char *const *names
 static enum status refuse(const struct json_member *member, const char *before, const char *ours, struct error *err)
 {
     AUTO_FREE char *name = name_of(member);
-    for (char *c = name; *c != '\0'; c++) /* near one of ours: short */
+    for (char *c = name; *c != '\0'; c++) /* near a known name, so short */
         if (*c < ' ' || *c > '~')
             *c = '?';
     return error_set(err, ERROR_PERMANENT, "invalid_member", "%s%s: unknown; do you mean %s%s? If not, give it another name", before, name, before, ours);
 }
 
-/* Told by its length alone, as most are: it costs no copy. */
+/* By its length alone, as for most names: this costs no copy. */
 static bool is_far(const struct json_member *member, const char *const *names)
 {
     size_t size = member->name_size;
@@ -69,7 +69,7 @@ static bool is_present(struct search *search, size_t which)
     return (search->present >> which & 1) != 0;
 }
 
-/* The absent one that is nearest; of two as near, the one of the same length: "messagse" is messages. NULL: none is near. */
+/* The nearest missing name; of two as near, the one of the same length: "messagse" is messages. NULL: none is near. */
 static const char *meant_by(const struct json_member *member, struct search *search)
 {
     if (member->name_size >= ESCAPED * (size_t)EDIT_WORD_MAX || is_far(member, search->names))

@@ -1,5 +1,5 @@
-/* Members of a job that are none of ours: one that is a letter away from one of ours which isn't there is taken for a slip, and
- * the job refused, since what was meant by it would be left out; all others pass, for later versions and for readers of their own.
+/* Unknown members of a job: one whose name is a letter away from a known member which is missing counts as misspelt, and
+ * the job is refused, since the intended member would be ignored; all others pass, for later versions and for the producer's own readers.
  * Pure; any thread. */
 #ifndef CHAT_WIRE_JOB_UNKNOWN_H
 #define CHAT_WIRE_JOB_UNKNOWN_H
@@ -8,9 +8,9 @@
 #include "wire/json_member.h"
 #include "wire/json_view.h"
 
-/* Refuses a member of the object whose name, escapes undone, is one letter too many, too few, another, or two changed places away from
- * one of names (NULL-terminated, at most 64) that isn't in it, or the same in other case. before: the object's own path with its dot, for the message.
- * What is no object has no members. FAILED: *err is permanent, invalid_member. */
+/* Refuses a member of the object whose unescaped name is one edit (a letter inserted, deleted, replaced, or two swapped) away from
+ * one of names (NULL-terminated, at most 64) that the object lacks, or differs in case only. before: the object's own path with its dot, for the message.
+ * A value that isn't an object has no members. FAILED: *err is permanent, invalid_member. */
 enum status members_misspelt(struct json_view object, const char *before, const char *const *names, struct error *err) MUST_CHECK;
 
 #endif

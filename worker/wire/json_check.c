@@ -19,7 +19,7 @@
 #define FEW_NAMES 12    /* compared with one another; more are sorted */
 
 struct name {
-    uint64_t hash; /* of what it means, escapes undone */
+    uint64_t hash; /* of the unescaped name */
     size_t at;     /* of its opening quote */
 };
 
@@ -93,7 +93,7 @@ static bool string(struct checker *c, bool *ret_nul)
     return half == NULL || fail_at(c, JSON_HALF_PAIR, half);
 }
 
-/* As a double or a 64-bit integer; its syntax is right. */
+/* Does it fit into a double or a 64-bit integer? Its syntax is right. */
 static bool is_in_range(const char *number, size_t size, bool is_real)
 {
     char few[64];
@@ -170,7 +170,7 @@ static bool scalar(struct checker *c)
     return fail(c, JSON_MALFORMED);
 }
 
-/* Something else had to stand here; a fault within what does is told first. */
+/* Another token was expected here; a fault within the present one is reported first. */
 static bool unexpected(struct checker *c)
 {
     if (c->at == c->end)
@@ -206,7 +206,7 @@ static void add_name(struct checker *c, const char *begin)
     c->names[c->name_count++] = (struct name){hash_of(name), (size_t)(begin - c->text)};
 }
 
-/* By hash, then by what they mean, then by place: whoever knows the hash can't make it slow. */
+/* By hash, then by unescaped name, then by place: so collisions can't make it slow. */
 static int compare_names(const void *a, const void *b, void *arg)
 {
     const struct name *one = a, *other = b;
@@ -218,7 +218,7 @@ static int compare_names(const void *a, const void *b, void *arg)
     return one->at < other->at ? -1 : one->at > other->at;
 }
 
-/* The quote before the first name of a level that was there before, or NULL. */
+/* The quote before the first repeated name of a level, or NULL. */
 static const char *first_repeat(struct checker *c, const struct level *level, size_t end)
 {
     struct name *names = c->names + level->first_name;
@@ -241,7 +241,7 @@ static const char *first_repeat(struct checker *c, const struct level *level, si
     return first == SIZE_MAX ? NULL : c->text + first;
 }
 
-/* Names are compared when their object closes, or at a fault: an earlier repeat goes before it. */
+/* Names are compared when their object closes, or at a fault: an earlier repeated name takes precedence. */
 static void look_for_repeats(struct checker *c, size_t from)
 {
     size_t end = c->name_count;
@@ -302,7 +302,7 @@ static bool name_and_colon(struct checker *c)
     return true;
 }
 
-/* From where a value (in an object: a name) must stand to behind the value, or, of one that opens, behind its bracket. */
+/* From where a value (in an object: a name) is expected to behind the value, or, if it opens an object or array, behind the bracket. */
 static bool value(struct checker *c)
 {
     skip_space(c);
@@ -314,7 +314,7 @@ static bool value(struct checker *c)
     return *c->at == '{' || *c->at == '[' ? open_level(c) : scalar(c);
 }
 
-/* Behind a value: to the next one's place, or to the end (depth 0). */
+/* Behind a value: moves to where the next one is expected, or to the end (depth 0). */
 static bool after_value(struct checker *c)
 {
     for (skip_space(c); c->depth > 0; skip_space(c)) {
@@ -348,7 +348,7 @@ static bool whole(struct checker *c)
         return true;
     bool is_string = *c->at == '"';
     if (!scalar(c) && (is_string || c->fault.kind != JSON_MALFORMED))
-        return false; /* what goes on is at fault itself */
+        return false; /* the following token is malformed itself */
     return fail(c, JSON_GOES_ON);
 }
 

@@ -4,7 +4,7 @@
 
 #define REFUSE(err, code, ...) error_set((err), ERROR_PERMANENT, (code), __VA_ARGS__)
 
-/* The name that ends, with its quote, before byte `at`; what isn't plain is shown as '?'. */
+/* The name that ends, with its quote, before byte `at`; characters that aren't plain are shown as '?'. */
 static void name_before(const char *json, size_t size, size_t at, char *out, size_t out_size)
 {
     size_t to = at <= size ? at : size;

@@ -1,5 +1,5 @@
-/* The members of a JSON object as text: for values that are passed on as they came (printed anew, 0.2 would come
- * out with 17 digits), and to find members in a value that can't be parsed. No allocation, no recursion; pure,
+/* The members of a JSON object as text: for values that are passed on unchanged (printed anew, 0.2 would get
+ * 17 digits), and to find members in a value that can't be parsed. No allocation, no recursion; pure,
  * any thread. */
 #ifndef CHAT_WIRE_JSON_MEMBER_H
 #define CHAT_WIRE_JSON_MEMBER_H
@@ -22,9 +22,9 @@ bool json_member_next(struct json_member *member); /* false: no more */
 /* Escapes in the member's name are undone. */
 bool json_member_is(const struct json_member *member, const char *name);
 
-/* Behind the value that begins at `at`, without the white space that follows; end: it is cut off. */
+/* The end of the value that begins at `at`, without trailing white space; end: it is cut off. */
 const char *json_value_end(const char *at, const char *end);
-/* Does what stands between a string's quotes mean text? */
+/* Is a string's raw content, between its quotes, equal to text after unescaping? */
 bool json_text_means(const char *raw, size_t size, const char *text);
 
 #endif

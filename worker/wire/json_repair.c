@@ -27,7 +27,7 @@ struct repairer {
     bool full;
 };
 
-/* As the value needs it: behind it a body may go on with a million others. */
+/* Grows as the value needs it, since a body may continue with a million others. */
 static void make_room(struct repairer *r, size_t more)
 {
     size_t wanted = r->size + more;
@@ -50,7 +50,7 @@ static void put(struct repairer *r, const char *bytes, size_t size)
     r->size += size;
 }
 
-/* One is left: what they part stays apart. */
+/* Leaves one blank, so that tokens stay separate. */
 static void skip_space(struct repairer *r)
 {
     const char *begin = r->at;
@@ -67,7 +67,7 @@ static void put_control(struct repairer *r, char c)
     put(r, (const char[]){'\\', 'u', '0', '0', digits[(c >> 4) & 1], digits[c & 15]}, 6);
 }
 
-/* The unit of \uXXXX at text, which is half a pair without its other half; 0: it isn't. */
+/* The unit of \uXXXX at text, if it is half a pair without its other half; else 0. */
 static uint32_t lone_half(const char *text, const char *end)
 {
     char digits[5] = {0};
@@ -80,7 +80,7 @@ static uint32_t lone_half(const char *text, const char *end)
     return unit >= 0xD800 && unit <= 0xDFFF ? unit : 0;
 }
 
-/* False: it is no escape. */
+/* False: not an escape. */
 static bool escape(struct repairer *r, bool *ret_nul)
 {
     struct json_escape escape = json_escape_read(r->at, r->end);
@@ -99,7 +99,7 @@ static bool escape(struct repairer *r, bool *ret_nul)
     return true;
 }
 
-/* In what was put from there on. */
+/* In the output from `from` on. */
 static void replace_nuls(struct repairer *r, size_t from)
 {
     for (size_t i = from; i + 6 <= r->size; i++) {
@@ -107,7 +107,7 @@ static void replace_nuls(struct repairer *r, size_t from)
             continue;
         if (memcmp(r->out + i, "\\u0000", 6) == 0)
             memcpy(r->out + i, "\\ufffd", 6);
-        i++; /* what is escaped */
+        i++; /* the escaped character */
     }
 }
 
@@ -175,7 +175,7 @@ static void word(struct repairer *r)
         put(r, "\"", 1);
 }
 
-/* One value, by its brackets alone: json_check judges the rest. False: it doesn't end. */
+/* One value, by its brackets alone: json_check checks the rest. False: it doesn't end. */
 static bool value(struct repairer *r)
 {
     size_t depth = 0;

@@ -7,14 +7,14 @@
 #include "wire/json_repair.h"
 #include "wire/json_walk.h"
 
-/* What jansson 2.14 takes on a 64-bit machine beside the texts (tests/unit/test_json_text.c measures it). A name is counted by its
- * colon, a value by what opens it or by the comma behind it. */
+/* jansson 2.14's memory on a 64-bit machine, without the texts (measured by tests/unit/test_json_text.c). A name is counted by its
+ * colon, a value by its opening bracket or by the comma behind it. */
 #define OBJECT_BYTES 256
 #define ARRAY_BYTES 128
 #define NAME_BYTES 112
 #define SCALAR_BYTES 64
 
-/* Brackets and separators outside strings, counted without parsing: malformed text is the parser's to refuse. */
+/* Counts brackets and separators outside strings, without parsing: the parser refuses malformed text. */
 bool json_text_is_too_much(const char *text, size_t size)
 {
     size_t depth = 0, bytes = SCALAR_BYTES;
@@ -29,7 +29,7 @@ bool json_text_is_too_much(const char *text, size_t size)
             break;
         case ':': bytes += NAME_BYTES; break;
         case ',': bytes += SCALAR_BYTES; break;
-        default: depth -= depth > 0; break; /* a bracket that closes */
+        default: depth -= depth > 0; break; /* a closing bracket */
         }
     }
     return bytes > JSON_TREE_BYTES_MAX;

@@ -1,6 +1,6 @@
 /* JSON from outside (a chunk of a stream, an error's body) as jansson's tree, on a thread with a small stack and in a process with
  * a bound on its memory. jansson recurses up to 2,048 levels, which a 64 KiB stack doesn't hold, and an object of two bytes takes
- * 240 as a tree: both are looked at before parsing. What may be large is read without a tree (json_view.h). Pure. */
+ * 240 as a tree: both are checked before parsing. Large values are read without a tree (json_view.h). Pure. */
 #ifndef CHAT_WIRE_JSON_TEXT_H
 #define CHAT_WIRE_JSON_TEXT_H
 
@@ -10,16 +10,16 @@
 
 #include "wire/json_check.h"
 
-/* Of a tree beside its texts: thousands of values, more than anything that is meant to be read has. */
+/* Of a tree without its texts: thousands of values, more than any value read here needs. */
 #define JSON_TREE_BYTES_MAX (1024 * 1024)
 
 /* The value, owned by the caller, or NULL: malformed, nested deeper than JSON_DEPTH_MAX, or its tree would take more than
  * JSON_TREE_BYTES_MAX and size. "\u0000" in strings is kept. */
 json_t *json_text_load(const char *text, size_t size);
-/* The same, of what json_repair.h can mend, too: the first value of text. */
+/* json_text_load of the first value of text, mended by json_repair.h if needed. */
 json_t *json_text_load_mended(const char *text, size_t size);
 
-/* Nested too deep, or too large as a tree; of any text. */
+/* Is it nested too deep, or too large as a tree? For any text. */
 bool json_text_is_too_much(const char *text, size_t size);
 
 #endif

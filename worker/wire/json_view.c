@@ -16,7 +16,7 @@ static int hex_of(char c)
     return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-/* The four digits of \uXXXX at text; -1: it isn't one. */
+/* The four digits of \uXXXX at text; -1: no such escape. */
 static int32_t unit_at(const char *text, const char *end)
 {
     if (end - text < 6 || text[0] != '\\' || text[1] != 'u')
@@ -71,7 +71,7 @@ static size_t next_bytes(const char **at, const char *end, char out[4])
         return 0;
     if (**at != '\\') {
         out[0] = *(*at)++;
-        return 1; /* a part of a longer one: byte by byte is as good */
+        return 1; /* also each byte of a longer character */
     }
     struct json_escape escape = json_escape_read(*at, end);
     *at += escape.size > 0 ? escape.size : 1;
@@ -183,7 +183,7 @@ bool json_view_is_filled_array(struct json_view view)
 
 bool json_text_means(const char *raw, size_t size, const char *text)
 {
-    if (size > 0 && raw[0] != '\\' && raw[0] != text[0]) /* most that differ do at once */
+    if (size > 0 && raw[0] != '\\' && raw[0] != text[0]) /* most differ in the first character */
         return false;
     if (memchr(raw, '\\', size) == NULL)
         return strlen(text) == size && memcmp(raw, text, size) == 0;
@@ -227,7 +227,7 @@ char *json_view_decode(struct json_view string, size_t *ret_size)
     if (!is_string(string))
         return NULL;
     const char *at = string.text + 1, *end = string.text + string.size - 1;
-    char *plain = xmemdup0(at, (size_t)(end - at)), bytes[4]; /* no longer than what is written */
+    char *plain = xmemdup0(at, (size_t)(end - at)), bytes[4]; /* no longer than the escaped text */
     size_t size = (size_t)(end - at);
     if (memchr(at, '\\', size) != NULL) {
         size = 0;

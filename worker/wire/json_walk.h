@@ -1,5 +1,5 @@
-/* JSON text walked without parsing it: where white space ends, where a string ends, where the next bracket, comma or colon outside
- * strings stands. Any text will do, malformed too: nothing is read beyond end. For what is done to each byte of a job, so inline;
+/* Walks JSON text without parsing it: the end of white space, the end of a string, the next bracket, comma or colon outside
+ * strings. Any text, even malformed: nothing is read beyond end. Inline, since it runs for each byte of a job;
  * no allocation, no recursion. Pure; any thread. Private to wire/. */
 #ifndef CHAT_WIRE_JSON_WALK_H
 #define CHAT_WIRE_JSON_WALK_H
@@ -20,8 +20,8 @@ static inline const char *json_skip_space(const char *at, const char *end)
     return at;
 }
 
-/* From just behind an opening quote to its closing quote, or to end. Most of a job is text: the C library looks for the quote, and it
- * ends the string where an even number of backslashes stands before it. */
+/* From just behind an opening quote to its closing quote, or to end. Most of a job is text: the C library searches for the quote, which
+ * ends the string if an even number of backslashes precedes it. */
 static inline const char *json_string_end(const char *at, const char *end)
 {
     for (const char *quote = at; quote < end && (quote = memchr(quote, '"', (size_t)(end - quote))) != NULL; quote++) {
@@ -34,7 +34,7 @@ static inline const char *json_string_end(const char *at, const char *end)
     return end;
 }
 
-/* The first of { } [ ] : , that stands at `at` or behind it and in no string; end: there is none, or a string isn't closed. */
+/* The first of { } [ ] : , from `at` on that isn't in a string; end: there is none, or a string isn't closed. */
 static inline const char *json_next_mark(const char *at, const char *end)
 {
     for (; at < end; at++) {

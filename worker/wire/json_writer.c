@@ -8,7 +8,7 @@
 #include "base/decimal.h"
 #include "wire/job_scan.h"
 
-#define SPARE_BYTES 512 /* what follows is mostly short */
+#define SPARE_BYTES 512 /* the following texts are mostly short */
 
 static void put(struct json_writer *writer, const char *bytes, size_t size)
 {
@@ -107,7 +107,7 @@ static void put_string(struct json_writer *writer, const char *text, size_t size
     put(writer, "\"", 1);
 }
 
-/* What isn't UTF-8 becomes '?'. */
+/* Bytes that aren't UTF-8 become '?'. */
 static void put_mended(struct json_writer *writer, const char *text)
 {
     for (size_t left = strlen(text);;) {
@@ -142,7 +142,7 @@ void json_write_bytes(struct json_writer *writer, const char *name, const char *
 void json_write_longer(struct json_writer *writer, const char *name, struct json_view string, const char *text)
 {
     put_name(writer, name);
-    put(writer, string.text, string.size - 1); /* but for its closing quote */
+    put(writer, string.text, string.size - 1); /* without its closing quote */
     put_mended(writer, text);
     put(writer, "\"", 1);
 }

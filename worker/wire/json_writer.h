@@ -1,5 +1,5 @@
-/* JSON text built front to back, for what is written for each job (requests, replies, turns): building a tree first only to print it
- * costs several times as much. Pure, any thread; ends the process when memory is gone. */
+/* JSON text built front to back, for the texts of each job (requests, replies, turns): building a tree only to print it
+ * costs several times as much. Pure, any thread; ends the process when out of memory. */
 #ifndef CHAT_WIRE_JSON_WRITER_H
 #define CHAT_WIRE_JSON_WRITER_H
 
@@ -16,9 +16,9 @@ struct json_writer {
     size_t capacity;
 };
 
-/* Each writes "name":value, with the comma where one is due. Names are our own and plain ASCII; NULL: the outermost value, or an element
+/* Each function writes "name":value, with a comma where needed. Names are constants in plain ASCII; NULL: the outermost value, or an element
  * of an array. */
-/* Room for so many bytes more: what is known to be long is then copied once. */
+/* Makes room for so many bytes more, so that a long text is copied once. */
 void json_writer_reserve(struct json_writer *writer, size_t size);
 void json_write_open(struct json_writer *writer, const char *name);
 void json_write_close(struct json_writer *writer);
@@ -26,23 +26,23 @@ void json_write_open_array(struct json_writer *writer, const char *name);
 void json_write_close_array(struct json_writer *writer);
 /* NULL is null; bytes that aren't UTF-8 become '?'. */
 void json_write_text(struct json_writer *writer, const char *name, const char *text);
-/* text: valid UTF-8 of that size, which may hold NULs. */
+/* text: valid UTF-8 of that size, which may contain NULs. */
 void json_write_bytes(struct json_writer *writer, const char *name, const char *text, size_t size);
-/* What is written for it between the quotes: up to six times as much, for control characters. */
+/* The size that is written between the quotes: up to six times as much, for control characters. */
 size_t json_written_size(const char *text, size_t size);
 void json_write_int(struct json_writer *writer, const char *name, int64_t number);
 void json_write_bool(struct json_writer *writer, const char *name, bool value);
 void json_write_null(struct json_writer *writer, const char *name);
-/* json: valid JSON text, written as it is. */
+/* json: valid JSON text, written unchanged. */
 void json_write_raw(struct json_writer *writer, const char *name, const char *json);
 void json_write_view(struct json_writer *writer, const char *name, struct json_view json);
-/* A string with text behind what it says, as json_write_text. */
+/* Writes a string with text appended to it, as json_write_text. */
 void json_write_longer(struct json_writer *writer, const char *name, struct json_view string, const char *text);
-/* Both as they came: the name is what stands between its quotes. */
+/* Writes name and value unchanged: the name is the raw text between its quotes. */
 void json_write_raw_member(struct json_writer *writer, const char *name, size_t name_size, const char *json, size_t size);
-/* Compact. Recurses as deep as value is nested: it came through a parser that bounds it (JSON_DEPTH_MAX). */
+/* Compact. Recurses as deep as value is nested, which the parser has bounded (JSON_DEPTH_MAX). */
 void json_write_tree(struct json_writer *writer, const char *name, const json_t *value);
-/* The same with a name of anybody's: UTF-8, escaped where it must be. */
+/* json_write_tree with any name in UTF-8, which is escaped as needed. */
 void json_write_member(struct json_writer *writer, const char *name, const json_t *value);
 
 #endif

@@ -21,7 +21,7 @@ static bool names_it(const struct json_member *member)
 
 static int64_t number_of(const char *value)
 {
-    double tokens = strtod(*value == '"' ? value + 1 : value, NULL); /* what follows ends it; what is no number is 0 */
+    double tokens = strtod(*value == '"' ? value + 1 : value, NULL); /* ends at the next token; 0 if it isn't a number */
     if (!(tokens > 0))
         return 0;
     return tokens < 9e18 ? (int64_t)tokens : INT64_MAX;
@@ -45,7 +45,7 @@ enum status max_tokens_check(struct json_view params, int64_t max, struct error 
         int type = json_view_type(value);
         if (type == JSON_VIEW_NONE || type == JSON_NULL)
             continue;
-        long long tokens = type == JSON_INTEGER ? strtoll(value.text, NULL, 10) : 0; /* what follows ends it; beyond 64 bits it is the most there is */
+        long long tokens = type == JSON_INTEGER ? strtoll(value.text, NULL, 10) : 0; /* ends at the next token; beyond 64 bits it is the maximum */
         if (tokens < 1)
             return error_set(err, ERROR_PERMANENT, "invalid_member", "params.%s: must be a whole number from 1 to %" PRId64 " (llm.max_tokens_max), not %s", names[i],
                              max, type == JSON_INTEGER ? "one below 1" : json_view_kind(value));

@@ -48,7 +48,7 @@ size_t record_bytes(const struct record *record)
 
 void headers_add(struct headers *headers, const char *name, const void *value, size_t size)
 {
-    /* One at a time: records carry a handful, and whoever filled the array need not have left room. */
+    /* One at a time: records have a handful, and the array's maker may have left no room. */
     headers->items = xrealloc(headers->items, (headers->count + 1) * sizeof *headers->items);
     headers->items[headers->count++] = (struct header){
         .name = xstrdup(name),
@@ -57,7 +57,7 @@ void headers_add(struct headers *headers, const char *name, const void *value, s
     };
 }
 
-/* Removes those of that name from index `from` on, keeping the order of the rest. */
+/* Removes headers of that name from index `from` on, keeping the order of the rest. */
 static void remove_from(struct headers *headers, const char *name, size_t from)
 {
     size_t kept = from;

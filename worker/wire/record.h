@@ -1,6 +1,6 @@
-/* A Kafka record, copied out of the client library: key, value, headers and place. Owned by whoever
- * holds the pointer; nothing in it refers to librdkafka, so that a slow job never pins a fetch buffer
- * nor hangs a consumer's end. */
+/* A Kafka record, copied out of librdkafka: key, value, headers, topic, partition and offset. No part of it
+ * refers to librdkafka, so that a slow job never pins a fetch buffer
+ * nor blocks the close of a consumer. */
 #ifndef CHAT_WIRE_RECORD_H
 #define CHAT_WIRE_RECORD_H
 
@@ -10,7 +10,7 @@
 
 struct header {
     char *name;
-    void *value; /* NULL: a null value, which Kafka tells from an empty one */
+    void *value; /* NULL: a null value, which in Kafka differs from an empty one */
     size_t size; /* bytes */
 };
 
@@ -31,19 +31,19 @@ struct record {
     struct headers headers;
 };
 
-/* Releases what the fields own, not the struct; all-zero is fine. */
+/* Frees the members' memory, not the struct; all-zero is fine. */
 void record_finish(struct record *record);
-/* What it holds beside itself: a megabyte of headers of two bytes each takes forty. */
+/* The memory that a record owns: a megabyte of headers of two bytes each takes forty. */
 size_t record_bytes(const struct record *record);
 
 void headers_finish(struct headers *headers);
 /* Appends a copy. value may be NULL. */
 void headers_add(struct headers *headers, const char *name, const void *value, size_t size);
-/* Replaces the first of that name and removes the others, or appends: headers never grow by repetition. */
+/* Replaces the first header of that name and removes the others, or appends: headers never grow by repetition. */
 void headers_set(struct headers *headers, const char *name, const void *value, size_t size);
 void headers_set_text(struct headers *headers, const char *name, const char *text);
 void headers_remove(struct headers *headers, const char *name);
-/* The last of that name (Kafka's rule), or NULL. */
+/* The last header of that name (Kafka's rule), or NULL. */
 const struct header *headers_find(const struct headers *headers, const char *name);
 
 #endif

@@ -3,7 +3,7 @@
 #define YEAR_2000_MS INT64_C(946684800000)
 #define DAY_MS INT64_C(86400000)
 
-/* Could somebody mean this moment? */
+/* Is this moment plausible? */
 static bool is_plausible(int64_t wall_ms, int64_t seen_ms)
 {
     return wall_ms >= YEAR_2000_MS && wall_ms <= seen_ms + DAY_MS;

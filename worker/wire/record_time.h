@@ -1,10 +1,10 @@
-/* What a record's timestamp (CreateTime or LogAppendTime) says of its age, and whether it can be meant: a deadline counts from it. Pure; any thread.
+/* A record's age by its timestamp (CreateTime or LogAppendTime), and whether that is plausible: a deadline counts from it. Pure; any thread.
  *
- *   in the past                          the age is what it says
- *   ahead of our clock, or none (-1)     the age is counted from when the record was first seen
+ *   in the past                          the age is the difference to our clock
+ *   ahead of our clock, or none (-1)     the age is counted from when the record was first received
  *
- * Those that nobody can mean are told apart, so that a message can say what to do: seconds, microseconds or nanoseconds where Kafka
- * has milliseconds, before the year 2000, more than a day ahead. */
+ * Absurd timestamps are distinguished, so that a message can name the remedy: seconds, microseconds or nanoseconds instead of
+ * Kafka's milliseconds, before the year 2000, more than a day ahead. */
 #ifndef CHAT_WIRE_RECORD_TIME_H
 #define CHAT_WIRE_RECORD_TIME_H
 
@@ -24,16 +24,16 @@ enum record_time_fault {
 
 struct record_time {
     enum record_time_fault fault;
-    int64_t age_ms; /* when it was seen; 0 where the timestamp doesn't tell */
+    int64_t age_ms; /* when it was received; 0 if the timestamp doesn't show it */
 };
 
-/* seen_ms: Unix time at which a worker saw it. */
+/* seen_ms: Unix time at which a worker received the record. */
 struct record_time record_time_look(int64_t timestamp_ms, int64_t seen_ms);
-/* The age is counted from when it was seen. */
+/* The age is counted from when the record was received. */
 bool record_time_is_unknown(enum record_time_fault fault);
-/* It can't be meant. */
+/* The timestamp is a mistake. */
 bool record_time_is_absurd(enum record_time_fault fault);
-/* What is wrong and what to do about it, to stand behind "the record's timestamp "; "" for FINE. */
+/* What is wrong and what to do about it, to follow "the record's timestamp "; "" for FINE. */
 const char *record_time_hint(enum record_time_fault fault);
 
 #endif

@@ -57,7 +57,7 @@ char *reply_encode_ok(const struct job *job, const struct reply_ok *ok)
 char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, const char *provider_message, int attempts,
                          const struct reply_timing *timing)
 {
-    /* Retriable speaks to the sender: the same job, sent again under a new id, may work. */
+    /* Retriable is for the sender: the same job, sent again under a new id, may succeed. */
     bool retriable = why->class == ERROR_RETRIABLE || why->class == ERROR_UNAVAILABLE;
     struct json_writer reply = {0};
     write_head(&reply, job, why->class == ERROR_CANCELLED ? "cancelled" : "error");

@@ -1,4 +1,4 @@
-/* A reply: the value of a record on the replies topic. Pure; any thread. For who reads one: docs/jobs.md, "A reply". */
+/* A reply: the value of a record on the replies topic. Pure; any thread. For consumers: docs/jobs.md, "A reply". */
 #ifndef CHAT_WIRE_REPLY_H
 #define CHAT_WIRE_REPLY_H
 
@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "wire/job.h"
 
-/* -1 where the provider didn't say: unknown, never zero. */
+/* -1: not returned by the provider: unknown, never zero. */
 struct usage {
     int64_t prompt_tokens;
     int64_t completion_tokens;
@@ -21,7 +21,7 @@ struct reply_timing {
     int64_t total_ms; /* from intake to encoding */
 };
 
-/* The good end. message is borrowed. model, finish_reason may be NULL. */
+/* Success. message is borrowed. model, finish_reason may be NULL. */
 struct reply_ok {
     json_t *message;
     const char *finish_reason;
@@ -29,14 +29,14 @@ struct reply_ok {
     const char *provider;
     struct usage usage;
     int attempts;
-    size_t history_left_out; /* turns of the history that the request went without; 0: isn't mentioned */
+    size_t history_left_out; /* turns of the history that the request omitted; 0: not written */
     struct reply_timing timing;
 };
 
-/* Both return JSON text (no newline), owned by the caller. metadata goes back as it came. */
+/* Both return JSON text (no newline), owned by the caller. metadata is copied unchanged. */
 char *reply_encode_ok(const struct job *job, const struct reply_ok *reply) MUST_CHECK;
-/* provider may be NULL; so may provider_message, its own words, which isn't mentioned then. The class decides: cancelled has the status "cancelled", all else "error"; retriable and
- * unavailable are "retriable": true. Text that isn't UTF-8 goes out with '?' in the place of the bad bytes. */
+/* provider may be NULL; so may provider_message, its error text, which isn't written then. By class: cancelled has the status "cancelled", all
+ * others "error"; retriable and unavailable are "retriable": true. Bytes that aren't UTF-8 are replaced by '?'. */
 char *reply_encode_error(const struct job *job, const struct error *why, const char *provider, const char *provider_message, int attempts,
                          const struct reply_timing *timing) MUST_CHECK;
 
@@ -49,7 +49,7 @@ struct reply_view {
     const char *finish_reason;
     const char *error_code;
     const char *error_message;
-    const char *provider_message; /* NULL: it said nothing */
+    const char *provider_message; /* NULL: none */
 };
 enum status reply_decode(const void *value, size_t size, struct reply_view *ret_view, struct error *err) MUST_CHECK;
 

@@ -10,7 +10,7 @@ static bool is_text(const struct header *header, const char *text)
     return header->size == strlen(text) && memcmp(header->value, text, header->size) == 0;
 }
 
-/* False: it isn't one. Bytes as Java's ByteBuffer.putInt writes them. */
+/* False: malformed. Bytes as written by Java's ByteBuffer.putInt. */
 static bool read_partition(const struct header *header, int32_t *ret)
 {
     const uint8_t *bytes = header->value;
@@ -51,8 +51,8 @@ static void follow_wishes(const struct record *record, const char *default_topic
         route->ignored = ROUTE_PARTITION_MALFORMED;
 }
 
-/* CloudEvents' Kafka binding: a record is an event in binary mode when it carries ce_specversion. Ids are unique
- * within a source, and one job has one reply, so the job's id makes a stable one: a repeat is seen as one. */
+/* CloudEvents' Kafka binding: a record is an event in binary mode when it has ce_specversion. Ids are unique
+ * within a source, and one job has one reply, so the job's id makes a stable one: a duplicate is recognised. */
 static void add_cloud_event(const struct job *job, struct headers *headers)
 {
     AUTO_FREE char *id = xasprintf("%s.reply", job->id);

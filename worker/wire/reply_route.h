@@ -1,8 +1,8 @@
-/* Where a job's reply goes and which headers travel with it. Pure; any thread. For who sends them: docs/jobs.md, "Headers".
+/* A job's reply topic and partition, and the reply's headers. Pure; any thread. For producers of jobs: docs/jobs.md, "Headers".
  *
  * traceparent, tracestate and kafka_correlationId are copied; kafka_replyTopic is honoured only when it is
- * on the allow-list, else the reply goes to the default topic; kafka_replyPartition (Spring's: 4 bytes, big-endian) goes with
- * a topic that is honoured. Where the job had CloudEvents binary-mode headers (ce_id, ce_source, ce_specversion, ce_type), the
+ * on the allow-list, else the reply is sent to the default topic; kafka_replyPartition (Spring's: 4 bytes, big-endian) only with
+ * a topic that is honoured. If the job has CloudEvents binary-mode headers (ce_id, ce_source, ce_specversion, ce_type), the
  * reply gets its own. */
 #ifndef CHAT_WIRE_REPLY_ROUTE_H
 #define CHAT_WIRE_REPLY_ROUTE_H
@@ -10,18 +10,18 @@
 #include "wire/job.h"
 
 enum route_ignored {
-    ROUTE_FOLLOWED, /* nothing was */
-    ROUTE_TOPIC,    /* not allowed; a partition of it means nothing then */
+    ROUTE_FOLLOWED, /* nothing was ignored */
+    ROUTE_TOPIC,    /* not allowed; its partition is ignored, too */
     ROUTE_PARTITION_ALONE,
     ROUTE_PARTITION_MALFORMED
 };
 
-#define ROUTE_BY_KEY (-1) /* as librdkafka has it: RD_KAFKA_PARTITION_UA */
+#define ROUTE_BY_KEY (-1) /* RD_KAFKA_PARTITION_UA */
 
 struct reply_route {
     const char *topic; /* borrowed from allowed or default_topic */
-    int32_t partition; /* ROUTE_BY_KEY: whichever the key says */
-    enum route_ignored ignored; /* of what the job's headers ask */
+    int32_t partition; /* ROUTE_BY_KEY: by the key */
+    enum route_ignored ignored; /* which of the job's headers */
     struct headers headers;
 };
 

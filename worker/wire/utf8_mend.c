@@ -39,7 +39,7 @@ static bool may_be_second(uint8_t lead, uint8_t second)
     return second >= low && second <= high;
 }
 
-/* How many bytes at p, which begin no whole character, are one's beginning; at least one. */
+/* How many bytes at p, which begin no complete character, are the beginning of one; at least one. */
 static size_t cut_length(const uint8_t *p, size_t left)
 {
     size_t whole = announced(p[0]), length = 1;
@@ -62,7 +62,7 @@ static size_t put_joined(uint32_t high, uint32_t low, char *out)
     return 4;
 }
 
-/* One fault at p: how many bytes it is, and how many stand for it. */
+/* Mends one fault at p: returns its size; *ret_put: the size of the replacement. */
 static size_t mend_one(const uint8_t *p, size_t left, char *out, size_t *ret_put)
 {
     uint32_t half = half_at(p, left);
@@ -77,7 +77,7 @@ static size_t mend_one(const uint8_t *p, size_t left, char *out, size_t *ret_put
     return half != 0 ? UTF8_HALF_BYTES : cut_length(p, left);
 }
 
-/* out: NULL to count alone. */
+/* out: NULL: only count. */
 static size_t mend(const char *bytes, size_t size, char *out)
 {
     size_t made = 0;
@@ -112,14 +112,14 @@ char *utf8_mend(const char *bytes, size_t size, size_t *ret_size)
     return text;
 }
 
-/* Of the last bytes, those that begin a character and don't end it. */
+/* How many of the last bytes are an incomplete character. */
 static size_t cut_at_end(const uint8_t *bytes, size_t size)
 {
     for (size_t n = 1; n <= 3 && n <= size; n++) {
         const uint8_t *p = bytes + size - n;
         if ((p[0] & 0xC0) == 0x80)
             continue;
-        bool of_half = p[0] == 0xED && n == 2 && p[1] >= 0xA0; /* and no third yet */
+        bool of_half = p[0] == 0xED && n == 2 && p[1] >= 0xA0; /* without the third byte */
         return n < announced(p[0]) && (of_half || cut_length(p, n) == n) ? n : 0;
     }
     return 0;

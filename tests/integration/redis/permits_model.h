@@ -1,4 +1,4 @@
-/* What a provider's permits should do, in plain C: GCRA with reservations, refunds and charges. */
+/* A model of a provider's permits, in plain C: GCRA with reservations, refunds and charges. */
 #ifndef CHAT_TESTS_PERMITS_MODEL_H
 #define CHAT_TESTS_PERMITS_MODEL_H
 
@@ -8,7 +8,7 @@ enum { REQUESTS, TOKENS, LIMITS };
 
 struct permits_model {
     int64_t burst_us[LIMITS];   /* 0: no limit */
-    int64_t arrival_us[LIMITS]; /* when what was taken will have been used */
+    int64_t arrival_us[LIMITS]; /* when all reservations will be used up */
 };
 
 struct model_answer {

@@ -20,7 +20,7 @@
 struct redis_fixture fixture;
 static redisReply *last_reply;
 
-/* The one that serves, and for failovers its replica. */
+/* The present server, and for failovers its replica. */
 static struct server {
     pid_t pid; /* 0: not ours */
     char folder[64];
@@ -67,7 +67,7 @@ static void server_connect(struct server *server)
     cr_assert(redis_pool_create(server->url, 8, LIMIT_MS, &server->pool, &err) == STATUS_OK, "%s", err.message);
     while (redis_pool_take(server->pool, &server->admin, &err) != STATUS_OK) {
         cr_assert(clock_mono_ms() < until_ms, "no Redis: %s", err.message);
-        pause_briefly(); /* the socket isn't there yet */
+        pause_briefly(); /* the socket doesn't exist yet */
     }
 }
 
@@ -140,7 +140,7 @@ static const redisReply *on(int which, const char *format, ...)
     return last_reply;
 }
 
-/* A port that was free a moment ago; another one when somebody was quicker. */
+/* A port that was free a moment ago; another one if it was taken meanwhile. */
 static void listen_for_replicas(int which)
 {
     for (int tries = 0; tries < 20 && servers[which].port == 0; tries++) {
@@ -179,7 +179,7 @@ void fixture_replica_cut(void)
         cr_assert(clock_mono_ms() < until_ms, "the replica doesn't come up");
         pause_briefly();
     }
-    fixture_do("SET %s:mark 1", fixture.prefix); /* WAIT looks at its own connection's writes */
+    fixture_do("SET %s:mark 1", fixture.prefix); /* WAIT counts its own connection's writes */
     cr_assert(fixture_int("WAIT 1 %d", LIMIT_MS) == 1, "the replica doesn't catch up");
     cr_assert(on(1 - serving, "REPLICAOF NO ONE")->type != REDIS_REPLY_ERROR);
 }

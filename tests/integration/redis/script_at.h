@@ -1,4 +1,4 @@
-/* A script at a time of the test's choosing: its own text, but for Redis' clock. What it does in hours is seen in no time,
+/* Runs a script at a time chosen by the test: its text, with Redis' clock replaced. So the effect of hours is tested at once,
  * and to the microsecond. */
 #ifndef CHAT_TESTS_SCRIPT_AT_H
 #define CHAT_TESTS_SCRIPT_AT_H
@@ -12,7 +12,7 @@
 #include "redis/redis_script.h"
 #include "redis_fixture.h"
 
-/* The script's text with the clock standing at now_us. The caller's to free. */
+/* The script's text with the clock fixed at now_us. Freed by the caller. */
 static inline char *script_stopped_at(const char *body, int64_t now_us)
 {
     static const char clock[] = "redis.call('TIME')";
@@ -24,7 +24,7 @@ static inline char *script_stopped_at(const char *body, int64_t now_us)
     return text;
 }
 
-/* Keys and arguments stand in args, as a call's fill leaves them. The reply is the caller's; an error reply too. */
+/* Keys and arguments are in args, as a call's fill leaves them. The caller frees the reply; an error reply, too. */
 static inline redisReply *script_at(const char *body, int64_t now_us, const struct redis_args *call)
 {
     char *text = script_stopped_at(body, now_us);

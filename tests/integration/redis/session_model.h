@@ -1,5 +1,5 @@
-/* What the scripts should do, in plain C: one record a job, one history a session. The whole of it is one struct, so
- * that a replica's knowledge is a copy of it. */
+/* A model of the scripts, in plain C: one record a job, one history a session. Its state is one struct, so
+ * that a replica's state is a copy of it. */
 #ifndef CHAT_TESTS_SESSION_MODEL_H
 #define CHAT_TESTS_SESSION_MODEL_H
 
@@ -24,7 +24,7 @@ struct record {
 
 struct turn {
     int job;
-    char token[33]; /* whose finish wrote it */
+    char token[33]; /* of the finish that wrote it */
 };
 
 struct model {
@@ -38,7 +38,7 @@ struct model {
 
 static struct model model;
 
-/* The last two jobs have no session; the ids hold what must be encoded. */
+/* The last two jobs have no session; the ids contain characters that must be encoded. */
 static int session_of(int job)
 {
     return job < 6 ? job % SESSIONS : -1;
@@ -63,7 +63,7 @@ static void applied_drop(int set, int session)
         model.applied[set][job] = model.applied[set][job] && session_of(job) != session;
 }
 
-/* Into the one that isn't full; the other goes when this one is. */
+/* Into the set that isn't full; the other is deleted when this one is full. */
 static void applied_add(int session, int job)
 {
     int set = applied_count(0, session) >= model.applied_max;
@@ -80,7 +80,7 @@ static int history_find(int session, int job)
     return -1;
 }
 
-static bool older_life(int holder, int client) /* clients 0 and 1 are lives of one instance, 1 the newer */
+static bool older_life(int holder, int client) /* clients 0 and 1 are incarnations of one instance, 1 the newer */
 {
     return holder == 0 && client == 1;
 }

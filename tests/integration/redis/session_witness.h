@@ -1,12 +1,12 @@
-/* What must hold whatever the model thinks, from the answers alone. Redis' memory is one of the witness' own: where keys
- * were evicted or a replica took over, it remembers what they remember, and counts what was lost. */
+/* Invariants checked from the answers alone, independent of the model. The witness has its own copy of Redis' state: when keys
+ * were evicted or a replica took over, it keeps what they keep, and counts what was lost. */
 #ifndef CHAT_TESTS_SESSION_WITNESS_H
 #define CHAT_TESTS_SESSION_WITNESS_H
 
 #include "session_model.h"
 
 struct testimony {
-    char token[33]; /* of the last claim; empty: none that Redis remembers */
+    char token[33]; /* of the last claim; empty: none that Redis has */
     int64_t epoch, fails;
     int fingerprint;
     bool running, ok, bad, cancelled;
@@ -21,7 +21,7 @@ struct witness {
 
 static struct witness witness;
 
-/* What eviction and failover cost, over all sequences: allowed there, and nowhere else. */
+/* Losses by eviction and failover, over all sequences: allowed there, and nowhere else. */
 static struct losses {
     int failovers, evictions, replies, turns, turns_twice;
 } losses;
@@ -61,7 +61,7 @@ static const char *saw_done(int job, enum end_state end, const char *reply)
     return NULL;
 }
 
-/* A holder it still had has lost it, to nobody. */
+/* The claim's holder has lost it, without a new one. */
 static const char *saw_suspect(int job)
 {
     struct testimony *t = &witness.jobs[job];
@@ -88,7 +88,7 @@ static const char *saw_finish(int job, const struct claim *claim, enum end_state
         return strcmp(t->reply, reply) == 0 ? NULL : "a second answer was accepted";
     if (*t->token && !t->running)
         return "an answer was accepted under a released claim";
-    if (!*t->token) /* Redis had forgotten the record */
+    if (!*t->token) /* Redis had lost the record */
         *t = (struct testimony){.epoch = claim->claim_epoch};
     strcpy(t->token, claim->token);
     t->fingerprint = fingerprint;
@@ -104,7 +104,7 @@ static const char *saw_finish(int job, const struct claim *claim, enum end_state
     return NULL;
 }
 
-/* By one who doesn't run it, as far as it knows. */
+/* A cancel by a worker that doesn't run the job, as far as it knows. */
 static const char *saw_cancel(int job, const char *token, const char *reply, int fingerprint)
 {
     struct testimony *t = &witness.jobs[job];
@@ -135,7 +135,7 @@ static const char *saw_release(int job, const char *token, enum release_kind kin
 static const char *saw_renew(int job, const char *token, bool held)
 {
     const struct testimony *t = &witness.jobs[job];
-    bool ours = !*t->token || (t->running && strcmp(t->token, token) == 0); /* or Redis forgot whose it is */
+    bool ours = !*t->token || (t->running && strcmp(t->token, token) == 0); /* or Redis has lost the holder */
     return ours == held ? NULL : "renewed under another's token, or not under its own";
 }
 

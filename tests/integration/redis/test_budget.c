@@ -41,7 +41,7 @@ static int64_t counted(int64_t day, const char *what)
     return reply->type == REDIS_REPLY_NIL ? -1 : strtoll(reply->str, NULL, 10);
 }
 
-/* The tests' days end when Redis' does, seldom in the middle of one. */
+/* The test's days end with Redis' day, which must not be during a test. */
 static void stay_within_a_day(struct redis_conn *conn)
 {
     struct budget_op op = {.tenant = "other", .now_wall_ms = clock_wall_ms()};
@@ -139,9 +139,9 @@ Test(budget, midnight_is_redis_midnight_whatever_the_workers_clocks_say)
 {
     const int64_t day = 20454, midnight_us = day * DAY_MS * 1000; /* 2026-01-01 */
     static const struct { int64_t at_us, worker_day; bool reserved; int64_t day, left, day_left_ms; } table[] = {
-        {-1, 20453, true, 20453, 0, 1},           /* the last microsecond of the year takes all there is */
-        {-1, 20454, false, 20453, 0, 1},          /* a worker whose clock is ahead sees that too */
-        {0, 20454, true, 20454, 0, DAY_MS},       /* the first one of the next has a budget of its own */
+        {-1, 20453, true, 20453, 0, 1},           /* the last microsecond of the year takes the whole budget */
+        {-1, 20454, false, 20453, 0, 1},          /* so it is for a worker whose clock is ahead */
+        {0, 20454, true, 20454, 0, DAY_MS},       /* the first microsecond of the next has a budget of its own */
         {0, 20453, false, 20454, 0, DAY_MS},      /* a worker whose clock is behind */
         {1500, 20455, false, 20454, 0, DAY_MS - 1}, /* and one that is a day ahead */
     };
@@ -248,7 +248,7 @@ struct spender {
     bool failed, over;
 };
 
-/* Uses what it estimated or less, as a model does that is told its max_tokens. */
+/* Uses its estimate or less, as a model with max_tokens does. */
 static void *spender_run(void *arg)
 {
     struct spender *spender = arg;

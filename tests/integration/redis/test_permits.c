@@ -33,7 +33,7 @@ static void settle(struct redis_conn *conn, int64_t reserved, int64_t used, bool
     cr_assert(op.error.class == ERROR_NONE && op.redis_us > 0, "%s", op.error.message);
 }
 
-/* How far ahead of a take's clock the limit's key stands; 0: no key. */
+/* How far the limit's key is ahead of a take's clock; 0: no key. */
 static int64_t ahead_us(const char *limit, int64_t since_us)
 {
     const redisReply *reply = fixture_do("GET %s:permit:{p}:%s", fixture.prefix, limit);
@@ -209,7 +209,7 @@ static int by_start(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* In every stretch of time: a burst, and the rate for its length. Waits are told in whole ms: a start seems up to 1 ms late. */
+/* In every period: a burst, and the rate for its length. Waits are returned in whole ms: a start seems up to 1 ms late. */
 static void check_stretches(const struct permit_op *ops, int count)
 {
     const int64_t slack_us = 1000, burst_us = 20000;

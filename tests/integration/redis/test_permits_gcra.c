@@ -1,5 +1,5 @@
-/* GCRA with reservations, to the microsecond: sequences of permits by the scripts alone, whose clock stands still. What the
- * calls promise: test_permits.c; random ones against a model: test_permits_model.c. */
+/* GCRA with reservations, to the microsecond: sequences of permits by the scripts alone, with a fixed clock. What the
+ * calls guarantee: test_permits.c; random ones against a model: test_permits_model.c. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -12,7 +12,7 @@ TestSuite(permits_gcra, .init = fixture_start, .fini = fixture_stop, .timeout = 
 
 enum kind { END, TAKE, SETTLE };
 
-/* One request a second, a token in 10 ms, a burst of 2 s: two requests, 200 tokens; unless a sequence says otherwise. */
+/* One request a second, a token in 10 ms, a burst of 2 s: two requests, 200 tokens; unless a sequence sets others. */
 struct step {
     enum kind kind;
     int64_t at_ms;

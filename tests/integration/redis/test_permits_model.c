@@ -1,6 +1,6 @@
-/* Permits under fire: random takes, settles, refunds, leaps of time, lost scripts and lost answers, against a model in plain
- * C that is told the time by Redis' answers; and against a witness who knows the starts alone: in no stretch of time is
- * there more than a burst, the rate, and what was given back.
+/* Stress test of permits: random takes, settles, refunds, jumps of time, lost scripts and lost answers, against a model in plain
+ * C that gets the time from Redis' answers; and against a witness that knows only the starts: in no period is
+ * there more than a burst, the rate, and returned permits.
  * Replay one: CHAT_TEST_SEED=N; more: CHAT_TEST_SEEDS=N. */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -46,9 +46,9 @@ static bool one_in(int n)
 static struct permits_model model;
 static struct permit_limits limits;
 static struct redis_conn *conn;
-static int64_t leapt_us; /* time that went by only in the keys */
+static int64_t leapt_us; /* time that passed only in the keys */
 
-/* What was reserved and isn't settled yet, by its tokens. */
+/* Reservations that aren't settled yet, by their tokens. */
 static int64_t open_tokens[OPEN_MAX];
 static int open_count;
 
@@ -94,7 +94,7 @@ static void witness_judges(int limit)
 
 /* ---- moves ---- */
 
-/* Keys are as the model says; one that is gone, or behind the clock, is as good as none. */
+/* Keys match the model; a missing key equals one behind the clock. */
 static void look(int64_t now_us)
 {
     static const char *const names[LIMITS] = {"requests", "tokens"};
@@ -120,7 +120,7 @@ static void check_take(const struct permit_op *op)
     seen.reserved++;
     seen.waited += want.wait_us > 0;
     witness_start(leapt_us + op->redis_us + want.wait_us, op->tokens);
-    if (open_count < OPEN_MAX) /* one too many is never settled: its worker died */
+    if (open_count < OPEN_MAX) /* one too many is never settled: its worker crashed */
         open_tokens[open_count++] = op->tokens;
 }
 
@@ -145,7 +145,7 @@ static void moves_take(void)
     look(ops[n - 1].redis_us);
 }
 
-/* What the settle adds, of both limits, by the same words as the header's. */
+/* What the settle adds to both limits, by the header's rules. */
 static void settle_adds(const struct permit_settle_op *op, int64_t ret[LIMITS])
 {
     int64_t reserved[LIMITS], used[LIMITS] = {0};
@@ -176,7 +176,7 @@ static void moves_settle(void)
     look(op.redis_us);
 }
 
-/* Hours in no time: all that was taken lies further back. */
+/* Hours pass at once: all reservations are moved back. */
 static void time_leaps(void)
 {
     static const char *const names[LIMITS] = {"requests", "tokens"};
@@ -194,11 +194,11 @@ struct heard {
     int64_t tokens, max_wait_ms;
 };
 
-/* The caller never hears of it: what it took is nobody's, and the model has it all the same. */
+/* The caller never gets the answer: its reservation is never settled, but the model counts it. */
 static void overhear(void *arg, size_t index, const redisReply *reply)
 {
     const struct heard *heard = arg;
-    if (reply->type == REDIS_REPLY_ERROR) /* a lost script: the caller who would have loaded it is gone */
+    if (reply->type == REDIS_REPLY_ERROR) /* NOSCRIPT: the caller that would have loaded it has failed */
         return;
     CHECK(index == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 4);
     struct permit_op op = {.tokens = heard->tokens, .max_wait_ms = heard->max_wait_ms};

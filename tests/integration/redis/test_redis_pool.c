@@ -1,4 +1,4 @@
-/* Connections: refused, full, killed, silent, read-only; and never a late answer to the next command. */
+/* Connections: refused, full, killed, silent, read-only; and a late answer is never read as the next command's. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ Test(redis_pool, a_wrong_password_is_named_and_not_shown)
     cr_expect_str_eq(error.code, "redis_auth");
     cr_expect(strstr(error.message, redis_pool_address(pool)) && strstr(error.message, "check user and password"));
     cr_expect(!strstr(error.message, "sesame"), "%s", error.message);
-    redis_pool_destroy(pool); /* the slot came back */
+    redis_pool_destroy(pool); /* the slot was returned */
 }
 
 Test(redis_pool, a_user_signs_in)
@@ -92,7 +92,7 @@ Test(redis_pool, killed_while_idle_costs_nothing)
 {
     struct redis_conn *conn = fixture_take();
     fixture_kill(conn);
-    fixture_give(conn); /* goes back as sound: nobody noticed */
+    fixture_give(conn); /* returned as sound: the failure wasn't noticed */
     conn = fixture_take();
     begin_one(conn, STATUS_OK);
     fixture_give(conn);
@@ -109,7 +109,7 @@ Test(redis_pool, killed_midway_fails_and_is_made_anew)
     fixture_give(conn);
 }
 
-/* Whether it comes before the connection is asked for again, or after. */
+/* Whether the answer comes before the connection is taken again, or after. */
 Test(redis_pool, a_late_answer_meets_nobody)
 {
     for (int before = 0; before < 2; before++) {
@@ -151,7 +151,7 @@ Test(redis_pool, outages_are_no_job_failure)
     fixture_give(conn);
     conn = fixture_take();
     begin_one(conn, STATUS_OK);
-    fixture_do("REPLICAOF 127.0.0.1 1"); /* its primary is never there: READONLY */
+    fixture_do("REPLICAOF 127.0.0.1 1"); /* its primary is never reachable: READONLY */
     begin_one(conn, STATUS_FAILED);
     cr_expect(strstr(error.message, "READONLY"), "%s", error.message);
     fixture_do("REPLICAOF NO ONE");

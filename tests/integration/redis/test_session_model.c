@@ -1,7 +1,7 @@
-/* The protocol's scripts under fire: random sequences of begin, finish, release, renew, cancel and heartbeat by several clients,
- * alone and in batches, with killed connections, lost and late answers, expired leases, robbed holders that come back,
- * dead holders, newer lives, replays, cancels, lost scripts, evicted keys, and failovers to a replica that lacks the last
- * writes; against a model in plain C, and against a witness who knows the answers alone.
+/* Stress test of the protocol's scripts: random sequences of begin, finish, release, renew, cancel and heartbeat by several clients,
+ * alone and in batches, with killed connections, lost and late answers, expired leases, holders that lost their claim and continue,
+ * dead holders, newer incarnations, replays, cancels, lost scripts, evicted keys, and failovers to a replica that lacks the last
+ * writes; against a model in plain C, and against a witness that knows only the answers.
  * Replay one: CHAT_TEST_SEED=N; more: CHAT_TEST_SEEDS=N. */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -57,9 +57,9 @@ struct held {
     struct claim claim; /* token empty: none */
     int fingerprint, origin;
     int64_t crashes_max;
-    bool known;    /* begin said run: only then may it be ended */
+    bool known;    /* begin returned RUN: only then may it be ended */
     bool released; /* then never begun again */
-    bool ended;    /* what it ends with is settled: a repeat says the same */
+    bool ended;    /* its end is fixed: a repeat has the same */
     enum end_state end;
     char reply[96], turn[160];
 };
@@ -68,7 +68,7 @@ struct client {
     int index;
     struct session_store_conf conf;
     struct redis_conn *conn;
-    struct held held[JOBS][CLAIMS]; /* the newest first; the others are of holders that were stopped, and come back */
+    struct held held[JOBS][CLAIMS]; /* the newest first; the others are of holders that were stopped, and continue */
 };
 static struct client clients[CLIENTS];
 
@@ -117,7 +117,7 @@ static struct held *held_any(struct client *c, int job)
     return held->known ? held : NULL;
 }
 
-/* ---- one move: what a client tells Redis of one job ---- */
+/* ---- one move: one client's operation on one job ---- */
 
 enum kind { BEGIN, FINISH, RELEASE, RENEW, CANCEL };
 
@@ -146,7 +146,7 @@ static void check_turns(const struct begin_op *op, int job)
         CHECK(strstr(op->turns[i], model.history[s][i].token));
 }
 
-/* heard: the client has the answer. Else the test alone has it, and only of a begin's first round. */
+/* heard: the client got the answer. Else only the test has it, and only of a begin's first round. */
 static void begin_answered(struct client *c, const struct move *move, const struct begin_op *op, bool heard)
 {
     const struct record *r = &model.records[move->job];
@@ -193,7 +193,7 @@ static void finish_answered(struct client *c, const struct move *move, enum fini
     const struct held *held = &move->held;
     const struct testimony *t = &witness.jobs[move->job];
     CHECK_EQ(state, model_finish(move->job, &held->claim, held->end, held->reply, held->fingerprint, held->origin));
-    /* A late answer to a finish of an ended job is a repeat's: nobody hears that it was done. */
+    /* A late answer to a finish of an ended job is a repeat's: no client gets it. */
     if (state == FINISH_DONE && (heard || !(t->ok || t->bad)))
         SAW(saw_finish(move->job, &held->claim, held->end, held->reply, held->fingerprint, held->end == END_OK));
     struct held *own = held_find(c, move->job, held->claim.token);
@@ -376,7 +376,7 @@ static void overhear(void *arg, size_t index, const redisReply *reply)
     struct call *call = arg;
     struct client *c = &clients[call->client];
     const struct move *move = &call->moves[index];
-    if (reply->type == REDIS_REPLY_ERROR) { /* the script had been lost: nothing was carried out */
+    if (reply->type == REDIS_REPLY_ERROR) { /* NOSCRIPT: nothing was run */
         CHECK(strncmp(reply->str, "NOSCRIPT", 8) == 0);
         return;
     }
@@ -391,7 +391,7 @@ static void overhear(void *arg, size_t index, const redisReply *reply)
     }
 }
 
-static struct call late[LATE]; /* on their way, their senders have given up */
+static struct call late[LATE]; /* under way, their senders have given up */
 static int late_count;
 
 static void deliver_late(int which)
@@ -401,7 +401,7 @@ static void deliver_late(int which)
     catch_deliver(&call.caught, fixture.admin, overhear, &call);
 }
 
-/* The answer is lost: carried out at once, or later, when the client has long said other things. */
+/* The answer is lost: the commands are run at once, or later, long after other commands of the client. */
 static void run_unheard(struct client *c, struct call *call)
 {
     struct catcher catcher;
@@ -492,7 +492,7 @@ static void add_with_claim(struct client *c, struct call *call, enum kind kind)
     call->moves[call->n++] = (struct move){.kind = kind, .job = job, .release = one_in(2) ? RELEASE_RETRY : RELEASE_DROP, .held = *held};
 }
 
-/* By one that waits for the job, or whose begin was never answered: its claim may be there. Then it isn't begun again. */
+/* A cancel by a client that waits for the job, or whose begin was never answered: its claim may exist. Then it isn't begun again. */
 static void add_cancel(struct client *c, struct call *call)
 {
     int job = below(JOBS);
@@ -531,7 +531,7 @@ static void beat(struct client *c)
 {
     struct error err;
     CHECK(session_store_heartbeat(c->conn, &c->conf, &err) == STATUS_OK);
-    /* A machine that stands still for ten seconds isn't a death of this test's. */
+    /* A machine that is stopped for ten seconds must not count as a dead holder in this test. */
     CHECK_EQ(fixture_int("PEXPIRE %s:alive:%s %lld", fixture.prefix, c->conf.self.id, (long long)c->conf.lease_ms), 1);
     model.alive[c->index] = true;
 }
@@ -566,7 +566,7 @@ static void world_acts(struct client *c, int job)
     struct record *r = &model.records[job];
     key_of(job, "job", key, sizeof key);
     switch (below(evicting ? 6 : 5)) {
-    case 0: /* a lease runs out */
+    case 0: /* a lease expires */
         if (r->state != RUN)
             break;
         fixture_do("HSET %s lease_until_ms 0", key);
@@ -610,7 +610,7 @@ static void fail_over(void)
     fixture_failover();
     for (int i = 0; i < CLIENTS; i++)
         clients[i].conn = fixture_take();
-    late_count = 0; /* what was on its way went to the other one */
+    late_count = 0; /* commands under way were sent to the other server */
     model = failover.model;
     witness = failover.witness;
 }
@@ -656,7 +656,7 @@ static void check_history(int s)
     const redisReply *turns = fixture_do("LRANGE %s 0 -1", key);
     CHECK_EQ(turns->elements, model.history_count[s]);
     int told = witness.turn_count[s], from = told - (int)turns->elements;
-    if (!evicting) /* each ok job's turn once, in the order of their ends, but for the oldest that were trimmed */
+    if (!evicting) /* each ok job's turn once, in the order of their ends, except the oldest, which were trimmed */
         CHECK_EQ(turns->elements, told < model.turns_max ? told : model.turns_max);
     for (int i = 0; i < (int)turns->elements; i++) {
         CHECK(strstr(turns->element[i]->str, model.history[s][i].token));

@@ -1,4 +1,4 @@
-/* The session store's stories: what a claim is worth, when it ends, and what a repeat or an error does. */
+/* The session store: what a claim protects, when it ends, and what a repeat or an error does. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ Test(session_store, a_batch_of_claims_and_their_ends)
     cr_assert(next.turn_count == 4);
     cr_expect_str_eq(next.turns[3], turns[N - 1]);
     begin_op_finish(&next);
-    /* Without a session there is no history, whatever turn is given. */
+    /* Without a session there is no history, whatever the turn. */
     cr_expect(fixture_int("EXISTS %s:{job-0}:history %s:{job-0}:applied", fixture.prefix, fixture.prefix) == 0);
     cr_expect(fixture_int("EXISTS %s:{job-0}:job:job-0", fixture.prefix) == 1);
     OK(session_store_begin(conn, &conf, begins, 0, &error));
@@ -104,7 +104,7 @@ Test(session_store, a_follower_of_a_lost_end_is_begun_again_under_its_token)
     struct redis_conn *conn = fixture_take();
     struct begin_op a = begin(conn, &conf, "s", "a");
     struct begin_op robber = begin(conn, &other, "s", "a");
-    while (robber.state == BEGIN_BUSY) /* until the lease of 1 ms is over */
+    while (robber.state == BEGIN_BUSY) /* until the lease of 1 ms expires */
         robber = begin(conn, &other, "s", "a");
     conf.lease_ms = other.lease_ms;
     struct finish_op end = {.claim = a.claim, .fingerprint = "fp", .origin = "jobs-0-1", .reply = "{}", .turn = "{\"job\":\"a\"}"};
@@ -135,7 +135,7 @@ Test(session_store, begin_brings_the_newest_turns_that_fit)
         begin_op_finish(&op);
     }
     static const struct {
-        int64_t more; /* than so many turns take */
+        int64_t more; /* more bytes than so many turns take */
         size_t count, want;
     } rows[] = {{0, 3, 3}, {-1, 3, 2}, {0, 2, 2}, {-1, 1, 0}, {0, 0, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -159,7 +159,7 @@ static long long memory(const char *name)
     return atoll(at + strlen(name));
 }
 
-/* 64 MB that somebody else has put there: the server's peak tells what a script has read. */
+/* 64 MB from another client: the server's peak shows what a script has read. */
 Test(session_store, begin_reads_no_more_of_a_history_than_it_brings)
 {
     struct session_store_conf conf = fixture_conf("one", NULL, 1);
@@ -236,13 +236,13 @@ Test(session_store, a_lease_that_ran_out_may_still_finish_until_someone_takes_it
     cr_assert(second.state == BEGIN_RUN && second.crashes == 1 && second.claim.claim_epoch == 2);
     begin_op_finish(&second);
     cr_expect(finish(conn, &a, first.claim, END_OK, "{\"job\":\"j\"}") == FINISH_LOST);
-    /* The robbed one lives: its crash is taken back. */
+    /* The holder that lost its claim is alive: the crash is uncounted. */
     cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "0");
     cr_expect(finish(conn, &b, second.claim, END_OK, "{\"job\":\"j\"}") == FINISH_DONE);
     fixture_give(conn);
 }
 
-/* Two stand still, one after the other, and a third one answers; then they go on. */
+/* Two are stopped, one after the other, and a third one answers; then they continue. */
 Test(session_store, whoever_was_robbed_and_lives_is_no_crash_whatever_came_after)
 {
     struct session_store_conf a = fixture_conf("a", NULL, 1), b = fixture_conf("b", NULL, 1), c = fixture_conf("c", NULL, 1);
@@ -257,7 +257,7 @@ Test(session_store, whoever_was_robbed_and_lives_is_no_crash_whatever_came_after
     cr_assert(third.state == BEGIN_RUN && third.crashes == 2 && third.fails == 1);
 
     struct renew_op renew = {.claim = first.claim, .lease_ms = 1000};
-    for (int times = 0; times < 2; times++) { /* a repeat takes back no more */
+    for (int times = 0; times < 2; times++) { /* a repeat uncounts no more */
         OK(session_store_renew(conn, &a, &renew, 1, &error));
         cr_expect(!renew.held);
         cr_expect_str_eq(fixture_do("HGET %s:{s}:job:j crashes", fixture.prefix)->str, "1");
@@ -375,13 +375,13 @@ Test(session_store, an_applied_job_sees_what_it_saw_and_appends_nothing)
         cr_assert(finish(conn, &conf, op.claim, END_OK, turns[i]) == FINISH_DONE);
         begin_op_finish(&op);
     }
-    fixture_do("DEL %s:{s}:job:j2", fixture.prefix); /* its reply's life ended */
+    fixture_do("DEL %s:{s}:job:j2", fixture.prefix); /* its reply expired */
     struct begin_op again = begin(conn, &conf, "s", "j2");
     cr_assert(again.state == BEGIN_RUN && again.turn_count == 1);
     cr_expect_str_eq(again.turns[0], turns[0]);
     begin_op_finish(&again);
     cr_assert(finish(conn, &conf, again.claim, END_OK, turns[1]) == FINISH_DONE);
-    /* The set lost too: the history itself tells, escapes and all. */
+    /* The set is lost too: the history itself shows it, with escapes. */
     fixture_do("DEL %s:{s}:applied", fixture.prefix);
     fixture_do("DEL %s:{s}:job:j\"1", fixture.prefix);
     cr_assert(finish(conn, &conf, (struct claim){.session = "s", .job_id = jobs[0], .token = "t", .claim_epoch = 7}, END_OK, turns[0]) == FINISH_DONE);
@@ -428,7 +428,7 @@ Test(session_store, of_a_long_session_the_newest_applied_jobs_are_known_and_neve
         cr_assert(fixture_int("SISMEMBER %s:{s}:applied j%d", fixture.prefix, oldest) + fixture_int("SISMEMBER %s:{s}:applied2 j%d", fixture.prefix, oldest) == 1,
                   "after %d: j%d isn't known", i, oldest);
     }
-    /* Their records' life has ended, and they come again: nothing is appended, and what they are told ends before their own turn. */
+    /* Their records have expired, and they begin again: nothing is appended, and their history ends before their own turn. */
     for (int i = 91; i <= 100; i++) {
         fixture_do("DEL %s:{s}:job:j%d", fixture.prefix, i);
         AUTO_FREE char *id = xasprintf("j%d", i);
@@ -447,7 +447,7 @@ Test(session_store, of_a_long_session_the_newest_applied_jobs_are_known_and_neve
     fixture_give(conn);
 }
 
-/* One set that nobody trimmed; and while both versions run, the earlier one goes on adding to it, whatever stands in the other. */
+/* One untrimmed set; and while both versions run, the earlier one goes on adding to it, whatever the other contains. */
 Test(session_store, a_set_of_an_earlier_version_is_known_and_goes_with_the_next_ones)
 {
     struct session_store_conf conf = fixture_conf("a", NULL, 1);
@@ -541,7 +541,7 @@ Test(session_store, a_suspect_is_not_claimed_until_its_caller_is_ready_for_it)
     struct begin_op first = begin(conn, &a, "s", "j"), second = begin(conn, &b, "s", "j"); /* neither has a heartbeat */
     cr_assert(second.state == BEGIN_RUN && second.crashes == 1);
     struct begin_op op = {.claim = {.session = "s", .job_id = "j"}, .fingerprint = "fp", .origin = "jobs-0-1"};
-    for (int times = 0; times < 2; times++) { /* asked again it is no crash more */
+    for (int times = 0; times < 2; times++) { /* begun again it counts no further crash */
         session_store_token(op.claim.token);
         OK(session_store_begin(conn, &a, &op, 1, &error));
         cr_expect(op.state == BEGIN_SUSPECT && op.crashes == 2, "state %d, %d crashes", op.state, (int)op.crashes);
@@ -572,7 +572,7 @@ static struct cancel_op cancel(struct redis_conn *conn, const struct session_sto
     return cancel_from(conn, conf, job, "", "jobs-0-1", reply);
 }
 
-/* What a begin of the same job gets: that reply. */
+/* A begin of the same job gets that reply. */
 static void expect_cancelled(struct redis_conn *conn, const struct session_store_conf *conf, const char *job, const char *reply)
 {
     struct begin_op again = begin(conn, conf, "s", job);
@@ -642,7 +642,7 @@ Test(session_store, whoever_runs_a_cancelled_job_can_end_it_so_alone)
     cr_assert(finish(conn, &holder, op.claim, END_CANCELLED, NULL) == FINISH_DONE, "a repeat");
     expect_cancelled(conn, &holder, "j", "{\"r\":1}");
 
-    /* Given back instead, it is the caller's to end, and the flag goes with it. */
+    /* Released instead, the caller ends it, and the flag is deleted. */
     op = begin(conn, &holder, "s", "k");
     cr_assert(cancel(conn, &other, "k", "{}").state == CANCEL_REQUESTED);
     struct release_op release = {.claim = op.claim, .kind = RELEASE_DROP};
@@ -685,7 +685,7 @@ Test(session_store, another_contents_record_is_left_as_it_is)
     fixture_give(conn);
 }
 
-/* Carried out by Redis, but the answer is lost; and the whole call again. */
+/* Run by Redis, but the answer is lost; then the whole call again. */
 Test(session_store, a_cancel_whose_answer_was_lost_is_repeated)
 {
     struct session_store_conf conf = fixture_conf("a", NULL, 1);
