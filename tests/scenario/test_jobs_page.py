@@ -20,7 +20,7 @@ ELSEWHERE = {
                     "kafka_conf kafka_property kafka_embedded kafka_refused kafka_unreachable topic_missing topic_forbidden intake_start transactions_unavailable transactions_refused settings "
                     "no_embedded_cluster folder_not_private embedded_address",
     "of a job that goes on": "revoked claim_busy suspect claim_ran_out in_flight_limit too_slow",
-    "of what is committed": "no_member completed_set_full closing foreign damaged beyond_log",
+    "of what is committed": "no_member another_member completed_set_full closing foreign damaged beyond_log",
     "of a control record": "too_large",
     "of a process that ends": "transactions_stuck",
 }
