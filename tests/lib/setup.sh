@@ -15,6 +15,7 @@
 #   need gnuplot draws charts
 #   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
+#   need image   what makes the image without a container engine (charts/image/build)
 #   need helm    for the chart's tests: CHAT_HELM
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -299,6 +300,7 @@ need() {
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
+      image) need_packages cmake mmdebstrap uidmap umoci ;;
       helm) need_helm ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
