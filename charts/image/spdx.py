@@ -9,7 +9,7 @@ import re
 import sys
 import urllib.parse
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from debian.copyright import Copyright, MachineReadableFormatError, NotMachineReadableError
@@ -86,7 +86,7 @@ def main() -> None:
     ours["comment"] = "SHA-256 of its programs: " + ", ".join(programs.split("\n")[:-1])
     document = {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"chat-worker-{version}",
-        "creationInfo": {"created": datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: chat-worker-charts-image"]},
+        "creationInfo": {"created": datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: chat-worker-charts-image"]},
         "packages": [ours, *packages],
         "hasExtractedLicensingInfos": [{"licenseId": reference, "name": name, "extractedText": text} for reference, (name, text) in sorted(extracted.items())],
         "relationships": [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": ours["SPDXID"]},

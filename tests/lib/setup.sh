@@ -16,6 +16,7 @@
 #   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
 #   need image   what makes the image without a container engine (charts/image/build)
+#   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah
 #   need helm    for the chart's tests: CHAT_HELM
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -266,6 +267,10 @@ build_toxiproxy() { # build_toxiproxy VERSION
   rm -rf "$made"
 }
 
+need_spdx() {
+  need_packages buildah && CHAT_SPDX_PYTHON=$(venv spdx "$root/tests/image/requirements.txt" --no-deps --only-binary :all:) && export CHAT_SPDX_PYTHON
+}
+
 # The version that go.sum pins.
 need_helm() {
   local tools=$root/tests/chart/tools
@@ -301,6 +306,7 @@ need() {
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
       image) need_packages cmake mmdebstrap uidmap umoci ;;
+      spdx) need_spdx ;;
       helm) need_helm ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
