@@ -17,6 +17,7 @@
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
 #   need image   what makes the image without a container engine (charts/image/build)
 #   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah
+#   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
 #   need helm    for the chart's tests: CHAT_HELM
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -271,6 +272,29 @@ need_spdx() {
   need_packages buildah && CHAT_SPDX_PYTHON=$(venv spdx "$root/tests/image/requirements.txt" --no-deps --only-binary :all:) && export CHAT_SPDX_PYTHON
 }
 
+# As small as one is that starts: what a package needs beyond it, it has to say.
+system_packages=systemd,systemd-sysv,dbus
+
+need_package() {
+  local suite system
+  need_packages cmake lintian man-db mandoc mmdebstrap systemd-container uidmap || return 1
+  CHAT_SYSTEMS=
+  for suite in bookworm trixie; do
+    system=$cache/system-$suite-$(sha256sum <<<"$system_packages" | cut -c1-12).tar
+    [ -e "$system" ] || alone "${system##*/}" make_system "$suite" "$system" || return 1
+    CHAT_SYSTEMS+=" $suite=$system"
+  done
+  export CHAT_SYSTEMS
+}
+
+make_system() { # make_system SUITE TAR
+  [ ! -e "$2" ] || return 0 # whom we waited for has made it
+  say "making a Debian with systemd: $1"
+  mmdebstrap --variant=minbase --include="$system_packages" "$1" "$2.new.tar" >"$cache/mmdebstrap.log" 2>&1 ||
+    { tail -n 5 "$cache/mmdebstrap.log" >&2; say "mmdebstrap failed: see $cache/mmdebstrap.log"; return 1; }
+  mv "$2.new.tar" "$2"
+}
+
 # The version that go.sum pins.
 need_helm() {
   local tools=$root/tests/chart/tools
@@ -307,6 +331,7 @@ need() {
       toxiproxy) need_toxiproxy ;;
       image) need_packages cmake mmdebstrap uidmap umoci ;;
       spdx) need_spdx ;;
+      package) need_package ;;
       helm) need_helm ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
