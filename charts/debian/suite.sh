@@ -50,7 +50,7 @@ make_suite() { # renamed, it is there whole or not at all
   say "making a Debian root: $1"
   "${as_root[@]}" rm -rf "$chroot.new"
   mkdir "$chroot.new"
-  mmdebstrap --variant=minbase "$1" - 2>"$cache/mmdebstrap.log" | "${as_root[@]}" tar -x -C "$chroot.new" ||
+  mmdebstrap --variant=minbase "$1" - 2>"$cache/mmdebstrap.log" | "${as_root[@]}" tar -x --exclude='./dev/*' -C "$chroot.new" ||
     { tail -n 5 "$cache/mmdebstrap.log" >&2; say "mmdebstrap failed: see $cache/mmdebstrap.log"; return 1; }
   mv "$chroot.new" "$chroot"
 }
