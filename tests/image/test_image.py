@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import EPOCH, REVISION, SAID, VERSION, Image, ImagesWorker, build, run_in
-from parts import LIMIT_S, ROOT, Topics, free_port, wait_until
+from parts import LIMIT_S, ROOT, Process, Topics, free_port, wait_until
 
 USER = 65532
 
@@ -214,6 +214,23 @@ def test_its_authorities_are_debian_s_alone(root):
     assert len(bundle) == len(brought) > 100
     assert (root / "usr/lib/ssl/certs").readlink() == Path("/etc/ssl/certs") and (root / "etc/ssl/openssl.cnf").is_file()
     assert len(list((root / "etc/ssl/certs").glob("*.0"))) > 100
+
+
+def test_pushed_to_a_registry_it_has_the_digest_that_was_printed(image, stage):
+    """As the chart's page says."""
+    port, config = free_port(), stage.folder / "registry.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {stage.folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n")
+    registry = stage._add(Process("registry", stage.folder, [os.environ["CHAT_REGISTRY"], "serve", config]))
+    wait_until(lambda: "listening on" in registry.text(), "the registry")
+    there = f"docker://127.0.0.1:{port}/chat-worker"
+
+    def skopeo(*arguments):
+        done = subprocess.run(["skopeo", *map(str, arguments)], text=True, capture_output=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    skopeo("--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{image.layout}:latest", f"{there}:1")
+    assert json.loads(skopeo("--insecure-policy", "inspect", "--tls-verify=false", f"{there}@{image.digest}"))["Digest"] == image.digest
 
 
 # ---- the programs in it ----

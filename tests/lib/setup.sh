@@ -16,7 +16,7 @@
 #   need valgrind counts instructions
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
 #   need image   what makes the image without a container engine (charts/image/build)
-#   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah
+#   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah, skopeo, a registry (CHAT_REGISTRY)
 #   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
 #   need helm    for the chart's tests: CHAT_HELM
 #
@@ -269,7 +269,20 @@ build_toxiproxy() { # build_toxiproxy VERSION
 }
 
 need_spdx() {
-  need_packages buildah && CHAT_SPDX_PYTHON=$(venv spdx "$root/tests/image/requirements.txt" --no-deps --only-binary :all:) && export CHAT_SPDX_PYTHON
+  need_packages buildah skopeo && CHAT_SPDX_PYTHON=$(venv spdx "$root/tests/image/requirements.txt" --no-deps --only-binary :all:) || return 1
+  CHAT_REGISTRY=$cache/registry/usr/bin/docker-registry
+  [ -x "$CHAT_REGISTRY" ] || alone registry fetch_registry || return 1
+  export CHAT_SPDX_PYTHON CHAT_REGISTRY
+}
+
+# Unpacked, not installed: installed, it would be a service of this machine from the next boot on.
+fetch_registry() {
+  [ ! -x "$CHAT_REGISTRY" ] || return 0 # whom we waited for has made it
+  say "fetching a container registry"
+  rm -rf "$cache/registry"
+  mkdir -p "$cache/registry"
+  (cd "$cache/registry" && apt-get download -qq docker-registry && dpkg-deb -x docker-registry_*.deb .) >"$cache/registry.log" 2>&1 ||
+    { tail -n 5 "$cache/registry.log" >&2; say "no container registry: see $cache/registry.log"; return 1; }
 }
 
 # As small as one is that starts: what a package needs beyond it, it has to say.
