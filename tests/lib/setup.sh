@@ -17,6 +17,9 @@
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
 #   need helm    renders the chart: CHAT_HELM
 #   need chart   for the chart's tests: Helm, a venv with Kubernetes' schemas (CHAT_CHART_PYTHON), definitions of others' objects (CHAT_CRDS)
+#   need image   what makes the image without a container engine (charts/image/build)
+#   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah, skopeo, a registry (CHAT_REGISTRY)
+#   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -266,6 +269,46 @@ build_toxiproxy() { # build_toxiproxy VERSION
   rm -rf "$made"
 }
 
+need_spdx() {
+  need_packages buildah skopeo && CHAT_SPDX_PYTHON=$(venv spdx "$root/tests/image/requirements.txt" --no-deps --only-binary :all:) || return 1
+  CHAT_REGISTRY=$cache/registry/usr/bin/docker-registry
+  [ -x "$CHAT_REGISTRY" ] || alone registry fetch_registry || return 1
+  export CHAT_SPDX_PYTHON CHAT_REGISTRY
+}
+
+# Unpacked, not installed: installed, it would be a service of this machine from the next boot on.
+fetch_registry() {
+  [ ! -x "$CHAT_REGISTRY" ] || return 0 # whom we waited for has made it
+  say "fetching a container registry"
+  rm -rf "$cache/registry"
+  mkdir -p "$cache/registry"
+  (cd "$cache/registry" && apt-get download -qq docker-registry && dpkg-deb -x docker-registry_*.deb .) >"$cache/registry.log" 2>&1 ||
+    { tail -n 5 "$cache/registry.log" >&2; say "no container registry: see $cache/registry.log"; return 1; }
+}
+
+# As small as one is that starts: what a package needs beyond it, it has to say.
+system_packages=systemd,systemd-sysv,dbus
+
+need_package() {
+  local suite system
+  need_packages cmake lintian man-db mandoc mmdebstrap systemd-container uidmap || return 1
+  CHAT_SYSTEMS=
+  for suite in bookworm trixie; do
+    system=$cache/system-$suite-$(sha256sum <<<"$system_packages" | cut -c1-12).tar
+    [ -e "$system" ] || alone "${system##*/}" make_system "$suite" "$system" || return 1
+    CHAT_SYSTEMS+=" $suite=$system"
+  done
+  export CHAT_SYSTEMS
+}
+
+make_system() { # make_system SUITE TAR
+  [ ! -e "$2" ] || return 0 # whom we waited for has made it
+  say "making a Debian with systemd: $1"
+  mmdebstrap --variant=minbase --include="$system_packages" "$1" "$2.new.tar" >"$cache/mmdebstrap.log" 2>&1 ||
+    { tail -n 5 "$cache/mmdebstrap.log" >&2; say "mmdebstrap failed: see $cache/mmdebstrap.log"; return 1; }
+  mv "$2.new.tar" "$2"
+}
+
 # The version that go.sum pins.
 need_helm() {
   local tools=$root/tests/chart/tools
@@ -337,6 +380,9 @@ need() {
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       toxiproxy) need_toxiproxy ;;
+      image) need_packages cmake mmdebstrap uidmap umoci ;;
+      spdx) need_spdx ;;
+      package) need_package ;;
       helm) need_helm ;;
       chart) need_chart ;;
       *) say "need: $what?"; return 1 ;;

@@ -41,6 +41,12 @@ def test_a_tree_without_git_has_the_release(source):
     assert version_of(source) == "0.9.0"
 
 
+def test_asked_on_its_own_it_says_the_same(source):
+    """As charts/image/build asks, and who follows the Dockerfile's first lines."""
+    (source / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(some VERSION 0.9.7 LANGUAGES C)\n")
+    assert run("cmake", f"-DSOURCE={source}", "-P", ROOT / "worker/version.cmake", cwd="/") == "0.9.7\n"
+
+
 @needs_git
 def test_a_tag_is_a_version_and_commits_after_it_are_counted(source):
     commit(source)

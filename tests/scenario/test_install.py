@@ -30,7 +30,9 @@ def unit_settings(unit):
 
 def test_both_programs_the_example_and_the_unit_are_there_and_nothing_else(installed):
     files = {str(f.relative_to(installed)) for f in installed.rglob("*") if not f.is_dir()}
-    assert files == {"bin/chat-worker", "bin/chat-producer", UNIT, EXAMPLE}
+    found = re.search(r"^HELP2MAN:FILEPATH=(.*)", (BIN.parent / "CMakeCache.txt").read_text(), re.M).group(1)
+    pages = {"share/man/man1/chat-worker.1", "share/man/man1/chat-producer.1", "share/man/man5/chat-worker.ini.5"} if not found.endswith("-NOTFOUND") else set()
+    assert files == {"bin/chat-worker", "bin/chat-producer", UNIT, EXAMPLE} | pages
 
 
 @pytest.mark.parametrize("program", ["chat-worker", "chat-producer"])
@@ -58,7 +60,7 @@ def test_the_unit_is_one_for_systemd(installed):
 def test_a_package_has_the_unit_where_systemd_looks_and_its_settings_in_etc(installed, tmp_path):
     """Made as Debian's packages are, for /usr: there libraries would go to lib/<architecture>. The programs are the ones built already."""
     build, root = tmp_path / "build", tmp_path / "root"
-    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", build, "-DCMAKE_INSTALL_PREFIX=/usr")
+    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", build, "-DCMAKE_INSTALL_PREFIX=/usr", "-DHELP2MAN=OFF")
     for program in ("chat-worker", "chat-producer"):
         shutil.copy(BIN / program, build / "bin")
     shutil.copy(installed / EXAMPLE, build / "worker")

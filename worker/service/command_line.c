@@ -9,7 +9,7 @@
 #include "settings/settings.h"
 #include "version.h"
 
-enum { KEY_PRINT = 256, KEY_CHECK, KEY_CONNECT, KEY_MARKDOWN, KEY_EXAMPLE };
+enum { KEY_PRINT = 256, KEY_CHECK, KEY_CONNECT, KEY_MARKDOWN, KEY_MAN, KEY_EXAMPLE };
 
 const char *argp_program_version = "chat-worker " CHAT_VERSION;
 
@@ -21,6 +21,7 @@ static const struct argp_option options[] = {
     {"print-config", KEY_PRINT, NULL, 0, "print the settings in force, secrets masked, and exit", 0},
     {"print-example", KEY_EXAMPLE, NULL, 0, "print an example settings file and exit", 0},
     {"print-markdown", KEY_MARKDOWN, NULL, OPTION_HIDDEN, "print docs/configuration.md", 0},
+    {"print-man", KEY_MAN, NULL, OPTION_HIDDEN, "print the text of chat-worker.ini(5)", 0},
     {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -45,10 +46,16 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->connect = true;
         return 0;
     case KEY_MARKDOWN:
-        arguments->action = PRINT_MARKDOWN;
+        arguments->action = PRINT_PAGE;
+        arguments->page = settings_print_markdown;
+        return 0;
+    case KEY_MAN:
+        arguments->action = PRINT_PAGE;
+        arguments->page = settings_print_man;
         return 0;
     case KEY_EXAMPLE:
-        arguments->action = PRINT_EXAMPLE;
+        arguments->action = PRINT_PAGE;
+        arguments->page = settings_print_example;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument: %s", value);

@@ -5,11 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
-enum action { RUN, PRINT_CONFIG, CHECK_CONFIG, PRINT_MARKDOWN, PRINT_EXAMPLE };
+enum action { RUN, PRINT_CONFIG, CHECK_CONFIG, PRINT_PAGE };
 
 struct arguments {
     enum action action;
+    void (*page)(FILE *); /* PRINT_PAGE: prints what is made from the table of settings alone */
     bool connect;
     const char *file; /* of settings; NULL: none */
     const char *overrides[256]; /* SECTION.KEY=VALUE, NULL-terminated */

@@ -145,8 +145,8 @@ int main(int argc, char **argv)
     struct settings *settings = NULL;
     struct error err = {0};
     command_line_read(argc, argv, &arguments);
-    if (arguments.action == PRINT_MARKDOWN || arguments.action == PRINT_EXAMPLE) {
-        (arguments.action == PRINT_MARKDOWN ? settings_print_markdown : settings_print_example)(stdout);
+    if (arguments.action == PRINT_PAGE) {
+        arguments.page(stdout);
         return printed(EX_OK);
     }
     startup_tune_malloc();

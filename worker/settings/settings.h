@@ -177,6 +177,7 @@ void settings_print(const struct settings *settings, FILE *out);
 void settings_print_help(FILE *out);
 void settings_print_markdown(FILE *out);
 void settings_print_example(FILE *out);
+void settings_print_man(FILE *out); /* chat-worker.ini(5), but for its first line */
 
 /* The value set for a librdkafka property that is passed on unchanged, or NULL. */
 const char *settings_kafka_property(const struct settings *settings, const char *name);

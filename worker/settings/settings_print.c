@@ -155,28 +155,32 @@ void settings_print_help(FILE *out)
     }
 }
 
+/* What stands before the table, in Markdown. */
+static const char introduction[] =
+    "Settings come from an INI file (`-c FILE`), then the environment (`CHATW__SECTION__KEY`, for example\n"
+    "`CHATW__PROVIDER__MAIN__API_KEY`; in `[kafka]` a single `_` stands for a dot: `CHATW__KAFKA__BOOTSTRAP_SERVERS`), then\n"
+    "`-X section.key=value`. The last wins. An unknown key, one that librdkafka doesn't know in `[kafka]` among them, or a value\n"
+    "out of range is refused at start with where it stands and what would be valid. `--print-config` shows what is in force. `--check-config` refuses what a start would refuse, files, certificates\n"
+    "and the admin address included, reaches nobody and leaves nothing behind; `--connect` tries Kafka and Redis too. That another\n"
+    "process has the admin port or the crash file just now isn't judged: it may be the worker whose settings these are.\n\n"
+    "A **secret** is masked when printed and has a twin `KEY_file` that names a file to read it from (its last line end is left\n"
+    "out). Both in one source are refused; a later source wins over an earlier one in either form.\n\n"
+    "In the file, a line is a `[section]`, a `key = value` or, after `;` or `#`, a comment; ` ;` ends a value too. Values don't\n"
+    "go on in the next line; a line may be of any length. Nothing takes quotes off: a value in\n"
+    "quotes is refused, wherever it comes from; a secret or a prompt that really stands in them goes into a file (`KEY_file`).\n\n"
+    "## [kafka]\n\n"
+    "Any librdkafka property as it is. `bootstrap.servers` is needed: your brokers, or `embedded` for a cluster in the worker's own\n"
+    "memory, to try things out. `group.id` defaults to `chat-worker`. Secrets, each with a twin such as `sasl.password_file`:\n"
+    "`sasl.password`, `ssl.key.password`, `ssl.keystore.password`, `ssl.key.pem`, `sasl.oauthbearer.client.secret`,\n"
+    "`sasl.oauthbearer.config`. What the guarantees stand on can't be changed: `enable.auto.commit`, `enable.auto.offset.store`,\n"
+    "`acks`, `enable.idempotence`.\n";
+
 void settings_print_markdown(FILE *out)
 {
     fputs("# Configuration\n\n"
-          "Made from the table in `worker/settings/settings_table.c` by `chat-worker --print-markdown`; a test fails when it is stale.\n\n"
-          "Settings come from an INI file (`-c FILE`), then the environment (`CHATW__SECTION__KEY`, for example\n"
-          "`CHATW__PROVIDER__MAIN__API_KEY`; in `[kafka]` a single `_` stands for a dot: `CHATW__KAFKA__BOOTSTRAP_SERVERS`), then\n"
-          "`-X section.key=value`. The last wins. An unknown key, one that librdkafka doesn't know in `[kafka]` among them, or a value\n"
-          "out of range is refused at start with where it stands and what would be valid. `--print-config` shows what is in force. `--check-config` refuses what a start would refuse, files, certificates\n"
-          "and the admin address included, reaches nobody and leaves nothing behind; `--connect` tries Kafka and Redis too. That another\n"
-          "process has the admin port or the crash file just now isn't judged: it may be the worker whose settings these are.\n\n"
-          "A **secret** is masked when printed and has a twin `KEY_file` that names a file to read it from (its last line end is left\n"
-          "out). Both in one source are refused; a later source wins over an earlier one in either form.\n\n"
-          "In the file, a line is a `[section]`, a `key = value` or, after `;` or `#`, a comment; ` ;` ends a value too. Values don't\n"
-          "go on in the next line; a line may be of any length. Nothing takes quotes off: a value in\n"
-          "quotes is refused, wherever it comes from; a secret or a prompt that really stands in them goes into a file (`KEY_file`).\n\n"
-          "## [kafka]\n\n"
-          "Any librdkafka property as it is. `bootstrap.servers` is needed: your brokers, or `embedded` for a cluster in the worker's own\n"
-          "memory, to try things out. `group.id` defaults to `chat-worker`. Secrets, each with a twin such as `sasl.password_file`:\n"
-          "`sasl.password`, `ssl.key.password`, `ssl.keystore.password`, `ssl.key.pem`, `sasl.oauthbearer.client.secret`,\n"
-          "`sasl.oauthbearer.config`. What the guarantees stand on can't be changed: `enable.auto.commit`, `enable.auto.offset.store`,\n"
-          "`acks`, `enable.idempotence`.\n",
+          "Made from the table in `worker/settings/settings_table.c` by `chat-worker --print-markdown`; a test fails when it is stale.\n\n",
           out);
+    fputs(introduction, out);
     for (size_t i = 0; i < settings_table_count; i++) {
         const struct setting *setting = &settings_table[i];
         if (begins_section(i))
@@ -185,6 +189,69 @@ void settings_print_markdown(FILE *out)
                 setting->initial ? setting->initial : setting->required ? "needed" : "", setting->initial && *setting->initial ? "`" : "");
         print_valid(setting, out);
         fprintf(out, "%s | %s |\n", setting->secret ? "; secret" : "", setting->prose);
+    }
+}
+
+/* ---- as a manual page ---- */
+
+/* One line of text in roff; of Markdown, `code` and **words** are bold. */
+static void print_roff_line(const char *text, size_t size, FILE *out)
+{
+    bool bold = false;
+    if (size > 0 && (*text == '.' || *text == '\''))
+        fputs("\\&", out);
+    for (size_t i = 0; i < size; i++) {
+        bool stars = text[i] == '*' && i + 1 < size && text[i + 1] == '*';
+        if (text[i] == '`' || stars) {
+            bold = !bold;
+            fputs(bold ? "\\fB" : "\\fR", out);
+            i += stars;
+        } else if (text[i] == '-' || text[i] == '\\') {
+            fputs(text[i] == '-' ? "\\-" : "\\e", out);
+        } else {
+            fputc(text[i], out);
+        }
+    }
+    fputc('\n', out);
+}
+
+/* Of Markdown there are paragraphs and headings of the second level. */
+static void print_roff(const char *text, FILE *out)
+{
+    bool heading = false;
+    for (const char *end; *text != '\0'; text = *end == '\0' ? end : end + 1) {
+        end = strchrnul(text, '\n');
+        if (end == text && !heading && strncmp(text, "\n## ", 4) != 0) {
+            fputs(".PP\n", out);
+        } else if (end != text) {
+            heading = strncmp(text, "## ", 3) == 0;
+            fputs(heading ? ".SS " : "", out);
+            text += heading ? 3 : 0;
+            print_roff_line(text, (size_t)(end - text), out);
+            continue;
+        }
+        heading = false;
+    }
+}
+
+void settings_print_man(FILE *out)
+{
+    fputs(".SH NAME\nchat\\-worker.ini \\- settings of chat\\-worker\n.SH DESCRIPTION\n", out);
+    print_roff(introduction, out);
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        AUTO_FREE char *head = NULL;
+        size_t size = 0;
+        FILE *made = open_memstream(&head, &size);
+        fprintf(made, "`%s` = %s  (", setting->key, setting->initial ? setting->initial : "");
+        print_valid(setting, made);
+        fprintf(made, "%s%s)", setting->required ? "; needed" : "", setting->secret ? "; secret" : "");
+        fclose(made);
+        if (begins_section(i))
+            fprintf(out, ".SS [%s%s]\n", setting->section, name_behind(setting));
+        fputs(".TP\n", out);
+        print_roff_line(head, size, out);
+        print_roff_line(setting->prose, strlen(setting->prose), out);
     }
 }
 
