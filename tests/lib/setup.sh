@@ -20,6 +20,7 @@
 #   need image   what makes the image without a container engine (charts/image/build)
 #   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah, skopeo, a registry (CHAT_REGISTRY)
 #   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
+#   need cluster what they want on a real API server: Kubernetes' programs, etcd and kwok (CHAT_CLUSTER), bubblewrap. Some ten minutes, once
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -44,6 +45,7 @@ lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
 valgrind_packages=(valgrind)
+cluster_packages=(bubblewrap openssl util-linux)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -362,6 +364,51 @@ fetch_crds() {
   touch "$CHAT_CRDS/done"
 }
 
+# What plays a cluster, of the versions that go.sum pins: by their names the packages that are built.
+cluster_programs=(kubectl=k8s.io/kubernetes/cmd/kubectl kwok=sigs.k8s.io/kwok/cmd/kwok etcd=go.etcd.io/etcd/server/v3
+  kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager
+  kube-scheduler=k8s.io/kubernetes/cmd/kube-scheduler)
+
+need_cluster() {
+  local tools=$root/tests/chart/tools
+  need_chart && need_packages "${cluster_packages[@]}" || return 1
+  CHAT_CLUSTER=$cache/cluster-$(sha256sum "$tools/go.sum" | cut -c1-12)
+  export CHAT_CLUSTER
+  [ -e "$CHAT_CLUSTER/done" ] && return 0
+  say "a Kubernetes cluster's programs, once: about ten minutes on two cores, or until who builds them already has done so"
+  alone "${CHAT_CLUSTER##*/}" build_cluster "$tools"
+}
+
+# How kwok plays a node and a pod, as its module has it.
+take_stages() { # take_stages TOOLS
+  local module
+  module=$(cd "$1" && need_go "$(sed -n 's/^go //p' go.mod)" && "$CHAT_GO" list -mod=readonly -m -f '{{.Dir}}' sigs.k8s.io/kwok) || return 1
+  rm -rf "$CHAT_CLUSTER/stages"
+  cp -r "$module/kustomize/stage" "$CHAT_CLUSTER/stages" && chmod -R u+w "$CHAT_CLUSTER/stages" # a module's files are read-only
+}
+
+build_cluster() { # build_cluster TOOLS: one program after the other; what an earlier try has made stays
+  local program name number=0 log=$cache/cluster.log version flags
+  [ ! -e "$CHAT_CLUSTER/done" ] || return 0 # whom we waited for has made it
+  mkdir -p "$CHAT_CLUSTER"
+  : >"$log"
+  version=$(sed -n 's,^\tk8s.io/kubernetes ,,p' "$1/go.mod")
+  flags="-s -w" # clients refuse a server that doesn't know its version
+  for name in k8s.io/component-base/version k8s.io/client-go/pkg/version; do flags+=" -X $name.gitVersion=$version"; done
+  for program in "${cluster_programs[@]}"; do
+    name=${program%%=*}
+    number=$((number + 1))
+    [ ! -x "$CHAT_CLUSTER/$name" ] || continue
+    say "building $name ($number of ${#cluster_programs[@]})"
+    # In a shell of its own: Go's variables are not for what comes after.
+    (cd "$1" && need_go "$(sed -n 's/^go //p' go.mod)" && nice -n 19 "$CHAT_GO" build -mod=readonly -trimpath -ldflags="$flags" -o "$CHAT_CLUSTER/.$name" "${program#*=}") >>"$log" 2>&1 ||
+      { say "building $name failed: see $log"; tail -n 5 "$log" >&2; return 1; }
+    mv "$CHAT_CLUSTER/.$name" "$CHAT_CLUSTER/$name"
+  done
+  take_stages "$1" >>"$log" 2>&1 || { say "kwok's module brings no stages: see $log"; return 1; }
+  touch "$CHAT_CLUSTER/done"
+}
+
 need() {
   local what
   for what in "$@"; do
@@ -385,6 +432,7 @@ need() {
       package) need_package ;;
       helm) need_helm ;;
       chart) need_chart ;;
+      cluster) need_cluster ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1
   done
