@@ -20,7 +20,7 @@
 #   need image   what makes the image without a container engine (charts/image/build)
 #   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah, skopeo, a registry (CHAT_REGISTRY)
 #   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
-#   need cluster what they want on a real API server: Kubernetes' programs, etcd and kwok (CHAT_CLUSTER), bubblewrap. Some ten minutes, once
+#   need cluster what they want on a real API server: Kubernetes' programs, etcd and kwok (CHAT_CLUSTER), bubblewrap. A quarter of an hour of CPU, once
 #
 # Caches live outside the work tree, keyed by what they were made from.
 
@@ -375,7 +375,7 @@ need_cluster() {
   CHAT_CLUSTER=$cache/cluster-$(sha256sum "$tools/go.sum" | cut -c1-12)
   export CHAT_CLUSTER
   [ -e "$CHAT_CLUSTER/done" ] && return 0
-  say "a Kubernetes cluster's programs, once: about ten minutes on two cores, or until who builds them already has done so"
+  say "a Kubernetes cluster's programs, once: a quarter of an hour of CPU, or until who builds them already has done so"
   alone "${CHAT_CLUSTER##*/}" build_cluster "$tools"
 }
 

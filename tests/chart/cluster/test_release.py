@@ -34,16 +34,16 @@ def test_a_release_is_installed_upgraded_rolled_back_and_taken_away(namespace):
     assert {condition(pod, "Ready") for pod in pods(namespace)} == {"True"}
     assert {kind for kind, _ in everything(namespace)} >= {"ConfigMap", "Deployment", "Pod", "PodDisruptionBudget", "Secret", "ServiceAccount"}
 
-    namespace.upgrade(with_values(replicaCount=3, worker={"threads": 2}))
+    namespace.upgrade(with_values(replicaCount=3, log={"level": "debug"}))
     second = namespace.object("deployment", NAME)
     assert second["status"]["updatedReplicas"] == second["status"]["readyReplicas"] == 3
     assert second["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2", "settings have changed, so pods are new"
-    assert "threads = 2" in namespace.object("configmap", NAME)["data"]["worker.ini"]
+    assert "level = debug" in namespace.object("configmap", NAME)["data"]["worker.ini"]
 
     namespace.rollback(1)
     third = namespace.object("deployment", NAME)
     assert third["spec"]["template"] == first["spec"]["template"] and third["spec"]["replicas"] == 2
-    assert "threads = 2" not in namespace.object("configmap", NAME)["data"]["worker.ini"]
+    assert "level = debug" not in namespace.object("configmap", NAME)["data"]["worker.ini"]
 
     namespace.helm("uninstall", "it", "--wait")
     wait_until(lambda: not everything(namespace), "an empty namespace")
