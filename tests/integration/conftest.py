@@ -57,7 +57,7 @@ class Place:
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "log_level": 0})
         try:
             (found,) = consumer.committed([TopicPartition(self.topics.jobs, partition)], 10)
-            return completed_set.done(found.offset, found.metadata) if found.offset >= 0 else set()
+            return completed_set.done_of(found)
         finally:
             consumer.close()
 

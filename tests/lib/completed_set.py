@@ -32,3 +32,14 @@ def done(base: int, metadata: str | None) -> set[int]:
         found |= set(range(at, at + length)) if i % 2 else set()
         at += length
     return found
+
+
+def done_of(committed) -> set[int] | None:
+    """Of a TopicPartition that confluent-kafka brings. It reads metadata as text that ends with a NUL, which librdkafka's copy hasn't always:
+    then it is longer than what was committed. None: that was so; to be asked for again."""
+    if committed.offset < 0:
+        return set()
+    try:
+        return done(committed.offset, committed.metadata)
+    except (UnicodeDecodeError, AssertionError, ValueError, StopIteration):
+        return None

@@ -39,7 +39,7 @@ def place(stage):
 
         def done(self):
             found = self.committed()
-            return completed_set.done(found.offset, found.metadata) if found.offset >= 0 else set()
+            return completed_set.done_of(found)
 
         def committed(self):
             consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "chat-worker", "log_level": 0})

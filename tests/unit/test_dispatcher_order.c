@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_waiting.h"
+#include "dispatch/task_state.h"
 
 static struct partition *partition;
 static struct dispatcher *dispatcher;
@@ -259,6 +260,7 @@ Test(dispatcher_order, a_revoke_looks_at_what_it_takes_out_and_at_nothing_else, 
 
 Test(dispatcher_order, a_job_that_ends_twice_stops_the_program, .init = setup, .signal = SIGABRT)
 {
+    cr_assert_not(task_state_may_become(TASK_ENDED, TASK_ENDED), "else what follows may abort for another reason, as for memory freed twice");
     struct task *task = add("a");
     cr_assert_eq(take(), task);
     dispatcher_end(dispatcher, task);
