@@ -18,8 +18,7 @@ static char *part_of(CURLU *parsed, CURLUPart which, unsigned flags)
     return copy;
 }
 
-/* The URL up to the end of its host. */
-static char *front_of(const char *url)
+char *http_address_front(const char *url)
 {
     const char *begin = strstr(url, "://");
     size_t size = begin != NULL ? (size_t)(begin + 3 - url) : 0;
@@ -93,7 +92,7 @@ static void judge(struct http_address *address)
 
 enum status http_address_parse(const char *url, struct http_address *ret, struct error *err)
 {
-    AUTO_FREE char *front = front_of(url);
+    AUTO_FREE char *front = http_address_front(url);
     CURLU *parsed = curl_url();
     if (parsed == NULL)
         abort(); /* memory */

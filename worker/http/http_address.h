@@ -18,6 +18,8 @@ struct http_address {
 /* url: the part behind the host isn't checked, since it may contain placeholders. FAILED, permanent `bad_url`: libcurl can't use it; the
  * message contains why, but no part of the URL (it may contain a password). Then *ret needn't be finished. */
 enum status http_address_parse(const char *url, struct http_address *ret, struct error *err) MUST_CHECK;
+/* The URL up to the end of its host, owned by the caller. */
+char *http_address_front(const char *url);
 void http_address_finish(struct http_address *address); /* all zero is fine */
 
 #endif
