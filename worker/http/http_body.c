@@ -29,13 +29,13 @@ static bool body_reserve(struct http_call *call, size_t more)
         return false;
     size_t needed = call->body_size + more;
     if (call->body == NULL) {
-        curl_off_t length = -1;
-        curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        if (length > (curl_off_t)bytes_max && is_good(call))
+        const struct http_response *response = &call->exchange.response;
+        uint64_t length = response->has_length && !response->is_chunked ? response->length : 0;
+        if (length > bytes_max && is_good(call))
             return false;
-        if (length > (curl_off_t)bytes_max)
-            length = (curl_off_t)bytes_max;
-        if (length > (curl_off_t)needed)
+        if (length > bytes_max)
+            length = bytes_max;
+        if (length > needed)
             needed = (size_t)length; /* Content-Length: one allocation for the whole */
     }
     call->body = xgrow(call->body, &call->body_capacity, needed, 1);
@@ -118,15 +118,12 @@ static bool take_first(struct http_call *call, const char *data, size_t size)
     return (!held || pass_on(call, two, 1)) && pass_on(call, data, size);
 }
 
-size_t http_body_arrived(char *data, size_t unit, size_t count, void *arg)
+bool http_body_arrived(const char *data, size_t size, void *arg)
 {
     struct http_call *call = arg;
-    size_t size = unit * count;
     bool first = !call->has_begun || call->is_first_held;
-    if (size == 0)
-        return 0;
     call->has_begun = true;
-    return (first ? take_first(call, data, size) : pass_on(call, data, size)) ? size : CURL_WRITEFUNC_ERROR;
+    return first ? take_first(call, data, size) : pass_on(call, data, size);
 }
 
 void http_body_over(struct http_call *call)

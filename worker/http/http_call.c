@@ -1,6 +1,7 @@
 #include "http/http_call.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,35 +10,37 @@
 #include "base/clock.h"
 #include "http/http_body.h"
 #include "http/http_client.h"
+#include "http/http_head.h"
 #include "http/http_header.h"
 #include "http/http_unpack.h"
 #include "tls/tls_trust.h"
 
-#define CONNECTION_IDLE_S_MAX 60L /* under the idle time-outs of common load balancers */
-#define RECEIVE_BUFFER_BYTES 4096L
-#define UPLOAD_BUFFER_BYTES 16384L  /* curl's minimum; used for bodies over 64 KiB and by TLS */
-#define KEEPALIVE_S 60L             /* a NAT drops a silent connection; answers may take minutes */
+#define PIECE_BYTES 16384 /* sent or received at once; on the stack, and not of a thread that waits */
+#define PROXY_BUFFER_BYTES 4096L /* for a proxy's answer to CONNECT */
+#define KEEPALIVE_S 60L /* a NAT drops a silent connection; answers may take minutes */
 
 int http_call_status(const struct http_call *call)
 {
-    long status = 0;
-    if (call->went_out) /* else the handle still has the previous call's results */
-        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    return (int)status;
+    return call->exchange.response.status;
 }
 
-/* ---- its handle ---- */
+/* ---- its connection's handle ---- */
+
+static size_t drop_bytes(char *data, size_t unit, size_t count, void *arg)
+{
+    (void)data;
+    (void)arg;
+    return unit * count;
+}
 
 static void set_options(struct http_call *call, const struct http_world *world, const struct http_place *target)
 {
-    CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, target->url);
-    curl_easy_setopt(easy, CURLOPT_CURLU, target->read_url); /* takes precedence over the URL */
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, target->headers);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_RELEASE);
+    CURL *easy = call->connection.easy;
+    curl_easy_setopt(easy, CURLOPT_URL, target->front);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_RELEASE); /* for a proxy */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    /* One call at a time on a connection: HTTP/2 would only add its windows and frames. */
+    /* In TLS only this is offered. */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
@@ -51,32 +54,27 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, CONNECTION_IDLE_S_MAX);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, PROXY_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_bytes); /* of a proxy's refusal */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->problem);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_body_arrived);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_header_arrived);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 }
 
 bool http_call_prepare(struct http_client *client, size_t target)
 {
     struct http_call *call = &client->calls[target];
-    if (call->easy == NULL && (call->easy = curl_easy_init()) != NULL)
+    if (call->connection.easy == NULL && (call->connection.easy = curl_easy_init()) != NULL)
         set_options(call, client->world, &client->world->places[target]);
-    return call->easy != NULL;
+    return call->connection.easy != NULL;
 }
-
-/* ---- from its start to its end ---- */
 
 const struct http_place *http_call_place(const struct http_client *client, const struct http_call *call)
 {
     return &client->world->places[call - client->calls];
 }
+
+/* ---- connecting ---- */
 
 /* libcurl uses these addresses as long as the handle exists, and makes no look-up itself. */
 static void use_addresses(struct http_call *call, const struct http_place *place, const char *addresses)
@@ -85,12 +83,12 @@ static void use_addresses(struct http_call *call, const struct http_place *place
     struct curl_slist *list = curl_slist_append(NULL, entry);
     if (list == NULL)
         abort(); /* memory */
-    curl_easy_setopt(call->easy, CURLOPT_RESOLVE, list);
+    curl_easy_setopt(call->connection.easy, CURLOPT_RESOLVE, list);
     curl_slist_free_all(call->addresses);
     call->addresses = list;
 }
 
-bool http_call_is_resolved(struct http_client *client, struct http_call *call)
+static bool is_resolved(struct http_client *client, struct http_call *call)
 {
     const struct http_place *place = http_call_place(client, call);
     struct resolver_answer answer = {.version = call->addresses_version};
@@ -105,13 +103,120 @@ bool http_call_is_resolved(struct http_client *client, struct http_call *call)
     return true;
 }
 
-bool http_call_send_out(struct http_client *client, struct http_call *call)
+bool http_call_connect(struct http_client *client, struct http_call *call)
 {
-    int64_t left_ms = call->started_ms + http_call_place(client, call)->connect_timeout_ms - clock_mono_ms();
-    curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
-    call->went_out = curl_multi_add_handle(client->multi, call->easy) == CURLM_OK;
-    client->broken = client->broken || !call->went_out;
-    return call->went_out;
+    if (call->has_bad_url || !is_resolved(client, call))
+        return false;
+    int64_t left_ms = call->resolving_ms + http_call_place(client, call)->connect_timeout_ms - clock_mono_ms();
+    curl_easy_setopt(call->connection.easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1));
+    if (!http_connection_begin(&call->connection, client->multi)) {
+        client->broken = true;
+        return false;
+    }
+    client->unresolved--;
+    client->connecting++;
+    call->stage = HTTP_CALL_CONNECTING;
+    call->is_resolved = true;
+    return true;
+}
+
+static void begin_connecting(struct http_client *client, struct http_call *call)
+{
+    call->stage = HTTP_CALL_RESOLVING;
+    call->is_resolved = false;
+    call->resolving_ms = clock_mono_ms();
+    client->unresolved++;
+    (void)http_call_connect(client, call);
+}
+
+void http_call_connected(struct http_call *call)
+{
+    call->stage = HTTP_CALL_EXCHANGING;
+    call->is_resolved = call->is_ready = true;
+}
+
+/* ---- the exchange ---- */
+
+/* A kept connection was closed before it was used again. */
+static void begin_again(struct http_client *client, struct http_call *call)
+{
+    http_connection_close(&call->connection);
+    http_exchange_repeat(&call->exchange);
+    call->problem[0] = '\0';
+    begin_connecting(client, call);
+}
+
+static CURLcode send_pieces(struct http_call *call)
+{
+    char room[PIECE_BYTES];
+    const char *piece;
+    size_t size, sent;
+    CURLcode code = CURLE_OK;
+    while (code == CURLE_OK && (size = http_exchange_piece(&call->exchange, room, sizeof room, &piece)) > 0) {
+        code = http_connection_send(&call->connection, piece, size, &sent);
+        http_exchange_sent(&call->exchange, sent);
+    }
+    return code == CURLE_AGAIN ? CURLE_OK : code;
+}
+
+/* Takes what has arrived. broken: what sending came to, which counts if nothing more arrives. */
+static enum http_exchange_state receive(struct http_call *call, CURLcode broken)
+{
+    const struct http_receiver receiver = {http_header_arrived, http_body_arrived, call};
+    enum http_exchange_state state = HTTP_EXCHANGE_UNDER_WAY;
+    char room[PIECE_BYTES];
+    size_t size;
+    while (state == HTTP_EXCHANGE_UNDER_WAY) {
+        CURLcode code = http_connection_recv(&call->connection, room, sizeof room, &size);
+        if (code == CURLE_OK && size > 0)
+            state = http_exchange_arrived(&call->exchange, room, size, &receiver);
+        else if (code != CURLE_AGAIN)
+            state = http_exchange_closed(&call->exchange, broken != CURLE_OK ? broken : code);
+        else if (broken != CURLE_OK)
+            state = http_exchange_closed(&call->exchange, broken);
+        else
+            break;
+    }
+    return state;
+}
+
+bool http_call_turn(struct http_client *client, struct http_call *call, CURLcode *ret_code)
+{
+    bool first = call->exchange.sent == 0; /* nothing can have arrived yet */
+    call->is_ready = false;
+    CURLcode broken = send_pieces(call);
+    enum http_exchange_state state = first && broken == CURLE_OK ? HTTP_EXCHANGE_UNDER_WAY : receive(call, broken);
+    if (state == HTTP_EXCHANGE_AGAIN)
+        begin_again(client, call);
+    if (state == HTTP_EXCHANGE_FAILED && call->exchange.problem != NULL)
+        snprintf(call->problem, sizeof call->problem, "%s", call->exchange.problem);
+    *ret_code = state == HTTP_EXCHANGE_FAILED ? call->exchange.code : CURLE_OK;
+    return state == HTTP_EXCHANGE_DONE || state == HTTP_EXCHANGE_FAILED;
+}
+
+/* ---- from its start to its end ---- */
+
+static char *head_of(const struct http_place *place, const struct http_request *request)
+{
+    AUTO_FREE char *own = request->url != NULL ? http_head_target(request->url, place->proxy) : NULL;
+    const char *target = request->url != NULL ? own : place->request_target;
+    if (target == NULL)
+        return NULL;
+    return http_head(request->body != NULL ? "POST" : "GET", target, place->headers, request->body != NULL ? strlen(request->body) : 0);
+}
+
+static void begin(struct http_client *client, struct http_call *call)
+{
+    const struct http_request *request = call->request;
+    char *head = head_of(http_call_place(client, call), request);
+    bool kept = http_connection_is_usable(&call->connection, call->started_ms);
+    call->has_bad_url = head == NULL;
+    call->problem[0] = '\0'; /* of a connection that wasn't usable any more */
+    http_exchange_begin(&call->exchange, head, request->body, request->body != NULL ? strlen(request->body) : 0, kept);
+    if (kept && !call->has_bad_url)
+        http_call_connected(call);
+    else
+        begin_connecting(client, call);
 }
 
 enum status http_call_start(struct http_client *client, size_t target, const struct http_request *request, struct error *err)
@@ -122,36 +227,21 @@ enum status http_call_start(struct http_client *client, size_t target, const str
         return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no memory for another call");
     call->request = request;
     call->end = HTTP_RUNNING;
-    call->went_out = false;
     call->resolve_error = 0;
     call->body_size = call->body_capacity = 0;
     call->body_too_large = call->body_damaged = call->is_typed_stream = call->says_deflate = false;
     call->shape = HTTP_SHAPE_OPEN;
     call->has_begun = call->is_first_held = false;
     call->blanks = 0;
-    call->retry_after_ms[0] = call->retry_after[0] = call->problem[0] = '\0';
+    call->retry_after_ms[0] = call->retry_after[0] = '\0';
     call->should_retry = -1;
     call->started_ms = clock_mono_ms();
     call->progress_ms = call->first_progress_ms = 0;
-    if (request->url != NULL) {
-        curl_easy_setopt(call->easy, CURLOPT_CURLU, NULL);
-        curl_easy_setopt(call->easy, CURLOPT_URL, request->url);
-    }
-    if (request->body != NULL) {
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(request->body));
-        /* Not by a read callback: curl must be able to send the body again on a new connection. */
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, request->body);
-    } else {
-        curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
-    }
-    bool resolved = http_call_is_resolved(client, call);
-    if (resolved && !http_call_send_out(client, call)) {
-        call->request = NULL;
-        return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
-    }
-    client->unresolved += !resolved;
-    client->running++;
-    return STATUS_OK;
+    begin(client, call);
+    if (!client->broken)
+        return STATUS_OK;
+    http_call_end(client, target);
+    return error_set(err, ERROR_UNAVAILABLE, "no_resources", "libcurl can't begin a call");
 }
 
 void http_call_progress(struct http_call *call)
@@ -163,18 +253,28 @@ void http_call_progress(struct http_call *call)
 
 bool http_call_was_sent(const struct http_call *call)
 {
-    curl_off_t sent_us = 0;
-    if (call->went_out)
-        curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
-    return sent_us > 0;
+    return call->exchange.sent > 0;
 }
 
 bool http_call_was_refused_by_proxy(const struct http_call *call)
 {
     long status = 0;
-    if (call->went_out)
-        curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);
-    return status >= 300 && !http_call_was_sent(call);
+    if (!http_call_was_sent(call))
+        curl_easy_getinfo(call->connection.easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status >= 300;
+}
+
+void http_call_over(struct http_client *client, struct http_call *call, enum http_end end, CURLcode code)
+{
+    client->unresolved -= call->stage == HTTP_CALL_RESOLVING;
+    client->connecting -= call->stage == HTTP_CALL_CONNECTING;
+    if (call->stage == HTTP_CALL_EXCHANGING && end == HTTP_DONE && code == CURLE_OK && http_exchange_keeps_connection(&call->exchange))
+        call->connection.idle_since_ms = clock_mono_ms();
+    else
+        http_connection_close(&call->connection);
+    call->stage = HTTP_CALL_OVER;
+    call->end = end;
+    call->code = code;
 }
 
 void http_call_end(struct http_client *client, size_t target)
@@ -182,13 +282,10 @@ void http_call_end(struct http_client *client, size_t target)
     struct http_call *call = &client->calls[target];
     if (call->request == NULL)
         return;
-    if (call->end == HTTP_RUNNING) {
-        client->running--;
-        client->unresolved -= !call->went_out;
-    }
+    if (call->end == HTTP_RUNNING)
+        http_call_over(client, call, HTTP_RUNNING, CURLE_OK);
     resolver_leave(&call->wait);
-    if (call->went_out)
-        curl_multi_remove_handle(client->multi, call->easy);
+    http_exchange_finish(&call->exchange);
     call->request = NULL;
     free(steal_ptr(&call->body));
     http_unpacker_destroy(steal_ptr(&call->unpacker));

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "http/http_connection.h"
+#include "http/http_exchange.h"
 #include "http/resolver.h"
 
 struct http_client;
@@ -49,18 +51,29 @@ enum http_end {
     HTTP_TIMED_OUT /* by until_ms, first_ms or idle_ms */
 };
 
-/* One call, and at its end the response; valid from http_call_start to http_call_end. */
+enum http_call_stage {
+    HTTP_CALL_RESOLVING, /* it waits for its host's address, or its URL is bad */
+    HTTP_CALL_CONNECTING,
+    HTTP_CALL_EXCHANGING,
+    HTTP_CALL_OVER
+};
+
+/* One call, and at its end the response; valid from http_call_start to http_call_end. The connection outlives it. */
 struct http_call {
-    CURL *easy;
+    struct http_connection connection;
+    struct http_exchange exchange;
     const struct http_request *request; /* NULL: none is under way */
     enum http_end end;
     CURLcode code;
-    bool went_out; /* given to libcurl; before that the call waits for its host's address */
+    enum http_call_stage stage;
+    bool is_resolved; /* its host's address is known, or it has a connection */
+    bool is_ready;    /* EXCHANGING: there is something to send or to receive */
+    bool has_bad_url;
     struct resolver_wait wait;
     int resolve_error; /* 0: none */
-    uint64_t addresses_version; /* of the handle's addresses */
+    uint64_t addresses_version; /* of the connection's addresses */
     struct curl_slist *addresses;
-    int64_t started_ms; /* clock_mono_ms */
+    int64_t started_ms, resolving_ms; /* clock_mono_ms */
     int64_t progress_ms; /* the last progress; 0: none yet */
     int64_t first_progress_ms;
     char *body; /* NULL until data arrives, since thousands of calls may wait */
@@ -79,7 +92,7 @@ struct http_call {
     char retry_after_ms[32]; /* header values; empty: absent */
     char retry_after[48];
     int should_retry;              /* 0, 1; -1: the header is absent */
-    char problem[CURL_ERROR_SIZE]; /* curl's error text; empty: none */
+    char problem[CURL_ERROR_SIZE]; /* an error's text, mostly libcurl's; empty: none */
 };
 
 /* Begins a call; nothing is sent before http_client_wait. request must be valid until http_call_end. FAILED: unavailable `no_resources`. */
@@ -98,13 +111,17 @@ void http_call_end(struct http_client *client, size_t target);
 
 /* ---- http_client's ---- */
 
-/* Makes the call's handle, if it has none yet. False: no memory. */
+/* Makes the handle of the call's connection, if it has none yet. False: no memory. */
 bool http_call_prepare(struct http_client *client, size_t target);
 /* Where the call is sent. */
 const struct http_place *http_call_place(const struct http_client *client, const struct http_call *call);
-/* True: its host's address is known, so that the call can be sent. False: not yet, or never (resolve_error). */
-bool http_call_is_resolved(struct http_client *client, struct http_call *call);
-/* Gives the call to libcurl. False: libcurl can't go on. */
-bool http_call_send_out(struct http_client *client, struct http_call *call);
+/* RESOLVING: connects as soon as the host's address is known. False: not yet, or never (resolve_error), or libcurl can't go on (client->broken). */
+bool http_call_connect(struct http_client *client, struct http_call *call);
+/* CONNECTING: the connection is made. */
+void http_call_connected(struct http_call *call);
+/* EXCHANGING and ready: sends and receives what can be without waiting. True: the exchange has ended, *ret_code says how. */
+bool http_call_turn(struct http_client *client, struct http_call *call, CURLcode *ret_code);
+/* Its end: the connection is kept if it can be. */
+void http_call_over(struct http_client *client, struct http_call *call, enum http_end end, CURLcode code);
 
 #endif

@@ -15,12 +15,15 @@ void http_client_destroy(struct http_client *client)
     if (client == NULL)
         return;
     for (size_t i = 0; i < client->count; i++) {
-        curl_easy_cleanup(client->calls[i].easy);
+        http_connection_close(&client->calls[i].connection);
+        curl_easy_cleanup(client->calls[i].connection.easy);
+        http_exchange_finish(&client->calls[i].exchange);
         curl_slist_free_all(client->calls[i].addresses);
         free(client->calls[i].body);
         http_unpacker_destroy(client->calls[i].unpacker);
     }
     curl_multi_cleanup(client->multi);
+    free(client->sockets);
     free(client);
 }
 
@@ -30,8 +33,11 @@ struct http_client *http_client_create(const struct http_world *world)
     client->world = world;
     client->count = world->count;
     client->multi = curl_multi_init();
-    for (size_t i = 0; i < world->count; i++)
+    client->sockets = xcalloc(world->count, sizeof *client->sockets);
+    for (size_t i = 0; i < world->count; i++) {
+        http_connection_init(&client->calls[i].connection);
         client->calls[i].body_bytes_max = world->places[i].response_bytes_max;
+    }
     /* Without free descriptors a multi lacks its wake-up pair, and a wait on it could not be ended: try it. The byte
      * that this leaves costs the first call one turn of its loop. */
     if (client->multi == NULL || curl_multi_wakeup(client->multi) != CURLM_OK || !http_call_prepare(client, 0)) {
@@ -54,9 +60,9 @@ static int64_t limit_of(const struct http_client *client, const struct http_call
 {
     const struct http_request *request = call->request;
     int64_t limit = request->until_ms;
-    int64_t connected = call->started_ms + http_call_place(client, call)->connect_timeout_ms;
-    if (!call->went_out)
-        return connected < limit ? connected : limit;
+    int64_t resolved = call->resolving_ms + http_call_place(client, call)->connect_timeout_ms;
+    if (call->stage == HTTP_CALL_RESOLVING)
+        return resolved < limit ? resolved : limit;
     if (request->sink == NULL)
         return limit;
     int64_t quiet = call->progress_ms == 0 ? request->first_ms : request->idle_ms;
@@ -64,20 +70,22 @@ static int64_t limit_of(const struct http_client *client, const struct http_call
     return quiet > 0 && since + quiet < limit ? since + quiet : limit;
 }
 
+static bool is_running(const struct http_call *call)
+{
+    return call->request != NULL && call->end == HTTP_RUNNING;
+}
+
 static void end_call(struct http_client *client, struct http_call *call, enum http_end end, CURLcode code)
 {
     http_body_over(call);
-    call->end = end;
-    call->code = code;
-    client->running--;
-    client->unresolved -= !call->went_out;
+    http_call_over(client, call, end, code);
 }
 
 /* The server may have moved: the next call looks the name up again. */
 static void doubt_addresses(const struct http_client *client, const struct http_call *call)
 {
     const struct http_place *place = http_call_place(client, call);
-    if (place->host != NULL && call->went_out && !http_call_was_sent(call))
+    if (place->host != NULL && call->is_resolved && !http_call_was_sent(call))
         resolver_doubt(place->host, call->addresses_version, clock_mono_ms());
 }
 
@@ -86,35 +94,60 @@ static bool is_of_connecting(CURLcode code)
     return code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
 }
 
-static bool take_message(struct http_client *client, size_t *ret_target)
+/* Takes what libcurl says of connections; true: a call has ended, since its connection could not be made. */
+static bool take_connections(struct http_client *client, size_t *ret_target)
 {
+    const CURLMsg *message;
     int left = 0;
-    const CURLMsg *message = curl_multi_info_read(client->multi, &left);
-    if (message == NULL || message->msg != CURLMSG_DONE)
-        return false;
-    struct http_call *call = NULL;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-    end_call(client, call, HTTP_DONE, message->data.result);
-    if (is_of_connecting(call->code))
-        doubt_addresses(client, call);
-    *ret_target = (size_t)(call - client->calls);
-    return true;
+    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+        CURLcode code = message->data.result;
+        struct http_call *call = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+        if (call->stage != HTTP_CALL_CONNECTING)
+            continue;
+        if (code == CURLE_OK && http_connection_opened(&call->connection)) {
+            client->connecting--;
+            http_call_connected(call);
+            continue;
+        }
+        if (is_of_connecting(code))
+            doubt_addresses(client, call);
+        end_call(client, call, HTTP_DONE, code != CURLE_OK ? code : CURLE_COULDNT_CONNECT);
+        *ret_target = (size_t)(call - client->calls);
+        return true;
+    }
+    return false;
 }
 
-/* Sends calls whose address is known by now; true: a call whose look-up failed has ended. */
+/* Connects calls whose address is known by now; true: a call has ended, whose look-up failed or whose URL is bad. */
 static bool take_unresolved(struct http_client *client, size_t *ret_target)
 {
     for (size_t i = 0; i < client->count && client->unresolved > 0 && !client->broken; i++) {
         struct http_call *call = &client->calls[i];
         const struct http_place *place = http_call_place(client, call);
-        if (call->request == NULL || call->end != HTTP_RUNNING || call->went_out)
+        if (!is_running(call) || call->stage != HTTP_CALL_RESOLVING || http_call_connect(client, call) || client->broken)
             continue;
-        if (http_call_is_resolved(client, call)) {
-            client->unresolved -= http_call_send_out(client, call);
-        } else if (call->resolve_error != 0) {
+        if (!call->has_bad_url && call->resolve_error == 0)
+            continue;
+        if (call->resolve_error != 0)
             snprintf(call->problem, sizeof call->problem, "Could not resolve %s: %s (%s)", place->proxy != NULL ? "proxy" : "host", place->host_name,
                      gai_strerror(call->resolve_error));
-            end_call(client, call, HTTP_DONE, place->proxy != NULL ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST);
+        CURLcode unresolved = place->proxy != NULL ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST;
+        end_call(client, call, HTTP_DONE, call->has_bad_url ? CURLE_URL_MALFORMAT : unresolved);
+        *ret_target = i;
+        return true;
+    }
+    return false;
+}
+
+/* Sends and receives; true: a call has ended. */
+static bool take_turns(struct http_client *client, size_t *ret_target)
+{
+    for (size_t i = 0; i < client->count; i++) {
+        struct http_call *call = &client->calls[i];
+        CURLcode code;
+        if (is_running(call) && call->stage == HTTP_CALL_EXCHANGING && call->is_ready && http_call_turn(client, call, &code)) {
+            end_call(client, call, HTTP_DONE, code);
             *ret_target = i;
             return true;
         }
@@ -127,12 +160,12 @@ static bool take_timeout(struct http_client *client, int64_t now_ms, size_t *ret
 {
     for (size_t i = 0; i < client->count; i++) {
         struct http_call *call = &client->calls[i];
-        if (call->request == NULL || call->end != HTTP_RUNNING)
+        if (!is_running(call))
             continue;
         int64_t limit_ms = limit_of(client, call);
         if (limit_ms <= now_ms) {
-            end_call(client, call, HTTP_TIMED_OUT, CURLE_OK);
             doubt_addresses(client, call);
+            end_call(client, call, HTTP_TIMED_OUT, CURLE_OK);
             *ret_target = i;
             return true;
         }
@@ -142,30 +175,48 @@ static bool take_timeout(struct http_client *client, int64_t now_ms, size_t *ret
     return false;
 }
 
+/* Waits until a call has something to send or to receive, libcurl has something to do for a connection, or someone wakes the multi handle. False: libcurl can't
+ * go on. */
+static bool wait_for_sockets(struct http_client *client, int64_t wait_ms)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < client->count; i++) {
+        const struct http_call *call = &client->calls[i];
+        if (is_running(call) && call->stage == HTTP_CALL_EXCHANGING)
+            client->sockets[count++] =
+                (struct curl_waitfd){.fd = call->connection.socket, .events = CURL_WAIT_POLLIN | (http_exchange_has_unsent(&call->exchange) ? CURL_WAIT_POLLOUT : 0)};
+    }
+    if (curl_multi_poll(client->multi, client->sockets, count, wait_ms < INT_MAX ? (int)wait_ms : INT_MAX, NULL) != CURLM_OK)
+        return false;
+    for (size_t i = 0, at = 0; i < client->count; i++) {
+        struct http_call *call = &client->calls[i];
+        if (is_running(call) && call->stage == HTTP_CALL_EXCHANGING)
+            call->is_ready = client->sockets[at++].revents != 0;
+    }
+    return true;
+}
+
 static enum http_event wait_for_one(struct http_client *client, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target)
 {
-    for (;;) {
+    while (!http_cancel_is_fired(cancel)) {
         int running = 0;
-        if (http_cancel_is_fired(cancel))
-            return HTTP_CANCELLED;
-        if (take_message(client, ret_target)) /* another call that ended in the same turn */
-            return HTTP_ENDED;
         if (take_unresolved(client, ret_target))
             return HTTP_ENDED;
-        if (client->broken || curl_multi_perform(client->multi, &running) != CURLM_OK)
-            break;
-        if (running < client->running && take_message(client, ret_target))
+        if (client->broken || (client->connecting > 0 && curl_multi_perform(client->multi, &running) != CURLM_OK))
+            goto broken;
+        if (take_connections(client, ret_target) || take_turns(client, ret_target))
             return HTTP_ENDED;
         int64_t now_ms = clock_mono_ms();
         int64_t next_ms = until_ms;
         if (take_timeout(client, now_ms, ret_target, &next_ms))
             return HTTP_ENDED;
-        int64_t left_ms = next_ms - now_ms;
-        if (left_ms <= 0)
+        if (next_ms <= now_ms)
             return HTTP_TIME;
-        if (curl_multi_poll(client->multi, NULL, 0, left_ms < INT_MAX ? (int)left_ms : INT_MAX, NULL) != CURLM_OK)
-            break;
+        if (!wait_for_sockets(client, next_ms - now_ms))
+            goto broken;
     }
+    return HTTP_CANCELLED;
+broken:
     client->broken = true;
     return HTTP_BROKEN;
 }

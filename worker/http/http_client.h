@@ -5,8 +5,8 @@
  *
  * Targets (providers, context sources) are named by their index, fixed when the pool is made (http_pool.h). A client keeps one
  * connection a target: connections can't be shared across threads, addresses (resolver.h) and TLS sessions are. A call whose host is being
- * looked up is sent when the address is known; the client's other calls don't wait for it. With a curl multi handle
- * of its own, another thread can end the wait at once (curl_easy_perform checks only once a second).
+ * looked up is sent when the address is known; the client's other calls don't wait for it. libcurl makes connections (http_connection.h);
+ * requests and responses go over them by http_exchange.h. With a curl multi handle of its own, another thread can end the wait at once.
  *
  * Bodies that are compressed unrequested are decompressed (http_unpack.h); stored bytes and all bounds are of the decompressed body.
  *
@@ -42,9 +42,9 @@ struct http_call *http_client_call(struct http_client *client, size_t target);
 
 /* Where calls to one target are sent. */
 struct http_place {
-    char *url;
-    CURLU *read_url; /* the parsed URL, so that libcurl needn't parse it for each call; NULL: it can't be parsed, and the call will fail with that */
-    struct curl_slist *headers;
+    char *front; /* the URL up to the end of its host */
+    char *request_target; /* of a request line (http_head.h); NULL: the URL can't be parsed, and calls without one of their own will fail with that */
+    char *headers;        /* of each request */
     char *proxy; /* NULL: none */
     struct resolver_host *host; /* the host to look up, the proxy's or the server's; NULL: none */
     char *host_name, *host_port; /* of host, for messages and libcurl */
@@ -66,9 +66,9 @@ struct http_world {
 struct http_client {
     const struct http_world *world;
     CURLM *multi;
-    int running;
-    int unresolved; /* of those: calls that aren't sent yet */
+    int unresolved, connecting; /* calls in these stages */
     bool broken;
+    struct curl_waitfd *sockets; /* room for one a call, for a wait */
     struct http_client *hotter; /* the pool's, while idle */
     struct http_client *colder;
     int64_t idle_since_ms;

@@ -33,10 +33,9 @@ static bool is_event_stream(const char *line, size_t size)
     return header_value(line, size, "content-type", value, sizeof value) && strncasecmp(value, type, sizeof type - 1) == 0;
 }
 
-size_t http_header_arrived(char *line, size_t unit, size_t count, void *arg)
+void http_header_arrived(const char *line, size_t size, void *arg)
 {
     struct http_call *call = arg;
-    size_t size = unit * count;
     char first = size > 0 ? (char)(line[0] | 0x20) : '\0';
     if (first == 'r') {
         if (!header_value(line, size, "retry-after-ms", call->retry_after_ms, sizeof call->retry_after_ms))
@@ -55,5 +54,4 @@ size_t http_header_arrived(char *line, size_t unit, size_t count, void *arg)
         else if (header_value(line, size, "content-encoding", packing, sizeof packing))
             call->says_deflate = strcasecmp(packing, "deflate") == 0;
     }
-    return size;
 }

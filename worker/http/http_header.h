@@ -1,5 +1,5 @@
 /* Reads a response's headers: when to try again, the body's type and encoding. All others are ignored.
- * Called by libcurl on the thread of http_client_wait; no I/O, no allocation, never blocks. */
+ * Runs on the thread of http_client_wait; no I/O, no allocation, never blocks. */
 #ifndef CHAT_HTTP_HTTP_HEADER_H
 #define CHAT_HTTP_HTTP_HEADER_H
 
@@ -7,7 +7,7 @@
 
 #include "http/http_call.h"
 
-/* A CURLOPT_HEADERFUNCTION; arg is the call, whose members get the values. Never fails: a value that is too long counts as absent. */
-size_t http_header_arrived(char *line, size_t unit, size_t count, void *arg);
+/* An http_receiver's; arg is the call, whose members get the values. A value that is too long counts as absent. */
+void http_header_arrived(const char *line, size_t size, void *arg);
 
 #endif

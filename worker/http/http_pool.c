@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "http/http_address.h"
+#include "http/http_head.h"
 #include "http/proxy_choice.h"
 #include "tls/tls_trust.h"
 
@@ -99,26 +100,6 @@ static void share_unlock(CURL *easy, curl_lock_data data, void *arg) TSA(no_thre
 
 /* ---- the pool ---- */
 
-static void add_header(struct curl_slist **headers, const char *text)
-{
-    struct curl_slist *longer = curl_slist_append(*headers, text);
-    if (longer == NULL)
-        abort();
-    *headers = longer;
-}
-
-/* In libcurl "Name:" alone removes one of its own headers; "Name;" sends it without a value. */
-static void add_target_header(struct curl_slist **headers, const char *text)
-{
-    const char *colon = strchr(text, ':');
-    if (colon[1 + strspn(colon + 1, " \t")] != '\0') {
-        add_header(headers, text);
-        return;
-    }
-    AUTO_FREE char *without = xasprintf("%.*s;", (int)(colon - text), text);
-    add_header(headers, without);
-}
-
 static enum status blame(const struct http_target *target, const char *setting, const struct error *why, struct error *err)
 {
     return error_set(err, why->class, why->code, "%s: %s%s%s", target->name, setting, *setting != '\0' ? ": " : "", why->message);
@@ -175,37 +156,26 @@ static enum status find_hosts(struct http_world *world, const struct http_target
     return status;
 }
 
-/* libcurl only reads it: shared by all threads' calls. */
-static CURLU *read_url(const char *url)
-{
-    CURLU *read = curl_url();
-    if (read == NULL || curl_url_set(read, CURLUPART_URL, url, 0) == CURLUE_OK)
-        return read;
-    curl_url_cleanup(read);
-    return NULL;
-}
-
 static enum status place_init(struct http_world *world, const struct http_target *from, struct http_place *place, struct error *err)
 {
-    *place = (struct http_place){.url = xstrdup(from->url),
-                                 .read_url = read_url(from->url),
+    *place = (struct http_place){.front = http_address_front(from->url),
                                  .ca_file = from->ca_file != NULL ? xstrdup(from->ca_file) : NULL,
                                  .connect_timeout_ms = from->connect_timeout_ms,
                                  .response_bytes_max = from->response_bytes_max};
-    for (const char *const *header = from->headers; header != NULL && *header != NULL; header++)
-        add_target_header(&place->headers, *header);
-    add_header(&place->headers, "Expect:"); /* saves a round trip before a long body */
-    add_header(&place->headers, "Accept-Encoding: identity"); /* without it any encoding is allowed; a body compressed all the same is decompressed */
-    return find_hosts(world, from, place, err);
+    if (find_hosts(world, from, place, err) != STATUS_OK)
+        return STATUS_FAILED;
+    place->request_target = http_head_target(from->url, place->proxy);
+    place->headers = http_head_headers(place->front, from->headers, place->proxy);
+    return STATUS_OK;
 }
 
 static void place_finish(struct http_place *place)
 {
-    curl_slist_free_all(place->headers);
     if (place->owns_trust)
         tls_trust_destroy(place->trust);
-    free(place->url);
-    curl_url_cleanup(place->read_url);
+    free(place->front);
+    free(place->request_target);
+    free(place->headers);
     free(place->ca_file);
     free(place->proxy);
     free(place->host_name);

@@ -6,7 +6,7 @@
 static enum status fail_timeout(const struct http_call *call, struct error *err)
 {
     long long spent_ms = (long long)(clock_mono_ms() - call->started_ms);
-    if (!call->went_out)
+    if (!call->is_resolved)
         return error_set(err, ERROR_UNAVAILABLE, "connection_failed", "no connection: the host's name was not resolved within %lld ms", spent_ms);
     /* The request wasn't sent: the job loses no attempt. */
     if (!http_call_was_sent(call))
