@@ -1,4 +1,4 @@
-/* The reader without a tree against jansson: the same result for any text, and the same values in it. And the memory of trees. */
+/* The reader without a tree against jansson: the same result for any text, the same values in it, and the same trees. And the memory of trees. */
 #include "wire/json_check.h"
 
 #include <criterion/criterion.h>
@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "wire/job_scan.h"
+#include "wire/json_build.h"
 #include "wire/json_member.h"
 #include "wire/json_text.h"
 #include "wire/json_view.h"
@@ -84,6 +85,15 @@ static void expect_same(struct json_view view, const json_t *tree, const char *t
     }
 }
 
+/* Also the order of members, and each number's kind. */
+static void expect_same_tree(const char *text, size_t size, const json_t *tree, uint64_t seed)
+{
+    AUTO_JSON json_t *built = json_build(text, size);
+    AUTO_FREE char *ours = json_dumps(built, JSON_COMPACT), *theirs = json_dumps(tree, JSON_COMPACT);
+    cr_assert_str_eq(ours, theirs, "seed %lu: %.*s", (unsigned long)seed, (int)size, text);
+    cr_assert(json_equal(built, tree), "seed %lu: %.*s", (unsigned long)seed, (int)size, text);
+}
+
 static void expect_as_jansson(const char *text, size_t size, uint64_t seed)
 {
     AUTO_FREE char *exact = memcpy(xcalloc(1, size), text, size); /* AddressSanitizer sees a read beyond the end */
@@ -99,6 +109,8 @@ static void expect_as_jansson(const char *text, size_t size, uint64_t seed)
             cr_assert_eq(got.at, (size_t)fault.position, "seed %lu: %.*s", (unsigned long)seed, (int)size, exact);
         if (got.kind == JSON_FINE && unique)
             expect_same(json_view_of(exact, exact + size), tree, text);
+        if (got.kind == JSON_FINE && (json_is_object(tree) || json_is_array(tree)))
+            expect_same_tree(exact, size, tree, seed);
     }
 }
 

@@ -108,7 +108,7 @@ static json_t *load_message(struct json_view found, bool is_text)
         json_object_set_new(message, "role", json_string("assistant"));
         json_object_set_new(message, "content", json_stringn(text, size));
     } else {
-        message = json_text_load(found.text, found.size);
+        message = json_text_load_checked(found.text, found.size);
     }
     if (message != NULL)
         answer_message_settle(message);
@@ -151,7 +151,7 @@ static enum status decode(const char *body, size_t size, struct llm_answer *ret,
     if (!has_message)
         return error_set(err, ERROR_RETRIABLE, "invalid_response", "the answer has no %s",
                          first.size == 0 ? "choices" : "message");
-    AUTO_JSON json_t *usage_tree = json_text_load(root[USAGE].text, root[USAGE].size);
+    AUTO_JSON json_t *usage_tree = json_view_type(root[USAGE]) == JSON_OBJECT ? json_text_load_checked(root[USAGE].text, root[USAGE].size) : NULL;
     *ret = (struct llm_answer){
         .message = steal_ptr(&message_tree),
         .finish_reason = steal_ptr(&reason),

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "wire/job_scan.h"
+#include "wire/json_build.h"
 #include "wire/json_repair.h"
 #include "wire/json_walk.h"
 
@@ -37,9 +39,16 @@ bool json_text_is_too_much(const char *text, size_t size)
 
 json_t *json_text_load(const char *text, size_t size)
 {
-    if (size == 0 || json_text_is_too_much(text, size))
+    const char *begin = json_skip_space(text, text + size);
+    bool is_root = begin < text + size && (*begin == '{' || *begin == '[');
+    if (!is_root || json_text_is_too_much(text, size) || utf8_invalid_at(text, size) != SCAN_NOWHERE || json_check(text, size, false).kind != JSON_FINE)
         return NULL;
-    return json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+    return json_build(text, size);
+}
+
+json_t *json_text_load_checked(const char *text, size_t size)
+{
+    return json_text_is_too_much(text, size) ? NULL : json_build(text, size);
 }
 
 json_t *json_text_load_mended(const char *text, size_t size)
