@@ -2,8 +2,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/decimal.h"
 
 #define LINE_BYTES_MAX 4000 /* below PIPE_BUF, so that a line into a pipe stays whole */
 #define VALUE_BYTES_MAX 512
@@ -26,8 +29,17 @@ static void put_char(struct line *line, char c)
 
 static void put_text(struct line *line, const char *text)
 {
-    while (*text != '\0')
-        put_char(line, *text++);
+    size_t size = strlen(text), room = LINE_BYTES_MAX - line->length;
+    size = size < room ? size : room;
+    memcpy(line->text + line->length, text, size);
+    line->length += size;
+}
+
+static void put_number(struct line *line, int64_t number)
+{
+    char text[DECIMAL_SIZE];
+    decimal_write(number, text);
+    put_text(line, text);
 }
 
 static void put_escaped(struct line *line, const char *value)
@@ -85,18 +97,31 @@ static void put_name(struct line *line, const char *name)
     }
 }
 
+/* A second's text, made once for all lines of a thread within it. */
+static const char *second_text(time_t second)
+{
+    static thread_local time_t known = -1;
+    static thread_local char text[sizeof "2026-11-23T10:00:00"];
+    struct tm utc;
+    if (second != known) {
+        gmtime_r(&second, &utc);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+        known = second;
+    }
+    return text;
+}
+
 static void put_time(struct line *line)
 {
     struct timespec now;
-    struct tm utc;
-    char stamp[40];
-    char whole[64];
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(whole, sizeof whole, "%s.%03ldZ", stamp, now.tv_nsec / 1000000);
+    int ms = (int)(now.tv_nsec / 1000000);
+    char fraction[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
     put_name(line, "ts");
-    put_string(line, whole);
+    put_text(line, line_format == LOG_JSON ? "\"" : "");
+    put_text(line, second_text(now.tv_sec));
+    put_text(line, fraction);
+    put_text(line, line_format == LOG_JSON ? "\"" : "");
 }
 
 void log_configure(enum log_level level, enum log_format format)
@@ -112,8 +137,9 @@ bool log_enabled(enum log_level level)
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
-    struct line line = {.length = 0};
-    char number[32];
+    struct line line; /* its text isn't zeroed: that would cost more than the rest */
+    char real[32];
+    line.length = 0;
     if (line_format == LOG_JSON)
         put_char(&line, '{');
     put_time(&line);
@@ -128,12 +154,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
             put_string(&line, fields->str ? fields->str : "");
             break;
         case LOG_FIELD_INT:
-            snprintf(number, sizeof number, "%lld", (long long)fields->num);
-            put_text(&line, number);
+            put_number(&line, fields->num);
             break;
         case LOG_FIELD_REAL:
-            snprintf(number, sizeof number, "%.3f", fields->real);
-            put_text(&line, number);
+            snprintf(real, sizeof real, "%.3f", fields->real);
+            put_text(&line, real);
             break;
         }
     }
