@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/decimal.h"
 
 static CURLU *parsed(const char *url)
 {
@@ -146,9 +147,21 @@ char *http_head_headers(const char *url, const char *const *headers, const char 
     return lines.text;
 }
 
+#define OTHER_BYTES 80 /* the request line's other parts, and Content-Length */
+
 char *http_head(const char *method, const char *target, const char *headers, size_t body_size)
 {
-    bool has_body = strcmp(method, "GET") != 0;
-    AUTO_FREE char *length = has_body ? xasprintf("Content-Length: %zu\r\n", body_size) : xstrdup("");
-    return xasprintf("%s %s HTTP/1.1\r\n%s%s\r\n", method, target, headers, length);
+    struct lines head = {0};
+    char length[DECIMAL_SIZE];
+    decimal_write((int64_t)body_size, length);
+    head.text = xgrow(NULL, &head.capacity, strlen(target) + strlen(headers) + OTHER_BYTES, 1); /* all of it, at once */
+    add_text(&head, method);
+    add_text(&head, " ");
+    add_text(&head, target);
+    add_text(&head, " HTTP/1.1\r\n");
+    add_text(&head, headers);
+    if (strcmp(method, "GET") != 0)
+        add_line(&head, "Content-Length", length);
+    add_text(&head, "\r\n");
+    return head.text;
 }

@@ -82,9 +82,7 @@ static enum http_reading read_status(struct http_response *response, struct slic
     int status = 0, digits = 0;
     if (line.size <= at || (line.bytes[at - 1] != '0' && line.bytes[at - 1] != '1') || line.bytes[at] != ' ')
         return HTTP_NOT_HTTP;
-    while (at < line.size && line.bytes[at] == ' ')
-        at++;
-    for (; at < line.size && isdigit((unsigned char)line.bytes[at]) && digits < 4; at++, digits++)
+    for (at++; at < line.size && isdigit((unsigned char)line.bytes[at]) && digits < 4; at++, digits++)
         status = 10 * status + line.bytes[at] - '0';
     if (digits != 3 || status < 100 || (at < line.size && line.bytes[at] != ' '))
         return malformed(response, "a status that isn't three digits");
