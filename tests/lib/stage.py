@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import parts
+import raw_http
 import redis_front
 import scripted
 
@@ -36,6 +37,13 @@ class Stage:
 
     def scripted(self, script):
         return self._add(scripted.Scripted(script))
+
+    def raw(self, script, tls=False, **options):
+        """Over TLS its certificate vouches for itself: `ca`."""
+        identity = parts.certificate(self.folder, "raw") if tls else None
+        server = self._add(raw_http.RawServer(script, identity, **options))
+        server.ca = identity[0] if tls else None
+        return server
 
     def tls_front(self, llm, *hosts, **options):
         return self._add(parts.TlsFront(self.folder, llm, *hosts, **options))
