@@ -5,7 +5,7 @@
 #define NAME "fetch-watch"
 #define FETCH 1 /* https://kafka.apache.org/protocol#protocol_api_keys */
 
-static uint64_t bit_of(int32_t broker_id)
+uint64_t fetch_watch_bit(int32_t broker_id)
 {
     return UINT64_C(1) << ((uint32_t)broker_id % 64);
 }
@@ -16,8 +16,8 @@ static rd_kafka_resp_err_t sent(rd_kafka_t *rk, int fd, const char *broker, int3
     (void)rk, (void)fd, (void)broker, (void)version, (void)correlation, (void)size;
     struct fetch_watch *watch = opaque;
     if (key == FETCH) {
-        atomic_fetch_or(&watch->asked, bit_of(broker_id));
-        atomic_fetch_or(&watch->known, bit_of(broker_id));
+        atomic_fetch_or(&watch->asked, fetch_watch_bit(broker_id));
+        atomic_fetch_or(&watch->known, fetch_watch_bit(broker_id));
     }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -29,7 +29,7 @@ static rd_kafka_resp_err_t received(rd_kafka_t *rk, int fd, const char *broker, 
     (void)rk, (void)fd, (void)broker, (void)version, (void)correlation, (void)size, (void)rtt, (void)err;
     struct fetch_watch *watch = opaque;
     if (key == FETCH)
-        atomic_fetch_and(&watch->asked, ~bit_of(broker_id));
+        atomic_fetch_and(&watch->asked, ~fetch_watch_bit(broker_id));
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -46,7 +46,7 @@ void fetch_watch_install(rd_kafka_conf_t *conf, struct fetch_watch *watch)
     rd_kafka_conf_interceptor_add_on_new(conf, NAME, made, watch);
 }
 
-bool fetch_watch_rests(const struct fetch_watch *watch)
+uint64_t fetch_watch_resting(const struct fetch_watch *watch)
 {
-    return (atomic_load(&watch->known) & ~atomic_load(&watch->asked)) != 0;
+    return atomic_load(&watch->known) & ~atomic_load(&watch->asked);
 }

@@ -5,7 +5,6 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /* A bit a broker, by its id modulo 64: of two brokers that share a bit only the busier one is seen. */
@@ -16,7 +15,8 @@ struct fetch_watch {
 
 /* watch is kept until the consumer is destroyed. */
 void fetch_watch_install(rd_kafka_conf_t *conf, struct fetch_watch *watch);
-/* Some broker that got a Fetch before has none under way now; true for a moment between any two requests. */
-bool fetch_watch_rests(const struct fetch_watch *watch);
+/* The bits of the brokers that got a Fetch before and have none under way now; set for a moment between any two requests. */
+uint64_t fetch_watch_resting(const struct fetch_watch *watch);
+uint64_t fetch_watch_bit(int32_t broker_id);
 
 #endif

@@ -138,6 +138,7 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
         return; /* fetched before a revoke */
     partition->next = message->offset + 1;
     partition->next_epoch = leader_epoch(message);
+    partition->broker = rd_kafka_message_broker_id(message);
     switch (partition_receive(partition, message->offset, partition->next_epoch)) {
     case OFFSET_SEEN: METRIC_INC(jobs_duplicate_offset_total); return;
     case OFFSET_DONE_BEFORE: METRIC_INC(jobs_done_before_total); return;

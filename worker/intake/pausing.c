@@ -116,15 +116,11 @@ bool pausing_wants(const struct pausing_view *view)
     return threads_want(view) && view->behind > share;
 }
 
-/* How many partitions aren't read for lack of room: all of them, or those whose share is used up. */
-static int64_t count_without_room(const struct service *service, const struct assignments *assignments)
+/* Is no partition read for lack of room? */
+static bool none_has_room(const struct service *service)
 {
-    int64_t alive = metric_get(METRIC_jobs_alive), count = 0;
-    if (dispatcher_waits_for_ends(service->dispatcher) || (alive > 0 && is_full(service, alive)))
-        return (int64_t)assignments->count;
-    for (size_t i = 0; i < assignments->count; i++)
-        count += assignments->partitions[i]->paused && !assignments->partitions[i]->set_is_full;
-    return count;
+    int64_t alive = metric_get(METRIC_jobs_alive);
+    return dispatcher_waits_for_ends(service->dispatcher) || (alive > 0 && is_full(service, alive));
 }
 
 static bool wants_pause(struct pausing_view *view, const struct partition *partition)
@@ -134,20 +130,13 @@ static bool wants_pause(struct pausing_view *view, const struct partition *parti
     return partition->set_is_full || pausing_wants(view);
 }
 
-static int64_t count_behind(const struct assignments *assignments)
-{
-    int64_t behind = 0;
-    for (size_t i = 0; i < assignments->count; i++)
-        behind += atomic_load(&assignments->partitions[i]->behind);
-    return behind;
-}
-
 void pausing_look(const struct service *service, rd_kafka_t *consumer, struct prefetch *prefetch, const struct assignments *assignments, bool held_back)
 {
-    int64_t paused = 0, sets_full = 0;
+    int64_t paused = 0, sets_full = 0, shares_used_up = 0;
     struct changes changes = {0};
-    struct pausing_view view = {.behind_all = count_behind(assignments),
-                                .to_ask = dispatcher_load(service->dispatcher).to_ask,
+    struct dispatcher_load load = dispatcher_load(service->dispatcher);
+    struct pausing_view view = {.behind_all = load.in_hand - load.to_ask,
+                                .to_ask = load.to_ask,
                                 .threads = service->settings->worker.threads,
                                 .buffered_max = service->settings->worker.buffered_jobs_max};
     for (size_t i = 0; i < assignments->count; i++) {
@@ -156,11 +145,12 @@ void pausing_look(const struct service *service, rd_kafka_t *consumer, struct pr
             change(&changes, partition, wants_pause(&view, partition));
         paused += partition->paused;
         sets_full += partition->set_is_full;
+        shares_used_up += partition->paused && !partition->set_is_full;
     }
     if (changes.pause != NULL)
         prefetch_note_purged(prefetch);
     make(consumer, &changes);
     METRIC_SET(partitions_paused, held_back ? (int64_t)assignments->count : paused);
     held_back_set(HELD_BACK_COMPLETED_SET, HELD_BACK_NO_PROVIDER, sets_full);
-    held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, count_without_room(service, assignments));
+    held_back_set(HELD_BACK_BUFFER, HELD_BACK_NO_PROVIDER, none_has_room(service) ? (int64_t)assignments->count : shares_used_up);
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "intake/fetch_rest.h"
+#include "intake/fetch_wake.h"
 #include "intake/fetch_watch.h"
 #include "telemetry/metrics.h"
 
@@ -81,15 +82,9 @@ void prefetch_note_purged(struct prefetch *prefetch)
     fetch_rest_note_purged(&prefetch->rest);
 }
 
-/* It isn't known which broker leads which partition: all are sought. */
-static void wake(struct prefetch *prefetch, const struct assignments *assignments)
+static void wake(struct prefetch *prefetch, const struct assignments *assignments, uint64_t resting)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)assignments->count + 1);
-    for (size_t i = 0; i < assignments->count; i++) {
-        const struct partition *partition = assignments->partitions[i];
-        if (!partition->paused && partition->next >= 0)
-            rd_kafka_topic_partition_list_add(list, partition->topic, partition->id)->offset = partition->next;
-    }
+    rd_kafka_topic_partition_list_t *list = fetch_wake_list(assignments, resting, prefetch->rest.wakes > 0);
     if (list->cnt > 0) {
         rd_kafka_error_destroy(rd_kafka_seek_partitions(prefetch->consumer, list, 0));
         METRIC_INC(fetch_wakes_total);
@@ -102,8 +97,9 @@ rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct assign
 {
     rd_kafka_message_t *message = rd_kafka_consume_queue(prefetch->queue, 0);
     if (message == NULL) {
-        if (prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) && fetch_watch_rests(&prefetch->watch))
-            wake(prefetch, assignments);
+        uint64_t resting = prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) ? fetch_watch_resting(&prefetch->watch) : 0;
+        if (resting != 0)
+            wake(prefetch, assignments, resting);
         message = rd_kafka_consume_queue(prefetch->queue, timeout_ms);
     }
     if (message != NULL)

@@ -5,8 +5,8 @@
  *   brokers ──librdkafka's threads──▶ partitions' queues ──forwarded──▶ this queue ──prefetch_take──▶ intake
  *
  * The queue is bounded in records and bytes (kafka/fetch_bounds.h). At either bound librdkafka stops fetching, and resumes late: before 2.1 its
- * thread sleeps for up to a second, even if the queue is emptied meanwhile, unless a seek wakes it; so each partition is sought to its own
- * position once all read-ahead records have been taken (then a seek throws nothing away). From 2.2 on the thread looks again every
+ * thread sleeps for up to a second, even if the queue is emptied meanwhile, unless a seek wakes it; so a partition of each resting broker is sought to its own
+ * position once all read-ahead records have been taken (then a seek throws nothing away; which partitions: fetch_wake.h). From 2.2 on the thread looks again every
  * fetch.queue.backoff.ms, which kafka_conf.c sets. (2.1 has neither.)
  *
  * Intake thread only, also from within its rebalance callback. Blocks in prefetch_take alone. */

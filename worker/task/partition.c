@@ -17,7 +17,7 @@ struct partition *partition_create(const char *topic, int32_t id, uint64_t gener
     partition->generation = generation;
     partition->committed = partition->head = -1;
     partition->next = RD_KAFKA_OFFSET_INVALID;
-    partition->next_epoch = -1;
+    partition->next_epoch = partition->broker = -1;
     partition->metadata_max = OFFSET_TEXT_MAX;
     partition->tracker = OFFSET_TRACKER_EMPTY;
     atomic_init(&partition->references, 1);

@@ -50,6 +50,7 @@ struct partition {
     bool paused;
     int64_t next; /* the position: behind the last record; before the first record the start, also librdkafka's END or INVALID */
     int32_t next_epoch; /* the leader epoch of the last record; -1: unknown */
+    int32_t broker;     /* the id of the broker that the last record came from; -1: unknown */
     bool full_reported; /* set_is_full, as last logged and counted */
     /* The same, liveness.c's: the first offset that isn't done and since when, how its job is and since when (enum head_state; -1:
      * unknown), and that as its claim has it (-1: it has none). */
