@@ -7,9 +7,9 @@ def pod(values=None, file=MINIMAL):
     return render(values, file=file).one("Pod")
 
 
-def test_it_is_a_hook_of_helm_test_and_its_words_stay_until_the_next():
+def test_it_is_a_hook_of_helm_test_and_stays_if_it_fails_until_the_next():
     notes = pod()["metadata"]["annotations"]
-    assert notes == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
+    assert notes == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"}
     assert pod()["spec"]["restartPolicy"] == "Never"
     assert len(pod({"fullnameOverride": "a" * 63})["metadata"]["name"]) <= 63
 

@@ -119,6 +119,12 @@ def test_annotations(release, want):
     assert sorted(key for key, value in notes.items() if key.startswith("checksum/") and re.fullmatch("[0-9a-f]{64}", value)) == ["checksum/config", "checksum/secret"]
 
 
+def test_a_node_may_go_with_the_volumes_that_are_on_it_alone(release):
+    """Else the cluster autoscaler keeps it for them."""
+    notes = release.workload["template"]["metadata"]["annotations"]
+    assert notes["cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"].split(",") == [volume["name"] for volume in release.worker_pod["volumes"] if "emptyDir" in volume] == ["state"]
+
+
 def test_the_disruption_budget(release, want):
     budgets = release.all("PodDisruptionBudget")
     assert [{key: value for key, value in budget["spec"].items() if key != "selector"} for budget in budgets] == ([want["pdb"]] if want["pdb"] else [])

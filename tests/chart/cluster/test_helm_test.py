@@ -27,22 +27,31 @@ def helm_test(namespace, run) -> str:
         return beside.result()
 
 
+def left(namespace) -> set:
+    return {name for kind, name in everything(namespace) if kind == "Pod" and name == POD}
+
+
 def test_helm_test_tries_what_the_release_names(namespace, backends, run):
     namespace.install(backends.values())
     assert "Succeeded" in helm_test(namespace, run)
-    assert "Succeeded" in helm_test(namespace, run), "a second one takes the first one's place"
+    wait_until(lambda: not left(namespace), "the pod of a test that passed taken away")
+    assert "Succeeded" in helm_test(namespace, run), "a second one"
 
 
-def test_helm_test_fails_where_redis_is_away(namespace, backends, run):
+def test_helm_test_fails_where_redis_is_away_and_its_pod_stays_until_the_next(namespace, backends, run):
     namespace.install(backends.values(redis={"url": f"redis://127.0.0.1:{free_port()}/0"}, test={"startup_wait_ms": 1000}))
     with pytest.raises(Refused, match=f"(?s){POD}.*[Ff]ailed"):
         helm_test(namespace, run)
+    failed = namespace.object("pod", POD)
+    assert failed["status"]["phase"] == "Failed"
+    namespace.upgrade(backends.values())
+    assert "Succeeded" in helm_test(namespace, run), "the next takes its place"
+    wait_until(lambda: not left(namespace), "nothing of either")
 
 
-def test_of_the_release_and_its_test_only_the_tests_pod_is_left(namespace, backends, run):
-    """Helm keeps a hook's objects out of what it takes away: the pod has ended, and its words can be read."""
+def test_of_the_release_and_its_test_nothing_is_left(namespace, backends, run):
+    """Helm keeps a hook's objects out of what it uninstalls."""
     namespace.install(backends.values(test={"connect": False}))
     helm_test(namespace, run)
     namespace.helm("uninstall", "it", "--wait")
-    wait_until(lambda: everything(namespace) == {("Pod", POD)}, "an empty namespace but for the test's pod")
-    assert namespace.object("pod", POD)["status"]["phase"] == "Succeeded"
+    wait_until(lambda: everything(namespace) == set(), "an empty namespace")
