@@ -1,6 +1,6 @@
 /* How claims are begun: the call of begin.lua, its answers, and a second call for claims whose holder has no heartbeat any more.
- * A part of the session store (session_store.h), private to it and to session_store.c, which begins followers behind finishes. Any thread; one
- * connection, one thread at a time; blocks up to the connection's time-out. */
+ * A part of the session store (session_store.h): for session_store.c, which begins followers behind finishes, and for callers that don't block
+ * (tests/bench/floor_loop.c). Any thread; one connection, one thread at a time; what takes one blocks up to its time-out. */
 #ifndef CHAT_REDIS_SESSION_BEGIN_H
 #define CHAT_REDIS_SESSION_BEGIN_H
 

@@ -1,6 +1,5 @@
 #include "redis/session_store.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,10 +12,10 @@
 #include "redis/redis_pool.h"
 #include "redis/redis_script.h"
 #include "redis/session_begin.h"
+#include "redis/session_finish.h"
 #include "redis/session_reply.h"
 #include "redis_scripts.h"
 
-static const struct redis_script finish_script = {"finish", script_finish, script_finish_sha, false};
 static const struct redis_script release_script = {"release", script_release, script_release_sha, false};
 static const struct redis_script cancel_script = {"cancel", script_cancel, script_cancel_sha, false};
 static const struct redis_script renew_script = {"renew", script_renew, script_renew_sha, false};
@@ -32,46 +31,11 @@ void session_store_token(char out[33])
 
 /* ---- finish ---- */
 
-static void finish_fill(struct redis_args *args, const void *shared, const void *of)
-{
-    const struct session_store_conf *conf = shared;
-    const struct finish_op *op = of;
-    redis_args_keys(args, conf->key_prefix, op->claim.session, op->claim.job_id, true);
-    redis_args_text(args, op->claim.token);
-    redis_args_text(args, session_reply_end_state_name(op->end_state));
-    redis_args_text(args, op->reply);
-    redis_args_text(args, op->turn);
-    redis_args_text(args, op->fingerprint);
-    redis_args_text(args, op->origin);
-    redis_args_text(args, op->claim.job_id);
-    redis_args_number(args, conf->history_turns_max);
-    redis_args_number(args, conf->session_ttl_s);
-    redis_args_number(args, conf->reply_ttl_s);
-    redis_args_number(args, op->claim.claim_epoch);
-    assert(conf->applied_max > 0);
-    redis_args_number(args, conf->applied_max);
-}
-
-static bool finish_answer(void *of, const void *shared, const redisReply *reply)
-{
-    (void)shared;
-    struct finish_op *op = of;
-    if (session_reply_is_text(reply, "done"))
-        op->state = FINISH_DONE;
-    else if (session_reply_is_text(reply, "lost"))
-        op->state = FINISH_LOST;
-    else if (session_reply_is_text(reply, "cancelled"))
-        op->state = FINISH_CANCELLED;
-    else
-        return false;
-    return true;
-}
-
 enum status session_store_finish(struct redis_conn *conn, const struct session_store_conf *conf,
                                  struct finish_op *ends, size_t n, struct begin_op *followers, size_t m,
                                  struct error *err)
 {
-    struct redis_script_calls finish = REDIS_SCRIPT_CALLS(&finish_script, finish_fill, finish_answer, conf, ends);
+    struct redis_script_calls finish = session_finish_calls(conf, ends);
     struct redis_script_calls begin = session_begin_calls(conf, followers);
     bool ahead = false;
     session_begin_clear(followers, m);
