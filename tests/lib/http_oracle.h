@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 
 struct http_read {
     bool good; /* a whole response */
+    bool names_coding;
     size_t in_trailers; /* bytes; counted where the pieces are of one byte */
     int status;
     struct text_buffer body;
@@ -35,9 +37,9 @@ static inline void http_read_finish(struct http_read *read)
 
 static inline void http_oracle_header(const char *line, size_t size, void *arg)
 {
-    (void)line;
-    (void)size;
-    (void)arg;
+    static const char coding[] = "transfer-encoding:";
+    if (size >= sizeof coding - 1 && strncasecmp(line, coding, sizeof coding - 1) == 0)
+        ((struct http_read *)arg)->names_coding = true;
 }
 
 static inline bool http_oracle_body(const char *bytes, size_t size, void *arg)
@@ -135,9 +137,12 @@ static inline void http_read_libcurls(const char *bytes, size_t size, struct htt
     ret->problem = curl_easy_strerror(code);
 }
 
-/* Where ours is stricter on purpose (http_response.h), or libcurl takes what is no whole response: one whose connection ends within its headers. */
+/* Where ours is stricter on purpose (http_response.h), or libcurl takes what is no whole response: one whose connection ends within its headers, or
+ * within its body's length, which libcurl doesn't believe beside a Transfer-Encoding that isn't chunked. */
 static inline bool http_read_is_stricter(const struct http_read *ours)
 {
+    if (ours->part == HTTP_PART_BODY && ours->names_coding)
+        return true;
     return ours->reading == HTTP_NOT_HTTP || ours->part == HTTP_PART_STATUS || ours->part == HTTP_PART_HEADERS;
 }
 
