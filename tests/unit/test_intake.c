@@ -563,36 +563,43 @@ Test(intake, a_full_buffer_throws_nothing_away, .timeout = 120)
     end_world(&world);
 }
 
-/* Every batch fills the queue to its bound. librdkafka alone would look at it again after a second. */
-static void read_at_the_bound(const char *bound)
+/* Every batch fills the queue to its bound; with several partitions a Fetch brings one of each. librdkafka alone would look at it again after a second. */
+static void read_at_the_bound(const char *bound, int partitions)
 {
-    enum { BATCH = 25, BATCHES = 40, REST_MS = 1000 };
+    enum { BATCH = 25, BATCHES = 40 /* a partition */, REST_MS = 1000 };
     struct world world;
-    begin_planned(&world, &(struct plan){.partitions = 1, .batch_records = "25", .more = {bound, "kafka.fetch.message.max.bytes=100"}});
+    int64_t next[BATCHES] = {0};
+    begin_planned(&world, &(struct plan){.partitions = partitions, .batch_records = "25", .more = {bound, "kafka.fetch.message.max.bytes=100"}});
     intake_hold(world.intake, true);
-    produce(&world, 0, "", BATCH * BATCHES);
+    for (int p = 0; p < partitions; p++)
+        produce(&world, p, "", BATCH * BATCHES);
     int64_t received = metric_get(METRIC_jobs_received_total);
     int64_t began_ms = clock_mono_ms();
     intake_hold(world.intake, false);
-    for (int i = 0; i < BATCH * BATCHES; i++) {
+    for (int i = 0; i < BATCH * BATCHES * partitions; i++) {
         struct task *task = take(&world);
-        cr_assert_eq(task->record.offset, i);
+        cr_assert_eq(task->record.offset, next[task->record.partition]++);
         finish(&world, task);
     }
     cr_expect_lt(clock_mono_ms() - began_ms, (int64_t)BATCHES * REST_MS / 2);
-    cr_expect_eq(metric_get(METRIC_jobs_received_total) - received, BATCH * BATCHES);
+    cr_expect_eq(metric_get(METRIC_jobs_received_total) - received, BATCH * BATCHES * partitions);
     cr_expect_eq(metric_get(METRIC_jobs_duplicate_offset_total), 0);
     end_world(&world);
 }
 
 Test(intake, reading_goes_on_after_as_many_records_as_are_read_ahead, .timeout = 120)
 {
-    read_at_the_bound("kafka.queued.min.messages=20");
+    read_at_the_bound("kafka.queued.min.messages=20", 1);
 }
 
 Test(intake, reading_goes_on_after_as_many_bytes_as_are_read_ahead, .timeout = 120)
 {
-    read_at_the_bound("kafka.queued.max.messages.kbytes=1");
+    read_at_the_bound("kafka.queued.max.messages.kbytes=1", 1);
+}
+
+Test(intake, reading_goes_on_of_each_partition, .timeout = 120)
+{
+    read_at_the_bound("kafka.queued.min.messages=20", 8);
 }
 
 Test(intake, it_may_rest_once_a_bound_was_taken_or_some_was_thrown_away)
