@@ -14,6 +14,7 @@
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
 #   need gnuplot draws charts
 #   need valgrind counts instructions
+#   need peers   the bench's peers: a venv with asyncio's clients (CHAT_PEER_PYTHON), the Go program (CHAT_PEER_GO)
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
 #   need helm    renders the chart: CHAT_HELM
 #   need chart   for the chart's tests: Helm, a venv with Kubernetes' schemas (CHAT_CHART_PYTHON), definitions of others' objects (CHAT_CRDS)
@@ -252,6 +253,23 @@ need_go() {
   fi
 }
 
+need_peers() {
+  local peers=$root/tests/bench/peers sources
+  CHAT_PEER_PYTHON=$(venv peer "$peers/asyncio/requirements.txt" --no-deps --only-binary :all:) || return 1
+  sources=$(cat "$peers"/go/*.go "$peers"/go/go.mod "$peers"/go/go.sum | sha256sum | cut -c1-12)
+  CHAT_PEER_GO=$cache/peer-go-$sources
+  export CHAT_PEER_PYTHON CHAT_PEER_GO
+  [ -x "$CHAT_PEER_GO" ] || alone "${CHAT_PEER_GO##*/}" build_peer "$peers/go"
+}
+
+build_peer() { # build_peer FOLDER
+  [ ! -x "$CHAT_PEER_GO" ] || return 0 # whom we waited for has made it
+  say "building the peer in Go"
+  (cd "$1" && need_go "$(sed -n 's/^go //p' go.mod)" && nice -n 10 "$CHAT_GO" build -mod=readonly -trimpath -ldflags='-s -w' -o "$CHAT_PEER_GO.new" .) >"$cache/peer-go.log" 2>&1 ||
+    { say "building the peer in Go failed: see $cache/peer-go.log"; tail -n 5 "$cache/peer-go.log" >&2; rm -f "$CHAT_PEER_GO.new"; return 1; }
+  mv "$CHAT_PEER_GO.new" "$CHAT_PEER_GO"
+}
+
 need_toxiproxy() {
   local version=v2.12.0
   CHAT_TOXIPROXY=$cache/toxiproxy-$version
@@ -426,6 +444,7 @@ need() {
       spring) need_spring ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
+      peers) need_peers ;;
       toxiproxy) need_toxiproxy ;;
       image) need_packages cmake mmdebstrap uidmap umoci ;;
       spdx) need_spdx ;;
