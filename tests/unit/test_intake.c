@@ -669,7 +669,10 @@ Test(intake, many_partitions_are_fetched_in_rounds_unless_the_settings_say_how)
     assert_fetches(1, NULL, "100", "1");
     assert_fetches(16, NULL, "100", "1");
     assert_fetches(17, NULL, "5", "65536");
-    assert_fetches(1000, NULL, "5", "65536");
+    assert_fetches(239, NULL, "5", "65536");
+    assert_fetches(240, NULL, "6", "65536");
+    assert_fetches(1000, NULL, "25", "65536");
+    assert_fetches(10000, NULL, "50", "65536");
     assert_fetches(1000, "kafka.fetch.wait.max.ms=250", "250", "1");
     assert_fetches(1000, "kafka.fetch.min.bytes=7", "100", "7");
 }

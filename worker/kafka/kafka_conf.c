@@ -173,18 +173,27 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
 }
 
 /* A Fetch lists each of a broker's partitions, in request and response, and librdkafka's thread visits each of them before
- * and after: with 1,000 partitions a third of the worker's CPU, if records come one by one and are answered at once. So the broker waits for more,
- * MANY_WAIT_MS at most. With few partitions no record waits, though a round would save some CPU there, too. */
+ * and after, and for each piece of the response that it receives apart: with 1,000 partitions a third of the worker's CPU, if records come one by one and are
+ * answered at once. So the broker waits for more. A round's cost grows with the partitions, and so does the wait: rounds take the same share of a
+ * processor, however many partitions there are. With few partitions no record waits, though a round would save some CPU there, too. */
 #define MANY_PARTITIONS 16 /* with more than these, rounds */
-#define MANY_WAIT_MS 5
+#define MANY_WAIT_MS_MIN 5
+#define MANY_WAIT_MS_MAX 50
+#define MANY_A_MS 40 /* partitions for each millisecond of the wait */
 #define MANY_BYTES (64 * 1024) /* with so many bytes a Fetch doesn't wait */
+
+static int many_wait_ms(int partitions)
+{
+    int wait_ms = partitions / MANY_A_MS;
+    return wait_ms < MANY_WAIT_MS_MIN ? MANY_WAIT_MS_MIN : wait_ms > MANY_WAIT_MS_MAX ? MANY_WAIT_MS_MAX : wait_ms;
+}
 
 enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
 {
     static const char wait[] = "fetch.wait.max.ms", bytes[] = "fetch.min.bytes";
     if (partitions <= MANY_PARTITIONS || settings_kafka_property(settings, wait) != NULL || settings_kafka_property(settings, bytes) != NULL)
         return STATUS_OK;
-    if (set_number(conf, wait, MANY_WAIT_MS, err) != STATUS_OK)
+    if (set_number(conf, wait, many_wait_ms(partitions), err) != STATUS_OK)
         return STATUS_FAILED;
     return set_number(conf, bytes, MANY_BYTES, err);
 }
