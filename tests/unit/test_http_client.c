@@ -1,6 +1,7 @@
 /* A client's calls against a server of the test's own: how each ends, and what the next one finds. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -114,6 +115,26 @@ Test(http_client, a_url_that_cannot_be_parsed_ends_its_call_only)
         cr_expect_eq(http_call_status(call), 200);
         http_call_end(place.client, 0);
     }
+    close(connection);
+    close_place(&place);
+}
+
+Test(http_client, a_proxy_that_refused_the_call_before_has_not_refused_this_one)
+{
+    struct place place = open_place(true);
+    struct http_request request = request_of(NULL), bad = request_of("https://example.invalid/a b");
+    const struct http_call *call = http_client_call(place.client, 0);
+    start(&place, &request);
+    int connection = accept_from(&place);
+    answer(connection, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+    cr_expect(http_call_was_refused_by_proxy(call));
+    http_call_end(place.client, 0);
+
+    start(&place, &bad);
+    cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+    cr_expect_eq(call->code, CURLE_URL_MALFORMAT);
+    cr_expect_not(http_call_was_refused_by_proxy(call));
     close(connection);
     close_place(&place);
 }

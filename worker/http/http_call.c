@@ -259,7 +259,7 @@ bool http_call_was_sent(const struct http_call *call)
 bool http_call_was_refused_by_proxy(const struct http_call *call)
 {
     long status = 0;
-    if (!http_call_was_sent(call))
+    if (call->is_resolved && !http_call_was_sent(call)) /* else it is the call's before */
         curl_easy_getinfo(call->connection.easy, CURLINFO_HTTP_CONNECTCODE, &status);
     return status >= 300;
 }
