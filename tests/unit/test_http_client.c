@@ -138,3 +138,54 @@ Test(http_client, a_proxy_that_refused_the_call_before_has_not_refused_this_one)
     close(connection);
     close_place(&place);
 }
+
+/* ---- a server that sends without end, faster than it is read ---- */
+
+#define PIECES_MAX 100000
+
+struct endless {
+    int connection;
+    struct http_cancel *cancel;
+    size_t pieces;
+};
+
+/* With each piece that it takes the next one arrives. */
+static bool take_endless(struct http_call *call, const char *data, size_t size, void *arg)
+{
+    static const char more[16384];
+    struct endless *endless = arg;
+    (void)call;
+    (void)data;
+    (void)size;
+    while (send(endless->connection, more, sizeof more, MSG_NOSIGNAL) > 0)
+        ;
+    http_cancel_fire(endless->cancel);
+    return ++endless->pieces < PIECES_MAX;
+}
+
+static enum http_shape is_stream(bool typed, const char *bytes, size_t size)
+{
+    (void)typed;
+    (void)bytes;
+    (void)size;
+    return HTTP_SHAPE_STREAM;
+}
+
+Test(http_client, a_cancel_ends_a_stream_that_arrives_faster_than_it_is_read)
+{
+    struct place place = open_place(false);
+    struct endless endless = {.cancel = http_cancel_create()};
+    struct http_request request = request_of(NULL);
+    size_t target;
+    request.sink = take_endless;
+    request.look = is_stream;
+    request.sink_arg = &endless;
+    start(&place, &request);
+    endless.connection = accept_from(&place);
+    answer(endless.connection, "HTTP/1.1 200 OK\r\n\r\ndata: ");
+    cr_expect_eq(http_client_wait(place.client, INT64_MAX, endless.cancel, &target), HTTP_CANCELLED);
+    cr_expect_lt(endless.pieces, PIECES_MAX);
+    close_place(&place);
+    http_cancel_destroy(endless.cancel);
+    close(endless.connection);
+}
