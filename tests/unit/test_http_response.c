@@ -168,6 +168,13 @@ Test(http_response, headers_without_an_end_are_bounded)
     cr_expect_eq(read_lines("one line that never ends ", HTTP_HEAD_BYTES_MAX), HTTP_MALFORMED);
 }
 
+static void ignore_header(const char *line, size_t size, void *arg)
+{
+    (void)line;
+    (void)size;
+    (void)arg;
+}
+
 static bool count_body(const char *bytes, size_t size, void *arg)
 {
     (void)bytes;
@@ -180,7 +187,7 @@ Test(http_response, a_stream_may_have_any_number_of_chunks)
     static const char head[] = OK "Transfer-Encoding: chunked\r\n\r\n";
     size_t body = 0;
     struct http_response response = {0};
-    const struct http_receiver receiver = {http_oracle_header, count_body, &body};
+    const struct http_receiver receiver = {ignore_header, count_body, &body};
     cr_expect_eq(http_response_take(&response, head, sizeof head - 1, &receiver), HTTP_READING);
     for (size_t i = 0; i < HTTP_HEAD_BYTES_MAX; i++)
         cr_assert_eq(http_response_take(&response, "1\r\nx\r\n", 6, &receiver), HTTP_READING);
