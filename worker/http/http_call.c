@@ -16,6 +16,7 @@
 #include "tls/tls_trust.h"
 
 #define PIECE_BYTES 16384 /* sent or received at once; on the stack, and not of a thread that waits */
+#define PIECES_AT_ONCE 64 /* received; then cancels, time-outs and the client's other calls have their turn, however fast a server sends */
 #define PROXY_BUFFER_BYTES 4096L /* for a proxy's answer to CONNECT */
 #define KEEPALIVE_S 60L /* a NAT drops a silent connection; answers may take minutes */
 
@@ -159,14 +160,18 @@ static CURLcode send_pieces(struct http_call *call)
     return code == CURLE_AGAIN ? CURLE_OK : code;
 }
 
-/* Takes what has arrived. broken: what sending came to, which counts if nothing more arrives. */
+/* Takes what has arrived, or as much as one turn may. broken: what sending came to, which counts if nothing more arrives. */
 static enum http_exchange_state receive(struct http_call *call, CURLcode broken)
 {
     const struct http_receiver receiver = {http_header_arrived, http_body_arrived, call};
     enum http_exchange_state state = HTTP_EXCHANGE_UNDER_WAY;
     char room[PIECE_BYTES];
     size_t size;
-    while (state == HTTP_EXCHANGE_UNDER_WAY) {
+    for (int pieces = 0; state == HTTP_EXCHANGE_UNDER_WAY; pieces++) {
+        if (pieces == PIECES_AT_ONCE) {
+            call->is_ready = true; /* what TLS holds back no poll shows */
+            break;
+        }
         CURLcode code = http_connection_recv(&call->connection, room, sizeof room, &size);
         if (code == CURLE_OK && size > 0)
             state = http_exchange_arrived(&call->exchange, room, size, &receiver);
@@ -259,7 +264,7 @@ bool http_call_was_sent(const struct http_call *call)
 bool http_call_was_refused_by_proxy(const struct http_call *call)
 {
     long status = 0;
-    if (!http_call_was_sent(call))
+    if (call->is_resolved && !http_call_was_sent(call)) /* else it is the call's before */
         curl_easy_getinfo(call->connection.easy, CURLINFO_HTTP_CONNECTCODE, &status);
     return status >= 300;
 }

@@ -119,7 +119,7 @@ const struct http_place *http_call_place(const struct http_client *client, const
 bool http_call_connect(struct http_client *client, struct http_call *call);
 /* CONNECTING: the connection is made. */
 void http_call_connected(struct http_call *call);
-/* EXCHANGING and ready: sends and receives what can be without waiting. True: the exchange has ended, *ret_code says how. */
+/* EXCHANGING and ready: sends and receives what can be without waiting, but no more than a turn's share, and stays ready then. True: the exchange has ended, *ret_code says how. */
 bool http_call_turn(struct http_client *client, struct http_call *call, CURLcode *ret_code);
 /* Its end: the connection is kept if it can be. */
 void http_call_over(struct http_client *client, struct http_call *call, enum http_end end, CURLcode code);

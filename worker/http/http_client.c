@@ -182,16 +182,19 @@ static bool wait_for_sockets(struct http_client *client, int64_t wait_ms)
     unsigned count = 0;
     for (size_t i = 0; i < client->count; i++) {
         const struct http_call *call = &client->calls[i];
-        if (is_running(call) && call->stage == HTTP_CALL_EXCHANGING)
-            client->sockets[count++] =
-                (struct curl_waitfd){.fd = call->connection.socket, .events = CURL_WAIT_POLLIN | (http_exchange_has_unsent(&call->exchange) ? CURL_WAIT_POLLOUT : 0)};
+        if (!is_running(call) || call->stage != HTTP_CALL_EXCHANGING)
+            continue;
+        client->sockets[count++] =
+            (struct curl_waitfd){.fd = call->connection.socket, .events = CURL_WAIT_POLLIN | (http_exchange_has_unsent(&call->exchange) ? CURL_WAIT_POLLOUT : 0)};
+        if (call->is_ready) /* its turn ended before all was received */
+            wait_ms = 0;
     }
     if (curl_multi_poll(client->multi, client->sockets, count, wait_ms < INT_MAX ? (int)wait_ms : INT_MAX, NULL) != CURLM_OK)
         return false;
     for (size_t i = 0, at = 0; i < client->count; i++) {
         struct http_call *call = &client->calls[i];
         if (is_running(call) && call->stage == HTTP_CALL_EXCHANGING)
-            call->is_ready = client->sockets[at++].revents != 0;
+            call->is_ready = client->sockets[at++].revents != 0 || call->is_ready;
     }
     return true;
 }

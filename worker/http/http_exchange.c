@@ -7,7 +7,7 @@
 
 void http_exchange_begin(struct http_exchange *exchange, char *head, const char *body, size_t body_size, bool on_kept)
 {
-    *exchange = (struct http_exchange){.head = head, .head_size = strlen(head), .body = body, .body_size = body_size, .on_kept = on_kept};
+    *exchange = (struct http_exchange){.head = head, .head_size = head != NULL ? strlen(head) : 0, .body = body, .body_size = body_size, .on_kept = on_kept};
 }
 
 void http_exchange_repeat(struct http_exchange *exchange)

@@ -32,7 +32,7 @@ enum http_exchange_state {
     HTTP_EXCHANGE_FAILED /* see code */
 };
 
-/* head: owned by the exchange from now on. */
+/* head: owned by the exchange from now on; NULL: nothing can be sent, and it is only finished. */
 void http_exchange_begin(struct http_exchange *exchange, char *head, const char *body, size_t body_size, bool on_kept);
 /* Of AGAIN. */
 void http_exchange_repeat(struct http_exchange *exchange);

@@ -153,13 +153,15 @@ static enum http_reading read_length(struct http_response *response, struct slic
     return HTTP_READING;
 }
 
+/* A gateway that adds its own line to its server's says chunked twice, and means it once. */
 static enum http_reading read_coding(struct http_response *response, struct slice value)
 {
     struct slice element;
     while (next_element(&value, &element)) {
-        if (response->is_chunked || (!is_word(element, "chunked") && !is_word(element, "identity")))
+        bool chunked = is_word(element, "chunked");
+        if (!chunked && (response->is_chunked || !is_word(element, "identity")))
             return malformed(response, "an unknown Transfer-Encoding");
-        response->is_chunked = is_word(element, "chunked");
+        response->is_chunked = chunked;
     }
     return HTTP_READING;
 }

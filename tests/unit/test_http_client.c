@@ -1,0 +1,191 @@
+/* A client's calls against a server of the test's own: how each ends, and what the next one finds. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http/http_pool.h"
+
+#define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+#define LIMIT_MS 60000 /* of a wait for what must come */
+
+/* ---- a server, and a client of it ---- */
+
+struct place {
+    int listener;
+    char *url;
+    struct http_pool *pool;
+    struct http_client *client;
+};
+
+/* proxy: the server is the proxy of https://example.invalid. */
+static struct place open_place(bool proxy)
+{
+    struct place place = {.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    struct error err;
+    cr_assert_eq(bind(place.listener, (struct sockaddr *)&address, size), 0);
+    cr_assert_eq(listen(place.listener, 8), 0);
+    cr_assert_eq(getsockname(place.listener, (struct sockaddr *)&address, &size), 0);
+    place.url = xasprintf("http://127.0.0.1:%d", ntohs(address.sin_port));
+    struct http_target target = {.name = "t", .url = proxy ? "https://example.invalid/" : place.url, .proxy = proxy ? place.url : NULL,
+                                 .connect_timeout_ms = LIMIT_MS, .response_bytes_max = 1000000};
+    cr_assert_eq(http_pool_create(&target, 1, 0, &place.pool, &err), STATUS_OK, "%s", err.message);
+    cr_assert_eq(http_pool_take(place.pool, &place.client, &err), STATUS_OK);
+    return place;
+}
+
+static void close_place(struct place *place)
+{
+    http_pool_give(place->pool, &place->client);
+    http_pool_destroy(place->pool);
+    close(place->listener);
+    free(place->url);
+}
+
+static struct http_request request_of(const char *url)
+{
+    return (struct http_request){.url = url, .body = "body", .until_ms = clock_mono_ms() + LIMIT_MS};
+}
+
+static void start(struct place *place, const struct http_request *request)
+{
+    struct error err;
+    cr_assert_eq(http_call_start(place->client, 0, request, &err), STATUS_OK, "%s", err.message);
+}
+
+static enum http_event wait_for_end(struct place *place)
+{
+    size_t target;
+    return http_client_wait(place->client, INT64_MAX, NULL, &target);
+}
+
+/* The connection that the started call makes, as soon as the client has sent on it. */
+static int accept_from(struct place *place)
+{
+    size_t target;
+    char byte;
+    int connection = -1;
+    int64_t limit_ms = clock_mono_ms() + LIMIT_MS;
+    while (connection < 0 || recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        cr_assert_lt(clock_mono_ms(), limit_ms);
+        cr_assert_eq(http_client_wait(place->client, clock_mono_ms() + 1, NULL, &target), HTTP_TIME);
+        if (connection < 0)
+            connection = accept4(place->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    return connection;
+}
+
+static void answer(int connection, const char *text)
+{
+    char room[4096];
+    while (recv(connection, room, sizeof room, MSG_DONTWAIT) > 0)
+        ;
+    cr_assert_eq(send(connection, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* ---- how calls end ---- */
+
+Test(http_client, a_url_that_cannot_be_parsed_ends_its_call_only)
+{
+    struct place place = open_place(false);
+    AUTO_FREE char *bad_url = xasprintf("%s/a b", place.url);
+    struct http_request good = request_of(NULL), bad = request_of(bad_url);
+    const struct http_call *call = http_client_call(place.client, 0);
+    int connection = -1;
+    for (int i = 0; i < 2; i++) { /* without a connection, and with one that was kept */
+        start(&place, &bad);
+        cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+        cr_expect_eq(call->code, CURLE_URL_MALFORMAT);
+        cr_expect_eq(http_call_status(call), 0, "of the call before");
+        cr_expect_not(http_call_was_sent(call));
+        http_call_end(place.client, 0);
+
+        start(&place, &good);
+        close(connection);
+        connection = accept_from(&place);
+        answer(connection, GOOD);
+        cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+        cr_expect_eq(http_call_status(call), 200);
+        http_call_end(place.client, 0);
+    }
+    close(connection);
+    close_place(&place);
+}
+
+Test(http_client, a_proxy_that_refused_the_call_before_has_not_refused_this_one)
+{
+    struct place place = open_place(true);
+    struct http_request request = request_of(NULL), bad = request_of("https://example.invalid/a b");
+    const struct http_call *call = http_client_call(place.client, 0);
+    start(&place, &request);
+    int connection = accept_from(&place);
+    answer(connection, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+    cr_expect(http_call_was_refused_by_proxy(call));
+    http_call_end(place.client, 0);
+
+    start(&place, &bad);
+    cr_expect_eq(wait_for_end(&place), HTTP_ENDED);
+    cr_expect_eq(call->code, CURLE_URL_MALFORMAT);
+    cr_expect_not(http_call_was_refused_by_proxy(call));
+    close(connection);
+    close_place(&place);
+}
+
+/* ---- a server that sends without end, faster than it is read ---- */
+
+#define PIECES_MAX 100000
+
+struct endless {
+    int connection;
+    struct http_cancel *cancel;
+    size_t pieces;
+};
+
+/* With each piece that it takes the next one arrives. */
+static bool take_endless(struct http_call *call, const char *data, size_t size, void *arg)
+{
+    static const char more[16384];
+    struct endless *endless = arg;
+    (void)call;
+    (void)data;
+    (void)size;
+    while (send(endless->connection, more, sizeof more, MSG_NOSIGNAL) > 0)
+        ;
+    http_cancel_fire(endless->cancel);
+    return ++endless->pieces < PIECES_MAX;
+}
+
+static enum http_shape is_stream(bool typed, const char *bytes, size_t size)
+{
+    (void)typed;
+    (void)bytes;
+    (void)size;
+    return HTTP_SHAPE_STREAM;
+}
+
+Test(http_client, a_cancel_ends_a_stream_that_arrives_faster_than_it_is_read)
+{
+    struct place place = open_place(false);
+    struct endless endless = {.cancel = http_cancel_create()};
+    struct http_request request = request_of(NULL);
+    size_t target;
+    request.sink = take_endless;
+    request.look = is_stream;
+    request.sink_arg = &endless;
+    start(&place, &request);
+    endless.connection = accept_from(&place);
+    answer(endless.connection, "HTTP/1.1 200 OK\r\n\r\ndata: ");
+    cr_expect_eq(http_client_wait(place.client, INT64_MAX, endless.cancel, &target), HTTP_CANCELLED);
+    cr_expect_lt(endless.pieces, PIECES_MAX);
+    close_place(&place);
+    http_cancel_destroy(endless.cancel);
+    close(endless.connection);
+}
