@@ -23,6 +23,8 @@ LOGS = Path(os.environ.get("CHAT_CLUSTER", "/nonexistent")).parent / "cluster-lo
 @pytest.fixture(scope="session")
 def world(request):
     """Where a test has failed, the programs' logs stay beside the cluster's programs, in cluster-logs."""
+    if os.getuid() == 0 and any("operator" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("operator")  # which wants Debian's archive
     own_network.enter()
     stage = Stage()
     try:
