@@ -122,7 +122,7 @@ def test_an_upgrade_restarts_a_service_that_runs_and_asks_nothing(stage, machine
     """Nor does it start one that doesn't; settings and their rights are those of before, whatever the new version's example is."""
     service = Service(stage, machine, {name: repacked(deb, tmp_path, "1.2.2") for name, deb in debs.items()})
     text = service.settings.read_text()
-    machine.run("chmod", "600", "/etc/chat-worker/worker.ini")
+    machine.run("chmod", "660", "/etc/chat-worker/worker.ini")
     machine.run("systemctl", "start", "chat-worker.service")
     wait_until(service.ready, "the service in its group")
     before = machine.property("MainPID")
@@ -131,7 +131,7 @@ def test_an_upgrade_restarts_a_service_that_runs_and_asks_nothing(stage, machine
     after = machine.property("MainPID")
     assert after not in (before, "0") and service.log().count("event=worker_stopped") == 1, service.log()
     wait_until(service.ready, "the new one in its group")
-    assert service.settings.read_text() == text and machine.run("stat", "-c", "%a", "/etc/chat-worker/worker.ini").strip() == "600"
+    assert service.settings.read_text() == text and machine.run("stat", "-c", "%a", "/etc/chat-worker/worker.ini").strip() == "660"
 
     machine.run("systemctl", "stop", "chat-worker.service")
     machine.run("apt-get", "install", "-y", "--reinstall", *(f"/root/{deb.name}" for deb in debs.values()))

@@ -12,7 +12,8 @@ def ip(*words: object) -> None:
 class PodNetwork:
     def __init__(self):
         self.pods, self.links, self.nodes = itertools.count(1), itertools.count(1), itertools.count(1)
-        ip("link", "add", "pods", "type", "bridge")
+        # With a hardware address of its own: else it has one of its links', another with each pod that comes or goes, and nobody's packets find it for a while.
+        ip("link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge")
         ip("address", "add", f"{GATEWAY}/16", "dev", "pods")
         ip("link", "set", "pods", "up")
 
