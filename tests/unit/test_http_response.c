@@ -44,6 +44,10 @@ static const struct {
     {"HTTP/1.1 100 Continue\r\n\r\n", NULL, 0, HTTP_READING, false},
     {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi!\r\n0\r\n\r\n", NULL, 200, HTTP_MALFORMED, false},
     {OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", NULL, 200, HTTP_MALFORMED, false},
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi!", NULL, 200, HTTP_MALFORMED, false}, /* a line without its end, as the next two */
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r!", NULL, 200, HTTP_MALFORMED, false},
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n<", NULL, 200, HTTP_MALFORMED, false},
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r", NULL, 200, HTTP_READING, false},
     {OK "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n", NULL, 200, HTTP_MALFORMED, false},
     {OK "Transfer-Encoding: gzip, chunked\r\n\r\n", NULL, 200, HTTP_MALFORMED, false},
     {OK "Transfer-Encoding: chunked, gzip\r\n\r\n", NULL, 200, HTTP_MALFORMED, false},

@@ -11,6 +11,8 @@
 #define STATUS_BEGIN "HTTP/1."
 #define STATUS_BEGIN_BYTES (sizeof STATUS_BEGIN - 1)
 #define CHUNK_DIGITS_MAX 16
+#define NO_CHUNK_SIZE "a chunk without its size"
+#define LONG_CHUNK "a chunk that is longer than its size"
 
 static enum http_reading malformed(struct http_response *response, const char *problem)
 {
@@ -248,7 +250,7 @@ static enum http_reading read_chunk_size(struct http_response *response, struct 
         size = size << 4 | (uint64_t)(isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
     }
     if (digits == 0)
-        return malformed(response, "a chunk without its size");
+        return malformed(response, NO_CHUNK_SIZE);
     response->left = size;
     response->part = size > 0 ? HTTP_PART_CHUNK : HTTP_PART_TRAILERS;
     response->head_bytes = 0; /* a long stream has very many chunks */
@@ -274,15 +276,20 @@ static enum http_reading pass_body(struct http_response *response, struct slice 
 
 /* ---- the whole ---- */
 
-/* Of a line, or of its beginning: what can't become right ends now, so that nobody waits for the rest. */
-static enum http_reading judge_beginning(const struct http_response *response, struct slice line)
+/* Of a line whose end hasn't come: what can't become right ends now, so that nobody waits for the rest. */
+static enum http_reading judge_beginning(struct http_response *response, struct slice line)
 {
-    return response->part == HTTP_PART_STATUS && !may_begin(line.bytes, line.size) ? HTTP_NOT_HTTP : HTTP_READING;
+    switch (response->part) {
+    case HTTP_PART_STATUS: return may_begin(line.bytes, line.size) ? HTTP_READING : HTTP_NOT_HTTP;
+    case HTTP_PART_CHUNK_SIZE: return isxdigit((unsigned char)line.bytes[0]) ? HTTP_READING : malformed(response, NO_CHUNK_SIZE);
+    case HTTP_PART_CHUNK_END: return line.size == 1 && line.bytes[0] == '\r' ? HTTP_READING : malformed(response, LONG_CHUNK);
+    default: return HTTP_READING;
+    }
 }
 
 static enum http_reading read_line(struct http_response *response, struct slice line, const struct http_receiver *receiver)
 {
-    if (judge_beginning(response, line) == HTTP_NOT_HTTP)
+    if (response->part == HTTP_PART_STATUS && !may_begin(line.bytes, line.size))
         return HTTP_NOT_HTTP;
     bool is_head = response->part == HTTP_PART_STATUS || response->part == HTTP_PART_HEADERS;
     if (is_head && (memchr(line.bytes, '\0', line.size) != NULL || memchr(line.bytes, '\r', line.size) != NULL))
@@ -293,7 +300,7 @@ static enum http_reading read_line(struct http_response *response, struct slice 
     case HTTP_PART_CHUNK_SIZE: return read_chunk_size(response, line);
     case HTTP_PART_CHUNK_END:
         response->part = HTTP_PART_CHUNK_SIZE;
-        return line.size == 0 ? HTTP_READING : malformed(response, "a chunk that is longer than its size");
+        return line.size == 0 ? HTTP_READING : malformed(response, LONG_CHUNK);
     default: return line.size == 0 ? over(response) : HTTP_READING; /* a trailer */
     }
 }

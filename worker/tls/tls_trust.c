@@ -162,6 +162,8 @@ static CURLcode on_context(CURL *easy, void *context, void *arg)
     const struct tls_trust *trust = arg;
     (void)easy;
     SSL_CTX_set1_cert_store(context, trust->store);
+    /* What waits for room is sent from another place the next time (http_call.c); libcurl allows that itself from 8.10 on. */
+    SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return CURLE_OK;
 }
 
