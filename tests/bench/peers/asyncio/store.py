@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import redis.asyncio as redis
+from hiredis import pack_command
 from redis.exceptions import NoScriptError
 
 CONNECTIONS = 8
@@ -35,9 +36,18 @@ class Script:
         self.text, self.sha = file.read_text(), None
 
 
+class PackedByHiredis:
+    """redis.asyncio reads with hiredis, but packs in Python."""
+
+    def pack_commands(self, commands) -> list[bytes]:
+        return [b"".join(pack_command(tuple(each)) for each in commands)]
+
+
 class Store:
     def __init__(self, url: str, scripts: Path, prefix: str):
-        self.redis = redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=None))
+        pool = redis.BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=None)
+        pool.connection_class = type("Connection", (PackedByHiredis, pool.connection_class), {})
+        self.redis = redis.Redis.from_pool(pool)
         self.prefix, self.started_ms, self.incarnation = prefix, int(time.time() * 1000), secrets.token_hex(16)
         self.begin_script, self.finish_script = Script(scripts / "begin.lua"), Script(scripts / "finish.lua")
         self.waiting, self.flushing = [], set()

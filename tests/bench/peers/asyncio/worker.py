@@ -220,7 +220,7 @@ async def main(bootstrap: str, redis_url: str, llm_url: str, in_flight: str, scr
     await store.load()
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", session_timeout_ms=45000)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, linger_ms=LINGER_MS)
-    http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S), headers={"Content-Type": "application/json"})
+    http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S), headers={"Content-Type": "application/json"})
     worker = Worker(consumer, producer, replies_topic, Journey(llm_url, http, store), int(in_flight))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
