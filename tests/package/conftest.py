@@ -22,7 +22,7 @@ def build(suite: str, folder: Path, version: str = VERSION) -> dict[str, Path]:
     return {Path(line).name.split("_")[0]: Path(line) for line in said.splitlines()}
 
 
-@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+@pytest.fixture(scope="session", params=[pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in ("bookworm", "trixie")])
 def suite(request):
     return request.param
 

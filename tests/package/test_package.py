@@ -107,6 +107,37 @@ model = sim
         return self.machine.run("journalctl", "--no-pager", "-u", "chat-worker")
 
 
+def repacked(deb, folder, version):
+    """The same as another version."""
+    tree = folder / deb.stem
+    run("dpkg-deb", "-R", deb, tree)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"^Version: .*$", f"Version: {version}", control.read_text(), flags=re.M))
+    old = folder / deb.name.replace(VERSION, version)
+    run("dpkg-deb", "--root-owner-group", "-b", tree, old)
+    return old
+
+
+def test_an_upgrade_restarts_a_service_that_runs_and_asks_nothing(stage, machine, debs, tmp_path):
+    """Nor does it start one that doesn't; settings and their rights are those of before, whatever the new version's example is."""
+    service = Service(stage, machine, {name: repacked(deb, tmp_path, "1.2.2") for name, deb in debs.items()})
+    text = service.settings.read_text()
+    machine.run("chmod", "660", "/etc/chat-worker/worker.ini")
+    machine.run("systemctl", "start", "chat-worker.service")
+    wait_until(service.ready, "the service in its group")
+    before = machine.property("MainPID")
+    machine.install(*debs.values())
+    assert machine.run("dpkg-query", "-W", "-f", "${Version} ", "chat-worker", "chat-producer") == f"{VERSION} {VERSION} "
+    after = machine.property("MainPID")
+    assert after not in (before, "0") and service.log().count("event=worker_stopped") == 1, service.log()
+    wait_until(service.ready, "the new one in its group")
+    assert service.settings.read_text() == text and machine.run("stat", "-c", "%a", "/etc/chat-worker/worker.ini").strip() == "660"
+
+    machine.run("systemctl", "stop", "chat-worker.service")
+    machine.run("apt-get", "install", "-y", "--reinstall", *(f"/root/{deb.name}" for deb in debs.values()))
+    assert machine.property("ActiveState") == "inactive"
+
+
 def test_installed_the_service_answers_a_job_and_is_taken_away_again(stage, machine, debs):
     service = Service(stage, machine, debs)
     assert machine.property("ActiveState") == "inactive", "it has no settings before somebody gives it some"
