@@ -1,5 +1,6 @@
 /* Settings: the sources, refusals and their messages, and the texts made from the table. */
 #include <criterion/criterion.h>
+#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -633,6 +634,20 @@ Test(settings, what_is_valid_but_unwise_is_warned_of)
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         cr_assert(strstr(all, expected[i]), "no warning of %s in:\n%s", expected[i], all);
     settings_destroy(settings);
+}
+
+Test(settings, a_librdkafka_whose_scram_new_brokers_refuse_is_warned_of)
+{
+    static const char *const mechanisms[] = {"sasl.mechanism=SCRAM-SHA-512", "sasl.mechanisms=scram-sha-256", "sasl.mechanism=PLAIN"};
+    for (size_t i = 0; i < sizeof mechanisms / sizeof *mechanisms; i++) {
+        char all[2000] = "";
+        AUTO_FREE char *mechanism = xasprintf("kafka.%s", mechanisms[i]);
+        const char *overrides[] = {BASE, "kafka.security.protocol=sasl_ssl", mechanism, "kafka.sasl.username=u", "kafka.sasl.password=p", NULL};
+        struct settings *settings = must_load(NULL, NULL, overrides);
+        settings_warnings(settings, collect, all);
+        cr_expect_eq(strstr(all, "SCRAM") != NULL, i < 2 && rd_kafka_version() < 0x020601ff, "%s: %s", mechanisms[i], all);
+        settings_destroy(settings);
+    }
 }
 
 Test(settings, this_machine_is_known_by_its_address_not_by_how_a_name_begins)

@@ -1,6 +1,8 @@
 #include "service/settings_warnings.h"
 
+#include <librdkafka/rdkafka.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -91,10 +93,22 @@ static void warn_of_context(const struct settings *settings, size_t index, void 
         warn(clear, arg);
 }
 
+/* Before 2.6.1 librdkafka adds its nonce to the server's twice (its pull request 4895), which Kafka has refused since 4.0. */
+static bool is_scram_in_vain(const struct settings *settings)
+{
+    const char *mechanism = settings_kafka_property(settings, "sasl.mechanism");
+    if (mechanism == NULL)
+        mechanism = settings_kafka_property(settings, "sasl.mechanisms");
+    return mechanism != NULL && strncasecmp(mechanism, "SCRAM-", 6) == 0 && rd_kafka_version() < 0x020601ff;
+}
+
 void settings_warnings(const struct settings *settings, void (*warn)(const char *message, void *arg), void *arg)
 {
     if (strcmp(settings->kafka.bootstrap_servers, "embedded") == 0)
         warn("kafka.bootstrap.servers = embedded: Kafka lives in this process's memory; everything is lost when it ends", arg);
+    if (is_scram_in_vain(settings))
+        warn("kafka.sasl.mechanism: before 2.6.1 librdkafka can't sign in by SCRAM to Kafka 4.0 and newer, which calls the credentials invalid: a Debian 13 has a newer one; PLAIN and "
+             "OAUTHBEARER work", arg);
     if (settings->worker.drain_timeout_ms < settings->llm.deadline_ms)
         warn("worker.drain_timeout_ms is below llm.deadline_ms: a drain may cut answers short, which are asked for again", arg);
     if (settings->redis.reply_ttl_s * 1000 < settings->llm.deadline_ms)
