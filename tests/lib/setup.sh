@@ -45,7 +45,7 @@ lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
 valgrind_packages=(valgrind)
-cluster_packages=(bubblewrap openssl util-linux)
+cluster_packages=(bubblewrap iproute2 openssl util-linux)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -1,5 +1,5 @@
-"""Ends TLS and passes the bytes on: tls_front.py CERTIFICATE KEY TO_PORT PORT_FILE NAMED, on loopback. The host that each client
-names (SNI) is a line of NAMED."""
+"""Ends TLS and passes the bytes on: tls_front.py CERTIFICATE KEY TO_PORT PORT_FILE NAMED [ADDRESS PORT], on loopback unless told. The host that
+each client names (SNI) is a line of NAMED."""
 import asyncio
 import ssl
 import sys
@@ -17,7 +17,7 @@ async def pump(reader, writer):
         writer.close()
 
 
-async def main(certificate, key, to_port, port_file, named):
+async def main(certificate, key, to_port, port_file, named, address="127.0.0.1", port=0):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     def note(_, host, __):
@@ -31,7 +31,7 @@ async def main(certificate, key, to_port, port_file, named):
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(to_port))
         await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(serve, address, int(port), ssl=context)
     whole = Path(port_file + ".new")
     whole.write_text(str(server.sockets[0].getsockname()[1]))
     whole.rename(port_file)

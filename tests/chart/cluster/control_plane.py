@@ -139,9 +139,19 @@ class ControlPlane:
 
     # ---- asking ----
 
-    def _open(self, path: str):
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+    def _open(self, path: str, method: str = "GET", what: dict | None = None):
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+        request = urllib.request.Request(self.url + path, json.dumps(what).encode() if what else None, {"Authorization": f"Bearer {self.token}", "Content-Type": kind}, method=method)
         return urllib.request.urlopen(request, timeout=LIMIT_S, context=ssl.create_default_context(cafile=str(self.certificate)))
+
+    def request(self, method: str, path: str, what: dict) -> None:
+        self._open(path, method, what).close()
+
+    def watch(self, path: str):
+        """What is there and what changes, event by event."""
+        with self._open(f"{path}&watch=true") as stream:
+            for line in stream:
+                yield json.loads(line)
 
     def get(self, path: str) -> str:
         with self._open(path) as answer:
@@ -150,11 +160,10 @@ class ControlPlane:
     def versions(self, path: str, first: str, last: str) -> list[dict]:
         """All that an object has been after the resource version `first`, up to `last`: nothing in between is missed."""
         seen = []
-        with self._open(f"{path}&watch=true&resourceVersion={first}") as stream:
-            for line in stream:
-                seen.append(json.loads(line)["object"])
-                if seen[-1]["metadata"]["resourceVersion"] == last:
-                    return seen
+        for event in self.watch(f"{path}&resourceVersion={first}"):
+            seen.append(event["object"])
+            if seen[-1]["metadata"]["resourceVersion"] == last:
+                return seen
         raise AssertionError(f"{path}: the watch ended after {len(seen)} versions, before {last}")
 
     def _command(self, command: list, **options) -> str:

@@ -1,10 +1,10 @@
 """One pod's container as a kubelet and a runtime run it, by processes alone.
 
 From the pod that the API server holds: its volumes as files with the modes and the group that a kubelet gives them, its command, arguments
-and variables and no others, its user, a read-only root, no capabilities, process 1 of its own. The root holds what an image of ours does: the programs and the
-libraries that they load, of this machine. Its probes are made as the pod says, and it is ended as a kubelet ends it.
+and variables and no others, its user, a read-only root, no capabilities, process 1 of its own. The root is that of an image, or holds what an image of ours does: the programs and
+the libraries that they load, of this machine. Its probes are made as the pod says, and it is ended as a kubelet ends it.
 
-Not like a kubelet: the image isn't pulled, its memory and processor are not limited, there is no seccomp filter, and it has its network from the test. What it has no
+Not like a kubelet: its memory and processor are not limited, there is no seccomp filter, and without an image it has its network from the test. What it has no
 notion of it refuses, rather than leave it out."""
 from __future__ import annotations
 
@@ -17,20 +17,13 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from parts import BIN, LIMIT_S, Process, wait_until
 from pod_files import expanded, variables, volume_files, write_volume
+from sandbox import STARTER, ImageRoot, OwnRoot, starter
 
 PROGRAMS = ("chat-worker", "chat-producer")  # /usr/bin in the image, of which the first is the entry point
-LIBRARIES = ("/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/etc/ssl/certs", "/usr/share/ca-certificates")
-STARTER = "/.setpriv"  # becomes the user that the pod names, and then the program
-
-
-def bound(how: str, source, place: str) -> list[str]:
-    """bwrap's words for it; the folders above a place would be its own user's alone."""
-    above = [word for folder in reversed(PurePosixPath(place).parents[:-1]) for word in ("--dir", str(folder))]
-    return [*above, how, str(source), place]
 
 
 @dataclass
@@ -65,29 +58,34 @@ class Probe:
 class Container(Process):
     """The pod's container of that name, its probes in a thread: `started`, `ready`, `alive` are what the kubelet would say of it."""
 
-    def __init__(self, cluster, namespace: str, pod: dict, name: str, folder: Path, **brought: Path):
-        """brought: files of a test's that the image hasn't, by their names in /usr/bin."""
+    def __init__(self, cluster, namespace: str, pod: dict, name: str, folder: Path, image: ImageRoot | None = None, number: int | None = None, **brought: Path):
+        """number: of its pod's containers of that name; each has a log of its own then. brought: without an image, files of a test's that an image hasn't, by their names in /usr/bin."""
         self.pod, self.spec = pod, next(each for each in pod["spec"]["containers"] if each["name"] == name)
         assert not pod["spec"].get("hostNetwork") and not self.spec.get("lifecycle", {}).get("postStart"), "this kubelet has neither"
+        self.within = image or OwnRoot({**{program: BIN / program for program in PROGRAMS}, **brought})
         self.root = folder / f"pod-{pod['metadata']['uid']}"
         self.root.mkdir(mode=0o755, exist_ok=True)  # a container that is started again finds the pod's volumes as they were
         self.info = self.root / "info"
         self.env_of_it = variables(cluster, namespace, pod, self.spec)
         mounts = self._mounts(cluster, namespace)
         command = [expanded(word, self.env_of_it) for word in [*self.spec.get("command", [f"/usr/bin/{PROGRAMS[0]}"]), *self.spec.get("args", [])]]
-        self.brought = {**{program: BIN / program for program in PROGRAMS}, **brought}
         self.started = self.ready = False
         self.alive = True
         self.ended = threading.Event()
         self.prober = None
-        self.info_read, info_write = os.pipe()
-        super().__init__(f"{pod['metadata']['name']}-{name}", folder, ["bwrap", "--info-fd", str(info_write), *self._sandbox(), *mounts, "--remount-ro", "/", "--", *self._user(), *command],
-                         pass_fds=(info_write,))
+        info_read, info_write = os.pipe()
+        go_read, go_write = os.pipe()
+        super().__init__(f"{pod['metadata']['name']}-{name}" + ("" if number is None else f"-{number}"), folder,
+                         ["bwrap", "--info-fd", str(info_write), "--block-fd", str(go_read), *self._sandbox(), *mounts, "--remount-ro", "/", "--", *self._user(), *command],
+                         pass_fds=(info_write, go_read))
         os.close(info_write)
-        with os.fdopen(self.info_read) as said:
+        os.close(go_read)
+        with os.fdopen(info_read) as said, os.fdopen(go_write, "w") as go:
             text = said.read()
-        assert text, f"no sandbox: {self.text()}"
-        self.inner_pid = json.loads(text)["child-pid"]
+            assert text, f"no sandbox: {self.text()}"
+            self.inner_pid = json.loads(text)["child-pid"]
+            self.within.join(self.inner_pid)
+            go.write("go")
         self.probes = {kind: self._probe(f"{kind}Probe") for kind in ("startup", "readiness", "liveness")}
 
     # ---- what it runs in ----
@@ -98,15 +96,10 @@ class Container(Process):
     def _sandbox(self) -> list[str]:
         security = self._security()
         assert security.get("readOnlyRootFilesystem"), "this kubelet has read-only roots alone"
-        words = ["--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--hostname", self.pod["metadata"]["name"], "--die-with-parent", "--clearenv", "--chdir", "/",
-                 "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+        words = [*self.within.binds(), *self.within.mounted("--ro-bind", starter(self.root.parent)[0], STARTER), "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts",
+                 "--hostname", self.pod["metadata"]["name"], "--die-with-parent", "--clearenv", "--chdir", "/", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
         for name, value in self.env_of_it.items():
             words += ["--setenv", name, value]
-        for path in filter(os.path.exists, LIBRARIES):
-            words += bound("--ro-bind", path, path)
-        words += ["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--ro-bind", "/usr/bin/setpriv", STARTER]
-        for program, path in self.brought.items():
-            words += bound("--ro-bind", path.resolve(), f"/usr/bin/{program}")
         if os.getuid() != 0:
             words += ["--unshare-user", "--uid", str(security["runAsUser"]), "--gid", str(security["runAsGroup"])]
         return words
@@ -114,7 +107,7 @@ class Container(Process):
     def _user(self) -> list[str]:
         security = self._security()
         assert security["runAsUser"] != 0 or not security.get("runAsNonRoot"), "container has runAsNonRoot and image will run as root"
-        words = [STARTER, "--pdeathsig", "keep"]
+        words = [*starter(self.root.parent)[1], "--pdeathsig", "keep"]
         if os.getuid() == 0:
             groups = sorted({security["runAsGroup"], *filter(None, [self.pod["spec"]["securityContext"].get("fsGroup")])})
             words += ["--reuid", str(security["runAsUser"]), "--regid", str(security["runAsGroup"]), "--groups", ",".join(map(str, groups))]
@@ -140,7 +133,7 @@ class Container(Process):
                     source = volume.get("configMap") or volume.get("secret")
                     assert source, f"this kubelet has no volume as {volume}"
                     write_volume(folder, volume_files(cluster, namespace, volume), source["defaultMode"], group)
-            words += bound("--ro-bind" if mount.get("readOnly") or "emptyDir" not in volume else "--bind", folder, mount["mountPath"])
+            words += self.within.mounted("--ro-bind" if mount.get("readOnly") or "emptyDir" not in volume else "--bind", folder, mount["mountPath"])
         return words
 
     # ---- its probes ----
@@ -151,7 +144,7 @@ class Container(Process):
             return None
         get = spec["httpGet"]
         port = get["port"] if isinstance(get["port"], int) else next(each["containerPort"] for each in self.spec["ports"] if each["name"] == get["port"])
-        return Probe(spec, f"{get['scheme'].lower()}://127.0.0.1:{port}{get['path']}")
+        return Probe(spec, f"{get['scheme'].lower()}://{self.within.address}:{port}{get['path']}")
 
     def watch(self) -> None:
         """Makes its probes, from now on until it has ended."""
@@ -195,8 +188,8 @@ class Container(Process):
     # ---- its end ----
 
     def terminate(self) -> int:
-        """As a kubelet ends it: preStop, TERM, KILL after the time that the pod gives. Its exit status."""
-        until = time.monotonic() + self.pod["spec"]["terminationGracePeriodSeconds"]
+        """As a kubelet ends it: preStop, TERM, KILL after the time that the pod, or who deletes it, gives. Its exit status."""
+        until = time.monotonic() + self.pod["metadata"].get("deletionGracePeriodSeconds", self.pod["spec"]["terminationGracePeriodSeconds"])
         pre_stop = self.spec.get("lifecycle", {}).get("preStop", {})
         if "sleep" in pre_stop:
             self.ended.wait(pre_stop["sleep"]["seconds"])
