@@ -16,13 +16,26 @@ import own_network
 from backends import Backends
 from control_plane import ControlPlane
 from kubelet import Container
+from operations_page import made_image
 
 LOGS = Path(os.environ.get("CHAT_CLUSTER", "/nonexistent")).parent / "cluster-logs"
 
 
 @pytest.fixture(scope="session")
+def operator(tmp_path_factory):
+    """The folder that docs/operations.md is done in, with the image; and how making it went."""
+    folder = tmp_path_factory.mktemp("operator")
+    try:
+        yield folder, made_image(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def world(request):
     """Where a test has failed, the programs' logs stay beside the cluster's programs, in cluster-logs."""
+    if os.getuid() == 0 and any("operator" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("operator")  # which wants Debian's archive
     own_network.enter()
     stage = Stage()
     try:
