@@ -16,8 +16,19 @@ import own_network
 from backends import Backends
 from control_plane import ControlPlane
 from kubelet import Container
+from operations_page import made_image
 
 LOGS = Path(os.environ.get("CHAT_CLUSTER", "/nonexistent")).parent / "cluster-logs"
+
+
+@pytest.fixture(scope="session")
+def operator(tmp_path_factory):
+    """The folder that docs/operations.md is done in, with the image; and how making it went."""
+    folder = tmp_path_factory.mktemp("operator")
+    try:
+        yield folder, made_image(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,34 +4,20 @@ A section is a test, and stands on those before it. What happens to a release be
 letter. The pods run in the image that the page makes and pushes, as the nodes pull it."""
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
 from lab import Lab
-from page_blocks import alike, missing, sections
-from parts import LIMIT_S, ROOT, Topics, wait_until
+from operations_page import IMAGE, SECTIONS
+from page_blocks import alike, missing
+from parts import LIMIT_S, Topics, wait_until
 from stage import Stage
 
-SECTIONS = sections(ROOT / "docs/operations.md")
-IMAGE = SECTIONS["The image"][0]
 PASSWORDS = {"admin": "ADMIN-PASSWORD", "redis": "REDIS-PASSWORD", "main": "MAIN-KEY", "other": "OTHER-KEY"}  # in the page's words
 SESSION_S, HEARTBEAT_S = 45, 3  # Kafka's defaults
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="pods with networks of their own need root")
-
-
-@pytest.fixture(scope="session")
-def operator(tmp_path_factory):
-    """The folder that the page is done in, with the image; and how making it went."""
-    folder = tmp_path_factory.mktemp("operator")
-    (folder / "chat-worker").symlink_to(ROOT)
-    try:
-        yield folder, subprocess.run(["bash", "-euo", "pipefail", "-c", IMAGE.text], text=True, capture_output=True, timeout=10 * LIMIT_S, cwd=folder)
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
