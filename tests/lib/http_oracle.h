@@ -139,10 +139,11 @@ static inline void http_read_libcurls(const char *bytes, size_t size, struct htt
     ret->problem = curl_easy_strerror(code);
 }
 
-/* Where ours is stricter on purpose (http_response.h), or libcurl takes what is no whole response: one whose connection ends within its headers. */
+/* Where ours is stricter on purpose (http_response.h), or libcurl takes what is no whole response: one whose connection ends within its headers or its trailers. */
 static inline bool http_read_is_stricter(const struct http_read *ours)
 {
-    return ours->reading == HTTP_NOT_HTTP || ours->part == HTTP_PART_STATUS || ours->part == HTTP_PART_HEADERS;
+    return ours->reading == HTTP_NOT_HTTP || ours->part == HTTP_PART_STATUS || ours->part == HTTP_PART_HEADERS ||
+           ours->part == HTTP_PART_TRAILERS;
 }
 
 /* ours: by pieces of one byte. NULL: they agree; else what they differ in. A length beside a coding that isn't chunked counts here; libcurl reads on to the

@@ -245,7 +245,7 @@ static enum http_reading read_chunk_size(struct http_response *response, struct 
     size_t digits = 0;
     for (; digits < line.size && isxdigit((unsigned char)line.bytes[digits]); digits++) {
         unsigned char c = (unsigned char)line.bytes[digits];
-        if (digits == CHUNK_DIGITS_MAX - 1)
+        if (digits == CHUNK_DIGITS_MAX || size > INT64_MAX >> 4)
             return malformed(response, "a chunk that is too large");
         size = size << 4 | (uint64_t)(isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
     }
@@ -276,13 +276,21 @@ static enum http_reading pass_body(struct http_response *response, struct slice 
 
 /* ---- the whole ---- */
 
+/* What stands between a chunk and its line's end: nothing, or carriage returns. */
+static bool is_returns(struct slice line)
+{
+    while (line.size > 0 && *line.bytes == '\r')
+        advance(&line, 1);
+    return line.size == 0;
+}
+
 /* Of a line whose end hasn't come: what can't become right ends now, so that nobody waits for the rest. */
 static enum http_reading judge_beginning(struct http_response *response, struct slice line)
 {
     switch (response->part) {
     case HTTP_PART_STATUS: return may_begin(line.bytes, line.size) ? HTTP_READING : HTTP_NOT_HTTP;
     case HTTP_PART_CHUNK_SIZE: return isxdigit((unsigned char)line.bytes[0]) ? HTTP_READING : malformed(response, NO_CHUNK_SIZE);
-    case HTTP_PART_CHUNK_END: return line.size == 1 && line.bytes[0] == '\r' ? HTTP_READING : malformed(response, LONG_CHUNK);
+    case HTTP_PART_CHUNK_END: return is_returns(line) ? HTTP_READING : malformed(response, LONG_CHUNK);
     default: return HTTP_READING;
     }
 }
@@ -300,7 +308,7 @@ static enum http_reading read_line(struct http_response *response, struct slice 
     case HTTP_PART_CHUNK_SIZE: return read_chunk_size(response, line);
     case HTTP_PART_CHUNK_END:
         response->part = HTTP_PART_CHUNK_SIZE;
-        return line.size == 0 ? HTTP_READING : malformed(response, LONG_CHUNK);
+        return is_returns(line) ? HTTP_READING : malformed(response, LONG_CHUNK);
     default: return line.size == 0 ? over(response) : HTTP_READING; /* a trailer */
     }
 }
