@@ -1,5 +1,8 @@
 #include "http/http_connection.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+
 #define IDLE_MS_MAX 60000 /* under the idle time-outs of common load balancers */
 
 void http_connection_init(struct http_connection *connection)
@@ -13,6 +16,7 @@ bool http_connection_begin(struct http_connection *connection, CURLM *multi)
         return false;
     connection->multi = multi;
     connection->is_used = false;
+    connection->error = 0;
     return true;
 }
 
@@ -23,23 +27,46 @@ bool http_connection_opened(struct http_connection *connection)
 
 void http_connection_close(struct http_connection *connection)
 {
+    if (connection->on_close != NULL)
+        connection->on_close(connection->on_close_arg);
     if (connection->multi != NULL) /* libcurl closes a connection of its kind with that */
         curl_multi_remove_handle(connection->multi, connection->easy);
     connection->multi = NULL;
     connection->socket = CURL_SOCKET_BAD;
 }
 
+/* Of a direct read or write that returned no bytes. */
+static CURLcode code_of(struct http_connection *connection, CURLcode failure)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+        return CURLE_AGAIN;
+    connection->error = errno;
+    return failure;
+}
+
 CURLcode http_connection_send(struct http_connection *connection, const char *bytes, size_t size, size_t *ret_sent)
 {
     *ret_sent = 0;
     connection->is_used = true;
-    return curl_easy_send(connection->easy, bytes, size, ret_sent);
+    if (!connection->is_plain)
+        return curl_easy_send(connection->easy, bytes, size, ret_sent);
+    ssize_t sent = send(connection->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        return code_of(connection, CURLE_SEND_ERROR);
+    *ret_sent = (size_t)sent;
+    return CURLE_OK;
 }
 
 CURLcode http_connection_recv(struct http_connection *connection, char *room, size_t size, size_t *ret_size)
 {
     *ret_size = 0;
-    return curl_easy_recv(connection->easy, room, size, ret_size);
+    if (!connection->is_plain)
+        return curl_easy_recv(connection->easy, room, size, ret_size);
+    ssize_t got = recv(connection->socket, room, size, MSG_DONTWAIT);
+    if (got < 0)
+        return code_of(connection, CURLE_RECV_ERROR);
+    *ret_size = (size_t)got;
+    return CURLE_OK;
 }
 
 bool http_connection_is_usable(struct http_connection *connection, int64_t now_ms)

@@ -16,6 +16,7 @@
 #include "intake/intake.h"
 #include "kafka/kafka_embedded.h"
 #include "llm/http_targets.h"
+#include "quota/take_line.h"
 #include "service/admin_server.h"
 #include "service/probes.h"
 #include "service/signals.h"
@@ -61,7 +62,7 @@ enum status process_make(struct process *process, const struct settings *setting
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
-    service->llm = llm_client_create(settings, service->http);
+    service->llm = llm_client_create(settings);
     if (process_is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
         return STATUS_FAILED;
     service->slots = provider_slots_create(settings);
@@ -101,6 +102,8 @@ enum status process_start(struct process *process, struct error *err)
     service->claims = held_claims_create(settings->redis.lease_ms);
     service->breakers = breakers_create(settings, service->dispatcher);
     service->completion = completion_create(service);
+    if (take_line_is_needed(service) && take_line_start(service, &service->takes, err) != STATUS_OK)
+        return STATUS_FAILED;
     if (engine_start(service, NULL, &service->engine, err) != STATUS_OK || completion_start(service->completion, err) != STATUS_OK)
         return STATUS_FAILED;
     if (settings->worker.redis_io == REDIS_IO_BATCHED &&
@@ -135,6 +138,7 @@ bool process_take_apart(struct process *process, int status)
         pthread_join(process->timekeeper, NULL);
     renewer_stop(process->renewer);
     engine_join(service->engine);
+    take_line_stop(service->takes);
     admin_server_stop(process->admin);
     if (metric_get(METRIC_jobs_alive) > 0)
         return false;
