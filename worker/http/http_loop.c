@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/http_client.h"
+#include "telemetry/loop_turns.h"
 
 /* One multi handle and its clients. */
 struct shard {
@@ -72,8 +73,10 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 {
     struct http_watch *watch = arg;
     (void)fd, (void)what;
+    loop_turn_begin("timer");
     watch->due_ms = INT64_MAX;
     call_ready(watch);
+    loop_turn_end();
 }
 
 static void socket_fired(evutil_socket_t fd, short what, void *arg)
@@ -81,12 +84,14 @@ static void socket_fired(evutil_socket_t fd, short what, void *arg)
     struct watched_call *watched = arg;
     struct http_call *call = watched->call;
     (void)fd, (void)what;
+    loop_turn_begin("socket");
     if (call->request != NULL && call->end == HTTP_RUNNING && call->stage == HTTP_CALL_EXCHANGING) {
         call->is_ready = true;
         call_ready(watched->watch);
     } else {
         (void)http_connection_is_usable(&call->connection, clock_mono_ms()); /* closes it unless it is */
     }
+    loop_turn_end();
 }
 
 /* Before its socket is closed. */
@@ -182,13 +187,17 @@ static void act(struct shard *shard, curl_socket_t socket, int what)
 static void shard_timer_fired(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
+    loop_turn_begin("connecting, timer");
     act(arg, CURL_SOCKET_TIMEOUT, 0);
+    loop_turn_end();
 }
 
 static void connecting_fired(evutil_socket_t fd, short what, void *arg)
 {
     const struct connecting *connecting = arg;
+    loop_turn_begin("connecting, socket");
     act(connecting->shard, fd, ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
+    loop_turn_end();
 }
 
 /* libcurl's callbacks: they call nothing of libcurl that acts. */

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "http/http_address.h"
 #include "http/http_head.h"
+#include "http/http_loop.h"
 #include "http/proxy_choice.h"
 #include "tls/tls_trust.h"
 
@@ -67,6 +68,8 @@ void http_pool_give(struct http_pool *pool, struct http_client **given)
     struct http_client *client = steal_ptr(given);
     for (size_t i = 0; i < client->count; i++)
         http_call_end(client, i);
+    if (client->watch != NULL)
+        http_loop_leave(client);
     if (client->broken) {
         http_client_destroy(client);
         return;

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "telemetry/held_back.h"
 #include "telemetry/labelled_metrics.h"
+#include "telemetry/loop_turns.h"
 #include "telemetry/metrics.h"
 
 struct admin_page admin_page_plain(int status, const char *text)
@@ -35,6 +36,7 @@ static struct admin_page metrics(void)
     metrics_print(out);
     labelled_metrics_print(out);
     held_back_print(out);
+    loop_turns_print(out);
     fclose(out);
     return answer;
 }

@@ -97,7 +97,7 @@ enum status process_start(struct process *process, struct error *err)
         publisher_create(service, process_bootstrap(process), signals_end_requested, &service->publisher, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, process_bootstrap(process));
-    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
+    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings_jobs_at_once(settings));
     dispatcher_bound_ends(service->dispatcher, settings->worker.buffered_bytes_max / 2);
     service->claims = held_claims_create(settings->redis.lease_ms);
     service->breakers = breakers_create(settings, service->dispatcher);

@@ -71,10 +71,11 @@ enum status startup_check(const struct settings *settings, const char *bootstrap
     }
 }
 
-/* connections: of each thread. */
+/* connections: of each job. */
 static rlim_t files_needed(const struct settings *settings, size_t connections)
 {
-    return (rlim_t)settings->worker.threads * (FILES_PER_WAIT + connections) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX + FILES_BESIDE;
+    size_t wait = settings->worker.engine == ENGINE_THREADS ? FILES_PER_WAIT : 0;
+    return (rlim_t)settings_jobs_at_once(settings) * (wait + connections) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX + FILES_BESIDE;
 }
 
 enum status startup_raise_file_limit(const struct settings *settings, struct error *err)
@@ -87,11 +88,11 @@ enum status startup_raise_file_limit(const struct settings *settings, struct err
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed)
         return error_set(err, ERROR_PERMANENT, "file_limit",
-                         "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
-                         (long long)settings->worker.threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+                         "worker.%s: %lld jobs at once need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
+                         settings->worker.engine == ENGINE_LOOP ? "in_flight" : "threads", (long long)settings_jobs_at_once(settings), (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
         log_warn("file_limit", F_INT("limit", limit.rlim_cur), F_INT("at_most_needed", most),
-                 F_STR("hint", "a thread may keep a connection to each provider and context source: raise ulimit -n (LimitNOFILE)"));
+                 F_STR("hint", "a job may keep a connection to each provider and context source: raise ulimit -n (LimitNOFILE)"));
     return STATUS_OK;
 }
 
