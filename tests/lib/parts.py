@@ -23,6 +23,7 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from engine import with_engine
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -357,7 +358,7 @@ class Worker(Process):
                  "retry.backoff_ms": "20", **settings}
         if ready:  # Redis or Kafka may answer late on a slow machine: that is no failure to start
             pairs.setdefault("worker.startup_wait_ms", "60000")
-        options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
+        options = [part for key, value in with_engine(pairs).items() for part in ("-X", f"{key}={value}")]
         super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.bootstrap = bootstrap
         if ready:
