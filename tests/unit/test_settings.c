@@ -586,6 +586,20 @@ Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
     free(path);
 }
 
+Test(settings, an_event_loop_makes_no_redis_calls)
+{
+    const char *overrides[] = {BASE, "worker.engine=loop", "worker.in_flight=7", "worker.threads=9", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_assert_eq(settings_jobs_at_once(settings), 7);
+    settings_destroy(settings);
+    const char *per_thread[] = {BASE, "worker.engine=loop", "worker.redis_io=per-thread", NULL};
+    must_refuse(NULL, NULL, per_thread, "worker.redis_io", "batched");
+    const char *of_threads[] = {BASE, "worker.in_flight=7", "worker.threads=9", "worker.redis_io=per-thread", NULL};
+    settings = must_load(NULL, NULL, of_threads);
+    cr_assert_eq(settings_jobs_at_once(settings), 9);
+    settings_destroy(settings);
+}
+
 Test(settings, an_answer_of_redis_has_a_third_of_a_lease_at_most)
 {
     const char *shortest[] = {BASE, "redis.lease_ms=3000", NULL};
