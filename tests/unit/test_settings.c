@@ -107,7 +107,7 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.reply_topics_allowed=answers,chat.jobs", "worker.reply_topics_allowed", "not name worker.jobs_topic"},
                 {"worker.control_topic=chat.jobs", "worker.control_topic", "differ from worker.jobs_topic"},
                 {"worker.control_topic=my control", "worker.control_topic", "no topic's name"},
-                {"worker.engine=loop", "worker.engine", "not available in this version"},
+                {"worker.engine=fibers", "worker.engine", "threads, loop"},
                 {"llm.strategy=both", "llm.strategy", "sequential, hedge, race"},
                 {"worker.gather_ms=101", "0 to 100", "-X worker.gather_ms"},
                 {"worker.threads=99999999999999999999", "worker.threads", "1 to 5000"},
