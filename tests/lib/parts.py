@@ -4,6 +4,7 @@ Waiting is always for an event with a limit: a file, an answer, a log line, a re
 all of them and long: it is met by what fails alone, on whatever machine."""
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -395,11 +396,16 @@ class Worker(Process):
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
     def metric(self, name: str) -> int:
-        found = re.search(rf"^chat_{name} (-?\d+)$", self.get("/metrics")[1], re.M)
+        """-1: there is none, or the worker has ended."""
+        for _ in range(3):  # the admin port cuts a request for which a busy machine takes longer than its five seconds
+            status, page = self.get("/metrics")
+            if status == 200 or self.process.poll() is not None:
+                break
+        found = re.search(rf"^chat_{name} (-?\d+)$", page, re.M)
         return int(found.group(1)) if found else -1
 
 
