@@ -1,6 +1,7 @@
 /* A client's calls against a server of the test's own: how each ends, and what the next one finds. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -188,4 +189,58 @@ Test(http_client, a_cancel_ends_a_stream_that_arrives_faster_than_it_is_read)
     close_place(&place);
     http_cancel_destroy(endless.cancel);
     close(endless.connection);
+}
+
+/* ---- two servers ---- */
+
+#define LIBCURL_LOOKS_MS 1000 /* libcurl looks for dead connections when it makes one, once in this time */
+
+/* Starts a call to the target, whose server answers it; other: a connection of another server, which nothing is sent to. -1: none. */
+static int ask(struct http_client *client, size_t target, int listener, int other)
+{
+    struct http_request request = request_of(NULL);
+    struct error err;
+    size_t ended;
+    char byte;
+    int connection = -1;
+    cr_assert_eq(http_call_start(client, target, &request, &err), STATUS_OK, "%s", err.message);
+    while (connection < 0 || recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        cr_assert_eq(http_client_wait(client, clock_mono_ms() + 1, NULL, &ended), HTTP_TIME, "a request comes");
+        cr_assert_leq(recv(other, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0, "the request came to another server");
+        if (connection < 0)
+            connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    answer(connection, GOOD);
+    cr_expect_eq(http_client_wait(client, INT64_MAX, NULL, &ended), HTTP_ENDED);
+    cr_expect_eq(ended, target);
+    http_call_end(client, target);
+    return connection;
+}
+
+/* libcurl closes such a connection when it makes the other one, which gets its descriptor: the next call to the first server would go to the second. */
+Test(http_client, a_kept_connection_that_its_server_closed_is_not_taken_for_that_to_another)
+{
+    struct place places[2] = {open_place(false), open_place(false)};
+    struct http_target targets[2];
+    struct http_pool *pool;
+    struct http_client *client;
+    struct error err;
+    for (int i = 0; i < 2; i++) {
+        fcntl(places[i].listener, F_SETFL, O_NONBLOCK);
+        targets[i] = (struct http_target){.name = "t", .url = places[i].url, .connect_timeout_ms = LIMIT_MS, .response_bytes_max = 1000000};
+    }
+    cr_assert_eq(http_pool_create(targets, 2, 0, &pool, &err), STATUS_OK, "%s", err.message);
+    cr_assert_eq(http_pool_take(pool, &client, &err), STATUS_OK);
+
+    int64_t asked_ms = clock_mono_ms();
+    close(ask(client, 0, places[0].listener, -1));
+    while (clock_mono_ms() <= asked_ms + LIBCURL_LOOKS_MS)
+        usleep(10000);
+    int second = ask(client, 1, places[1].listener, -1);
+    close(ask(client, 0, places[0].listener, second));
+    close(second);
+    http_pool_give(pool, &client);
+    http_pool_destroy(pool);
+    close_place(&places[0]);
+    close_place(&places[1]);
 }
