@@ -161,9 +161,12 @@ def test_what_comes_by_a_pipe_is_read(stage):
 
 
 def test_too_few_descriptors_are_refused(stage):
+    loop = {"worker.engine": "loop", "worker.in_flight": "400"}
     for arguments in (("--check-config",), ()):
-        done = run(stage, {"worker.threads": "1000"}, *arguments, prefix=("prlimit", "--nofile=1024:1024"))
-        assert done.returncode == 78 and "worker.threads" in done.stderr and "ulimit -n" in done.stderr
+        for settings, named in (({"worker.threads": "1000"}, "worker.threads"), ({**loop, "worker.calls_per_shard": "1"}, "worker.in_flight")):
+            done = run(stage, settings, *arguments, prefix=("prlimit", "--nofile=1024:1024"))
+            assert done.returncode == 78 and named in done.stderr and "ulimit -n" in done.stderr
+    assert run(stage, loop, "--check-config", prefix=("prlimit", "--nofile=1024:1024")).returncode == 0
 
 
 def test_an_embedded_cluster_wants_a_folder_of_its_own(stage):

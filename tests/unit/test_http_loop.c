@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "http/http_loop.h"
 #include "http/http_pool.h"
+#include "telemetry/loop_turns.h"
 
 #define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 #define LIMIT_MS 60000 /* of a wait for what must come */
@@ -197,4 +198,77 @@ Test(http_loop, who_has_given_its_client_back_is_not_called)
     for (int64_t until_ms = clock_mono_ms() + 60; clock_mono_ms() < until_ms; turn()) /* past the call's time, for which the loop's timer was set */
         ;
     cr_expect_eq(owner.called, called);
+}
+
+/* ---- what isn't looked at doesn't wake the loop on and on ---- */
+
+static int64_t turns(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    loop_turns_print(out);
+    fclose(out);
+    const char *count = strstr(text, "chat_loop_turn_seconds_count ");
+    int64_t value = count != NULL ? strtoll(strchr(count, ' '), NULL, 10) : 0;
+    free(text);
+    return value;
+}
+
+/* Not even with everything that is ready now. */
+static void expect_rest(void)
+{
+    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK); /* what was still to be said */
+    int64_t before = turns();
+    for (int i = 0; i < 10; i++)
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    cr_expect_eq(turns(), before, "%lld callbacks", (long long)(turns() - before));
+}
+
+static void set_send_buffer(const struct owner *owner, int bytes)
+{
+    cr_assert_eq(setsockopt(http_client_call(owner->client, 0)->connection.socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+}
+
+Test(http_loop, an_idle_connection_whose_last_request_waited_for_room_lets_the_loop_rest)
+{
+    static char body[100001];
+    struct owner owner = {0};
+    struct error err;
+    memset(body, 'x', sizeof body - 1);
+    begin(&owner, LIMIT_MS);
+    int connection = serve(-1);
+    expect_good(&owner);
+
+    set_send_buffer(&owner, 1); /* the least there can be */
+    owner.request.body = body;
+    owner.request.until_ms = clock_mono_ms() + LIMIT_MS;
+    cr_assert_eq(http_call_start(owner.client, 0, &owner.request, &err), STATUS_OK);
+    look(&owner);
+    cr_assert(http_exchange_has_unsent(&http_client_call(owner.client, 0)->exchange));
+    set_send_buffer(&owner, 1000000); /* for all the rest: the same turn sends that and reads the answer */
+    cr_assert_eq(send(connection, GOOD, strlen(GOOD), MSG_NOSIGNAL), (ssize_t)strlen(GOOD));
+    expect_good(&owner);
+    cr_assert(http_connection_is_open(&http_client_call(owner.client, 0)->connection));
+    expect_rest();
+    http_pool_give(pool, &owner.client);
+    close(connection);
+}
+
+Test(http_loop, an_answer_that_nobody_waits_for_yet_lets_the_loop_rest)
+{
+    struct owner owner = {0};
+    begin(&owner, LIMIT_MS);
+    int connection = serve(-1);
+    expect_good(&owner);
+    begin(&owner, LIMIT_MS);
+    http_loop_leave(owner.client); /* its owner waits for something else */
+    int called = owner.called;
+    serve(connection);
+    expect_rest();
+    cr_expect_eq(owner.called, called);
+    http_loop_wait(owner.client, INT64_MAX, look, &owner);
+    expect_good(&owner);
+    http_pool_give(pool, &owner.client);
+    close(connection);
 }

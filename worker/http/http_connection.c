@@ -20,8 +20,20 @@ bool http_connection_begin(struct http_connection *connection, CURLM *multi)
     return true;
 }
 
+/* Makes libcurl count it as in use, as the first bytes over curl_easy_send do. It closes others of the same multi handle when it makes a connection: those
+ * that look dead, and those that it calls idle since 118 s. What is read and written directly would be closed in the middle of a call, and another
+ * connection could have its descriptor then. */
+static bool hold(struct http_connection *connection)
+{
+    size_t sent;
+    CURLcode code = curl_easy_send(connection->easy, "", 0, &sent);
+    return code != CURLE_UNSUPPORTED_PROTOCOL; /* it has lost it; other failures are seen when a request is sent */
+}
+
 bool http_connection_opened(struct http_connection *connection)
 {
+    if (connection->is_plain && !hold(connection))
+        return false;
     return curl_easy_getinfo(connection->easy, CURLINFO_ACTIVESOCKET, &connection->socket) == CURLE_OK && http_connection_is_open(connection);
 }
 

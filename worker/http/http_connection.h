@@ -1,6 +1,6 @@
 /* A connection to a target's server, which libcurl makes: to its addresses, through a proxy, with TLS (CURLOPT_CONNECT_ONLY). Over it goes one exchange after
  * the other (http_exchange.h). It is one easy handle, which stays in its multi handle as long as the connection exists. Without TLS and proxy the
- * socket is read and written directly: libcurl looks a handle's connection up among all of its multi handle.
+ * socket is read and written directly: libcurl looks a handle's connection up among all of its multi handle. It must count as in use there (hold).
  *
  * Thread: the client's borrower only. Nothing here blocks. */
 #ifndef CHAT_HTTP_HTTP_CONNECTION_H

@@ -79,22 +79,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
     loop_turn_end();
 }
 
-static void socket_fired(evutil_socket_t fd, short what, void *arg)
-{
-    struct watched_call *watched = arg;
-    struct http_call *call = watched->call;
-    (void)fd, (void)what;
-    loop_turn_begin("socket");
-    if (call->request != NULL && call->end == HTTP_RUNNING && call->stage == HTTP_CALL_EXCHANGING) {
-        call->is_ready = true;
-        call_ready(watched->watch);
-    } else {
-        (void)http_connection_is_usable(&call->connection, clock_mono_ms()); /* closes it unless it is */
-    }
-    loop_turn_end();
-}
-
-/* Before its socket is closed. */
+/* Before its socket is closed, and while nobody wants to know: it would be told of the same again and again. */
 static void unwatch(void *arg)
 {
     struct watched_call *watched = arg;
@@ -103,20 +88,45 @@ static void unwatch(void *arg)
     watched->kinds = 0;
 }
 
-static void watch_call(struct http_watch *watch, struct watched_call *watched)
+static void socket_fired(evutil_socket_t fd, short what, void *arg);
+
+static void watch_for(struct watched_call *watched, short kinds)
 {
-    const struct http_call *call = watched->call;
-    short kinds = EV_READ | EV_PERSIST;
-    if (call->request == NULL || call->end != HTTP_RUNNING || call->stage != HTTP_CALL_EXCHANGING)
-        return;
-    if (http_exchange_has_unsent(&call->exchange))
-        kinds |= EV_WRITE;
+    kinds |= EV_PERSIST;
     if (watched->kinds == kinds)
         return;
     unwatch(watched);
-    event_assign(&watched->event, watch->shard->loop->base, call->connection.socket, kinds, socket_fired, watched);
+    event_assign(&watched->event, watched->watch->shard->loop->base, watched->call->connection.socket, kinds, socket_fired, watched);
     event_add(&watched->event, NULL);
     watched->kinds = kinds;
+}
+
+static bool is_exchanging(const struct http_call *call)
+{
+    return call->request != NULL && call->end == HTTP_RUNNING && call->stage == HTTP_CALL_EXCHANGING;
+}
+
+static void watch_call(struct watched_call *watched)
+{
+    if (is_exchanging(watched->call))
+        watch_for(watched, http_exchange_has_unsent(&watched->call->exchange) ? EV_READ | EV_WRITE : EV_READ);
+}
+
+static void socket_fired(evutil_socket_t fd, short what, void *arg)
+{
+    struct watched_call *watched = arg;
+    struct http_call *call = watched->call;
+    (void)fd, (void)what;
+    loop_turn_begin("socket");
+    if (is_exchanging(call)) {
+        call->is_ready = true;
+        if (watched->watch->ready == NULL)
+            unwatch(watched);
+        call_ready(watched->watch);
+    } else if (http_connection_is_usable(&call->connection, clock_mono_ms())) { /* else it is closed */
+        watch_for(watched, EV_READ);
+    }
+    loop_turn_end();
 }
 
 void http_loop_wait(struct http_client *client, int64_t until_ms, void (*ready)(void *arg), void *arg)
@@ -125,7 +135,7 @@ void http_loop_wait(struct http_client *client, int64_t until_ms, void (*ready)(
     watch->ready = ready;
     watch->arg = arg;
     for (size_t i = 0; i < client->count; i++)
-        watch_call(watch, &watch->calls[i]);
+        watch_call(&watch->calls[i]);
     if (until_ms >= watch->due_ms) /* the timer fires before that, and then the client is looked at and waits on */
         return;
     int64_t wait_ms = until_ms - clock_mono_ms();
