@@ -62,12 +62,17 @@ static bool may_start(size_t provider, const char *body, void *arg)
 {
     struct request_parts *from = arg;
     const struct service *service = from->service;
+    const struct task *task = from->task;
     if (!provider_slots_take(service->slots, provider, breakers_calls_max(service->breakers, provider))) {
         from->full = provider;
         return false;
     }
-    if (spending_may_start(&from->spending, provider, body))
+    if (from->spending.limited)
+        task_steps_enter(task, STEP_ASK, "permit");
+    if (spending_may_start(&from->spending, provider, body)) {
+        task_steps_enter(task, STEP_ASK, service->settings->providers[provider].name);
         return true;
+    }
     provider_slots_give_back(service->slots, provider);
     return false;
 }
@@ -345,6 +350,7 @@ static enum status fetch_context(const struct service *service, struct task *tas
                                         .job = &task->job,
                                         .until_ms = task_until_ms(task, settings->llm.deadline_ms)};
     struct llm_failure failure;
+    task_steps_enter_at(task, STEP_CONTEXT, "contexts", began_us);
     task->provider = NULL; /* none was asked yet */
     task->llm_ms = 0;
     enum status status = context_fetch(&question, ret_context, &failure, &task->error);
@@ -369,8 +375,11 @@ static void question_run(const struct service *service, struct task *task, struc
     }
     if (status == STATUS_OK) {
         int64_t asked_us = clock_mono_us();
+        task_steps_enter_at(task, STEP_ASK, NULL, asked_us);
         status = ask(service, task, cancel, context, &asked);
-        task->llm_ms = (clock_mono_us() - asked_us) / 1000;
+        int64_t ended_us = clock_mono_us();
+        task_steps_enter_at(task, STEP_FINISH, NULL, ended_us);
+        task->llm_ms = (ended_us - asked_us) / 1000;
     }
     if (status == STATUS_OK)
         outcome_answered(task, &asked.answer, asked.history_left_out, asked.history_refused);
@@ -393,6 +402,7 @@ struct task *journey_run(const struct service *service, struct task **owned, str
         error_set(&task->error, ERROR_CANCELLED, "revoked", "the partition went to another worker");
         outcome_failed(service, task, &FAILURE_FACTS_NONE);
     } else if (per_thread) {
+        task_steps_enter(task, STEP_BEGIN, "redis");
         session_begin(service, &task, 1);
     }
 
@@ -406,6 +416,7 @@ struct task *journey_run(const struct service *service, struct task **owned, str
 
     if (!per_thread)
         return completion_put_and_go_on(service->completion, &task);
+    task_steps_enter(task, STEP_FINISH, "redis");
     (void)session_settle(service, &task, 1); /* if Redis is away, completion settles it later */
     completion_put(service->completion, &task);
     return NULL;

@@ -34,11 +34,11 @@ struct engine {
     int count;
 };
 
-static void set_task(struct worker *worker, const struct task *task)
+static void set_task(struct worker *worker, const struct task *task, int64_t now_us)
 {
     mutex_lock(&worker->lock);
     worker->task = task;
-    worker->since_ms = clock_mono_ms();
+    worker->since_ms = now_us / 1000;
     if (task != NULL)
         http_cancel_reset(worker->cancel);
     if (task != NULL && atomic_load(&worker->engine->cut))
@@ -50,11 +50,15 @@ static void set_task(struct worker *worker, const struct task *task)
 static struct task *run(struct worker *worker, struct task *task)
 {
     const struct task *mine = task_ref(task); /* engine_report may read it until set_task(NULL) */
-    set_task(worker, mine);
+    int64_t now_us = clock_mono_us();
+    task_steps_taken(task, worker->index, now_us);
+    set_task(worker, mine, now_us);
     crash_notes_doing(DOING_JOURNEY, &mine->record);
     struct task *next = journey_run(worker->engine->service, &task, worker->cancel);
     crash_notes_doing(DOING_NOTHING, NULL);
-    set_task(worker, NULL);
+    now_us = clock_mono_us();
+    steps_leave(worker->index, now_us);
+    set_task(worker, NULL, now_us);
     task_unref((struct task *)(uintptr_t)mine);
     return next;
 }

@@ -24,6 +24,7 @@
 #include "telemetry/crash_notes.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
+#include "telemetry/steps.h"
 #include "wire/embedded_address.h"
 
 bool process_failed(struct process *process, struct error *err)
@@ -58,6 +59,7 @@ enum status process_make(struct process *process, const struct settings *setting
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     held_back_name(settings);
+    steps_start((int)settings->worker.threads, STEPS_THREADS);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
