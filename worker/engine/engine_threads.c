@@ -177,12 +177,15 @@ void engine_report(struct engine *engine)
         struct worker *worker = &engine->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL) {
-            char name[24];
-            snprintf(name, sizeof name, "chat-%d", i);
+            char name[STEPS_NAME_BYTES];
+            struct lane_now now = {.step = STEP_NONE};
+            steps_lane_name(i, name);
+            (void)steps_now(i, &now);
             busy++;
             log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),
                      F_INT("partition", worker->task->record.partition), F_INT("offset", worker->task->record.offset),
-                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms));
+                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
+                     F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));
         }
         mutex_unlock(&worker->lock);
     }

@@ -93,7 +93,7 @@ enum status process_start(struct process *process, struct error *err)
     struct service *service = &process->service;
     const struct settings *settings = service->settings;
     struct admin_probes probes = probes_of(process);
-    if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
+    if (admin_server_start(settings->admin.listen, settings->admin.port_file, settings->admin.token, &probes, &process->admin, err) != STATUS_OK ||
         startup_check(settings, process_bootstrap(process), service->redis, &service->store, signals_end_requested, &service->jobs_partitions, err) != STATUS_OK ||
         publisher_create(service, process_bootstrap(process), signals_end_requested, &service->publisher, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;

@@ -1,6 +1,7 @@
 #include "telemetry/steps.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -248,6 +249,11 @@ int steps_lanes(void)
 enum steps_engine steps_engine(void)
 {
     return steps.engine;
+}
+
+void steps_lane_name(int lane, char ret[STEPS_NAME_BYTES])
+{
+    snprintf(ret, STEPS_NAME_BYTES, steps.engine == STEPS_THREADS ? "chat-%d" : "slot-%d", lane);
 }
 
 bool steps_now(int lane, struct lane_now *ret)

@@ -57,11 +57,11 @@ static void write_meta(struct trace *t, const char *what, int lane, const char *
 
 static void name_track(struct trace *t, int lane)
 {
-    char name[24];
+    char name[STEPS_NAME_BYTES];
     if (t->named[lane] || steps_engine() != STEPS_THREADS)
         return;
     t->named[lane] = true;
-    snprintf(name, sizeof name, "chat-%d", lane);
+    steps_lane_name(lane, name);
     write_meta(t, "thread_name", lane, name);
     event_open(t, "M", lane);
     json_write_text(&t->event, "name", "thread_sort_index");
