@@ -60,12 +60,19 @@ static struct admin_page lanes_json(const struct admin_request *request)
     return (struct admin_page){.status = 200, .type = "application/json", .text = out.text, .size = out.size};
 }
 
-static struct admin_page file(const char *name, const char *type)
+static const char *type_of(const char *name)
+{
+    const char *ending = strrchr(name, '.');
+    return strcmp(ending, ".js") == 0 ? "text/javascript; charset=utf-8" : strcmp(ending, ".css") == 0 ? "text/css; charset=utf-8" : "text/html; charset=utf-8";
+}
+
+/* One of the files that the program carries (service/lanes/). */
+static struct admin_page file(const char *name)
 {
     for (size_t i = 0; i < sizeof admin_files / sizeof *admin_files; i++)
         if (strcmp(admin_files[i].name, name) == 0)
-            return (struct admin_page){.status = 200, .type = type, .text = xstrdup(admin_files[i].text), .size = strlen(admin_files[i].text)};
-    return admin_page_plain(404, "no such file");
+            return (struct admin_page){.status = 200, .type = type_of(name), .text = xstrdup(admin_files[i].text), .size = strlen(admin_files[i].text)};
+    return admin_page_plain(404, "there are /healthz, /readyz and /metrics; /threads, /lanes, and POST /trace");
 }
 
 struct admin_page admin_page_of(const struct admin_probes *probes, const struct admin_request *request)
@@ -75,11 +82,8 @@ struct admin_page admin_page_of(const struct admin_probes *probes, const struct 
            : strcmp(path, "/readyz") == 0     ? readyz(probes)
            : strcmp(path, "/metrics") == 0    ? metrics()
            : strcmp(path, "/threads") == 0    ? threads()
-           : strcmp(path, "/lanes") == 0      ? file("lanes.html", "text/html; charset=utf-8")
-           : strcmp(path, "/lanes.js") == 0   ? file("lanes.js", "text/javascript; charset=utf-8")
-           : strcmp(path, "/lanes.css") == 0  ? file("lanes.css", "text/css; charset=utf-8")
            : strcmp(path, "/lanes.json") == 0 ? lanes_json(request)
-                                              : admin_page_plain(404, "there are /healthz, /readyz and /metrics; /threads, /lanes, and POST /trace");
+                                              : file(strcmp(path, "/lanes") == 0 ? "lanes.html" : path + 1);
 }
 
 void admin_pages_look(void)
