@@ -4,11 +4,12 @@ from parts import wait_until
 SECRET = "words that nobody reads"
 
 
-def hold(page, sim, *jobs, key=None):
-    """Jobs that the model holds back, one after the other."""
+def hold(page, sim, *jobs):
+    """Jobs that the model holds back: each is there before the next is sent."""
     for job in jobs:
-        page.topics.send({"id": job, "message": f"[[fault:hold]] {job} {SECRET}"}, key=key or job)
-        sim.wait_held(1)
+        held = sim.stats()["held"]
+        page.topics.send({"id": job, "message": f"[[fault:hold]] {job} {SECRET}"}, key=job)
+        sim.wait_held(held + 1)
 
 
 def worker_of(stage, sim, threads, **settings):
