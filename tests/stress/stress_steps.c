@@ -11,6 +11,7 @@
 
 #define LANES 6
 #define READERS 3
+#define STEP_US 50
 
 static atomic_int violations;
 static atomic_bool over;
@@ -50,8 +51,8 @@ static void *lane_thread(void *arg)
         name_job(id, offset);
         steps_take(lane, (int32_t)(offset % 12), offset, id, at_us);
         for (int step = 1; step <= 3; step++)
-            steps_enter(lane, STEP_ASK, waits[(offset + step) % 3], at_us + step);
-        steps_leave(lane, at_us + 4);
+            steps_enter(lane, STEP_ASK, waits[(offset + step) % 3], at_us + step * STEP_US);
+        steps_leave(lane, at_us + 4 * STEP_US);
     }
     return NULL;
 }
@@ -60,7 +61,7 @@ static void *ends_thread(void *arg)
 {
     (void)arg;
     for (int64_t offset = 1; offset <= jobs; offset++) {
-        struct step_bar bar = {.step = STEP_PUBLISH, .lane = (int)(offset % LANES), .waits_for = waits[offset % 3], .from_us = offset * 1000, .until_us = offset * 1000 + 1,
+        struct step_bar bar = {.step = STEP_PUBLISH, .lane = (int)(offset % LANES), .waits_for = waits[offset % 3], .from_us = offset * 1000, .until_us = offset * 1000 + STEP_US,
                                .job = {.partition = (int32_t)(offset % 12), .offset = offset}};
         name_job(bar.job.id, offset);
         steps_put(STEPS_OF_COMPLETION, &bar);
@@ -70,11 +71,11 @@ static void *ends_thread(void *arg)
 
 static void check_bar(int ring, const struct step_bar *bar)
 {
-    int64_t step = bar->from_us % 1000;
+    int64_t step = bar->from_us % 1000 / STEP_US;
     check_job(&bar->job);
-    if (bar->from_us / 1000 != bar->job.offset || bar->until_us != bar->from_us + 1 || bar->lane != (int)(bar->job.offset % LANES))
+    if (bar->from_us / 1000 != bar->job.offset || bar->until_us != bar->from_us + STEP_US || bar->lane != (int)(bar->job.offset % LANES))
         violate("a bar of two");
-    if (ring < LANES && (step == 0 ? bar->step != STEP_BEGIN || bar->waits_for != NULL : bar->waits_for != waits[(bar->job.offset + step) % 3]))
+    if (ring < LANES && (step == 0 ? bar->step != STEP_ASK || bar->waits_for != NULL : bar->waits_for != waits[(bar->job.offset + step) % 3]))
         violate("a wait of another");
 }
 

@@ -7,6 +7,8 @@
 
 #define LANES 4
 
+static const char main_provider[] = "main";
+
 static struct step_bar read(int ring, uint64_t number)
 {
     struct step_bar bar;
@@ -29,7 +31,8 @@ static void run_a_job(int lane, int64_t offset, int64_t at_us)
     snprintf(id, sizeof id, "j%d", (int)offset);
     steps_take(lane, 3, offset, id, at_us);
     steps_before(lane, STEP_QUEUED, "turn", at_us - 50, at_us - 20);
-    steps_enter(lane, STEP_ASK, "main", at_us + 10);
+    steps_enter(lane, STEP_ASK, NULL, at_us + 5); /* as it is */
+    steps_enter(lane, STEP_ASK, main_provider, at_us + 30);
     steps_enter(lane, STEP_FINISH, NULL, at_us + 900);
     steps_leave(lane, at_us + 1000);
 }
@@ -60,8 +63,8 @@ Test(steps, a_job_leaves_a_bar_a_step)
         cr_expect_eq(bars[i].of_lane, i > 0, "what was in line took nothing of the lane's time");
     }
     expect_bar(&bars[0], STEP_QUEUED, "turn", 950, 980);
-    expect_bar(&bars[1], STEP_BEGIN, NULL, 1000, 1010);
-    expect_bar(&bars[2], STEP_ASK, "main", 1010, 1900);
+    expect_bar(&bars[1], STEP_ASK, NULL, 1000, 1030);
+    expect_bar(&bars[2], STEP_ASK, "main", 1030, 1900);
     expect_bar(&bars[3], STEP_FINISH, NULL, 1900, 2000);
     for (int ring = 0; ring < steps_rings(); ring++)
         cr_expect(ring == 2 || steps_count(ring) == 0, "nothing in another's ring");
@@ -90,6 +93,22 @@ Test(steps, nothing_is_kept_that_nobody_wants_but_what_a_lane_does)
     cr_assert(steps_now(1, &now));
     cr_expect_eq(now.step, STEP_NONE);
     cr_expect_eq(now.since_us, 6000);
+}
+
+Test(steps, a_moments_work_is_no_bar)
+{
+    steps_start(LANES, STEPS_THREADS);
+    steps_want(STEPS_FOR_PAGE, true);
+    steps_take(0, 0, 1, "j", 1000);
+    steps_enter(0, STEP_ASK, main_provider, 1019);
+    steps_enter(0, STEP_FINISH, NULL, 1020); /* a wait is one, however short */
+    steps_enter(0, STEP_FINISH, "redis", 1040);
+    steps_leave(0, 1041);
+    cr_assert_eq(steps_count(0), 3);
+    struct step_bar bars[3] = {read(0, 0), read(0, 1), read(0, 2)};
+    expect_bar(&bars[0], STEP_ASK, "main", 1019, 1020);
+    expect_bar(&bars[1], STEP_FINISH, NULL, 1020, 1040);
+    expect_bar(&bars[2], STEP_FINISH, "redis", 1040, 1041);
 }
 
 Test(steps, it_is_wanted_until_nobody_wants_it)

@@ -59,7 +59,7 @@ static void run_a_job(void)
 {
     steps_take(1, 3, 17, "job \"17\"", 2000);
     steps_before(1, STEP_QUEUED, "turn", 1000, 1900);
-    steps_enter(1, STEP_ASK, "main", 2010);
+    steps_enter(1, STEP_ASK, "main", 2100);
     steps_leave(1, 5000);
     steps_put(STEPS_OF_COMPLETION, &(struct step_bar){.step = STEP_PUBLISH, .lane = 1, .waits_for = "kafka", .from_us = 5000, .until_us = 6000, .job = {.partition = 3, .offset = 17, .id = "j"}});
 }
@@ -69,10 +69,10 @@ Test(trace, threads_have_tracks_and_what_is_not_their_time_is_the_jobs)
     begin(4, STEPS_THREADS, UINT64_MAX);
     run_a_job();
     json_t *events = end();
-    const json_t *ask = find(events, "X", "ask", 0);
+    const json_t *ask = find(events, "X", "ask", 1); /* after it prepared the question */
     cr_assert_not_null(ask, "%s", text);
-    cr_expect_eq(number_of(ask, "ts"), 2010);
-    cr_expect_eq(number_of(ask, "dur"), 2990);
+    cr_expect_eq(number_of(ask, "ts"), 2100);
+    cr_expect_eq(number_of(ask, "dur"), 2900);
     cr_expect_eq(number_of(ask, "tid"), 2);
     const json_t *args = json_object_get(ask, "args");
     cr_expect_str_eq(text_of(args, "job"), "job \"17\"");
@@ -102,10 +102,26 @@ Test(trace, a_loops_slots_are_spans_of_the_jobs)
     json_t *events = end();
     cr_expect_null(find(events, "X", "", 0));
     cr_expect_null(find(events, "M", "thread_name", 0));
-    const json_t *ask = find(events, "b", "ask", 0), *ask_end = find(events, "e", "ask", 0);
-    cr_expect_eq(number_of(ask, "ts"), 2010);
+    const json_t *ask = find(events, "b", "ask", 1), *ask_end = find(events, "e", "ask", 1);
+    cr_expect_eq(number_of(ask, "ts"), 2100);
     cr_expect_eq(number_of(ask_end, "ts"), 5000);
     cr_expect_str_eq(text_of(ask, "id"), "3:17");
+    json_decref(events);
+}
+
+Test(trace, ids_are_json_whatever_they_hold)
+{
+    static const char *const ids[] = {"plain", "a \"quote\" and a \\", "tab\tand\x01", "caf\xc3\xa9", "", "cut \xe2\x82"};
+    static const char *const read[] = {"plain", "a \"quote\" and a \\", "tab\tand\x01", "caf\xc3\xa9", "", "cut ??"};
+    begin(1, STEPS_THREADS, UINT64_MAX);
+    for (int i = 0; i < 6; i++) {
+        steps_take(0, 0, i, ids[i], 1000 * i + 1);
+        steps_enter(0, STEP_BEGIN, "redis", 1000 * i + 100);
+        steps_leave(0, 1000 * i + 200);
+    }
+    json_t *events = end();
+    for (int i = 0; i < 6; i++)
+        cr_expect_str_eq(text_of(json_object_get(find(events, "X", "begin", i), "args"), "job"), read[i]);
     json_decref(events);
 }
 
@@ -116,7 +132,7 @@ Test(trace, what_is_not_over_is_there_to_the_end)
     steps_take(2, 0, 1, "held", now_us - 2000);
     steps_enter(2, STEP_ASK, "main", now_us - 1000);
     json_t *events = end();
-    const json_t *ask = find(events, "X", "ask", 0);
+    const json_t *ask = find(events, "X", "ask", 1); /* after it prepared the question */
     cr_assert_not_null(ask, "%s", text);
     cr_expect_eq(number_of(ask, "ts"), now_us - 1000);
     cr_expect_geq(number_of(ask, "dur"), 1000);

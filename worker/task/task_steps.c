@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "task/task.h"
 
+#define WAIT_US_MIN 100 /* a lane that was free took the job: that is no wait */
+
 void task_steps_queued(struct task *task, const char *queued_for, int64_t now_us)
 {
     task->steps.queued_us = now_us;
@@ -22,7 +24,8 @@ void task_steps_taken(struct task *task, int lane, int64_t now_us)
     int64_t in_line_until_us = steps->begin_us > 0 ? steps->begin_us : now_us;
     steps_before(lane, STEP_QUEUED, steps->queued_for, steps->queued_us, in_line_until_us);
     steps_before(lane, STEP_BEGIN, "redis", steps->begin_us, steps->begun_us);
-    steps_before(lane, STEP_QUEUED, "lane", steps->begun_us, now_us);
+    if (now_us - steps->begun_us >= WAIT_US_MIN)
+        steps_before(lane, STEP_QUEUED, "lane", steps->begun_us, now_us);
 }
 
 void task_steps_enter_at(const struct task *task, enum step step, const char *waits_for, int64_t now_us)

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 
@@ -12,6 +14,7 @@
 #define BARS_OF_COMPLETION 16384
 #define ID_WORDS (STEP_ID_BYTES / sizeof(uint64_t))
 #define READ_TRIES 64
+#define SLIVER_US 20 /* work of less, between two waits, is no bar: there would be more of them than of all others */
 
 /* A job in words that are written and read one at a time. */
 struct job_words {
@@ -108,6 +111,15 @@ static uint64_t ring_size(int lanes)
     return size;
 }
 
+/* Zeroed, and resident once they are written: from the kernel, since malloc may have memory at hand and would clear it. */
+static struct place *fresh_places(size_t count)
+{
+    void *places = mmap(NULL, count * sizeof(struct place), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (places == MAP_FAILED)
+        abort(); /* memory */
+    return places;
+}
+
 void steps_start(int lanes, enum steps_engine engine)
 {
     uint64_t size = ring_size(lanes);
@@ -117,11 +129,11 @@ void steps_start(int lanes, enum steps_engine engine)
     steps.engine = engine;
     steps.cells = xcalloc((size_t)lanes, sizeof *steps.cells);
     steps.all = xcalloc((size_t)steps.rings, sizeof *steps.all);
-    struct place *places = xcalloc((size_t)lanes * size, sizeof *places); /* from the kernel, and resident once they are written */
+    struct place *places = fresh_places((size_t)lanes * size);
     for (int i = 0; i < lanes; i++)
         steps.all[i] = (struct ring){.places = places + (size_t)i * size, .size = size};
     for (int i = lanes; i < steps.rings; i++)
-        steps.all[i] = (struct ring){.places = xcalloc(BARS_OF_COMPLETION, sizeof *places), .size = BARS_OF_COMPLETION};
+        steps.all[i] = (struct ring){.places = fresh_places(BARS_OF_COMPLETION), .size = BARS_OF_COMPLETION};
     atomic_store(&started, lanes);
 }
 
@@ -189,7 +201,7 @@ static void put_ended(int lane, int64_t now_us)
                            .waits_for = atomic_load_explicit(&cell->waits_for, memory_order_relaxed),
                            .from_us = atomic_load_explicit(&cell->since_us, memory_order_relaxed),
                            .until_us = now_us};
-    if (step != STEP_NONE && bar.from_us < now_us)
+    if (step != STEP_NONE && now_us - bar.from_us >= (bar.waits_for == NULL ? SLIVER_US : 1))
         lane_put(lane, &bar);
 }
 
@@ -201,7 +213,7 @@ void steps_take(int lane, int32_t partition, int64_t offset, const char *id, int
     struct step_job job = {.partition = partition, .offset = offset};
     strncpy(job.id, id != NULL ? id : "", sizeof job.id - 1);
     cell_open(cell);
-    cell_put(cell, STEP_BEGIN, NULL, now_us);
+    cell_put(cell, STEP_ASK, NULL, now_us);
     PUT(cell->taken_us, now_us);
     job_put(&cell->job, &job);
     cell_close(cell);
@@ -211,9 +223,11 @@ void steps_enter(int lane, enum step step, const char *waits_for, int64_t now_us
 {
     if (!is_lane(lane))
         return;
+    struct lane *cell = &steps.cells[lane];
+    if (atomic_load_explicit(&cell->step, memory_order_relaxed) == step && atomic_load_explicit(&cell->waits_for, memory_order_relaxed) == waits_for)
+        return;
     if (steps_are_wanted())
         put_ended(lane, now_us);
-    struct lane *cell = &steps.cells[lane];
     cell_open(cell);
     cell_put(cell, step, waits_for, now_us);
     cell_close(cell);

@@ -69,9 +69,9 @@ void steps_start(int lanes, enum steps_engine engine);
 
 /* ---- hooks ---- */
 
-/* The lane has got this job; its step is BEGIN, of nobody else. Lane's thread; likewise the next three. id is copied. */
+/* The lane has got this job, and prepares its question (ASK, for nobody). Lane's thread; likewise the next three. id is copied. */
 void steps_take(int lane, int32_t partition, int64_t offset, const char *id, int64_t now_us);
-/* From now on it does this. The step before becomes a bar. */
+/* From now on it does this. The step before becomes a bar, unless it was a moment's work. Nothing, if it does this already. */
 void steps_enter(int lane, enum step step, const char *waits_for, int64_t now_us);
 /* The lane has left its job. */
 void steps_leave(int lane, int64_t now_us);
