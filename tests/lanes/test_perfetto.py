@@ -33,12 +33,13 @@ class Perfetto:
                 pass
 
             def do_GET(handler):
-                if not handler.path.startswith("/trace.json"):
-                    return super().do_GET()
-                handler.send_response(200)
-                handler.send_header("Content-Length", str(len(self.trace)))
-                handler.end_headers()
-                handler.wfile.write(self.trace)
+                if handler.path.startswith("/trace.json"):
+                    handler.send_response(200)
+                    handler.send_header("Content-Length", str(len(self.trace)))
+                    handler.end_headers()
+                    handler.wfile.write(self.trace)
+                else:
+                    super().do_GET()
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(ui)))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

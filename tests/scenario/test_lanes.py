@@ -1,4 +1,5 @@
 """What a person, a program and Perfetto can see of what each job does: /threads, /lanes.json, traces; and who may."""
+import itertools
 import json
 import signal
 import socket
@@ -189,7 +190,7 @@ def test_a_trace_of_the_whole_process_has_each_step_of_each_job(stage, redis_io)
     assert 1 <= len(by_lane) <= 4
     for slices in by_lane.values():
         slices.sort()
-        assert all(before[1] <= after[0] for before, after in zip(slices, slices[1:])), "a thread does one thing at a time"
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(slices)), "a thread does one thing at a time"
 
 
 def test_exactly_once_publishes_are_seen_too(stage):

@@ -138,7 +138,7 @@ static bool read_password(const char *base64, char ret[PASSWORD_BYTES_MAX])
     pair[size] = '\0';
     const char *colon = strchr(pair, ':');
     if (colon != NULL)
-        memcpy(ret, colon + 1, strlen(colon));
+        memcpy(ret, colon + 1, strlen(colon + 1) + 1);
     return colon != NULL;
 }
 

@@ -76,21 +76,26 @@ static void take_job(struct trace_text *text, const struct step_job *job)
     if (text->members_size > 0 && is_same(&text->job, job))
         return;
     text->job = *job;
-    char *id = text->id + decimal_write(job->partition, text->id);
-    *id++ = ':';
-    text->id_size = (size_t)(id - text->id) + decimal_write(job->offset, id);
-    char *at = APPEND(text->members, "\"job\":");
+    char partition[DECIMAL_SIZE], offset[DECIMAL_SIZE];
+    size_t partition_size = decimal_write(job->partition, partition), offset_size = decimal_write(job->offset, offset);
+    char *at = append(text->span, text->process, text->process_size);
+    at = APPEND(at, ",\"cat\":\"job\",\"id\":\"");
+    at = append(at, partition, partition_size);
+    at = APPEND(at, ":");
+    at = append(at, offset, offset_size);
+    at = APPEND(at, "\",\"ts\":");
+    text->span_size = (size_t)(at - text->span);
+    at = APPEND(text->members, "\",\"args\":{\"job\":");
     at = append_quoted(at, job->id);
     at = APPEND(at, ",\"partition\":");
-    at += decimal_write(job->partition, at);
+    at = append(at, partition, partition_size);
     at = APPEND(at, ",\"offset\":");
-    at += decimal_write(job->offset, at);
+    at = append(at, offset, offset_size);
     text->members_size = (size_t)(at - text->members);
 }
 
 static void put_args(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
-    PUT(text, "\"args\":{");
     put(text, text->members, text->members_size);
     if (bar->waits_for != NULL) {
         PUT(text, ",\"waits_for\":\"");
@@ -104,20 +109,20 @@ static void put_args(struct trace_text *text, const struct step_bar *bar, bool u
 
 /* ---- events ---- */
 
-static void put_place(struct trace_text *text, int lane)
-{
-    put(text, text->place, text->place_size);
-    put_number(text, lane + 1); /* 0 is the process's */
-}
-
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes)
 {
     struct trace_text text = {.has_tracks = has_tracks, .bytes = bytes};
-    char *at = APPEND(text.place, "\"pid\":");
+    char *at = APPEND(text.process, "\"pid\":");
     at += decimal_write(process, at);
-    at = APPEND(at, ",\"tid\":");
-    text.place_size = (size_t)(at - text.place);
+    text.process_size = (size_t)(at - text.process);
     return text;
+}
+
+static void put_place(struct trace_text *text, int lane)
+{
+    put(text, text->process, text->process_size);
+    PUT(text, ",\"tid\":");
+    put_number(text, lane + 1); /* 0 is the process's */
 }
 
 void trace_text_process(struct trace_text *text)
@@ -155,30 +160,23 @@ static void put_slice(struct trace_text *text, const struct step_bar *bar, bool 
     put_number(text, bar->until_us - bar->from_us);
     PUT(text, ",\"name\":\"");
     put_name(text, step_name(bar->step));
-    PUT(text, "\",");
     put_args(text, bar, unfinished);
-}
-
-static void put_span_head(struct trace_text *text, const struct step_bar *bar, int64_t at_us)
-{
-    put_place(text, bar->lane);
-    PUT(text, ",\"cat\":\"job\",\"id\":\"");
-    put(text, text->id, text->id_size);
-    PUT(text, "\",\"ts\":");
-    put_number(text, at_us);
-    PUT(text, ",\"name\":\"");
-    put_name(text, step_name(bar->step));
 }
 
 static void put_span(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
     open_event(text);
     PUT(text, "{\"ph\":\"b\",");
-    put_span_head(text, bar, bar->from_us);
-    PUT(text, "\",");
+    put(text, text->span, text->span_size);
+    put_number(text, bar->from_us);
+    PUT(text, ",\"name\":\"");
+    put_name(text, step_name(bar->step));
     put_args(text, bar, unfinished);
     PUT(text, ",\n{\"ph\":\"e\",");
-    put_span_head(text, bar, bar->until_us);
+    put(text, text->span, text->span_size);
+    put_number(text, bar->until_us);
+    PUT(text, ",\"name\":\"");
+    put_name(text, step_name(bar->step));
     PUT(text, "\"}");
 }
 

@@ -16,8 +16,8 @@ struct trace_text {
     char *bytes;     /* the caller's: room for TRACE_EVENT_BYTES_MAX behind size */
     size_t size;
     struct step_job job; /* of the last bar: what the next three are made of */
-    char members[STEP_ID_BYTES * 6 + 96], id[48], place[48];
-    size_t members_size, id_size, place_size;
+    char process[24], span[128], members[STEP_ID_BYTES * 6 + 96];
+    size_t process_size, span_size, members_size;
 };
 
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);
