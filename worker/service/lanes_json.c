@@ -6,7 +6,7 @@
 #include "telemetry/metrics.h"
 #include "telemetry/steps.h"
 
-#define LATE_US 200000 /* so long after its end a bar may come into its ring, on a machine that is busy */
+#define LATE_US 100000 /* so long after its end a bar may come into its ring, on a machine that is busy */
 #define NAMES_MAX 128  /* providers and words */
 #define NOT_OF_LANE 100
 

@@ -87,6 +87,7 @@ static void take_job(struct trace_text *text, const struct step_job *job)
     text->span_size = (size_t)(at - text->span);
     at = APPEND(text->members, "\",\"args\":{\"job\":");
     at = append_quoted(at, job->id);
+    text->name_size = (size_t)(at - text->members);
     at = APPEND(at, ",\"partition\":");
     at = append(at, partition, partition_size);
     at = APPEND(at, ",\"offset\":");
@@ -94,9 +95,10 @@ static void take_job(struct trace_text *text, const struct step_job *job)
     text->members_size = (size_t)(at - text->members);
 }
 
-static void put_args(struct trace_text *text, const struct step_bar *bar, bool unfinished)
+/* members_size: a span's id says the job's partition and offset already. */
+static void put_args(struct trace_text *text, size_t members_size, const struct step_bar *bar, bool unfinished)
 {
-    put(text, text->members, text->members_size);
+    put(text, text->members, members_size);
     if (bar->waits_for != NULL) {
         PUT(text, ",\"waits_for\":\"");
         put_name(text, bar->waits_for);
@@ -160,7 +162,7 @@ static void put_slice(struct trace_text *text, const struct step_bar *bar, bool 
     put_number(text, bar->until_us - bar->from_us);
     PUT(text, ",\"name\":\"");
     put_name(text, step_name(bar->step));
-    put_args(text, bar, unfinished);
+    put_args(text, text->members_size, bar, unfinished);
 }
 
 static void put_span(struct trace_text *text, const struct step_bar *bar, bool unfinished)
@@ -171,7 +173,7 @@ static void put_span(struct trace_text *text, const struct step_bar *bar, bool u
     put_number(text, bar->from_us);
     PUT(text, ",\"name\":\"");
     put_name(text, step_name(bar->step));
-    put_args(text, bar, unfinished);
+    put_args(text, text->name_size, bar, unfinished);
     PUT(text, ",\n{\"ph\":\"e\",");
     put(text, text->span, text->span_size);
     put_number(text, bar->until_us);

@@ -18,6 +18,7 @@ struct trace_text {
     struct step_job job; /* of the last bar: what the next three are made of */
     char process[24], span[128], members[STEP_ID_BYTES * 6 + 96];
     size_t process_size, span_size, members_size;
+    size_t name_size; /* of the members: the id alone */
 };
 
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);

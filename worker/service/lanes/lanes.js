@@ -3,6 +3,7 @@ import { Drawing, AXIS_PX, colourOf } from "./lanes_draw.js";
 import { Model } from "./lanes_model.js";
 
 const POLL_MS = 500;
+const POLL_MS_LANE = 0.25; // and for each lane so much more: each answer has all of them
 const LAG_US = 300e3; // the right edge is so far behind: by then most bars have come
 const SPAN_US = { min: 1e3, max: 60e6, initial: 10e6 };
 
@@ -35,7 +36,7 @@ async function ask() {
   }
   showState();
   const took = performance.now() - began;
-  if (!state.paused) setTimeout(ask, Math.max(POLL_MS, 3 * took)); // a large answer costs the worker, too
+  if (!state.paused) setTimeout(ask, Math.max(POLL_MS + POLL_MS_LANE * model.lanes.length, 3 * took));
   else state.asks = false;
 }
 
