@@ -349,7 +349,7 @@ class KafkaMock(Process):
 class Worker(Process):
     """chat-worker; its log lines are events."""
 
-    def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, env: dict | None = None, **settings):
+    def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, env: dict | None = None, arguments: tuple = (), **settings):
         self.runtime = folder / f"run-{name}"
         self.runtime.mkdir(mode=0o700, exist_ok=True)
         self.port_file = self.runtime / "admin.port"
@@ -360,7 +360,7 @@ class Worker(Process):
         if ready:  # Redis or Kafka may answer late on a slow machine: that is no failure to start
             pairs.setdefault("worker.startup_wait_ms", "60000")
         options = [part for key, value in with_engine(pairs).items() for part in ("-X", f"{key}={value}")]
-        super().__init__(name, folder, [BIN / "chat-worker", *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
+        super().__init__(name, folder, [BIN / "chat-worker", *arguments, *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.bootstrap = bootstrap
         if ready:
             self.wait_event("worker_started")

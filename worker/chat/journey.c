@@ -42,13 +42,16 @@ struct task *journey_run(const struct service *service, struct task **owned, str
     struct task *task = steal_ptr(owned);
     bool per_thread = service->settings->worker.redis_io == REDIS_IO_PER_THREAD;
 
-    if (per_thread && !atomic_load(&task->partition->revoked))
+    if (per_thread && !atomic_load(&task->partition->revoked)) {
+        task_steps_enter(task, STEP_BEGIN, "redis");
         session_begin(service, &task, 1); /* blocks: Redis */
+    }
     if (!journey_is_over(service, task))
         question_run(service, task, cancel);
 
     if (!per_thread)
         return completion_put_and_go_on(service->completion, &task); /* blocks: Redis, if it returns the lane's next job */
+    task_steps_enter(task, STEP_FINISH, "redis");
     (void)session_settle(service, &task, 1); /* blocks: Redis; if that is away, completion settles it later */
     completion_put(service->completion, &task);
     return NULL;

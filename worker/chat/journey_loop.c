@@ -79,33 +79,33 @@ static bool take_later(struct journey_loop *job)
 static bool question_run(struct journey_loop *job)
 {
     struct journey *j = &job->journey;
-    switch (job->step) {
-    case STEP_CONTEXTS:
+    switch (job->at) {
+    case AT_CONTEXTS:
         if (!fetch_contexts(job))
             return false;
-        job->step = STEP_MAY_ASK;
+        job->at = AT_MAY_ASK;
         /* fall through */
-    case STEP_MAY_ASK:
+    case AT_MAY_ASK:
         if (!journey_may_ask(j))
             break;
-        job->step = journey_ask_begin(j) ? STEP_ASK : STEP_CONCLUDE;
-        if (job->step == STEP_CONCLUDE) {
+        job->at = journey_ask_begin(j) ? AT_ASK : AT_CONCLUDE;
+        if (job->at == AT_CONCLUDE) {
             journey_conclude(j);
             break;
         }
         /* fall through */
-    case STEP_ASK:
+    case AT_ASK:
         if (!ask(job))
             return false;
-        job->step = STEP_LATER;
+        job->at = AT_LATER;
         /* fall through */
-    case STEP_LATER:
+    case AT_LATER:
         if (!take_later(job))
             return false;
         journey_ask_conclude(j);
-        job->step = STEP_CONCLUDE;
+        job->at = AT_CONCLUDE;
         /* fall through */
-    case STEP_CONCLUDE: journey_conclude(j);
+    case AT_CONCLUDE: journey_conclude(j);
     }
     journey_finish(j);
     return true;

@@ -17,7 +17,7 @@ struct journey_loop {
     void (*over)(struct journey_loop *job); /* the loop's thread: the last call for this job */
     void (*wake)(struct journey_loop *job); /* any thread: journey_loop_go_on is to be called soon */
 
-    enum journey_step { STEP_CONTEXTS, STEP_MAY_ASK, STEP_ASK, STEP_LATER, STEP_CONCLUDE } step;
+    enum journey_place { AT_CONTEXTS, AT_MAY_ASK, AT_ASK, AT_LATER, AT_CONCLUDE } at;
     struct context_fetching *fetching;
     struct llm_asking *asking;
     bool takes; /* suspended for Redis: only wake's call may go on */

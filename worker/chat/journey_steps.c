@@ -87,6 +87,7 @@ bool journey_contexts_begin(struct journey *j)
                                             .cancel = j->cancel,
                                             .job = &j->task->job,
                                             .until_ms = task_until_ms(j->task, settings->llm.deadline_ms)};
+    task_steps_enter_at(j->task, STEP_CONTEXT, "contexts", j->contexts_began_us);
     j->task->provider = NULL; /* none was asked yet */
     j->task->llm_ms = 0;
     return true;
@@ -118,6 +119,7 @@ bool journey_ask_begin(struct journey *j)
     if (j->status != STATUS_OK)
         return false;
     j->asked_us = clock_mono_us();
+    task_steps_enter_at(task, STEP_ASK, NULL, j->asked_us);
     j->parts = (struct request_parts){
         .service = service, .task = task, .context = j->context, .stream = request_is_streamed(service, task), .try = -1, .full = SIZE_MAX};
     j->question = (struct llm_question){.settings = service->settings,
@@ -170,7 +172,10 @@ void journey_ask_end(struct journey *j)
 
 bool journey_next_later(struct journey *j)
 {
-    return j->status == STATUS_FAILED && spending_next_later(&j->parts.spending, &j->outcome);
+    if (j->status != STATUS_FAILED || !spending_next_later(&j->parts.spending, &j->outcome))
+        return false;
+    task_steps_enter(j->task, STEP_ASK, "permit");
+    return true;
 }
 
 /* Takes the provider's own error text, if the task's error is that provider's. */
@@ -201,8 +206,11 @@ void journey_ask_conclude(struct journey *j)
 void journey_conclude(struct journey *j)
 {
     struct task *task = j->task;
-    if (j->asked_us != 0)
-        task->llm_ms = (clock_mono_us() - j->asked_us) / 1000;
+    if (j->asked_us != 0) {
+        int64_t ended_us = clock_mono_us();
+        task_steps_enter_at(task, STEP_FINISH, NULL, ended_us);
+        task->llm_ms = (ended_us - j->asked_us) / 1000;
+    }
     if (j->status == STATUS_OK)
         outcome_answered(task, &j->answer, j->history_left_out, j->history_refused);
     else if (task->error.class == ERROR_CANCELLED && held_claims_is_lost(task))

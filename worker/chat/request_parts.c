@@ -68,13 +68,17 @@ enum llm_permit request_may_start(size_t provider, const char *body, void *arg)
     from->pending = provider;
     if (permit == LLM_PERMIT_REFUSED)
         provider_slots_give_back(service->slots, provider);
+    else
+        task_steps_enter(from->task, STEP_ASK, permit == LLM_PERMIT_PENDING ? "permit" : service->settings->providers[provider].name);
     return permit;
 }
 
 bool request_took(struct request_parts *parts)
 {
-    if (spending_took(&parts->spending))
+    if (spending_took(&parts->spending)) {
+        task_steps_enter(parts->task, STEP_ASK, parts->service->settings->providers[parts->pending].name);
         return true;
+    }
     provider_slots_give_back(parts->service->slots, parts->pending);
     return false;
 }

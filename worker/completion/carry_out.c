@@ -57,6 +57,7 @@ static void give_up_waiting(const struct service *service, struct task *task, st
 static void begin_again_later(const struct service *service, struct task *task, struct reservations *unsettled)
 {
     successors_give_back(service, &task, 1); /* a lost claim: this task's turn isn't in the history yet */
+    task_steps_queued(task, task->outcome == OUTCOME_RETRY ? "retry" : task->rated.waits ? "permit" : "wait", clock_mono_us());
     if (!dispatcher_wait(service->dispatcher, task, task->wait_ms))
         give_up_waiting(service, task, unsettled);
 }
@@ -64,6 +65,7 @@ static void begin_again_later(const struct service *service, struct task *task, 
 void carry_out(const struct service *service, struct task *task, struct reservations *unsettled)
 {
     settling_take(task, unsettled, task->outcome == OUTCOME_WAIT);
+    task_steps_ended(task, STEPS_OF_COMPLETION, STEP_FINISH);
     switch (task->outcome) {
     case OUTCOME_OK:
         METRIC_INC(jobs_ok_total);
@@ -103,6 +105,7 @@ void carry_out(const struct service *service, struct task *task, struct reservat
     case OUTCOME_SUSPECT:
         METRIC_INC(job_suspects_total);
         log_end(task, LOG_WARN, "job_suspect");
+        task_steps_queued(task, "suspects", clock_mono_us());
         if (!dispatcher_suspect(service->dispatcher, task, task->crashes))
             give_up_waiting(service, task, unsettled);
         break;

@@ -91,6 +91,7 @@ void completion_put(struct completion *c, struct task **owned)
 {
     struct task *task = steal_ptr(owned);
     weigh_end(task);
+    task_steps_left(task);
     bool urgent = task->outcome == OUTCOME_CANCELLED || dispatcher_has_successor(c->service->dispatcher, task);
     mutex_lock(&c->lock);
     put_locked(c, task, urgent);
@@ -136,6 +137,7 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
     enum handed_over handed = HANDED_OVER;
     session_drop_turns(task); /* before the successor's are loaded */
     if (!task->settled && task->held != NULL && outcome_is_final(task->outcome) && dispatcher_hand_over_begin(dispatcher, task, true)) {
+        task_steps_enter(task, STEP_FINISH, "redis");
         if (session_settle(c->service, &task, 1) && task->settled && outcome_is_final(task->outcome))
             handed = dispatcher_hand_over_end(dispatcher, task, HAND_OVER_OWN_THREAD, &next);
         else

@@ -67,6 +67,7 @@ static void go_on(struct publisher_plain *p, struct task *task)
         return;
     if (!task->end->reply_owed && !task->end->dead_letter_owed) {
         partition_mark_done(task->partition, task->record.offset);
+        task_steps_ended(task, STEPS_OF_COMPLETION, STEP_PUBLISH);
         end_queue_move(&p->ends, task, PUBLISH_DONE);
     } else if (task->end->state == PUBLISH_INCOMPLETE && !p->closed && !has_failed(p)) {
         end_queue_again(&p->ends, task);

@@ -254,6 +254,7 @@ static void merge(struct txn_commits *r, const struct shares *shares)
     for (struct task *task; (task = r->ends.sent.first) != NULL;) {
         if (task->end->dead_letter_owed)
             breakers_succeeded(r->service->breakers, DEPENDENCY_DEAD_TOPIC);
+        task_steps_ended(task, STEPS_OF_TRANSACTIONS, STEP_PUBLISH);
         end_queue_move(&r->ends, task, PUBLISH_DONE);
     }
     partitions_clear(&r->offers);

@@ -31,7 +31,7 @@ void engine_cancel(struct engine *engine, const struct task *task);
 void engine_cancel_flagged(struct engine *engine);
 /* How many jobs are run. Any thread. */
 int engine_busy(struct engine *engine);
-/* Logs a line for each job: its thread, id, partition and offset, and for how long it is run. Any thread. */
+/* Logs a line for each job: its thread, id, partition and offset, for how long it is run; its step, for whom it waits, since when. Any thread. */
 void engine_report(struct engine *engine);
 /* After dispatcher_stop: joins the threads and frees all. NULL is fine. */
 void engine_join(struct engine *engine);

@@ -27,6 +27,7 @@ struct loop_job {
     struct journey_loop run; /* first */
     struct loop *loop;
     const struct task *task; /* a reference */
+    int slot; /* its lane of telemetry/steps.h */
     int64_t since_ms;
     struct loop_job *previous, *next; /* of the loop's jobs */
     struct loop_job *next_woken;
@@ -65,6 +66,8 @@ struct loops {
     atomic_bool cut; /* cancel_all was called: jobs that begin later are cancelled, too */
     struct loop *loops;
     int count;
+    struct mutex slots_lock; /* guards the free ones, the last freed on top */
+    int *slots, slots_free;
 };
 
 /* ---- the inbox ---- */
@@ -120,6 +123,21 @@ static void address_is_known(void *arg) /* the resolver's thread */
 
 /* ---- jobs; the loop's thread ---- */
 
+static int take_slot(struct loops *engine)
+{
+    mutex_lock(&engine->slots_lock);
+    int slot = engine->slots[--engine->slots_free];
+    mutex_unlock(&engine->slots_lock);
+    return slot;
+}
+
+static void give_slot(struct loops *engine, int slot)
+{
+    mutex_lock(&engine->slots_lock);
+    engine->slots[engine->slots_free++] = slot;
+    mutex_unlock(&engine->slots_lock);
+}
+
 static void job_is_over(struct journey_loop *run)
 {
     struct loop_job *job = (struct loop_job *)run;
@@ -133,6 +151,8 @@ static void job_is_over(struct journey_loop *run)
     mutex_unlock(&loop->lock);
     task_unref((struct task *)(uintptr_t)job->task);
     http_cancel_destroy(job->run.journey.cancel);
+    steps_leave(job->slot, clock_mono_us());
+    give_slot(loop->engine, job->slot);
     free(job);
     METRIC_ADD(threads_busy, -1);
     atomic_fetch_sub(&loop->count, 1);
@@ -146,7 +166,10 @@ static void start(struct loop *loop, struct task *task)
     struct loop_job *job = xcalloc(1, sizeof *job);
     job->loop = loop;
     job->task = task_ref(task); /* others may read it until it is unlinked */
-    job->since_ms = clock_mono_ms();
+    job->slot = take_slot(loop->engine);
+    int64_t now_us = clock_mono_us();
+    job->since_ms = now_us / 1000;
+    task_steps_taken(task, job->slot, now_us);
     job->run = (struct journey_loop){
         .journey = {.service = service, .task = task, .pool = loop->pool, .cancel = http_cancel_create()}, .over = job_is_over, .wake = wake_job};
     mutex_lock(&loop->lock);
@@ -288,10 +311,14 @@ static void report(struct engine *of)
         char name[24];
         snprintf(name, sizeof name, "chat-loop-%d", i);
         mutex_lock(&loop->lock);
-        for (const struct loop_job *job = loop->jobs; job != NULL; job = job->next, jobs++)
+        for (const struct loop_job *job = loop->jobs; job != NULL; job = job->next, jobs++) {
+            struct lane_now now = {.step = STEP_NONE};
+            (void)steps_now(job->slot, &now);
             log_info("thread_busy", F_STR("thread", name), F_STR("job", job->task->job.id), F_STR("topic", job->task->record.topic),
                      F_INT("partition", job->task->record.partition), F_INT("offset", job->task->record.offset),
-                     F_INT("busy_ms", clock_mono_ms() - job->since_ms));
+                     F_INT("busy_ms", clock_mono_ms() - job->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
+                     F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));
+        }
         mutex_unlock(&loop->lock);
     }
     int slots = (int)engine->service->settings->worker.in_flight;
@@ -324,6 +351,8 @@ static void join(struct engine *of)
         loop_finish(&engine->loops[i]);
     }
     METRIC_SET(threads_started, 0);
+    mutex_destroy(&engine->slots_lock);
+    free(engine->slots);
     free(engine->loops);
     free(engine);
 }
@@ -361,6 +390,11 @@ enum status engine_loop_start(const struct service *service, engine_thread_creat
     engine->engine.kind = &loops;
     engine->service = service;
     engine->loops = xcalloc((size_t)wanted, sizeof *engine->loops);
+    mutex_init(&engine->slots_lock);
+    engine->slots_free = (int)service->settings->worker.in_flight;
+    engine->slots = xcalloc((size_t)engine->slots_free, sizeof *engine->slots);
+    for (int i = 0; i < engine->slots_free; i++)
+        engine->slots[i] = engine->slots_free - 1 - i;
     for (; rc == 0 && engine->count < wanted; engine->count += rc == 0) {
         struct loop *loop = &engine->loops[engine->count];
         rc = loop_init(engine, loop, engine->count) ? (create ? create : pthread_create)(&loop->thread, NULL, loop_main, loop) : EMFILE;

@@ -35,11 +35,11 @@ struct pool {
     int count;
 };
 
-static void set_task(struct worker *worker, const struct task *task)
+static void set_task(struct worker *worker, const struct task *task, int64_t now_us)
 {
     mutex_lock(&worker->lock);
     worker->task = task;
-    worker->since_ms = clock_mono_ms();
+    worker->since_ms = now_us / 1000;
     if (task != NULL)
         http_cancel_reset(worker->cancel);
     if (task != NULL && atomic_load(&worker->pool->cut))
@@ -51,11 +51,15 @@ static void set_task(struct worker *worker, const struct task *task)
 static struct task *run(struct worker *worker, struct task *task)
 {
     const struct task *mine = task_ref(task); /* engine_report may read it until set_task(NULL) */
-    set_task(worker, mine);
+    int64_t now_us = clock_mono_us();
+    task_steps_taken(task, worker->index, now_us);
+    set_task(worker, mine, now_us);
     crash_notes_doing(DOING_JOURNEY, &mine->record);
     struct task *next = journey_run(worker->pool->service, &task, worker->cancel);
     crash_notes_doing(DOING_NOTHING, NULL);
-    set_task(worker, NULL);
+    now_us = clock_mono_us();
+    steps_leave(worker->index, now_us);
+    set_task(worker, NULL, now_us);
     task_unref((struct task *)(uintptr_t)mine);
     return next;
 }
@@ -143,12 +147,15 @@ static void report(struct engine *of)
         struct worker *worker = &pool->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL) {
-            char name[24];
-            snprintf(name, sizeof name, "chat-%d", i);
+            char name[STEPS_NAME_BYTES];
+            struct lane_now now = {.step = STEP_NONE};
+            steps_lane_name(i, name);
+            (void)steps_now(i, &now);
             busy_count++;
             log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),
                      F_INT("partition", worker->task->record.partition), F_INT("offset", worker->task->record.offset),
-                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms));
+                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
+                     F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));
         }
         mutex_unlock(&worker->lock);
     }

@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "service/admin_address.h"
 #include "service/admin_pages.h"
+#include "service/admin_request.h"
+#include "service/admin_trace.h"
 #include "service/port_file.h"
 #include "telemetry/metrics.h"
 #include "telemetry/watchdog.h"
@@ -23,6 +25,7 @@
 #define HEAD_BYTES_MAX 8192
 #define AFTER_BYTES_MAX (1024 * 1024) /* behind a request: read and thrown away up to here, then the connection is closed, since reading on would cost a processor */
 #define BACKLOG 128
+#define TRACE_SEND_S_MAX 30 /* for a trace to be sent, after its seconds */
 #define PAUSE_MS 100 /* after an accept that failed because there were no descriptors: the socket stays readable, and would be tried for ever */
 
 /* One connection, from its accept: it brings a request, gets an answer, and is closed. */
@@ -32,6 +35,7 @@ struct visit {
     struct bufferevent *bev;
     evutil_socket_t fd;
     struct event *timeout;
+    bool local; /* from this machine */
     bool answered;
     size_t unread; /* bytes that came behind the request */
     bool heard_all; /* the client has shut down its side; the response may still be sent */
@@ -45,15 +49,30 @@ struct admin_server {
     pthread_t thread;
     struct admin_probes probes;
     char *port_file;
+    char *token; /* NULL: none is set */
+    struct admin_trace *trace; /* recorded for traced, unless that is NULL */
+    struct visit *traced;
+    struct event *trace_due;
     struct visit *oldest, *newest;
     size_t visits;
 };
 
 /* ---- visits ---- */
 
+/* Nobody waits for it any more. */
+static void drop_trace(struct admin_server *server)
+{
+    struct admin_page unsent = admin_trace_end(server->trace);
+    free(unsent.text);
+    server->traced = NULL;
+    evtimer_del(server->trace_due);
+}
+
 static void visit_end(struct visit *visit)
 {
     struct admin_server *server = visit->server;
+    if (server->traced == visit)
+        drop_trace(server);
     *(visit->older != NULL ? &visit->older->newer : &server->oldest) = visit->newer;
     *(visit->newer != NULL ? &visit->newer->older : &server->newest) = visit->older;
     server->visits--;
@@ -91,8 +110,11 @@ static const char *reason_of(int status)
     switch (status) {
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 409: return "Conflict";
     case 431: return "Request Header Fields Too Large";
     default: return "Service Unavailable";
     }
@@ -119,55 +141,102 @@ static void on_after(struct bufferevent *bev, void *arg)
         visit_end(visit);
 }
 
+/* A page may load what this port serves, and nothing else; nobody frames it, and no answer is kept. */
+static const char guards[] = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+                             "frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\nCache-Control: no-store\r\n";
+
+static void free_text(const void *text, size_t size, void *arg)
+{
+    (void)size, (void)arg;
+    free((void *)(uintptr_t)text);
+}
+
 static void send_answer(struct visit *visit, struct admin_page *answer, bool with_body)
 {
     struct evbuffer *out = bufferevent_get_output(visit->bev);
     visit->answered = true;
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n", answer->status, reason_of(answer->status),
-                        answer->type, answer->size, answer->status == 405 ? "Allow: GET, HEAD\r\n" : "");
-    if (with_body)
-        evbuffer_add(out, answer->text, answer->size);
-    free(answer->text);
+    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s", answer->status, reason_of(answer->status), answer->type, answer->size, guards);
+    if (answer->status == 405)
+        evbuffer_add_printf(out, "Allow: %s\r\n", answer->allow);
+    if (answer->status == 401)
+        evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"chat-worker\", charset=\"UTF-8\"\r\n");
+    evbuffer_add_printf(out, "Connection: close\r\n\r\n");
+    if (!with_body || evbuffer_add_reference(out, answer->text, answer->size, free_text, NULL) != 0)
+        free(answer->text);
     bufferevent_setcb(visit->bev, on_after, on_sent, on_visit_event, visit);
     on_after(visit->bev, visit);
 }
 
 /* ---- requests ---- */
 
-/* "GET /path?query HTTP/1.1", with any host before the path. False: it is none. */
-static bool read_line(char *line, const char **ret_method, char **ret_path)
+/* What a trace is asked for: the answer comes when its time is over. */
+static void begin_trace(struct visit *visit, const struct admin_request *request)
 {
-    char *rest = line;
-    char *method = strsep(&rest, " "), *target = strsep(&rest, " ");
-    if (target == NULL || rest == NULL || strncmp(rest, "HTTP/1.", 7) != 0)
-        return false;
-    char *host = strstr(target, "://");
-    char *path = host != NULL && host < target + strcspn(target, "/?") + 1 ? strchr(host + 3, '/') : target;
-    if (path == NULL || *path != '/')
-        return false;
-    path[strcspn(path, "?#")] = '\0';
-    *ret_method = method;
-    *ret_path = path;
-    return true;
-}
-
-static void take_request(struct visit *visit, char *line)
-{
-    const char *method = "GET";
-    char *path = NULL;
+    struct admin_server *server = visit->server;
+    struct error err;
+    long long seconds;
     struct admin_page answer;
-    bool understood = read_line(line, &method, &path);
-    bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (!understood)
-        answer = admin_page_plain(400, "that is no HTTP request");
-    else if (!reads)
-        answer = admin_page_plain(405, "only GET and HEAD");
-    else
-        answer = admin_page_of(&visit->server->probes, path);
-    send_answer(visit, &answer, strcmp(method, "HEAD") != 0);
+    if (!admin_request_number(request, "seconds", 1, TRACE_SECONDS_MAX, TRACE_SECONDS_DEFAULT, &seconds)) {
+        answer = admin_page_plain(400, "seconds: from 1 to 60");
+    } else if (server->traced != NULL) {
+        answer = admin_page_plain(409, "another trace is being recorded: one at a time");
+    } else if (admin_trace_start(&server->trace, &err) != STATUS_OK) {
+        answer = admin_page_plain(503, err.message);
+    } else {
+        const struct timeval due = {.tv_sec = seconds}, most = {.tv_sec = seconds + TRACE_SEND_S_MAX};
+        server->traced = visit;
+        evtimer_add(server->trace_due, &due);
+        evtimer_add(visit->timeout, &most);
+        bufferevent_setcb(visit->bev, on_after, NULL, on_visit_event, visit);
+        return;
+    }
+    send_answer(visit, &answer, true);
 }
 
-/* The request is answered once all headers have come; neither headers nor a body matter. */
+static void on_trace_due(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct admin_server *server = arg;
+    struct visit *visit = server->traced;
+    struct admin_page answer = admin_trace_end(server->trace);
+    server->traced = NULL;
+    send_answer(visit, &answer, true);
+}
+
+/* NULL: it may go on. */
+static const char *refuse(const struct admin_request *request, enum admin_access access, bool is_trace, int *ret_status)
+{
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    *ret_status = access == ADMIN_NO_ACCESS ? 403 : access == ADMIN_NO_TOKEN ? 401 : 405;
+    if (access == ADMIN_NO_ACCESS)
+        return "from here that needs admin.token, which isn't set";
+    if (access == ADMIN_NO_TOKEN)
+        return "that needs admin.token, as Authorization: Bearer, or as a password";
+    if (is_trace)
+        return strcmp(request->method, "POST") == 0 ? NULL : "only POST";
+    return reads ? NULL : "only GET and HEAD";
+}
+
+static void take_request(struct visit *visit, char *head)
+{
+    struct admin_request request;
+    struct admin_page answer;
+    int status = 400;
+    bool understood = admin_request_read(head, &request);
+    bool is_trace = strcmp(request.path, "/trace") == 0;
+    const char *why = "that is no HTTP request";
+    if (understood)
+        why = refuse(&request, admin_request_access(&request, visit->local, visit->server->token), is_trace, &status);
+    if (why == NULL && is_trace) {
+        begin_trace(visit, &request);
+        return;
+    }
+    answer = why != NULL ? admin_page_plain(status, why) : admin_page_of(&visit->server->probes, &request);
+    answer.allow = is_trace ? "POST" : "GET, HEAD";
+    send_answer(visit, &answer, strcmp(request.method, "HEAD") != 0);
+}
+
+/* The request is answered once all headers have come; a body doesn't matter. */
 static void on_read(struct bufferevent *bev, void *arg)
 {
     struct visit *visit = arg;
@@ -180,23 +249,24 @@ static void on_read(struct bufferevent *bev, void *arg)
         send_answer(visit, &answer, true);
         return;
     }
-    char *line = evbuffer_readln(in, NULL, EVBUFFER_EOL_CRLF);
-    take_request(visit, line);
-    free(line);
+    size_t size = (size_t)(end.pos < 0 || (bare.pos >= 0 && bare.pos < end.pos) ? bare.pos : end.pos);
+    char *head = xmemdup0(evbuffer_pullup(in, (ev_ssize_t)size + 1), size);
+    take_request(visit, head);
+    free(head);
 }
 
 /* ---- accepting ---- */
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
 {
-    (void)listener, (void)address, (void)size;
+    (void)listener, (void)size;
     const struct timeval timeout = {.tv_sec = ADMIN_REQUEST_S_MAX};
     struct admin_server *server = arg;
     /* The oldest is closed for the new one: a probe sends its request at once, and needs its place for a moment. */
     if (server->visits == ADMIN_CONNECTIONS_MAX)
         visit_cut(server->oldest);
     struct visit *visit = xcalloc(1, sizeof *visit);
-    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .bev = bufferevent_socket_new(server->base, fd, 0),
+    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = admin_address_is_local(address), .bev = bufferevent_socket_new(server->base, fd, 0),
                             .timeout = evtimer_new(server->base, on_timeout, visit)};
     if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */
@@ -229,6 +299,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     const struct admin_probes *probes = &((struct admin_server *)arg)->probes;
     probes->look(probes->arg);
+    admin_pages_look();
 }
 
 static void *admin_main(void *arg)
@@ -261,13 +332,16 @@ static void server_free(struct admin_server *server)
         event_free(server->resume);
     if (server->look != NULL)
         event_free(server->look);
+    if (server->trace_due != NULL)
+        event_free(server->trace_due);
     if (server->base != NULL)
         event_base_free(server->base);
     free(server->port_file);
+    free(server->token);
     free(server);
 }
 
-enum status admin_server_start(const char *listen, const char *port_file, const struct admin_probes *probes,
+enum status admin_server_start(const char *listen, const char *port_file, const char *token, const struct admin_probes *probes,
                                struct admin_server **ret, struct error *err)
 {
     const struct timeval look_every = {.tv_usec = WATCHDOG_LOOK_MS * 1000};
@@ -278,10 +352,12 @@ enum status admin_server_start(const char *listen, const char *port_file, const 
     struct admin_server *server = xcalloc(1, sizeof *server);
     server->probes = *probes;
     server->port_file = port_file ? xstrdup(port_file) : NULL;
+    server->token = token ? xstrdup(token) : NULL;
     server->base = event_base_new();
     server->listener = server->base == NULL ? NULL : evconnlistener_new(server->base, on_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
     server->resume = server->listener == NULL ? NULL : evtimer_new(server->base, on_resume, server);
-    server->look = server->resume == NULL ? NULL : event_new(server->base, -1, EV_PERSIST, on_look, server);
+    server->trace_due = server->resume == NULL ? NULL : evtimer_new(server->base, on_trace_due, server);
+    server->look = server->trace_due == NULL ? NULL : event_new(server->base, -1, EV_PERSIST, on_look, server);
     enum status status = STATUS_OK;
     if (server->look == NULL || event_add(server->look, &look_every) != 0) {
         status = admin_address_refuse(listen, "can't be listened on; is the port taken?", err);

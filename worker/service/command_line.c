@@ -9,7 +9,7 @@
 #include "settings/settings.h"
 #include "version.h"
 
-enum { KEY_PRINT = 256, KEY_CHECK, KEY_CONNECT, KEY_MARKDOWN, KEY_MAN, KEY_EXAMPLE };
+enum { KEY_PRINT = 256, KEY_CHECK, KEY_CONNECT, KEY_MARKDOWN, KEY_MAN, KEY_EXAMPLE, KEY_TRACE };
 
 const char *argp_program_version = "chat-worker " CHAT_VERSION;
 
@@ -18,6 +18,7 @@ static const struct argp_option options[] = {
     {"set", 'X', "SECTION.KEY=VALUE", 0, "set one setting; wins over the file and the environment", 0},
     {"check-config", KEY_CHECK, NULL, 0, "check the settings and exit (0, or 78 and why)", 0},
     {"connect", KEY_CONNECT, NULL, 0, "with --check-config: try Kafka and Redis too", 0},
+    {"trace", KEY_TRACE, "FILE", 0, "write what each job does, step by step, to FILE, for Perfetto", 0},
     {"print-config", KEY_PRINT, NULL, 0, "print the settings in force, secrets masked, and exit", 0},
     {"print-example", KEY_EXAMPLE, NULL, 0, "print an example settings file and exit", 0},
     {"print-markdown", KEY_MARKDOWN, NULL, OPTION_HIDDEN, "print docs/configuration.md", 0},
@@ -35,6 +36,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (arguments->override_count + 1 >= sizeof arguments->overrides / sizeof *arguments->overrides)
             argp_error(state, "too many -X");
         arguments->overrides[arguments->override_count++] = value;
+        return 0;
+    case KEY_TRACE:
+        arguments->trace_file = value;
         return 0;
     case KEY_PRINT:
         arguments->action = PRINT_CONFIG;

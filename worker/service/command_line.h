@@ -14,6 +14,7 @@ struct arguments {
     void (*page)(FILE *); /* PRINT_PAGE: prints what is made from the table of settings alone */
     bool connect;
     const char *file; /* of settings; NULL: none */
+    const char *trace_file; /* NULL: none */
     const char *overrides[256]; /* SECTION.KEY=VALUE, NULL-terminated */
     size_t override_count;
 };

@@ -18,6 +18,7 @@
 #include "service/shutdown.h"
 #include "service/signals.h"
 #include "service/startup.h"
+#include "service/trace_file.h"
 #include "settings/settings.h"
 #include "telemetry/crash_notes.h"
 #include "telemetry/held_back.h"
@@ -78,16 +79,19 @@ static bool serve(struct process *process, struct error *err)
     return true;
 }
 
-static int run(const struct settings *settings)
+static int run(const struct settings *settings, const char *trace_name)
 {
     static struct process process; /* zero; its address is shared with every thread */
+    struct trace_file *trace = NULL;
     struct error err = {0};
     signals_bound(settings->worker.drain_timeout_ms, settings->worker.close_timeout_ms);
     log_configure(settings->log.level, settings->log.format);
     settings_warnings(settings, warn, NULL);
     if (preflight_check(settings, &err) != STATUS_OK || crash_notes_open(settings->worker.crash_file, &process.service.notes, &err) != STATUS_OK ||
-        process_make(&process, settings, &err) != STATUS_OK || process_start(&process, &err) != STATUS_OK) {
+        process_make(&process, settings, &err) != STATUS_OK || trace_file_open(trace_name, &trace, &err) != STATUS_OK ||
+        process_start(&process, &err) != STATUS_OK) {
         int status = complain(&err);
+        trace_file_close(trace);
         if (!process_take_apart(&process, status))
             _exit(status);
         return status;
@@ -102,6 +106,7 @@ static int run(const struct settings *settings)
     (void)shutdown_drain(&process.service, process.intake, &process.control);
     if (status != EX_OK)
         (void)complain(&err);
+    trace_file_close(trace);
     if (completion_is_left(process.service.completion)) /* a thread in a call that doesn't return uses the process's parts */
         _exit(status != EX_OK ? status : EX_TEMPFAIL);
     bool all = process_take_apart(&process, status);
@@ -164,7 +169,7 @@ int main(int argc, char **argv)
     else if (arguments.action == CHECK_CONFIG)
         status = check(settings, arguments.connect);
     else
-        status = run(settings);
+        status = run(settings, arguments.trace_file);
     settings_destroy(settings);
     return arguments.action == RUN ? status : printed(status);
 }

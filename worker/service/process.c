@@ -25,7 +25,10 @@
 #include "telemetry/crash_notes.h"
 #include "telemetry/held_back.h"
 #include "telemetry/metrics.h"
+#include "telemetry/steps.h"
 #include "wire/embedded_address.h"
+
+#define LANES_MAX 5000 /* more slots than these aren't shown */
 
 bool process_failed(struct process *process, struct error *err)
 {
@@ -59,6 +62,7 @@ enum status process_make(struct process *process, const struct settings *setting
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     held_back_name(settings);
+    steps_start(settings_jobs_at_once(settings) < LANES_MAX ? (int)settings_jobs_at_once(settings) : LANES_MAX, settings->worker.engine == ENGINE_LOOP ? STEPS_LOOP : STEPS_THREADS);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
@@ -92,7 +96,7 @@ enum status process_start(struct process *process, struct error *err)
     struct service *service = &process->service;
     const struct settings *settings = service->settings;
     struct admin_probes probes = probes_of(process);
-    if (admin_server_start(settings->admin.listen, settings->admin.port_file, &probes, &process->admin, err) != STATUS_OK ||
+    if (admin_server_start(settings->admin.listen, settings->admin.port_file, settings->admin.token, &probes, &process->admin, err) != STATUS_OK ||
         startup_check(settings, process_bootstrap(process), service->redis, &service->store, signals_end_requested, &service->jobs_partitions, err) != STATUS_OK ||
         publisher_create(service, process_bootstrap(process), signals_end_requested, &service->publisher, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;

@@ -40,10 +40,12 @@ static int64_t crashes_max(const struct task *task)
     return task->entry->class == ADMIT_FEW ? CRASHES_FREE_MAX + 1 : CRASHES_FREE_MAX;
 }
 
-/* The op of one begin, to be sent at sent_ms; take_begin releases what it borrows. A token is kept as long as a claim may exist under
+/* The op of one begin, to be sent at sent_us; take_begin releases what it borrows. A token is kept as long as a claim may exist under
  * it: if the answer was lost, or the claim was taken too early, the begin is repeated with the same token. */
-static struct begin_op prepare_begin(const struct service *service, struct task *task, int64_t sent_ms)
+static struct begin_op prepare_begin(const struct service *service, struct task *task, int64_t sent_us)
 {
+    int64_t sent_ms = sent_us / 1000;
+    task->steps.begin_us = sent_us;
     if (task->held != NULL) /* begun too early before: renewed until now */
         held_claims_remove(service->claims, task);
     if (task->begin == NULL)
@@ -65,8 +67,9 @@ static struct begin_op prepare_begin(const struct service *service, struct task 
     return op;
 }
 
-static void take_begin(struct task *task, const struct begin_op *op)
+static void take_begin(struct task *task, const struct begin_op *op, int64_t begun_us)
 {
+    task->steps.begun_us = begun_us;
     free((char *)(uintptr_t)op->origin);
     *task->begin = *op;
     task->begin->origin = NULL;
@@ -94,25 +97,26 @@ void session_begin(const struct service *service, struct task **all, size_t n)
     if (n == 0)
         return;
     AUTO_FREE struct begin_op *ops = xcalloc(n, sizeof *ops);
-    int64_t sent_ms = clock_mono_ms();
+    int64_t sent_us = clock_mono_us();
     for (size_t i = 0; i < n; i++)
-        ops[i] = prepare_begin(service, tasks[i], sent_ms);
+        ops[i] = prepare_begin(service, tasks[i], sent_us);
     struct begin_batch batch = {ops, n};
     bool answered = redis_call(service, call_begin, &batch, &why) == STATUS_OK;
+    int64_t begun_us = clock_mono_us();
     for (size_t i = 0; i < n; i++) {
         bool in_outage = false;
-        take_begin(tasks[i], &ops[i]);
+        take_begin(tasks[i], &ops[i], begun_us);
         if (!answered) {
             tasks[i]->begin->error = why;
             tasks[i]->begin->error.class = ERROR_UNAVAILABLE; /* the store's error, never the job's */
             in_outage = breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
         }
-        claim_outcome_begun(service, tasks[i], sent_ms, in_outage);
+        claim_outcome_begun(service, tasks[i], sent_us / 1000, in_outage);
     }
 }
 
 struct settle_batch {
-    int64_t sent_ms; /* clock_mono_ms: of the followers' begins */
+    int64_t sent_us; /* clock_mono_us: of the followers' begins */
     size_t finish_count, follower_count, release_count, cancel_count;
     struct task **finish_tasks; /* of each finish */
     struct task **follower_tasks;
@@ -183,7 +187,7 @@ static void add_finish(const struct service *service, struct settle_batch *batch
     task->held->end_sent = true;
     if (task->entry->successor != NULL) {
         batch->follower_tasks[batch->follower_count] = task->entry->successor;
-        batch->followers[batch->follower_count++] = prepare_begin(service, task->entry->successor, batch->sent_ms);
+        batch->followers[batch->follower_count++] = prepare_begin(service, task->entry->successor, batch->sent_us);
     }
 }
 
@@ -231,7 +235,7 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
     AUTO_FREE struct task **release_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct task **cancel_tasks = xcalloc(n, sizeof(struct task *));
     AUTO_FREE struct cancel_op *cancels = xcalloc(n, sizeof *cancels);
-    struct settle_batch batch = {.sent_ms = clock_mono_ms(),
+    struct settle_batch batch = {.sent_us = clock_mono_us(),
                                  .finish_tasks = finish_tasks,
                                  .follower_tasks = follower_tasks,
                                  .finishes = finishes,
@@ -246,10 +250,11 @@ bool session_settle(const struct service *service, struct task **tasks, size_t n
                 redis_call(service, call_settle, &batch, &why) == STATUS_OK;
     for (size_t i = 0; !told && i < n; i++)
         (void)breakers_failed(service->breakers, DEPENDENCY_REDIS, tasks[i], &why);
+    int64_t begun_us = batch.follower_count > 0 ? clock_mono_us() : 0;
     for (size_t i = 0; i < batch.follower_count; i++) {
-        take_begin(follower_tasks[i], &followers[i]);
+        take_begin(follower_tasks[i], &followers[i], begun_us);
         if (told)
-            claim_outcome_begun(service, follower_tasks[i], batch.sent_ms, false);
+            claim_outcome_begun(service, follower_tasks[i], batch.sent_us / 1000, false);
     }
     for (size_t i = 0; i < batch.finish_count; i++) {
         if (told)

@@ -154,6 +154,7 @@ struct settings {
     struct {
         char *listen;    /* host:port */
         char *port_file; /* NULL: none; the bound port is written here (for listen = …:0) */
+        char *token;     /* NULL: none */
     } admin;
     struct {
         enum log_level level;

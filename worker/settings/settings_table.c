@@ -130,6 +130,7 @@ const struct setting settings_table[] = {
     INT("retry", "backoff_max_ms", IN(retry.backoff_max_ms), 1, HOUR_MS, "ms", "30000", "No wait is longer."),
     TEXT("admin", "listen", IN(admin.listen), "127.0.0.1:9464", "Address of /healthz, /readyz and /metrics, host:port. [::] as host: all addresses of the machine, IPv6 and IPv4; 0.0.0.0: those of IPv4. Port 0: any free one. It takes 32 connections at once (the oldest makes room for a new one) and gives each 5 seconds, from its accept to the answer's last byte."),
     TEXT("admin", "port_file", IN(admin.port_file), NULL, "A file to write the port to, for port 0."),
+    SECRET("admin", "token", IN(admin.token), NULL, "What requests from other machines must bring for all but /healthz, /readyz and /metrics (/threads, /lanes, /trace): as Authorization: Bearer, or as the password that a browser asks for. Not given: such requests are refused. From this machine itself (127.0.0.0/8, ::1) no token is needed."),
     CHOICE("log", "level", IN(log.level), levels, "info", "The least that is logged."),
     CHOICE("log", "format", IN(log.format), formats, "logfmt", "One event a line, as logfmt or as JSON."),
 };

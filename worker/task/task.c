@@ -40,7 +40,10 @@ struct task *task_create(struct record *record, struct partition *partition)
     task->record = *record;
     *record = (struct record){0};
     task->partition = partition_ref(partition);
-    task->received_ms = task->seen_ms = clock_mono_ms();
+    int64_t now_us = clock_mono_us();
+    task->received_ms = task->seen_ms = now_us / 1000;
+    task->steps.lane = -1;
+    task_steps_queued(task, "turn", now_us);
     task->received_wall_ms = clock_wall_ms();
     METRIC_ADD(jobs_alive, 1);
     task_weigh_input(task);

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "task/partition.h"
+#include "task/task_steps.h"
 #include "wire/job.h"
 #include "wire/record.h"
 
@@ -65,6 +66,8 @@ struct task {
     struct reservations *reservations; /* quota/reservations.h */
     struct asking *asking;             /* chat/asking.h */
     struct end *end;                   /* completion/end.h */
+
+    struct task_steps steps; /* when it came from stage to stage */
 
     /* Set by the control thread, under the dispatcher's lock: the holder ends the task as cancelled, unless it has ended. */
     int64_t cancelled_ms; /* clock_mono_ms: when the cancel was read; written before cancelled, and never again */

@@ -107,6 +107,9 @@ api_key_file = {{ $path }}/context-key-{{ $name }}
 
 [admin]
 listen = {{ include "chat-worker.listen" . }}
+{{- if hasKey $secrets "admin-token" }}
+token_file = {{ $path }}/admin-token
+{{- end }}
 
 [log]
 {{- range $key, $value := .Values.log }}

@@ -19,6 +19,7 @@
 {{- with $context.api_key }}{{ $_ := set $own (printf "context-key-%s" $name) . }}{{ end }}
 {{- if contains "@" (default "" $context.proxy) }}{{ $_ := set $own (printf "context-proxy-%s" $name) $context.proxy }}{{ end }}
 {{- end }}
+{{- with .Values.admin.token }}{{ $_ := set $own "admin-token" . }}{{ end }}
 {{- range $name, $value := .Values.kafka.secrets }}{{ $_ := set $own (printf "kafka-%s" $name) $value }}{{ end }}
 {{- $all := $own }}
 {{- if .Values.existingSecret.name }}

@@ -1,0 +1,11 @@
+# cmake -DOUT=FILE "-DFILES=a.html;b.js" -P embed.cmake: a header with each file's name and text as C strings, so that the program carries them.
+set(text "/* Made by service/embed.cmake. */\n#pragma once\nstatic const struct {\n    const char *name, *text;\n} admin_files[] = {\n")
+foreach(file ${FILES})
+  get_filename_component(name "${file}" NAME)
+  file(READ "${file}" body)
+  string(REPLACE "\\" "\\\\" body "${body}")
+  string(REPLACE "\"" "\\\"" body "${body}")
+  string(REPLACE "\n" "\\n\"\n     \"" body "${body}")
+  string(APPEND text "    {\"${name}\",\n     \"${body}\"},\n")
+endforeach()
+file(WRITE "${OUT}" "${text}};\n")

@@ -1,0 +1,204 @@
+#include "telemetry/trace_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/decimal.h"
+#include "wire/json_writer.h"
+
+/* ---- appending ---- */
+
+static void put(struct trace_text *text, const char *bytes, size_t size)
+{
+    memcpy(text->bytes + text->size, bytes, size);
+    text->size += size;
+}
+
+#define PUT(text, literal) put(text, literal, sizeof(literal) - 1)
+
+static void put_number(struct trace_text *text, int64_t number)
+{
+    text->size += decimal_write(number, text->bytes + text->size);
+}
+
+/* Names of settings: plain words. */
+static void put_name(struct trace_text *text, const char *name)
+{
+    put(text, name, strlen(name));
+}
+
+static void open_event(struct trace_text *text)
+{
+    if (text->events++ > 0)
+        PUT(text, ",\n");
+}
+
+/* ---- a job's members ---- */
+
+static bool is_same(const struct step_job *one, const struct step_job *other)
+{
+    return one->offset == other->offset && one->partition == other->partition && strcmp(one->id, other->id) == 0;
+}
+
+static bool is_plain(const char *id)
+{
+    while (*id >= ' ' && *id < 127 && *id != '"' && *id != '\\')
+        id++;
+    return *id == '\0';
+}
+
+static char *append(char *at, const char *bytes, size_t size)
+{
+    memcpy(at, bytes, size);
+    return at + size;
+}
+
+/* As JSON, with its quotes. */
+static char *append_quoted(char *at, const char *id)
+{
+    if (is_plain(id)) {
+        *at++ = '"';
+        at = append(at, id, strlen(id));
+        *at++ = '"';
+        return at;
+    }
+    struct json_writer writer = {0};
+    json_write_text(&writer, NULL, id);
+    at = append(at, writer.text, writer.size);
+    free(writer.text);
+    return at;
+}
+
+#define APPEND(at, literal) append(at, literal, sizeof(literal) - 1)
+
+static void take_job(struct trace_text *text, const struct step_job *job)
+{
+    if (text->members_size > 0 && is_same(&text->job, job))
+        return;
+    text->job = *job;
+    char partition[DECIMAL_SIZE], offset[DECIMAL_SIZE];
+    size_t partition_size = decimal_write(job->partition, partition), offset_size = decimal_write(job->offset, offset);
+    char *at = append(text->span, text->process, text->process_size);
+    at = APPEND(at, ",\"cat\":\"job\",\"id\":\"");
+    at = append(at, partition, partition_size);
+    at = APPEND(at, ":");
+    at = append(at, offset, offset_size);
+    at = APPEND(at, "\",\"ts\":");
+    text->span_size = (size_t)(at - text->span);
+    at = APPEND(text->members, "\",\"args\":{\"job\":");
+    at = append_quoted(at, job->id);
+    text->name_size = (size_t)(at - text->members);
+    at = APPEND(at, ",\"partition\":");
+    at = append(at, partition, partition_size);
+    at = APPEND(at, ",\"offset\":");
+    at = append(at, offset, offset_size);
+    text->members_size = (size_t)(at - text->members);
+}
+
+/* members_size: a span's id says the job's partition and offset already. */
+static void put_args(struct trace_text *text, size_t members_size, const struct step_bar *bar, bool unfinished)
+{
+    put(text, text->members, members_size);
+    if (bar->waits_for != NULL) {
+        PUT(text, ",\"waits_for\":\"");
+        put_name(text, bar->waits_for);
+        PUT(text, "\"");
+    }
+    if (unfinished)
+        PUT(text, ",\"unfinished\":true");
+    PUT(text, "}}");
+}
+
+/* ---- events ---- */
+
+struct trace_text trace_text_new(bool has_tracks, int process, char *bytes)
+{
+    struct trace_text text = {.has_tracks = has_tracks, .bytes = bytes};
+    char *at = APPEND(text.process, "\"pid\":");
+    at += decimal_write(process, at);
+    text.process_size = (size_t)(at - text.process);
+    return text;
+}
+
+static void put_place(struct trace_text *text, int lane)
+{
+    put(text, text->process, text->process_size);
+    PUT(text, ",\"tid\":");
+    put_number(text, lane + 1); /* 0 is the process's */
+}
+
+void trace_text_process(struct trace_text *text)
+{
+    open_event(text);
+    PUT(text, "{\"ph\":\"M\",");
+    put_place(text, -1);
+    PUT(text, ",\"name\":\"process_name\",\"args\":{\"name\":\"chat-worker\"}}");
+}
+
+void trace_text_track(struct trace_text *text, int lane)
+{
+    char name[STEPS_NAME_BYTES];
+    steps_lane_name(lane, name);
+    open_event(text);
+    PUT(text, "{\"ph\":\"M\",");
+    put_place(text, lane);
+    PUT(text, ",\"name\":\"thread_name\",\"args\":{\"name\":\"");
+    put_name(text, name);
+    PUT(text, "\"}},\n{\"ph\":\"M\",");
+    put_place(text, lane);
+    PUT(text, ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":");
+    put_number(text, lane);
+    PUT(text, "}}");
+}
+
+static void put_slice(struct trace_text *text, const struct step_bar *bar, bool unfinished)
+{
+    open_event(text);
+    PUT(text, "{\"ph\":\"X\",");
+    put_place(text, bar->lane);
+    PUT(text, ",\"ts\":");
+    put_number(text, bar->from_us);
+    PUT(text, ",\"dur\":");
+    put_number(text, bar->until_us - bar->from_us);
+    PUT(text, ",\"name\":\"");
+    put_name(text, step_name(bar->step));
+    put_args(text, text->members_size, bar, unfinished);
+}
+
+static void put_span(struct trace_text *text, const struct step_bar *bar, bool unfinished)
+{
+    open_event(text);
+    PUT(text, "{\"ph\":\"b\",");
+    put(text, text->span, text->span_size);
+    put_number(text, bar->from_us);
+    PUT(text, ",\"name\":\"");
+    put_name(text, step_name(bar->step));
+    put_args(text, text->name_size, bar, unfinished);
+    PUT(text, ",\n{\"ph\":\"e\",");
+    put(text, text->span, text->span_size);
+    put_number(text, bar->until_us);
+    PUT(text, ",\"name\":\"");
+    put_name(text, step_name(bar->step));
+    PUT(text, "\"}");
+}
+
+void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool unfinished)
+{
+    take_job(text, &bar->job);
+    if (bar->of_lane && text->has_tracks)
+        put_slice(text, bar, unfinished);
+    else
+        put_span(text, bar, unfinished);
+}
+
+void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us)
+{
+    open_event(text);
+    PUT(text, "{\"ph\":\"i\",\"s\":\"p\",");
+    put_place(text, -1);
+    PUT(text, ",\"ts\":");
+    put_number(text, now_us);
+    PUT(text, ",\"name\":\"");
+    put_number(text, (int64_t)lost);
+    PUT(text, " bars lost: written over\"}");
+}

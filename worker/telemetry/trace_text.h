@@ -1,0 +1,34 @@
+/* Bars as text of Chrome's trace events, for telemetry/trace.h: quickly, since a bar's text must cost little beside its job. What is the same from bar to bar is
+ * made once: the job's members while bars of one job come one after the other, as they mostly do. Pure. */
+#ifndef CHAT_TELEMETRY_TRACE_TEXT_H
+#define CHAT_TELEMETRY_TRACE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "telemetry/steps.h"
+
+#define TRACE_EVENT_BYTES_MAX 2048 /* of what one call appends */
+
+struct trace_text {
+    bool has_tracks; /* lanes are threads, with tracks of their own */
+    size_t events;   /* so far: all but the first have a comma before them */
+    char *bytes;     /* the caller's: room for TRACE_EVENT_BYTES_MAX behind size */
+    size_t size;
+    struct step_job job; /* of the last bar: what the next three are made of */
+    char process[24], span[128], members[STEP_ID_BYTES * 6 + 96];
+    size_t process_size, span_size, members_size;
+    size_t name_size; /* of the members: the id alone */
+};
+
+struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);
+
+/* The process' name. */
+void trace_text_process(struct trace_text *text);
+/* A lane's name, and its place among the others. */
+void trace_text_track(struct trace_text *text, int lane);
+void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool unfinished);
+/* So many bars were lost by then. */
+void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us);
+
+#endif
