@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "lib"))
+from engine import ENGINE
 from stage import Stage
 
 
@@ -53,6 +54,6 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((f"log of {part.name}", part.text()[-6000:]))
 
 
-@pytest.fixture(params=["batched", "per-thread"])
+@pytest.fixture(params=["batched"] if ENGINE == "loop" else ["batched", "per-thread"])
 def redis_io(request):
     return request.param

@@ -18,6 +18,8 @@ def variable(name, value):
     ({}, {}, {}),
     ({"worker": {"threads": 5000}}, {"worker.threads": 5000}, {}),
     ({"worker": {"threads": 5000}, **variable("CHATW__WORKER__THREADS", "7")}, {"worker.threads": 7}, {}),
+    ({"worker": {"engine": "loop", "in_flight": 3000, "threads": 7}}, {"worker.engine": "loop", "worker.in_flight": 3000}, {}),
+    ({"worker": {"engine": "loop"}, **variable("CHATW__WORKER__IN_FLIGHT", "9")}, {"worker.engine": "loop", "worker.in_flight": 9}, {}),
     ({"worker": {"buffered_bytes_max": 1000000, "job_bytes_max": 2000000}, "llm": {"response_bytes_max": 3000000, "history_bytes_max": 4000000}},
      {"worker.buffered_bytes_max": 1000000, "worker.job_bytes_max": 2000000, "llm.response_bytes_max": 3000000, "llm.history_bytes_max": 4000000}, {}),
     ({"providers": {"b": {"url": "http://b", "model": "b"}}}, {}, {"providers": 2}),
@@ -43,6 +45,7 @@ def test_none_is_taken():
     ({"resources": {"limits": {"memory": "much"}}}, "resources.limits.memory: much is no amount of memory"),
     ({"resources": {"requests": {"memory": "3Gi"}}}, f"resources.requests.memory: 3Gi is more than resources.limits.memory, {NEEDED}Mi"),
     ({"extraEnv": [{"name": "CHATW__WORKER__THREADS", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}, "CHATW__WORKER__THREADS: the memory limit is computed from it"),
+    (variable("CHATW__WORKER__ENGINE", "loop"), "CHATW__WORKER__ENGINE: the memory limit is computed from it"),
     (variable("CHATW__LLM__CONTEXTS", "a"), "CHATW__LLM__CONTEXTS: the memory limit is computed from it"),
     (variable("CHATW__CONTEXT__A__BYTES_MAX", "9"), "CHATW__CONTEXT__A__BYTES_MAX: the memory limit is computed from it")], ids=str)
 def test_what_does_not_fit_is_refused(values, why):

@@ -5,7 +5,7 @@ import uuid
 import completed_set
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from parts import Topics
+from parts import LIMIT_S, Topics
 from stage import Stage
 
 
@@ -42,13 +42,13 @@ class Place:
 
     def group(self):
         """What the broker says of the group."""
-        return self.kafka.admin.describe_consumer_groups([self.prefix])[self.prefix].result(10)
+        return self.kafka.admin.describe_consumer_groups([self.prefix])[self.prefix].result(LIMIT_S)
 
     def ends(self, topic: str) -> int:
         """The high watermarks of a topic's partitions, summed: records, aborted ones, markers."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "look", "log_level": 0, "isolation.level": "read_uncommitted"})
         try:
-            return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in consumer.list_topics(topic, 10).topics[topic].partitions)
+            return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), LIMIT_S)[1] for p in consumer.list_topics(topic, LIMIT_S).topics[topic].partitions)
         finally:
             consumer.close()
 
@@ -56,7 +56,7 @@ class Place:
         """What the group's commit says is done beyond its offset."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "log_level": 0})
         try:
-            (found,) = consumer.committed([TopicPartition(self.topics.jobs, partition)], 10)
+            (found,) = consumer.committed([TopicPartition(self.topics.jobs, partition)], LIMIT_S)
             return completed_set.done_of(found)
         finally:
             consumer.close()
@@ -65,8 +65,8 @@ class Place:
         """Records the group hasn't committed."""
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.prefix, "enable.auto.commit": False, "log_level": 0})
         try:
-            places = [TopicPartition(self.topics.jobs, p) for p in consumer.list_topics(self.topics.jobs, 10).topics[self.topics.jobs].partitions]
-            return sum(consumer.get_watermark_offsets(p, 10)[1] - max(p.offset, 0) for p in consumer.committed(places, 10))
+            places = [TopicPartition(self.topics.jobs, p) for p in consumer.list_topics(self.topics.jobs, LIMIT_S).topics[self.topics.jobs].partitions]
+            return sum(consumer.get_watermark_offsets(p, LIMIT_S)[1] - max(p.offset, 0) for p in consumer.committed(places, LIMIT_S))
         finally:
             consumer.close()
 

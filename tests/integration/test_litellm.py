@@ -62,7 +62,8 @@ class Scene:
         return job
 
     def calls(self, words):
-        """Those that came through to the simulator, by a part of their message."""
+        """Those that came through to the simulator, by a part of their message. It writes its line behind the answer, and both before it says anything else."""
+        self.sim.stats()
         file = self.stage.folder / "sim.journal"
         return [line for line in map(json.loads, file.read_text().splitlines()) if words in line["message"]] if file.exists() else []
 
@@ -183,7 +184,7 @@ def test_a_rate_of_the_model_behind_it_is_waited_for_as_that_one_said(scene):
     """In a header alone, which LiteLLM gives another name."""
     reply = scene.ask(scene.alone, "sim", "[[fault:429 retry-after=5 times=1]] rated")
     first, second = scene.calls("rated")
-    assert (reply["status"], reply["attempts"]) == ("ok", 2) and second["start_ms"] - first["end_ms"] >= 4950
+    assert (reply["status"], reply["attempts"]) == ("ok", 2) and second["start_ms"] - first["start_ms"] >= 4950
 
 
 @pytest.mark.parametrize("case,kind", [("no-money", "billing"), ("content", "content"), ("unknown-model", "model"), ("bad-key", "access")])

@@ -7,7 +7,7 @@ import sys
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
-from parts import job_of, wait_until
+from parts import LIMIT_S, job_of, wait_until
 
 BOTH = pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
 PARTITIONS = 4
@@ -32,7 +32,7 @@ def committed(place, partition: int) -> int:
     consumer = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": place.prefix, "enable.auto.commit": False, "log_level": 0,
                          "isolation.level": "read_uncommitted"})
     try:
-        return consumer.committed([TopicPartition(place.topics.jobs, partition)], 10)[0].offset
+        return consumer.committed([TopicPartition(place.topics.jobs, partition)], LIMIT_S)[0].offset
     finally:
         consumer.close()
 

@@ -10,6 +10,7 @@
 struct asker {
     const struct settings *settings; /* of one provider */
     struct llm_client *client;
+    struct http_pool *pool;
     struct provider_slots *slots;
     struct provider_times *times;
     struct http_cancel *cancel;
@@ -36,7 +37,7 @@ static inline enum status ask_one(const struct asker *asker, int64_t until_ms, s
 {
     static const size_t first = 0;
     struct llm_outcome outcome;
-    struct llm_question question = {.settings = asker->settings, .client = asker->client, .slots = asker->slots, .times = asker->times, .cancel = asker->cancel,
+    struct llm_question question = {.settings = asker->settings, .client = asker->client, .pool = asker->pool, .slots = asker->slots, .times = asker->times, .cancel = asker->cancel,
                                     .candidates = &first, .count = 1, .until_ms = until_ms, .encode = ask_one_body, .skip = ask_one_skip,
                                     .arg = (void *)(uintptr_t)asker->body};
     enum status status = llm_ask(&question, ret_answer, &outcome, err);

@@ -1,4 +1,4 @@
-"""Who runs a bench's jobs (tests/bench/contrast): the worker, the bare forms, the peers, each as one process by one command line."""
+"""Who runs a bench's jobs (tests/bench/contrast): the worker with each engine (worker: threads), the bare forms, the peers, each as one process by one command line."""
 import os
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from parts import BIN, ROOT, Process, wait_until
 
 SCRIPTS = ROOT / "worker/redis/scripts"
-IN_ORDER = ("worker", "asyncio", "go")  # keep a session's jobs in their order
-ENDS_BY_ITSELF = ("worker", "asyncio", "go")  # with 0 on TERM; the bare forms just end
-ALL = ("worker", "threads", "loop", "asyncio", "go")
+IN_ORDER = ("worker", "worker-loop", "asyncio", "go")  # keep a session's jobs in their order
+ENDS_BY_ITSELF = ("worker", "worker-loop", "asyncio", "go")  # with 0 on TERM; the bare forms just end
+ALL = ("worker", "worker-loop", "threads", "loop", "asyncio", "go")
 
 
 class Place:
@@ -43,9 +43,10 @@ class Place:
 
 
 def command(who: str, place: Place, in_flight: int) -> list:
-    if who == "worker":
+    if who in ("worker", "worker-loop"):
+        engine = {"worker.engine": "loop", "worker.in_flight": in_flight} if who == "worker-loop" else {"worker.threads": in_flight}
         settings = {"kafka.bootstrap.servers": place.kafka.bootstrap, "redis.url": place.redis.url, "provider.main.url": place.sim.url, "provider.main.model": "sim",
-                    "worker.threads": in_flight, "worker.jobs_topic": place.jobs, "worker.replies_topic": place.replies, "worker.dead_topic": place.dead,
+                    **engine, "worker.jobs_topic": place.jobs, "worker.replies_topic": place.replies, "worker.dead_topic": place.dead,
                     "worker.control_topic": "", "kafka.group.id": place.group, "redis.key_prefix": place.group, "admin.listen": "127.0.0.1:0", "log.level": "warn"}
         return [BIN / "chat-worker", *(part for name, value in settings.items() for part in ("-X", f"{name}={value}"))]
     program = {"threads": [BIN / "bench_floor_threads"], "loop": [BIN / "bench_floor_loop"], "go": [os.environ.get("CHAT_PEER_GO", "")],

@@ -4,6 +4,7 @@ Waiting is always for an event with a limit: a file, an answer, a log line, a re
 all of them and long: it is met by what fails alone, on whatever machine."""
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from engine import with_engine
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -357,7 +359,7 @@ class Worker(Process):
                  "retry.backoff_ms": "20", **settings}
         if ready:  # Redis or Kafka may answer late on a slow machine: that is no failure to start
             pairs.setdefault("worker.startup_wait_ms", "60000")
-        options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
+        options = [part for key, value in with_engine(pairs).items() for part in ("-X", f"{key}={value}")]
         super().__init__(name, folder, [BIN / "chat-worker", *arguments, *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.bootstrap = bootstrap
         if ready:
@@ -394,11 +396,16 @@ class Worker(Process):
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
     def metric(self, name: str) -> int:
-        found = re.search(rf"^chat_{name} (-?\d+)$", self.get("/metrics")[1], re.M)
+        """-1: there is none, or the worker has ended."""
+        for _ in range(3):  # the admin port cuts a request for which a busy machine takes longer than its five seconds
+            status, page = self.get("/metrics")
+            if status == 200 or self.process.poll() is not None:
+                break
+        found = re.search(rf"^chat_{name} (-?\d+)$", page, re.M)
         return int(found.group(1)) if found else -1
 
 

@@ -230,7 +230,7 @@ def test_a_context_that_is_slow_comes_when_it_was_said(stage):
     assert context_of(sim, "profile?latency=200")[0] == 200
     journal = stage.folder / "journal.ndjson"
     line = json.loads(wait_until(lambda: journal.read_text().endswith("\n") and journal.read_text(), "the call's line in the journal"))
-    assert 200 <= line["end_ms"] - line["start_ms"] < 10000
+    assert line["end_ms"] - line["start_ms"] >= 200
 
 
 # ---- dialects ----

@@ -16,7 +16,7 @@ GOOD = {"kafka.bootstrap.servers": "embedded", "provider.main.url": "http://127.
 def run(stage, settings, *arguments, prefix=(), **env):
     pairs = {**GOOD, "redis.url": f"unix://{stage.folder}/none.sock", **settings}
     return subprocess.run([*prefix, BIN / "chat-worker", *arguments, *(part for key, value in pairs.items() if value is not None for part in ("-X", f"{key}={value}"))], text=True,
-                          capture_output=True, timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder), **env})
+                          capture_output=True, timeout=LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder), **env})
 
 
 def complaint(done):
@@ -78,7 +78,7 @@ def test_a_misspelt_property_is_named_with_its_place(stage, where):
                                               (["-b", '"b:1"'], "-b: the quotes are a part of the value"),
                                               (["-X", 'linger.ms="5"'], "-X linger.ms: the quotes are a part of the value")])
 def test_the_producer_says_so_too(arguments, named):
-    done = subprocess.run([BIN / "chat-producer", "submit", "hi", *arguments], text=True, capture_output=True, timeout=60)
+    done = subprocess.run([BIN / "chat-producer", "submit", "hi", *arguments], text=True, capture_output=True, timeout=LIMIT_S)
     assert done.returncode == 64 and named in done.stderr, (done.returncode, done.stderr)
 
 
@@ -162,9 +162,12 @@ def test_what_comes_by_a_pipe_is_read(stage):
 
 
 def test_too_few_descriptors_are_refused(stage):
+    loop = {"worker.engine": "loop", "worker.in_flight": "400"}
     for arguments in (("--check-config",), ()):
-        done = run(stage, {"worker.threads": "1000"}, *arguments, prefix=("prlimit", "--nofile=1024:1024"))
-        assert done.returncode == 78 and "worker.threads" in done.stderr and "ulimit -n" in done.stderr
+        for settings, named in (({"worker.threads": "1000"}, "worker.threads"), ({**loop, "worker.calls_per_shard": "1"}, "worker.in_flight")):
+            done = run(stage, settings, *arguments, prefix=("prlimit", "--nofile=1024:1024"))
+            assert done.returncode == 78 and named in done.stderr and "ulimit -n" in done.stderr
+    assert run(stage, loop, "--check-config", prefix=("prlimit", "--nofile=1024:1024")).returncode == 0
 
 
 def test_an_embedded_cluster_wants_a_folder_of_its_own(stage):
@@ -197,5 +200,5 @@ def test_what_cannot_be_printed_is_no_success(stage, action):
     assert run(stage, {}, action).returncode == 0
     with open("/dev/full", "w") as full:
         done = subprocess.run([BIN / "chat-worker", action, *(part for key, value in GOOD.items() for part in ("-X", f"{key}={value}"))], text=True, stdout=full, stderr=subprocess.PIPE,
-                              timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder)})
+                              timeout=LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder)})
     assert done.returncode == 74 and complaint(done) == ["chat-worker: standard output can't be written"]

@@ -50,7 +50,7 @@ def test_a_stopped_worker_that_comes_back_throws_its_answer_away(place, redis_io
     assert place.sim.release() == 1, "its answer waits for it"
     sleeper.signal(signal.SIGCONT)
     wait_until(lambda: place.job("j")["crashes"] == "0", "its suspicion taken back")
-    wait_until(lambda: sleeper.metric("jobs_alive") == 0, "the sleeper let go")
+    wait_until(lambda: sleeper.metric("jobs_alive") == 0 and other.metric("jobs_alive") == 0, "the sleeper let go, the other's reply acknowledged")
     assert sleeper.events("reply_enqueued") == []
     assert place.history() == ["j"] and place.sim.stats()["requests"] == 2
     assert len({r.value() for r in place.topics.all("chat.replies")}) == 1
@@ -60,14 +60,14 @@ def test_a_stopped_worker_that_comes_back_throws_its_answer_away(place, redis_io
 
 def test_an_answer_under_a_token_that_is_not_the_claims_any_more_is_thrown_away(place, redis_io):
     """Another has the claim when the answer comes: what that one does is its own affair, and nothing of ours is stored or sent."""
-    place.worker(**{"worker.redis_io": redis_io, "redis.lease_ms": "600000"})  # no renewal that would hear of it first
+    worker = place.worker(**{"worker.redis_io": redis_io, "redis.lease_ms": "600000"})  # no renewal that would hear of it first
     place.sim.signal(signal.SIGSTOP)
     place.topics.send({"id": "j", "message": "hi"}, key="s")
     wait_until(lambda: place.job("j").get("state") == "run", "the claim")
     place.redis.client.hset("chat:{s}:job:j", "token", "0" * 32)
     before = place.job("j")
     place.sim.signal(signal.SIGCONT)
-    wait_until(lambda: place.sim.stats()["answered"] == 1, "the answer")
+    worker.wait_event("claim_lost", job="j")
     place.topics.send({"id": "later", "message": "hi"}, key="t")
     assert place.topics.replies(1).keys() == {"later"}, "Redis was told of both"
     assert place.job("j") == before and place.history() == []
@@ -126,7 +126,7 @@ def test_a_worker_that_was_stopped_between_claim_and_call_does_not_ask_what_anot
     sleeper.signal(signal.SIGSTOP)
     other = place.worker("other", ready=False, **{"kafka.group.id": "another"})
     assert place.topics.reply_of("j")["status"] == "ok"
-    wait_until(lambda: other.metric("jobs_alive") == 0 and other.metric("jobs_received_total") == 2, "the other one done with both")
+    wait_until(lambda: other.metric("jobs_received_total") == 2 and other.metric("jobs_alive") == 0, "the other one done with both")
     assert place.sim.release() == 1, "its thread is free when it goes on"
     place.redis.signal(signal.SIGSTOP)
     sleeper.signal(signal.SIGCONT)
@@ -148,5 +148,5 @@ def test_a_dead_one_that_comes_again_runs_again_and_an_ok_one_does_not(place, re
     assert (dead["status"], fresh["status"]) == ("error", "ok") and fresh["attempts"] == 1
     assert stored == fresh
     assert place.sim.stats()["requests"] == 2 and place.history() == ["j"]
+    wait_until(lambda: worker.metric("jobs_alive") == 0, "acknowledged, its dead letter, too")
     assert len(place.topics.all("chat.dead")) == 1
-    wait_until(lambda: worker.metric("jobs_alive") == 0, "acknowledged")

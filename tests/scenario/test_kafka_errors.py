@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from parts import BIN, SANITIZED, Topics, wait_until
+from parts import BIN, LIMIT_S, SANITIZED, Topics, wait_until
 
 JOBS, PARTITIONS, SESSIONS, GROUP = 24, 4, 6, "chat-worker"
 QUICK = {"kafka.session.timeout.ms": "3000", "kafka.heartbeat.interval.ms": "200", "kafka.retry.backoff.ms": "50", "kafka.reconnect.backoff.max.ms": "200",
@@ -33,11 +33,16 @@ class Place:
         self.topics.flush()
         self.sent += count
 
+    def answer(self):
+        """All that was sent is answered, and acknowledged: what is alive from now on came later."""
+        self.topics.replies(self.sent)
+        wait_until(lambda: self.worker.metric("jobs_alive") == 0, "all acknowledged")
+
     def lag(self):
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": GROUP, "enable.auto.commit": False, "log_level": 0})
         try:
-            committed = consumer.committed([TopicPartition(self.topics.jobs, p) for p in range(PARTITIONS)], 10)
-            return sum(consumer.get_watermark_offsets(p, 10)[1] - max(p.offset, 0) for p in committed)
+            committed = consumer.committed([TopicPartition(self.topics.jobs, p) for p in range(PARTITIONS)], LIMIT_S)
+            return sum(consumer.get_watermark_offsets(p, LIMIT_S)[1] - max(p.offset, 0) for p in committed)
         finally:
             consumer.close()
 
@@ -50,8 +55,8 @@ class Place:
             reply = replies[f"j{n}"]
             assert reply["status"] == "ok" and reply["message"]["content"] == f"echo: question {n} [messages={2 * (n // SESSIONS) + 1}]", reply
         assert self.sim.stats()["requests"] == self.sent
-        assert self.topics.all(self.topics.dead) == []
         wait_until(lambda: self.worker.metric("jobs_alive") == 0 and self.lag() == 0, "everything committed")
+        assert self.topics.all(self.topics.dead) == []
         assert self.worker.get("/healthz")[0] == 200 and self.worker.get("/readyz")[0] == 200
         self.rebalances = self.worker.metric("rebalances_total")
         self.worker.signal(signal.SIGTERM)
@@ -177,7 +182,7 @@ def test_errors_in_the_middle(place, api):
     # One batch at a time: this cluster takes the second though it refused the first, which no broker does to an idempotent producer.
     place.start(**{"kafka.max.in.flight.requests.per.connection": "1"})
     place.send()
-    place.topics.replies(JOBS)
+    place.answer()
     place.sim.signal(signal.SIGSTOP)  # the jobs are under way, their replies come when the errors wait for them
     place.send()
     wait_until(lambda: place.worker.metric("jobs_alive") > 0, "jobs under way")
@@ -229,7 +234,7 @@ def test_every_broker_goes_away_and_comes_back(stage, brokers):
     place = Place(stage, brokers)
     place.start()
     place.send()
-    place.topics.replies(JOBS)
+    place.answer()
     place.sim.signal(signal.SIGSTOP)
     place.send()
     wait_until(lambda: place.worker.metric("jobs_alive") == JOBS, "jobs under way")
@@ -264,8 +269,7 @@ def test_a_worker_told_to_end_while_kafka_says_nothing_ends_all_the_same(place):
     """Neither its last commit nor its leaving is answered; librdkafka would wait a minute for the one and for ever for the other."""
     place.start(**{"worker.commit_interval_ms": "60000"})
     place.send(5)
-    place.topics.replies(5)
-    wait_until(lambda: place.worker.metric("jobs_alive") == 0, "acknowledged")
+    place.answer()
     place.kafka.signal(signal.SIGSTOP)
     place.worker.signal(signal.SIGTERM)
     assert place.worker.wait() == 0
@@ -311,7 +315,7 @@ def test_a_coordinator_that_is_away_keeps_no_worker_from_its_end(stage):
     place.kafka.tell("coordinator", GROUP, 2)  # the transactions' is another: the id's place among three brokers
     place.start(**{"worker.delivery": "exactly-once", "kafka.group.instance.id": "x1", **PATIENT, "worker.drain_timeout_ms": "500"})
     place.send(5)
-    place.topics.replies(5)
+    place.answer()
     place.sim.signal(signal.SIGSTOP)
     place.send(3)
     wait_until(lambda: place.worker.metric("jobs_alive") == 3, "jobs under way")
@@ -343,7 +347,7 @@ def test_a_producer_that_fails_for_good_ends_the_worker_and_the_next_one_goes_on
     """What the broker said it had is gone there, so the client takes no record any more: only a new process helps."""
     worker = place.start()
     place.send()
-    place.topics.replies(JOBS)
+    place.answer()
     place.sim.signal(signal.SIGSTOP)
     place.send()
     wait_until(lambda: worker.metric("jobs_alive") > 0, "jobs under way")

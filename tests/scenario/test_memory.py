@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from memory_bound import bound
-from parts import SANITIZED, Topics, wait_until
+from parts import LIMIT_S, SANITIZED, Topics, wait_until
 from scripted import answer_of
 
 MIB = 1024 * 1024
@@ -104,7 +104,7 @@ def ended_without_kafka(stage, number, content, turns=(), **settings):
     held, kafka, redis = threading.Event(), stage.kafka_mock(chat_jobs=4, chat_replies=4, chat_dead=4), stage.redis()
 
     def answer(request, _number):
-        assert held.wait(60)
+        assert held.wait(LIMIT_S)
         return 200, answer_of({"content": content(request)})
 
     for session in range(number if turns else 0):
@@ -152,7 +152,7 @@ def test_answers_that_were_lost_hold_no_question_up(stage, redis_io):
     held, redis, number = threading.Event(), stage.redis(), 3
 
     def answer(request, _number):
-        assert held.wait(60)
+        assert held.wait(LIMIT_S)
         return 200, answer_of({"content": "t" * 500_000})
 
     llm = stage.scripted(answer)

@@ -31,13 +31,13 @@ def test_term_finishes_what_runs_and_exits_0(stage, redis_io):
 
 
 def test_a_drain_that_runs_out_cuts_the_call_and_gives_the_claim_back(stage, redis_io):
-    redis, sim = stage.redis(), stage.simulator("--latency", "30000")
+    redis, sim = stage.redis(), stage.simulator("--faults", "hold")
     worker = stage.worker(redis, sim, **{"worker.redis_io": redis_io, "worker.drain_timeout_ms": "300"})
     topics = Topics(worker.bootstrap)
     topics.send({"id": "stuck", "message": "slow"}, key="s")
     wait_until(lambda: sim.stats()["in_flight"] == 1, "the call under way")
     worker.signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait() == 0
     (end,) = worker.events("drain_finished")
     assert end["cut_short"] == "1" and end["left"] == "0"
     worker.wait_event("job_dropped", job="stuck")

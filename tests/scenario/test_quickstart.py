@@ -83,7 +83,7 @@ def test_interrupted_it_ends_what_it_started(quickstart):
     while not (line := started.process.stdout.readline()).startswith("worker "):
         assert line, "it ended before its worker was there"
     os.killpg(started.process.pid, signal.SIGINT)
-    assert started.process.wait(timeout=60) == 130
+    assert started.process.wait(timeout=LIMIT_S) == 130
     wait_until(lambda: processes_in(started.temp) == [], "an end of all that was started")
     assert list(started.temp.iterdir()) == []
 
@@ -190,7 +190,7 @@ def test_an_environment_that_many_want_at_once_is_made_once(stage):
 @pytest.mark.parametrize("home", [None, "/nonexistent"])
 def test_the_cache_has_a_place_without_a_home(stage, home):
     own = {"TMPDIR": str(stage.folder)} | ({"HOME": home} if home else {})
-    done = subprocess.run(["bash", "-euc", f'. {ROOT}/tests/lib/setup.sh; mkdir -p "$cache"; echo "$cache"'], text=True, capture_output=True, timeout=60,
+    done = subprocess.run(["bash", "-euc", f'. {ROOT}/tests/lib/setup.sh; mkdir -p "$cache"; echo "$cache"'], text=True, capture_output=True, timeout=LIMIT_S,
                           env={**{name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "CHAT_CACHE")}, **own})
     assert done.returncode == 0 and os.access(done.stdout.strip(), os.W_OK), done.stderr
 

@@ -7,7 +7,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from parts import BIN, Topics, wait_until
+from parts import BIN, LIMIT_S, Topics, wait_until
 
 TIMEOUT_MS = 300
 SETTINGS = {"kafka.bootstrap.servers": "embedded", "provider.main.url": "http://127.0.0.1:9/v1", "provider.main.model": "m", "admin.listen": "127.0.0.1:0", "redis.timeout_ms": str(TIMEOUT_MS)}
@@ -26,7 +26,7 @@ def listener(backlog):
 def run(stage, url, *arguments):
     pairs = {**SETTINGS, "redis.url": url}
     return subprocess.run([BIN / "chat-worker", *arguments, *(part for key, value in pairs.items() for part in ("-X", f"{key}={value}"))], text=True,
-                          capture_output=True, timeout=60, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder)})
+                          capture_output=True, timeout=LIMIT_S, env={**os.environ, "XDG_RUNTIME_DIR": str(stage.folder)})
 
 
 @pytest.mark.parametrize("arguments", [["--check-config", "--connect"], []], ids=["check", "start"])

@@ -74,7 +74,7 @@ def test_a_reply_goes_to_the_partition_that_its_job_names_on_a_topic_that_is_all
             "alone": [("kafka_replyPartition", wish)], "forbidden": [("kafka_replyTopic", b"chat.dead"), ("kafka_replyPartition", wish)], "none": []}
     for job, headers in jobs.items():
         topics.send({"id": job, "message": "hi"}, key="s", headers=headers)
-    wait_until(lambda: worker.metric("jobs_alive") == 0 and worker.metric("jobs_ok_total") == len(jobs), "all acknowledged")
+    wait_until(lambda: worker.metric("jobs_ok_total") == len(jobs) and worker.metric("jobs_alive") == 0, "all acknowledged")
     found = {job_of(r): (topic, r.partition()) for topic in ("own", "chat.replies") for r in topics.all(topic)}
     by_key = place_of("s")
     assert found == {"followed": ("own", other), "usual": ("chat.replies", other), "last": ("own", other), "not there": ("own", by_key), "negative": ("own", by_key),

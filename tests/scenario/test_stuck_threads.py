@@ -45,19 +45,20 @@ def place(stage):
     place.stopped.unlink(missing_ok=True)  # or the worker couldn't end
 
 
-def unhealthy(worker):
+def unhealthy(worker, named=""):
+    """What it says, if that is its name: on a busy machine another thread may have stood still for a moment."""
     status, text = worker.get("/healthz")
-    return text if status == 503 else None
+    return text if status == 503 and named in text else None
 
 
 @pytest.mark.parametrize("thread", ["chat-intake", "chat-time", "chat-renew", "chat-begin", "chat-completion", "chat-control", "chat-group"])
 def test_a_thread_that_stands_still_fails_the_liveness_check_and_is_named(place, thread):
     worker = place.worker(**BOUNDS)
-    assert worker.get("/healthz") == (200, "ok\n")
+    wait_until(lambda: worker.get("/healthz") == (200, "ok\n"), "healthy at first")
     place.stop(thread)
     place.topics.send({"id": "j", "message": "hi"}, key="s")  # for those that wait for something to do
-    text = wait_until(lambda: unhealthy(worker), "an unhealthy worker")
-    assert text.startswith("stuck: ") and thread in text
+    text = wait_until(lambda: unhealthy(worker, thread), "an unhealthy worker")
+    assert text.startswith("stuck: ")
     place.go_on()
     wait_until(lambda: unhealthy(worker) is None, "healthy once it goes on")
     assert place.topics.replies(1)["j"]["status"] == "ok"
@@ -74,8 +75,8 @@ def test_a_call_that_hangs_is_found_though_failures_of_providers_are_remembered(
     assert place.sim.stats()["requests"] == 2 and spare.stats()["requests"] == 1, "each has failed"
     place.stop("chat-0")
     place.sim.release()
-    text = wait_until(lambda: unhealthy(worker), "an unhealthy worker")
-    assert text.startswith("stuck: ") and "job the-culprit runs" in text
+    text = wait_until(lambda: unhealthy(worker, "job the-culprit runs"), "an unhealthy worker")
+    assert text.startswith("stuck: ")
     place.go_on()
     assert place.topics.replies(1)["the-culprit"]["status"] in ("ok", "error")
     wait_until(lambda: unhealthy(worker) is None, "healthy again")
@@ -98,10 +99,9 @@ def test_a_call_that_hangs_is_found_while_new_jobs_keep_being_answered(place):
         place.topics.send({"id": f"n{count}", "message": "hi"}, key=f"t{count}")
         count += 1
         place.topics.reply_of(f"n{count - 1}")
-        return unhealthy(worker)
+        return unhealthy(worker, "job the-culprit runs")
 
-    text = wait_until(is_found, "an unhealthy worker")
-    assert "job the-culprit runs" in text
+    wait_until(is_found, "an unhealthy worker")
 
 
 def worker_thread_of(worker, job):
@@ -188,7 +188,7 @@ def stand_still(place, thread, **bounds):
     worker = place.worker(**BOUNDS, **bounds)
     place.stop(thread)
     place.topics.send({"id": "j", "message": "hi"}, key="s")  # for those that wait for something to do
-    wait_until(lambda: thread in (unhealthy(worker) or ""), "it stands still")
+    wait_until(lambda: unhealthy(worker, thread), "it stands still")
     return worker
 
 

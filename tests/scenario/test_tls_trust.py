@@ -3,7 +3,7 @@ import os
 import subprocess
 
 import pytest
-from parts import BIN, Topics
+from parts import BIN, LIMIT_S, Topics
 
 
 def ask(worker, job="j"):
@@ -37,7 +37,8 @@ def test_a_context_has_a_ca_file_too(stage):
     redis, sim = stage.redis(), stage.simulator()
     front = stage.tls_front(sim)
     where = front.url.removesuffix("/v1") + "/sim/stats"
-    worker = stage.worker(redis, sim, **{"llm.contexts": "seen,unseen", "context.seen.url": where, "context.seen.ca_file": str(front.ca), "context.unseen.url": where})
+    worker = stage.worker(redis, sim, **{"llm.contexts": "seen,unseen", "context.seen.url": where, "context.seen.ca_file": str(front.ca), "context.seen.timeout_ms": "60000", "context.unseen.url": where,
+                                         "context.unseen.timeout_ms": "60000"})
     assert ask(worker)["status"] == "ok"
     (failed,) = worker.events("context_failed")
     assert (failed["context"], failed["code"]) == ("unseen", "tls_failed")
@@ -61,7 +62,7 @@ def test_a_file_that_holds_no_certificate_is_refused(stage, what, section, check
     else:
         settings[f"{section}.ca_file"] = str(file)
     command = [BIN / "chat-worker", *(["--check-config"] if check else []), *(part for key, value in settings.items() for part in ("-X", f"{key}={value}"))]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=60, env={**os.environ, **env})
+    done = subprocess.run(command, text=True, capture_output=True, timeout=LIMIT_S, env={**os.environ, **env})
     assert done.returncode == 78, done.stderr
     named = section if section == "SSL_CERT_FILE" else section.replace(".", " ") + ": ca_file"
     assert named in done.stderr and str(file) in done.stderr

@@ -1,4 +1,4 @@
-/* For ThreadSanitizer: intake, begin thread, pool threads, retries, renewals, cancels and revocations all at once on the
+/* For ThreadSanitizer: intake, begin thread, pool threads (then event loops), retries, renewals, cancels and revocations all at once on the
  * real dispatcher, partitions and tracker; no Redis, no Kafka. Checks that each offset ends once, that a
  * lane never runs two jobs at a time, and that no cancelled job waits. Exit 0: held. Usage: stress_dispatch [jobs] [seed] */
 #include <pthread.h>
@@ -15,10 +15,12 @@
 #include "dispatch/dispatcher_hand_over.h"
 #include "dispatch/dispatcher_waiting.h"
 #include "session/held_claims.h"
+#include "task/task_list.h"
 #include "task/task_part.h"
 #include "telemetry/metrics.h"
 
 #define THREADS 16
+#define LOOPS 2
 #define LANES 40
 
 static struct dispatcher *dispatcher;
@@ -87,7 +89,8 @@ static void finish(struct task *task)
     finish_if(next);
 }
 
-static struct task *run(struct task *task, unsigned *state)
+/* True: the job goes on; false: it waits for its next attempt. */
+static bool run(struct task *task, unsigned *state)
 {
     int lane = atoi(task->job.session);
     if (atomic_fetch_add(&in_lane[lane], 1) != 0)
@@ -96,9 +99,7 @@ static struct task *run(struct task *task, unsigned *state)
         sched_yield();
     atomic_fetch_sub(&in_lane[lane], 1);
     give_up_claim(task);
-    if (rand_r(state) % 20 == 0 && dispatcher_wait(dispatcher, task, rand_r(state) % 3))
-        return NULL;
-    return finish_and_go_on(task);
+    return rand_r(state) % 20 != 0 || !dispatcher_wait(dispatcher, task, rand_r(state) % 3);
 }
 
 static void *pool_thread(void *arg)
@@ -107,10 +108,55 @@ static void *pool_thread(void *arg)
     unsigned state = (unsigned)index + 1;
     for (struct task *task; (task = dispatcher_take(dispatcher, index)) != NULL;) {
         while (task != NULL)
-            task = run(task, &state);
+            task = run(task, &state) ? finish_and_go_on(task) : NULL;
         dispatcher_taken_done(dispatcher);
     }
     return NULL;
+}
+
+/* ---- event loops: jobs are given to an inbox ---- */
+
+static struct mutex inbox_lock; /* guards the two below */
+static struct cond inbox_wake;
+static struct task_list inbox;
+static bool loops_end;
+
+static void give(struct task *task, void *arg)
+{
+    (void)arg;
+    mutex_lock(&inbox_lock);
+    task_list_push(&inbox, task);
+    cond_signal(&inbox_wake);
+    mutex_unlock(&inbox_lock);
+}
+
+static struct task *next_given(void)
+{
+    mutex_lock(&inbox_lock);
+    while (inbox.count == 0 && !loops_end)
+        cond_wait(&inbox_wake, &inbox_lock);
+    struct task *task = task_list_pop(&inbox);
+    mutex_unlock(&inbox_lock);
+    return task;
+}
+
+static void *loop_thread(void *arg)
+{
+    unsigned state = (unsigned)(intptr_t)arg + 1;
+    for (struct task *task; (task = next_given()) != NULL;) {
+        if (run(task, &state))
+            finish(task);
+        dispatcher_slot_is_free(dispatcher);
+    }
+    return NULL;
+}
+
+static void end_loops(void)
+{
+    mutex_lock(&inbox_lock);
+    loops_end = true;
+    cond_broadcast(&inbox_wake);
+    mutex_unlock(&inbox_lock);
 }
 
 static void *begin_thread(void *arg)
@@ -184,15 +230,20 @@ static struct task *make(struct partition *partition, int64_t offset, int lane)
     return task;
 }
 
-int main(int argc, char **argv)
+/* True: it held. */
+static bool play(int jobs, unsigned state, bool loops)
 {
-    int jobs = argc > 1 ? atoi(argv[1]) : 20000;
-    unsigned state = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     pthread_t pool[THREADS], beginner, timer, renewer, canceller;
+    int threads = loops ? LOOPS : THREADS;
     dispatcher = dispatcher_create(ORDERING_KEY, REDIS_IO_BATCHED, THREADS);
+    if (loops)
+        dispatcher_give_to_loops(dispatcher, THREADS, give, NULL);
+    loops_end = false;
+    atomic_store(&ended, 0);
+    atomic_store(&over, false);
     claims = held_claims_create(3);
-    for (intptr_t i = 0; i < THREADS; i++)
-        pthread_create(&pool[i], NULL, pool_thread, (void *)i);
+    for (intptr_t i = 0; i < threads; i++)
+        pthread_create(&pool[i], NULL, loops ? loop_thread : pool_thread, (void *)i);
     pthread_create(&beginner, NULL, begin_thread, NULL);
     pthread_create(&timer, NULL, time_thread, NULL);
     pthread_create(&renewer, NULL, renew_thread, NULL);
@@ -223,7 +274,8 @@ int main(int argc, char **argv)
     atomic_store(&over, true);
     pthread_join(canceller, NULL);
     dispatcher_stop(dispatcher);
-    for (int i = 0; i < THREADS; i++)
+    end_loops();
+    for (int i = 0; i < threads; i++)
         pthread_join(pool[i], NULL);
     pthread_join(beginner, NULL);
     pthread_join(timer, NULL);
@@ -232,7 +284,16 @@ int main(int argc, char **argv)
     partition_unref(partition);
     dispatcher_destroy(dispatcher);
     held_claims_destroy(claims);
-    printf("jobs %d ended %d dropped %d lane_violations %d alive %lld\n", jobs, atomic_load(&ended), dropped,
+    printf("%s: jobs %d ended %d dropped %d lane_violations %d alive %lld\n", loops ? "loops" : "threads", jobs, atomic_load(&ended), dropped,
            atomic_load(&violations), (long long)metric_get(METRIC_jobs_alive));
-    return atomic_load(&violations) != 0 || metric_get(METRIC_jobs_alive) != 0;
+    return atomic_load(&violations) == 0 && metric_get(METRIC_jobs_alive) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    int jobs = argc > 1 ? atoi(argv[1]) : 20000;
+    unsigned seed = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
+    mutex_init(&inbox_lock);
+    cond_init(&inbox_wake);
+    return play(jobs, seed, false) && play(jobs, seed, true) ? 0 : 1;
 }

@@ -42,6 +42,7 @@ struct caller {
 
 static struct settings settings;
 static struct llm_client *client;
+static struct http_pool *pool;
 static struct provider_slots *slots;
 static struct provider_times *times;
 static struct provider_settings provider;
@@ -119,7 +120,7 @@ static void *ask_all(void *arg)
         struct llm_failure failure;
         struct error err = {0};
         http_cancel_reset(caller->cancel);
-        struct asker asker = {&settings, client, slots, times, caller->cancel, BODY};
+        struct asker asker = {&settings, client, pool, slots, times, caller->cancel, BODY};
         enum status rc = ask_one(&asker, clock_mono_ms() + 60000, &got, &failure, &err);
         if (rc == STATUS_OK && got.message != NULL)
             answered++;
@@ -163,10 +164,10 @@ int main(int argc, char **argv)
     settings.worker.threads = 1;
     settings.llm.response_bytes_max = 65536;
     struct error err = {0};
-    struct http_pool *pool = NULL;
+
     if (http_targets_pool(&settings, &pool, &err) != STATUS_OK)
         return 2;
-    client = llm_client_create(&settings, pool);
+    client = llm_client_create(&settings);
     slots = provider_slots_create(&settings);
     times = provider_times_create(&settings);
 

@@ -1,5 +1,6 @@
 /* Many threads look up few hosts whose addresses are found, fail and change, stop waiting and doubt addresses; the resolver is destroyed
  * while look-ups are under way. For ThreadSanitizer: exit 0 is good. The clock is simulated: it advances with each call. */
+#include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,10 +34,16 @@ static int lookup(const char *name, const char *service, const struct addrinfo *
     return error;
 }
 
+static void wake_multi(void *multi)
+{
+    curl_multi_wakeup(multi);
+}
+
 static void *run(void *arg)
 {
     unsigned seed = (unsigned)(size_t)arg;
     CURLM *multi = curl_multi_init();
+    const struct http_wake wake = {wake_multi, multi};
     for (int round = 0; round < ROUNDS; round++) {
         struct resolver_wait wait = {0};
         struct resolver_answer answer = {0};
@@ -44,7 +51,7 @@ static void *run(void *arg)
         struct resolver_host *host = hosts[rand_r(&seed) % HOSTS];
         bool patient = rand_r(&seed) % 8 != 0;
         enum resolver_state state;
-        while ((state = resolver_ask(host, &wait, multi, atomic_fetch_add(&now_ms, 20), &answer, &error)) == RESOLVER_WAITING && patient)
+        while ((state = resolver_ask(host, &wait, &wake, atomic_fetch_add(&now_ms, 20), &answer, &error)) == RESOLVER_WAITING && patient)
             curl_multi_poll(multi, NULL, 0, 60000, NULL);
         if ((state == RESOLVER_KNOWN) != (answer.addresses != NULL) || (state == RESOLVER_FAILED && error == 0))
             wrong = 1;

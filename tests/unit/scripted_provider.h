@@ -134,7 +134,7 @@ static void begin(struct world *w, script *plays, const char *scheme)
     w->settings.worker.threads = 1;
     w->settings.llm.response_bytes_max = 1024;
     cr_assert_eq(http_targets_pool(&w->settings, &w->pool, &w->err), STATUS_OK, "%s", w->err.message);
-    w->client = llm_client_create(&w->settings, w->pool);
+    w->client = llm_client_create(&w->settings);
     w->slots = provider_slots_create(&w->settings);
     w->times = provider_times_create(&w->settings);
     w->cancel = http_cancel_create();
@@ -160,7 +160,7 @@ static enum status ask_within(struct world *w, int64_t ms)
 {
     llm_answer_finish(&w->answer);
     w->err = (struct error){0};
-    struct asker asker = {&w->settings, w->client, w->slots, w->times, w->cancel, BODY};
+    struct asker asker = {&w->settings, w->client, w->pool, w->slots, w->times, w->cancel, BODY};
     return ask_one(&asker, clock_mono_ms() + ms, &w->answer, &w->failure, &w->err);
 }
 

@@ -1,6 +1,7 @@
 /* A client's calls against a server of the test's own: how each ends, and what the next one finds. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,11 +143,12 @@ Test(http_client, a_proxy_that_refused_the_call_before_has_not_refused_this_one)
 /* ---- a server that sends without end, faster than it is read ---- */
 
 #define PIECES_MAX 100000
+#define TURN_BYTES_MAX 131072 /* of JSON, some milliseconds, which an event loop's other jobs wait for */
 
 struct endless {
     int connection;
     struct http_cancel *cancel;
-    size_t pieces;
+    size_t pieces, bytes;
 };
 
 /* With each piece that it takes the next one arrives. */
@@ -156,7 +158,7 @@ static bool take_endless(struct http_call *call, const char *data, size_t size, 
     struct endless *endless = arg;
     (void)call;
     (void)data;
-    (void)size;
+    endless->bytes += size;
     while (send(endless->connection, more, sizeof more, MSG_NOSIGNAL) > 0)
         ;
     http_cancel_fire(endless->cancel);
@@ -188,4 +190,86 @@ Test(http_client, a_cancel_ends_a_stream_that_arrives_faster_than_it_is_read)
     close_place(&place);
     http_cancel_destroy(endless.cancel);
     close(endless.connection);
+}
+
+Test(http_client, a_look_takes_no_more_than_a_share_of_a_fast_stream)
+{
+    struct place place = open_place(false);
+    struct endless endless = {.cancel = http_cancel_create()};
+    struct http_request request = request_of(NULL);
+    size_t target;
+    int64_t next_ms;
+    request.sink = take_endless;
+    request.look = is_stream;
+    request.sink_arg = &endless;
+    start(&place, &request);
+    endless.connection = accept_from(&place);
+    answer(endless.connection, "HTTP/1.1 200 OK\r\n\r\ndata: ");
+    for (int64_t limit_ms = clock_mono_ms() + LIMIT_MS; endless.pieces == 0;) {
+        cr_assert_lt(clock_mono_ms(), limit_ms);
+        http_client_block(place.client, limit_ms, NULL);
+        cr_assert_eq(http_client_look(place.client, INT64_MAX, NULL, &target, &next_ms), HTTP_WAITING);
+    }
+    endless.bytes = 0;
+    cr_assert_eq(http_client_look(place.client, INT64_MAX, NULL, &target, &next_ms), HTTP_WAITING);
+    cr_expect_gt(endless.bytes, 0);
+    cr_expect_leq(endless.bytes, TURN_BYTES_MAX);
+    cr_expect_leq(next_ms, clock_mono_ms(), "it goes on at once");
+    close_place(&place);
+    http_cancel_destroy(endless.cancel);
+    close(endless.connection);
+}
+
+/* ---- two servers ---- */
+
+#define LIBCURL_LOOKS_MS 1000 /* libcurl looks for dead connections when it makes one, once in this time */
+
+/* Starts a call to the target, whose server answers it; other: a connection of another server, which nothing is sent to. -1: none. */
+static int ask(struct http_client *client, size_t target, int listener, int other)
+{
+    struct http_request request = request_of(NULL);
+    struct error err;
+    size_t ended;
+    char byte;
+    int connection = -1;
+    cr_assert_eq(http_call_start(client, target, &request, &err), STATUS_OK, "%s", err.message);
+    while (connection < 0 || recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        cr_assert_eq(http_client_wait(client, clock_mono_ms() + 1, NULL, &ended), HTTP_TIME, "a request comes");
+        cr_assert_leq(recv(other, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0, "the request came to another server");
+        if (connection < 0)
+            connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    answer(connection, GOOD);
+    cr_expect_eq(http_client_wait(client, INT64_MAX, NULL, &ended), HTTP_ENDED);
+    cr_expect_eq(ended, target);
+    http_call_end(client, target);
+    return connection;
+}
+
+/* libcurl closes such a connection when it makes the other one, which gets its descriptor: the next call to the first server would go to the second. */
+Test(http_client, a_kept_connection_that_its_server_closed_is_not_taken_for_that_to_another)
+{
+    struct place places[2] = {open_place(false), open_place(false)};
+    struct http_target targets[2];
+    struct http_pool *pool;
+    struct http_client *client;
+    struct error err;
+    for (int i = 0; i < 2; i++) {
+        fcntl(places[i].listener, F_SETFL, O_NONBLOCK);
+        targets[i] = (struct http_target){.name = "t", .url = places[i].url, .connect_timeout_ms = LIMIT_MS, .response_bytes_max = 1000000};
+    }
+    cr_assert_eq(http_pool_create(targets, 2, 0, &pool, &err), STATUS_OK, "%s", err.message);
+    cr_assert_eq(http_pool_take(pool, &client, &err), STATUS_OK);
+
+    int64_t asked_ms = clock_mono_ms();
+    close(ask(client, 0, places[0].listener, -1));
+    while (clock_mono_ms() <= asked_ms + LIBCURL_LOOKS_MS)
+        usleep(10000);
+    int second = ask(client, 1, places[1].listener, -1);
+    close(ask(client, 0, places[0].listener, second));
+    close(second);
+    http_pool_give(pool, &client);
+    http_pool_destroy(pool);
+    close_place(&places[0]);
+    close_place(&places[1]);
 }

@@ -303,7 +303,7 @@ Test(llm_client, names_the_version_of_an_api_and_sends_its_key_as_asked)
     w.provider.api_version = version;
     w.provider.auth = AUTH_API_KEY;
     cr_assert_eq(http_targets_pool(&w.settings, &w.pool, &w.err), STATUS_OK);
-    w.client = llm_client_create(&w.settings, w.pool);
+    w.client = llm_client_create(&w.settings);
     cr_expect_eq(ask_within(&w, GIVE_UP_MS), STATUS_OK, "%s", w.err.message);
     end(&w);
     cr_expect_eq(strncmp(w.request, "POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1\r\n", 59), 0, "%s", w.request);

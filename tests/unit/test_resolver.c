@@ -1,6 +1,7 @@
 /* When a name is looked up, and which calls wait for it: with the test's own name service and clock. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -93,12 +94,17 @@ static void tear_down(void)
     resolver_destroy(resolver);
 }
 
+static void wake_multi(void *multi)
+{
+    curl_multi_wakeup(multi);
+}
+
 static enum resolver_state ask(struct asker *asker, int64_t after_ms)
 {
     if (asker->multi == NULL)
         asker->multi = curl_multi_init();
     free(asker->answer.addresses);
-    return resolver_ask(host, &asker->wait, asker->multi, start_ms + after_ms, &asker->answer, &asker->error);
+    return resolver_ask(host, &asker->wait, &(struct http_wake){wake_multi, asker->multi}, start_ms + after_ms, &asker->answer, &asker->error);
 }
 
 /* Asleep until it is woken by the answer. */

@@ -107,7 +107,7 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.reply_topics_allowed=answers,chat.jobs", "worker.reply_topics_allowed", "not name worker.jobs_topic"},
                 {"worker.control_topic=chat.jobs", "worker.control_topic", "differ from worker.jobs_topic"},
                 {"worker.control_topic=my control", "worker.control_topic", "no topic's name"},
-                {"worker.engine=loop", "worker.engine", "not available in this version"},
+                {"worker.engine=fibers", "worker.engine", "threads, loop"},
                 {"llm.strategy=both", "llm.strategy", "sequential, hedge, race"},
                 {"worker.gather_ms=101", "0 to 100", "-X worker.gather_ms"},
                 {"worker.threads=99999999999999999999", "worker.threads", "1 to 5000"},
@@ -586,6 +586,20 @@ Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)
     must_refuse(NULL, NULL, overrides, path, "NUL");
     unlink(path);
     free(path);
+}
+
+Test(settings, an_event_loop_makes_no_redis_calls)
+{
+    const char *overrides[] = {BASE, "worker.engine=loop", "worker.in_flight=7", "worker.threads=9", NULL};
+    struct settings *settings = must_load(NULL, NULL, overrides);
+    cr_assert_eq(settings_jobs_at_once(settings), 7);
+    settings_destroy(settings);
+    const char *per_thread[] = {BASE, "worker.engine=loop", "worker.redis_io=per-thread", NULL};
+    must_refuse(NULL, NULL, per_thread, "worker.redis_io", "batched");
+    const char *of_threads[] = {BASE, "worker.in_flight=7", "worker.threads=9", "worker.redis_io=per-thread", NULL};
+    settings = must_load(NULL, NULL, of_threads);
+    cr_assert_eq(settings_jobs_at_once(settings), 9);
+    settings_destroy(settings);
 }
 
 Test(settings, an_answer_of_redis_has_a_third_of_a_lease_at_most)

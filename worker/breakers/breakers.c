@@ -36,7 +36,7 @@ struct breakers *breakers_create(const struct settings *settings, struct dispatc
     for (size_t i = 0; i < count; i++)
         breakers->of[i] = (struct breaker){.pause_min_ms = settings->retry.backoff_ms,
                                                 .pause_max_ms = settings->retry.backoff_max_ms,
-                                                .threads = (size_t)settings->worker.threads,
+                                                .threads = (size_t)settings_jobs_at_once(settings),
                                                 .by_rate = i >= DEPENDENCY_PROVIDER && settings->asked_count > 1};
     /* The dead topic's breaker only bounds the intake, and dead letters are few: the first that Kafka acknowledges closes it. */
     breakers->of[DEPENDENCY_DEAD_TOPIC].threads = 1;

@@ -219,6 +219,26 @@ void dispatcher_taken_done(struct dispatcher *d)
     METRIC_ADD(threads_busy, -1);
 }
 
+void dispatcher_give_to_loops(struct dispatcher *d, size_t slots, void (*give)(struct task *task, void *arg), void *arg)
+{
+    mutex_lock(&d->lock);
+    sleepers_are_loops(&d->sleepers, slots, give, arg);
+    mutex_unlock(&d->lock);
+}
+
+void dispatcher_slot_is_free(struct dispatcher *d)
+{
+    mutex_lock(&d->lock);
+    struct task *task = d->closed ? NULL : start_order_first(&d->places.ready);
+    d->sleepers.count++;
+    if (task != NULL) {
+        task_become(&d->places, task, TASK_RUNNING);
+        sleepers_give(&d->sleepers, task);
+    }
+    dispatcher_pump_locked(d);
+    mutex_unlock(&d->lock);
+}
+
 /* ---- back, to wait ---- */
 
 static bool may_wait(const struct task *task)

@@ -1,4 +1,4 @@
-/* Orders jobs, bounds what runs, and hands a ready job to a free thread.
+/* Orders jobs, bounds what runs, and hands a ready job to a free thread, or to an event loop with a free slot.
  *
  *   intake ─add─▶ lane ─(its head)─▶ in line ─begin thread─▶ ready ─take─▶ pool thread ─▶ completion ─end─┐
  *                  ▲                     ▲                                                                │
@@ -54,6 +54,12 @@ void dispatcher_ready(struct dispatcher *d, struct task **tasks, size_t n);
 struct task *dispatcher_take(struct dispatcher *d, int index);
 /* Pool thread: it has given its job to completion. */
 void dispatcher_taken_done(struct dispatcher *d);
+
+/* Event loops in place of pool threads, with so many slots for jobs in all, free at first: a job is given by calling give, on any thread, under the
+ * dispatcher's lock. Before any job. */
+void dispatcher_give_to_loops(struct dispatcher *d, size_t slots, void (*give)(struct task *task, void *arg), void *arg);
+/* Loop: a job's slot is free again. */
+void dispatcher_slot_is_free(struct dispatcher *d);
 
 /* Parks a task for wait_ms, its lane held; then it is begun again. False, and nothing is changed: its partition was
  * revoked, or it was cancelled (checked under the lock that dispatcher_remove_waiting and dispatcher_cancel take, so that

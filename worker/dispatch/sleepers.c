@@ -55,8 +55,20 @@ static struct sleeper *wake(struct sleepers *sleepers)
     return sleeper;
 }
 
+void sleepers_are_loops(struct sleepers *sleepers, size_t slots, sleepers_give_to_loop *give, void *arg)
+{
+    free(sleepers->all);
+    *sleepers = (struct sleepers){.count = slots, .give = give, .give_arg = arg};
+}
+
 void sleepers_give(struct sleepers *sleepers, struct task *task)
 {
+    if (sleepers->give != NULL) {
+        assert(sleepers->count > 0);
+        sleepers->count--;
+        sleepers->give(task, sleepers->give_arg);
+        return;
+    }
     assert(sleepers->idle != NULL);
     wake(sleepers)->given = task;
 }

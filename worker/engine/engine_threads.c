@@ -9,7 +9,7 @@
 #include "base/mutex.h"
 #include "chat/journey.h"
 #include "dispatch/dispatcher.h"
-#include "engine/engine.h"
+#include "engine/engine_kind.h"
 #include "engine/thread_memory.h"
 #include "telemetry/crash_notes.h"
 #include "telemetry/metrics.h"
@@ -18,7 +18,7 @@
 #define STACK_BYTES (256 * 1024)
 
 struct worker {
-    struct engine *engine;
+    struct pool *pool;
     int index;
     pthread_t thread;
     struct http_cancel *cancel;
@@ -27,7 +27,8 @@ struct worker {
     int64_t since_ms;
 };
 
-struct engine {
+struct pool {
+    struct engine engine;
     const struct service *service;
     atomic_bool cut; /* engine_cancel_all was called: jobs that begin later are cancelled, too */
     struct worker *workers;
@@ -41,7 +42,7 @@ static void set_task(struct worker *worker, const struct task *task, int64_t now
     worker->since_ms = now_us / 1000;
     if (task != NULL)
         http_cancel_reset(worker->cancel);
-    if (task != NULL && atomic_load(&worker->engine->cut))
+    if (task != NULL && atomic_load(&worker->pool->cut))
         http_cancel_fire(worker->cancel);
     mutex_unlock(&worker->lock);
 }
@@ -54,7 +55,7 @@ static struct task *run(struct worker *worker, struct task *task)
     task_steps_taken(task, worker->index, now_us);
     set_task(worker, mine, now_us);
     crash_notes_doing(DOING_JOURNEY, &mine->record);
-    struct task *next = journey_run(worker->engine->service, &task, worker->cancel);
+    struct task *next = journey_run(worker->pool->service, &task, worker->cancel);
     crash_notes_doing(DOING_NOTHING, NULL);
     now_us = clock_mono_us();
     steps_leave(worker->index, now_us);
@@ -66,7 +67,7 @@ static struct task *run(struct worker *worker, struct task *task)
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
-    const struct service *service = worker->engine->service;
+    const struct service *service = worker->pool->service;
     char name[16];
     (void)thread_memory_trim();
     snprintf(name, sizeof name, "chat-%d", worker->index);
@@ -85,47 +86,12 @@ static void worker_finish(struct worker *worker)
     mutex_destroy(&worker->lock);
 }
 
-enum status engine_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err)
+static void cancel_all(struct engine *of)
 {
-    int wanted = (int)service->settings->worker.threads;
-    struct engine *engine = xcalloc(1, sizeof *engine);
-    pthread_attr_t attr;
-    int rc = 0;
-    engine->service = service;
-    engine->workers = xcalloc((size_t)wanted, sizeof *engine->workers);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    for (engine->count = 0; engine->count < wanted; engine->count++) {
-        struct worker *worker = &engine->workers[engine->count];
-        worker->engine = engine;
-        worker->index = engine->count;
-        worker->cancel = http_cancel_create();
-        mutex_init(&worker->lock);
-        rc = (create ? create : pthread_create)(&worker->thread, &attr, worker_main, worker);
-        if (rc != 0) {
-            worker_finish(worker);
-            break;
-        }
-    }
-    pthread_attr_destroy(&attr);
-    if (rc != 0) {
-        int started = engine->count;
-        dispatcher_stop(service->dispatcher);
-        engine_join(engine);
-        return error_set(err, ERROR_FATAL, "thread_start",
-                         "worker.threads: thread %d of %d can't be started (%s); lower it, or raise ulimit -u, vm.max_map_count or pids.max",
-                         started + 1, wanted, strerror(rc));
-    }
-    METRIC_SET(threads_started, engine->count);
-    *ret = engine;
-    return STATUS_OK;
-}
-
-void engine_cancel_all(struct engine *engine)
-{
-    atomic_store(&engine->cut, true);
-    for (int i = 0; i < engine->count; i++) {
-        struct worker *worker = &engine->workers[i];
+    struct pool *pool = (struct pool *)of;
+    atomic_store(&pool->cut, true);
+    for (int i = 0; i < pool->count; i++) {
+        struct worker *worker = &pool->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL)
             http_cancel_fire(worker->cancel);
@@ -133,10 +99,11 @@ void engine_cancel_all(struct engine *engine)
     }
 }
 
-void engine_cancel(struct engine *engine, const struct task *task)
+static void cancel(struct engine *of, const struct task *task)
 {
-    for (int i = 0; i < engine->count; i++) {
-        struct worker *worker = &engine->workers[i];
+    struct pool *pool = (struct pool *)of;
+    for (int i = 0; i < pool->count; i++) {
+        struct worker *worker = &pool->workers[i];
         mutex_lock(&worker->lock);
         bool same = worker->task == task;
         if (same)
@@ -148,10 +115,11 @@ void engine_cancel(struct engine *engine, const struct task *task)
 }
 
 /* A task that was taken but isn't set here yet checks its flag itself, before its call. */
-void engine_cancel_flagged(struct engine *engine)
+static void cancel_flagged(struct engine *of)
 {
-    for (int i = 0; i < engine->count; i++) {
-        struct worker *worker = &engine->workers[i];
+    struct pool *pool = (struct pool *)of;
+    for (int i = 0; i < pool->count; i++) {
+        struct worker *worker = &pool->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL && atomic_load(&worker->task->cancelled))
             http_cancel_fire(worker->cancel);
@@ -159,29 +127,31 @@ void engine_cancel_flagged(struct engine *engine)
     }
 }
 
-int engine_busy(struct engine *engine)
+static int busy(struct engine *of)
 {
-    int busy = 0;
-    for (int i = 0; i < engine->count; i++) {
-        mutex_lock(&engine->workers[i].lock);
-        busy += engine->workers[i].task != NULL;
-        mutex_unlock(&engine->workers[i].lock);
+    struct pool *pool = (struct pool *)of;
+    int count = 0;
+    for (int i = 0; i < pool->count; i++) {
+        mutex_lock(&pool->workers[i].lock);
+        count += pool->workers[i].task != NULL;
+        mutex_unlock(&pool->workers[i].lock);
     }
-    return busy;
+    return count;
 }
 
-void engine_report(struct engine *engine)
+static void report(struct engine *of)
 {
-    int busy = 0;
-    for (int i = 0; i < engine->count; i++) {
-        struct worker *worker = &engine->workers[i];
+    struct pool *pool = (struct pool *)of;
+    int busy_count = 0;
+    for (int i = 0; i < pool->count; i++) {
+        struct worker *worker = &pool->workers[i];
         mutex_lock(&worker->lock);
         if (worker->task != NULL) {
             char name[STEPS_NAME_BYTES];
             struct lane_now now = {.step = STEP_NONE};
             steps_lane_name(i, name);
             (void)steps_now(i, &now);
-            busy++;
+            busy_count++;
             log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),
                      F_INT("partition", worker->task->record.partition), F_INT("offset", worker->task->record.offset),
                      F_INT("busy_ms", clock_mono_ms() - worker->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
@@ -189,18 +159,56 @@ void engine_report(struct engine *engine)
         }
         mutex_unlock(&worker->lock);
     }
-    log_info("threads_dump", F_INT("threads", engine->count), F_INT("busy", busy), F_INT("idle", engine->count - busy));
+    log_info("threads_dump", F_INT("threads", pool->count), F_INT("busy", busy_count), F_INT("idle", pool->count - busy_count));
 }
 
-void engine_join(struct engine *engine)
+static void join(struct engine *of)
 {
-    if (engine == NULL)
-        return;
-    for (int i = 0; i < engine->count; i++) {
-        pthread_join(engine->workers[i].thread, NULL);
-        worker_finish(&engine->workers[i]);
+    struct pool *pool = (struct pool *)of;
+    for (int i = 0; i < pool->count; i++) {
+        pthread_join(pool->workers[i].thread, NULL);
+        worker_finish(&pool->workers[i]);
     }
     METRIC_SET(threads_started, 0);
-    free(engine->workers);
-    free(engine);
+    free(pool->workers);
+    free(pool);
+}
+
+static const struct engine_kind threads = {cancel_all, cancel, cancel_flagged, busy, report, join};
+
+enum status engine_threads_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err)
+{
+    int wanted = (int)service->settings->worker.threads;
+    struct pool *pool = xcalloc(1, sizeof *pool);
+    pthread_attr_t attr;
+    int rc = 0;
+    pool->engine.kind = &threads;
+    pool->service = service;
+    pool->workers = xcalloc((size_t)wanted, sizeof *pool->workers);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    for (pool->count = 0; pool->count < wanted; pool->count++) {
+        struct worker *worker = &pool->workers[pool->count];
+        worker->pool = pool;
+        worker->index = pool->count;
+        worker->cancel = http_cancel_create();
+        mutex_init(&worker->lock);
+        rc = (create ? create : pthread_create)(&worker->thread, &attr, worker_main, worker);
+        if (rc != 0) {
+            worker_finish(worker);
+            break;
+        }
+    }
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        int started = pool->count;
+        dispatcher_stop(service->dispatcher);
+        join(&pool->engine);
+        return error_set(err, ERROR_FATAL, "thread_start",
+                         "worker.threads: thread %d of %d can't be started (%s); lower it, or raise ulimit -u, vm.max_map_count or pids.max",
+                         started + 1, wanted, strerror(rc));
+    }
+    METRIC_SET(threads_started, pool->count);
+    *ret = &pool->engine;
+    return STATUS_OK;
 }

@@ -16,7 +16,7 @@
 #include "tls/tls_trust.h"
 
 #define PIECE_BYTES 16384 /* sent or received at once; on the stack, and not of a thread that waits */
-#define PIECES_AT_ONCE 64 /* received; then cancels, time-outs and the client's other calls have their turn, however fast a server sends */
+#define PIECES_AT_ONCE 8 /* received; then cancels, time-outs, the client's other calls and the loop's other jobs have their turn, however fast a server sends */
 #define PROXY_BUFFER_BYTES 4096L /* for a proxy's answer to CONNECT */
 #define KEEPALIVE_S 60L /* a NAT drops a silent connection; answers may take minutes */
 
@@ -39,6 +39,7 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     CURL *easy = call->connection.easy;
     curl_easy_setopt(easy, CURLOPT_URL, target->front);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L); /* else libcurl looks at each connection of the host */
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "chat-worker/" CHAT_RELEASE); /* for a proxy */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     /* In TLS only this is offered. */
@@ -60,6 +61,7 @@ static void set_options(struct http_call *call, const struct http_world *world, 
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_bytes); /* of a proxy's refusal */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->problem);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    call->connection.is_plain = target->trust == NULL && target->proxy == NULL;
 }
 
 bool http_call_prepare(struct http_client *client, size_t target)
@@ -95,7 +97,7 @@ static bool is_resolved(struct http_client *client, struct http_call *call)
     struct resolver_answer answer = {.version = call->addresses_version};
     if (place->host == NULL)
         return true;
-    if (call->resolve_error != 0 || resolver_ask(place->host, &call->wait, client->multi, clock_mono_ms(), &answer, &call->resolve_error) != RESOLVER_KNOWN)
+    if (call->resolve_error != 0 || resolver_ask(place->host, &call->wait, &client->wake, clock_mono_ms(), &answer, &call->resolve_error) != RESOLVER_KNOWN)
         return false;
     AUTO_FREE char *addresses = answer.addresses;
     call->addresses_version = answer.version;
@@ -116,6 +118,7 @@ bool http_call_connect(struct http_client *client, struct http_call *call)
     }
     client->unresolved--;
     client->connecting++;
+    call->is_made = false;
     call->stage = HTTP_CALL_CONNECTING;
     call->is_resolved = true;
     return true;
@@ -195,6 +198,8 @@ bool http_call_turn(struct http_client *client, struct http_call *call, CURLcode
         begin_again(client, call);
     if (state == HTTP_EXCHANGE_FAILED && call->exchange.problem != NULL)
         snprintf(call->problem, sizeof call->problem, "%s", call->exchange.problem);
+    else if (state == HTTP_EXCHANGE_FAILED && call->connection.error != 0)
+        snprintf(call->problem, sizeof call->problem, "%s", strerror(call->connection.error));
     *ret_code = state == HTTP_EXCHANGE_FAILED ? call->exchange.code : CURLE_OK;
     return state == HTTP_EXCHANGE_DONE || state == HTTP_EXCHANGE_FAILED;
 }

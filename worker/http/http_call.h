@@ -60,6 +60,7 @@ enum http_call_stage {
 
 /* One call, and at its end the response; valid from http_call_start to http_call_end. The connection outlives it. */
 struct http_call {
+    struct http_client *client;
     struct http_connection connection;
     struct http_exchange exchange;
     const struct http_request *request; /* NULL: none is under way */
@@ -67,6 +68,8 @@ struct http_call {
     CURLcode code;
     enum http_call_stage stage;
     bool is_resolved; /* its host's address is known, or it has a connection */
+    bool is_made;     /* CONNECTING: libcurl has told the result, made */
+    CURLcode made;
     bool is_ready;    /* EXCHANGING: there is something to send or to receive */
     bool has_bad_url;
     struct resolver_wait wait;
@@ -117,7 +120,7 @@ bool http_call_prepare(struct http_client *client, size_t target);
 const struct http_place *http_call_place(const struct http_client *client, const struct http_call *call);
 /* RESOLVING: connects as soon as the host's address is known. False: not yet, or never (resolve_error), or libcurl can't go on (client->broken). */
 bool http_call_connect(struct http_client *client, struct http_call *call);
-/* CONNECTING: the connection is made. */
+/* The connection is made. */
 void http_call_connected(struct http_call *call);
 /* EXCHANGING and ready: sends and receives what can be without waiting, but no more than a turn's share, and stays ready then. True: the exchange has ended, *ret_code says how. */
 bool http_call_turn(struct http_client *client, struct http_call *call, CURLcode *ret_code);

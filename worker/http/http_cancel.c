@@ -9,7 +9,7 @@
 struct http_cancel {
     atomic_bool fired;
     struct mutex mutex;
-    CURLM *multi; /* of the calls that are waited for, or NULL; guarded by mutex, so that it isn't freed during a wake-up */
+    struct http_wake wake; /* of the client that is waited for; guarded by mutex, so that it isn't freed during a wake-up */
 };
 
 struct http_cancel *http_cancel_create(void)
@@ -34,20 +34,19 @@ void http_cancel_reset(struct http_cancel *cancel)
 
 void http_cancel_fire(struct http_cancel *cancel)
 {
-    /* Set the flag before looking for a multi: a thread that attaches later sees it before it waits. */
+    /* Set the flag before looking for a wake: a thread that attaches later sees it before it waits. */
     atomic_store(&cancel->fired, true);
     mutex_lock(&cancel->mutex);
-    if (cancel->multi != NULL)
-        curl_multi_wakeup(cancel->multi);
+    http_wake_call(&cancel->wake);
     mutex_unlock(&cancel->mutex);
 }
 
-void http_cancel_attach(struct http_cancel *cancel, CURLM *multi)
+void http_cancel_attach(struct http_cancel *cancel, const struct http_wake *wake)
 {
     if (cancel == NULL)
         return;
     mutex_lock(&cancel->mutex);
-    cancel->multi = multi;
+    cancel->wake = wake != NULL ? *wake : (struct http_wake){0};
     mutex_unlock(&cancel->mutex);
 }
 

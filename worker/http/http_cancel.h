@@ -2,8 +2,9 @@
 #ifndef CHAT_HTTP_HTTP_CANCEL_H
 #define CHAT_HTTP_HTTP_CANCEL_H
 
-#include <curl/curl.h>
 #include <stdbool.h>
+
+#include "http/http_wake.h"
 
 struct http_cancel;
 
@@ -17,7 +18,7 @@ void http_cancel_fire(struct http_cancel *cancel);
 /* ---- http_client's ---- */
 
 bool http_cancel_is_fired(struct http_cancel *cancel); /* NULL: never */
-/* From now on a fire wakes this multi; NULL: none. */
-void http_cancel_attach(struct http_cancel *cancel, CURLM *multi); /* does nothing if cancel is NULL */
+/* From now on a fire calls this wake; NULL: none. */
+void http_cancel_attach(struct http_cancel *cancel, const struct http_wake *wake); /* does nothing if cancel is NULL */
 
 #endif

@@ -1,12 +1,14 @@
-/* An HTTP client lets one thread have several HTTP calls under way, at most one to each target, and block until the first of
- * them ends: straight-line code that waits for several servers at once.
+/* An HTTP client has several HTTP calls under way, at most one to each target, until the first of them ends. A thread blocks for that, in straight-line
+ * code; an event loop is called back (http_loop.h). Both look with http_client_look.
  *
  *   http_pool_take ─▶ http_call_start (target 0), (target 2) … ─▶ http_client_wait ─▶ read http_call ─▶ http_call_end ─▶ http_pool_give
+ *                                                                 = http_client_look until it isn't WAITING, with http_client_block between
  *
  * Targets (providers, context sources) are named by their index, fixed when the pool is made (http_pool.h). A client keeps one
  * connection a target: connections can't be shared across threads, addresses (resolver.h) and TLS sessions are. A call whose host is being
  * looked up is sent when the address is known; the client's other calls don't wait for it. libcurl makes connections (http_connection.h);
- * requests and responses go over them by http_exchange.h. With a curl multi handle of its own, another thread can end the wait at once.
+ * requests and responses go over them by http_exchange.h. A thread's client has a curl multi handle of its own, by which another thread can end the
+ * wait at once; those of an event loop share some.
  *
  * Bodies that are compressed unrequested are decompressed (http_unpack.h); stored bytes and all bounds are of the decompressed body.
  *
@@ -24,16 +26,24 @@
 #include "http/resolver.h"
 
 struct tls_trust;
+struct http_loop;
+struct http_watch;
 struct http_client;
 
 enum http_event {
     HTTP_ENDED,    /* *ret_target's call has ended; returned once for each call */
     HTTP_TIME,     /* until_ms was reached */
     HTTP_CANCELLED,
-    HTTP_BROKEN    /* libcurl can't go on: the client's calls are lost, give it back */
+    HTTP_BROKEN,   /* libcurl can't go on: the client's calls are lost, give it back */
+    HTTP_WAITING   /* none of these yet */
 };
 
-/* Blocks until a call of the client ends, without polling. cancel may be NULL. */
+/* Sends and receives what can be without waiting, and says what has happened. WAITING: look again when a socket is ready, or at *ret_next_ms (clock_mono_ms).
+ * cancel may be NULL. */
+enum http_event http_client_look(struct http_client *client, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target, int64_t *ret_next_ms);
+/* A thread's: blocks until it is worthwhile to look again, without polling. */
+void http_client_block(struct http_client *client, int64_t until_ms, struct http_cancel *cancel);
+/* A thread's: blocks until a call of the client ends, or until_ms. */
 enum http_event http_client_wait(struct http_client *client, int64_t until_ms, struct http_cancel *cancel, size_t *ret_target);
 
 struct http_call *http_client_call(struct http_client *client, size_t target);
@@ -65,10 +75,12 @@ struct http_world {
 
 struct http_client {
     const struct http_world *world;
-    CURLM *multi;
+    CURLM *multi; /* its own, or its loop's */
+    struct http_watch *watch; /* an event loop's (http_loop.h); NULL: a thread's client */
+    struct http_wake wake; /* ends its wait */
     int unresolved, connecting; /* calls in these stages */
     bool broken;
-    struct curl_waitfd *sockets; /* room for one a call, for a wait */
+    struct curl_waitfd *sockets; /* room for one a call, for a thread's wait */
     struct http_client *hotter; /* the pool's, while idle */
     struct http_client *colder;
     int64_t idle_since_ms;
@@ -76,7 +88,11 @@ struct http_client {
     struct http_call calls[]; /* by target; a handle is made when it is first used, target 0's at once */
 };
 
-struct http_client *http_client_create(const struct http_world *world); /* NULL: no descriptors */
+/* loop: NULL for a thread. NULL: no descriptors. */
+struct http_client *http_client_create(const struct http_world *world, struct http_loop *loop);
 void http_client_destroy(struct http_client *client); /* NULL is fine */
+
+/* What libcurl says of the connections of a multi handle; told (or NULL) is called for each client that has something to look at: it must not act yet. */
+void http_client_take_messages(CURLM *multi, void (*told)(struct http_client *client));
 
 #endif

@@ -1,5 +1,6 @@
 /* A connection to a target's server, which libcurl makes: to its addresses, through a proxy, with TLS (CURLOPT_CONNECT_ONLY). Over it goes one exchange after
- * the other (http_exchange.h). It is one easy handle, which stays in its multi handle as long as the connection exists.
+ * the other (http_exchange.h). It is one easy handle, which stays in its multi handle as long as the connection exists. Without TLS and proxy the
+ * socket is read and written directly: libcurl looks a handle's connection up among all of its multi handle. It must count as in use there (hold).
  *
  * Thread: the client's borrower only. Nothing here blocks. */
 #ifndef CHAT_HTTP_HTTP_CONNECTION_H
@@ -14,8 +15,12 @@ struct http_connection {
     CURL *easy; /* owned; NULL: none yet */
     CURLM *multi; /* that easy is in; NULL: no connection, and none is being made */
     curl_socket_t socket; /* of an open connection; else CURL_SOCKET_BAD */
+    bool is_plain; /* bytes go over the socket as they are: neither TLS nor a proxy */
     bool is_used; /* it has carried a request */
+    int error; /* errno of a socket that failed; 0: none */
     int64_t idle_since_ms; /* clock_mono_ms */
+    void (*on_close)(void *arg); /* called before the socket is closed, for who watches it; NULL: nobody */
+    void *on_close_arg;
 };
 
 /* All set but easy. */

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "http/http_address.h"
 #include "http/http_head.h"
+#include "http/http_loop.h"
 #include "http/proxy_choice.h"
 #include "tls/tls_trust.h"
 
@@ -17,7 +18,9 @@
 #define AGED_OUT_AT_ONCE 4 /* clients that one http_pool_give may close, so that it needn't close a thousand */
 
 struct http_pool {
-    struct http_world world;
+    struct http_world *world; /* its own, or that of the pool it was made of */
+    bool owns_world;
+    struct http_loop *loop; /* NULL: for threads */
     struct mutex share_mutexes[CURL_LOCK_DATA_LAST];
     struct mutex mutex; /* guards the stack */
     struct http_client *hottest, *coldest;
@@ -53,7 +56,7 @@ enum status http_pool_take(struct http_pool *pool, struct http_client **ret, str
         unlink_client(pool, client);
     mutex_unlock(&pool->mutex);
     if (client == NULL)
-        client = http_client_create(&pool->world);
+        client = http_client_create(pool->world, pool->loop);
     if (client == NULL)
         return no_resources(err);
     *ret = client;
@@ -65,6 +68,8 @@ void http_pool_give(struct http_pool *pool, struct http_client **given)
     struct http_client *client = steal_ptr(given);
     for (size_t i = 0; i < client->count; i++)
         http_call_end(client, i);
+    if (client->watch != NULL)
+        http_loop_leave(client);
     if (client->broken) {
         http_client_destroy(client);
         return;
@@ -186,7 +191,7 @@ static void place_finish(struct http_place *place)
 static void prepare_clients(struct http_pool *pool, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct http_client *client = http_client_create(&pool->world);
+        struct http_client *client = http_client_create(pool->world, NULL);
         if (client == NULL) /* no descriptors: the calls themselves will fail with that */
             break;
         client->idle_since_ms = clock_mono_ms();
@@ -204,18 +209,20 @@ enum status http_pool_create(const struct http_target *targets, size_t count, si
     mutex_init(&pool->mutex);
     for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
         mutex_init(&pool->share_mutexes[i]);
-    pool->world.count = count;
-    pool->world.places = xcalloc(count, sizeof *pool->world.places);
-    pool->world.share = curl_share_init();
-    if (pool->world.share == NULL)
+    pool->world = xcalloc(1, sizeof *pool->world);
+    pool->owns_world = true;
+    pool->world->count = count;
+    pool->world->places = xcalloc(count, sizeof *pool->world->places);
+    pool->world->share = curl_share_init();
+    if (pool->world->share == NULL)
         abort(); /* memory */
-    curl_share_setopt(pool->world.share, CURLSHOPT_USERDATA, pool);
-    curl_share_setopt(pool->world.share, CURLSHOPT_LOCKFUNC, share_lock);
-    curl_share_setopt(pool->world.share, CURLSHOPT_UNLOCKFUNC, share_unlock);
-    curl_share_setopt(pool->world.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-    pool->world.resolver = resolver_create(getaddrinfo, freeaddrinfo);
+    curl_share_setopt(pool->world->share, CURLSHOPT_USERDATA, pool);
+    curl_share_setopt(pool->world->share, CURLSHOPT_LOCKFUNC, share_lock);
+    curl_share_setopt(pool->world->share, CURLSHOPT_UNLOCKFUNC, share_unlock);
+    curl_share_setopt(pool->world->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    pool->world->resolver = resolver_create(getaddrinfo, freeaddrinfo);
     for (size_t i = 0; i < count; i++) {
-        if (place_init(&pool->world, &targets[i], &pool->world.places[i], err) != STATUS_OK) {
+        if (place_init(pool->world, &targets[i], &pool->world->places[i], err) != STATUS_OK) {
             http_pool_destroy(pool);
             return STATUS_FAILED;
         }
@@ -223,6 +230,28 @@ enum status http_pool_create(const struct http_target *targets, size_t count, si
     prepare_clients(pool, clients_prepared);
     *ret = pool;
     return STATUS_OK;
+}
+
+struct http_pool *http_pool_of_loop(struct http_pool *pool, struct http_loop *loop)
+{
+    struct http_pool *own = xcalloc(1, sizeof *own);
+    mutex_init(&own->mutex);
+    own->world = pool->world;
+    own->loop = loop;
+    return own;
+}
+
+static void destroy_world(struct http_pool *pool)
+{
+    for (size_t i = 0; i < pool->world->count; i++)
+        place_finish(&pool->world->places[i]);
+    free(pool->world->places);
+    resolver_destroy(pool->world->resolver);
+    curl_share_cleanup(pool->world->share);
+    for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
+        mutex_destroy(&pool->share_mutexes[i]);
+    free(pool->world);
+    curl_global_cleanup();
 }
 
 void http_pool_destroy(struct http_pool *pool)
@@ -234,14 +263,8 @@ void http_pool_destroy(struct http_pool *pool)
         unlink_client(pool, client);
         http_client_destroy(client);
     }
-    for (size_t i = 0; i < pool->world.count; i++)
-        place_finish(&pool->world.places[i]);
-    free(pool->world.places);
-    resolver_destroy(pool->world.resolver);
-    curl_share_cleanup(pool->world.share);
-    for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
-        mutex_destroy(&pool->share_mutexes[i]);
+    if (pool->owns_world)
+        destroy_world(pool);
     mutex_destroy(&pool->mutex);
     free(pool);
-    curl_global_cleanup();
 }

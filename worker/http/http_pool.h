@@ -1,5 +1,5 @@
 /* A pool of clients (http_client.h), last in, first out, so that the latest connections are used again and idle ones age out. Holds
- * their shared data: targets, addresses of hosts, TLS sessions and the trusted certificates. Any thread. */
+ * their shared data: targets, addresses of hosts, TLS sessions and the trusted certificates. Any thread; a loop's pool (http_loop.h): the loop's. */
 #ifndef CHAT_HTTP_HTTP_POOL_H
 #define CHAT_HTTP_HTTP_POOL_H
 
@@ -22,6 +22,8 @@ struct http_target {
  * or ca_file that can't be used; fatal, libcurl can't start. */
 enum status http_pool_create(const struct http_target *targets, size_t count, size_t clients_prepared, struct http_pool **ret,
                              struct error *err) MUST_CHECK;
+/* A pool of an event loop's own, for the same targets: its clients are the loop's. pool outlives it. */
+struct http_pool *http_pool_of_loop(struct http_pool *pool, struct http_loop *loop);
 void http_pool_destroy(struct http_pool *pool); /* all clients back; NULL is fine */
 
 /* FAILED: unavailable `no_resources` (descriptors). */

@@ -125,7 +125,7 @@ static int take_result(struct resolver_host *host, int error, char **addresses, 
     return error;
 }
 
-/* Wakes the waiting calls under the lock, so that none can free its multi meanwhile. */
+/* Wakes the waiting calls under the lock, so that none can end its client meanwhile. */
 static void tell_all(struct resolver_host *host, int error)
 {
     while (host->waiting != NULL) {
@@ -133,7 +133,7 @@ static void tell_all(struct resolver_host *host, int error)
         unlink_wait(wait);
         wait->answered = true;
         wait->error = error;
-        curl_multi_wakeup(wait->multi);
+        http_wake_call(&wait->wake);
     }
 }
 
@@ -195,8 +195,8 @@ static void copy_answer(const struct resolver_host *host, struct resolver_answer
     answer->version = host->version;
 }
 
-static enum resolver_state ask_locked(struct resolver_host *host, struct resolver_wait *wait, CURLM *multi, int64_t now_ms, struct resolver_answer *answer,
-                                      int *ret_error) REQUIRES(host->resolver->lock)
+static enum resolver_state ask_locked(struct resolver_host *host, struct resolver_wait *wait, const struct http_wake *wake, int64_t now_ms,
+                                      struct resolver_answer *answer, int *ret_error) REQUIRES(host->resolver->lock)
 {
     if (wait->host != NULL && !wait->answered)
         return RESOLVER_WAITING;
@@ -218,19 +218,19 @@ static enum resolver_state ask_locked(struct resolver_host *host, struct resolve
         *ret_error = EAI_MEMORY;
         return RESOLVER_FAILED;
     }
-    *wait = (struct resolver_wait){.host = host, .multi = multi, .next = host->waiting};
+    *wait = (struct resolver_wait){.host = host, .wake = *wake, .next = host->waiting};
     if (host->waiting != NULL)
         host->waiting->previous = wait;
     host->waiting = wait;
     return RESOLVER_WAITING;
 }
 
-enum resolver_state resolver_ask(struct resolver_host *host, struct resolver_wait *wait, CURLM *multi, int64_t now_ms, struct resolver_answer *answer,
-                                 int *ret_error)
+enum resolver_state resolver_ask(struct resolver_host *host, struct resolver_wait *wait, const struct http_wake *wake, int64_t now_ms,
+                                 struct resolver_answer *answer, int *ret_error)
 {
     answer->addresses = NULL;
     mutex_lock(&host->resolver->lock);
-    enum resolver_state state = ask_locked(host, wait, multi, now_ms, answer, ret_error);
+    enum resolver_state state = ask_locked(host, wait, wake, now_ms, answer, ret_error);
     mutex_unlock(&host->resolver->lock);
     return state;
 }

@@ -14,10 +14,11 @@
 #ifndef CHAT_HTTP_RESOLVER_H
 #define CHAT_HTTP_RESOLVER_H
 
-#include <curl/curl.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "http/http_wake.h"
 
 #define RESOLVER_GOOD_MS 60000
 #define RESOLVER_RENEW_MS 45000
@@ -39,7 +40,7 @@ struct resolver_host *resolver_host(struct resolver *resolver, const char *name)
 /* A waiting call's entry; all zero: it doesn't wait. */
 struct resolver_wait {
     struct resolver_host *host; /* NULL: doesn't wait */
-    CURLM *multi;
+    struct http_wake wake;
     struct resolver_wait *next, *previous;
     bool answered;
     int error; /* with answered; 0: there are addresses */
@@ -52,13 +53,13 @@ struct resolver_answer {
 
 enum resolver_state {
     RESOLVER_KNOWN,
-    RESOLVER_WAITING, /* multi is woken when there is an answer: then call resolver_ask again */
+    RESOLVER_WAITING, /* the client is woken when there is an answer: then call resolver_ask again */
     RESOLVER_FAILED   /* *ret_error, for gai_strerror */
 };
 
 /* answer->version: of the addresses that the caller has. now_ms: clock_mono_ms. Never blocks. */
-enum resolver_state resolver_ask(struct resolver_host *host, struct resolver_wait *wait, CURLM *multi, int64_t now_ms, struct resolver_answer *answer,
-                                 int *ret_error);
+enum resolver_state resolver_ask(struct resolver_host *host, struct resolver_wait *wait, const struct http_wake *wake, int64_t now_ms,
+                                 struct resolver_answer *answer, int *ret_error);
 /* Stops waiting; does nothing if it doesn't wait. */
 void resolver_leave(struct resolver_wait *wait);
 /* The addresses of this version couldn't be connected to: the next resolver_ask starts a look-up. */

@@ -85,7 +85,7 @@ void pausing_resume(rd_kafka_t *consumer, const struct assignments *assignments,
 static bool is_full(const struct service *service, int64_t alive)
 {
     const struct settings *settings = service->settings;
-    return alive >= settings->worker.threads + settings->worker.buffered_jobs_max || metric_get(METRIC_jobs_alive_bytes) >= settings->worker.buffered_bytes_max;
+    return alive >= settings_jobs_at_once(settings) + settings->worker.buffered_jobs_max || metric_get(METRIC_jobs_alive_bytes) >= settings->worker.buffered_bytes_max;
 }
 
 /* Counts jobs alive, from the record's arrival to the reply's acknowledgement: such a count can't leak. */
@@ -137,7 +137,7 @@ void pausing_look(const struct service *service, rd_kafka_t *consumer, struct pr
     struct dispatcher_load load = dispatcher_load(service->dispatcher);
     struct pausing_view view = {.behind_all = load.in_hand - load.to_ask,
                                 .to_ask = load.to_ask,
-                                .threads = service->settings->worker.threads,
+                                .threads = settings_jobs_at_once(service->settings),
                                 .buffered_max = service->settings->worker.buffered_jobs_max};
     for (size_t i = 0; i < assignments->count; i++) {
         struct partition *partition = assignments->partitions[i];

@@ -11,7 +11,7 @@
 struct fetch_bounds fetch_bounds(const struct settings *settings)
 {
     int64_t share = settings->worker.buffered_bytes_max / 8;
-    struct fetch_bounds bounds = {.records = 2 * (settings->worker.threads + settings->worker.buffered_jobs_max),
+    struct fetch_bounds bounds = {.records = 2 * (settings_jobs_at_once(settings) + settings->worker.buffered_jobs_max),
                                   .kbytes = share / 1024,
                                   .partition_bytes = PARTITION_BYTES_MAX};
     if (bounds.records > share / RECORD_COST)

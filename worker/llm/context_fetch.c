@@ -22,19 +22,23 @@ struct source {
     char *text; /* owned; NULL: none */
 };
 
-struct fetching {
+struct context_fetching {
     const struct context_question *question;
     struct http_client *client;
     struct context_steps steps;
     struct source sources[CONTEXTS_MAX]; /* by index of settings.contexts */
     struct llm_failure *failure;
     struct error *err;
+    char *user;                   /* owned; NULL: none */
+    struct context_values values; /* for templates */
+    enum status status;           /* with over */
+    bool over;
 };
 
 /* ---- one source's begin and end ---- */
 
 /* A source has failed; for one that isn't required this is only logged. */
-static void end_failed(struct fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
+static void end_failed(struct context_fetching *f, size_t index, const struct llm_failure *failure, const struct error *why)
 {
     const struct context_settings *context = &f->question->settings->contexts[index];
     bool required = context->required == CONTEXT_REQUIRED;
@@ -47,14 +51,15 @@ static void end_failed(struct fetching *f, size_t index, const struct llm_failur
     }
 }
 
-static void end_refused(struct fetching *f, size_t index)
+static void end_refused(struct context_fetching *f, size_t index)
 {
     if (context_ended(&f->steps, index, true))
         error_set(f->err, ERROR_PERMANENT, "moderation_refused", "context %s: refused the job", f->question->settings->contexts[index].name);
 }
 
-static void start(struct fetching *f, size_t index, const struct context_values *values)
+static void start(struct context_fetching *f, size_t index)
 {
+    const struct context_values *values = &f->values;
     const struct context_question *question = f->question;
     const struct context_settings *context = &question->settings->contexts[index];
     struct source *source = &f->sources[index];
@@ -108,7 +113,7 @@ static enum status read_answer(const struct context_settings *context, const str
     return read_body(context, call, ret_text, ret_refused, err);
 }
 
-static void take_end(struct fetching *f, size_t target)
+static void take_end(struct context_fetching *f, size_t target)
 {
     const struct settings *settings = f->question->settings;
     size_t index = target - http_target_of_context(settings, 0);
@@ -127,37 +132,23 @@ static void take_end(struct fetching *f, size_t target)
 
 /* ---- the whole ---- */
 
-static void wait_for_end(struct fetching *f)
+/* False: nothing has happened yet. */
+static bool take_event(struct context_fetching *f, int64_t *ret_next_ms)
 {
     size_t target = 0;
-    switch (http_client_wait(f->client, INT64_MAX, f->question->cancel, &target)) {
-    case HTTP_ENDED: take_end(f, target); return;
-    case HTTP_TIME: return; /* each call has its own time-out */
+    switch (http_client_look(f->client, INT64_MAX, f->question->cancel, &target, ret_next_ms)) {
+    case HTTP_WAITING: return false;
+    case HTTP_ENDED: take_end(f, target); return true;
+    case HTTP_TIME: return true; /* each call has its own time-out */
     case HTTP_CANCELLED: error_set(f->err, ERROR_CANCELLED, "cancelled", "fetching contexts: cut short"); break;
     case HTTP_BROKEN: error_set(f->err, ERROR_RETRIABLE, "connection_lost", "fetching contexts: libcurl can't go on"); break;
     }
     context_cancel(&f->steps);
-}
-
-/* Until all sources have ended, or the job has. */
-static enum status drive(struct fetching *f, const struct context_values *values)
-{
-    const struct settings *settings = f->question->settings;
-    context_steps_init(&f->steps, settings->fetched_count, settings->llm.context_fetch);
-    for (;;) {
-        struct context_step step = context_next(&f->steps);
-        switch (step.action) {
-        case CONTEXT_START: start(f, step.source, values); break;
-        case CONTEXT_WAIT: wait_for_end(f); break;
-        case CONTEXT_DROP: http_call_end(f->client, http_target_of_context(settings, step.source)); break;
-        case CONTEXT_DONE: return STATUS_OK;
-        case CONTEXT_FAILED: return STATUS_FAILED;
-        }
-    }
+    return true;
 }
 
 /* In the order of llm.contexts, not of arrival. */
-static char *prompt_of(const struct fetching *f)
+static char *prompt_of(const struct context_fetching *f)
 {
     const struct settings *settings = f->question->settings;
     struct context_part parts[CONTEXTS_MAX];
@@ -168,25 +159,83 @@ static char *prompt_of(const struct fetching *f)
     return count > 0 ? context_prompt_fill(settings->llm.context_prompt, parts, count) : NULL;
 }
 
+static enum status begin(struct context_fetching *f)
+{
+    const struct context_question *question = f->question;
+    const struct job *job = question->job;
+    if (question->until_ms <= clock_mono_ms())
+        return error_set(f->err, ERROR_RETRIABLE, "timeout", "no time left to fetch contexts");
+    if (http_pool_take(question->pool, &f->client, f->err) != STATUS_OK)
+        return STATUS_FAILED;
+    f->user = context_user(job->metadata);
+    f->values = (struct context_values){.session = job->session != NULL ? job->session : "", .user = f->user != NULL ? f->user : "", .job = job->id};
+    context_steps_init(&f->steps, question->settings->fetched_count, question->settings->llm.context_fetch);
+    return STATUS_OK;
+}
+
+struct context_fetching *context_fetching_begin(const struct context_question *question, struct llm_failure *ret_failure, struct error *err)
+{
+    struct context_fetching *f = xcalloc(1, sizeof *f);
+    *f = (struct context_fetching){.question = question, .failure = ret_failure, .err = err};
+    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
+    f->status = begin(f);
+    f->over = f->status != STATUS_OK;
+    return f;
+}
+
+static bool over(struct context_fetching *f, enum status status)
+{
+    f->over = true;
+    f->status = status;
+    return true;
+}
+
+bool context_fetching_go_on(struct context_fetching *f, int64_t *ret_next_ms)
+{
+    while (!f->over) {
+        struct context_step step = context_next(&f->steps);
+        switch (step.action) {
+        case CONTEXT_START: start(f, step.source); break;
+        case CONTEXT_WAIT:
+            if (!take_event(f, ret_next_ms))
+                return false;
+            break;
+        case CONTEXT_DROP: http_call_end(f->client, http_target_of_context(f->question->settings, step.source)); break;
+        case CONTEXT_DONE: return over(f, STATUS_OK);
+        case CONTEXT_FAILED: return over(f, STATUS_FAILED);
+        }
+    }
+    return true;
+}
+
+struct http_client *context_fetching_client(struct context_fetching *f)
+{
+    return f->client;
+}
+
+enum status context_fetching_end(struct context_fetching **fetching, char **ret_prompt)
+{
+    struct context_fetching *f = steal_ptr(fetching);
+    enum status status = f->status;
+    if (f->client != NULL)
+        http_pool_give(f->question->pool, &f->client);
+    if (status == STATUS_OK)
+        *ret_prompt = prompt_of(f);
+    for (size_t i = 0; i < f->question->settings->fetched_count; i++) {
+        free(f->sources[i].url);
+        free(f->sources[i].body);
+        free(f->sources[i].text);
+    }
+    free(f->user);
+    free(f);
+    return status;
+}
+
 enum status context_fetch(const struct context_question *question, char **ret_prompt, struct llm_failure *ret_failure, struct error *err)
 {
-    struct fetching f = {.question = question, .failure = ret_failure, .err = err};
-    const struct job *job = question->job;
-    *ret_failure = (struct llm_failure){.retry_after_ms = -1, .should_retry = -1};
-    if (question->until_ms <= clock_mono_ms())
-        return error_set(err, ERROR_RETRIABLE, "timeout", "no time left to fetch contexts");
-    if (http_pool_take(question->pool, &f.client, err) != STATUS_OK)
-        return STATUS_FAILED;
-    AUTO_FREE char *user = context_user(job->metadata);
-    struct context_values values = {.session = job->session != NULL ? job->session : "", .user = user != NULL ? user : "", .job = job->id};
-    enum status status = drive(&f, &values);
-    http_pool_give(question->pool, &f.client);
-    if (status == STATUS_OK)
-        *ret_prompt = prompt_of(&f);
-    for (size_t i = 0; i < question->settings->fetched_count; i++) {
-        free(f.sources[i].url);
-        free(f.sources[i].body);
-        free(f.sources[i].text);
-    }
-    return status;
+    struct context_fetching *fetching = context_fetching_begin(question, ret_failure, err);
+    int64_t next_ms = 0;
+    while (!context_fetching_go_on(fetching, &next_ms))
+        http_client_block(context_fetching_client(fetching), next_ms, question->cancel);
+    return context_fetching_end(&fetching, ret_prompt);
 }

@@ -1,5 +1,9 @@
-/* Fetches a job's context sources before its question: those of llm.contexts, side by side or in turn, on the job's own
- * thread, which blocks for the first that ends.
+/* Fetches a job's context sources before its question: those of llm.contexts, side by side or in turn. A thread calls
+ * context_fetch, which blocks; an event loop goes in steps:
+ *
+ *   context_fetching_begin ─▶ context_fetching_go_on ─┬▶ true: over ─▶ context_fetching_end
+ *                                        ▲            └▶ false: its client is watched (http_loop_wait) ─┐
+ *                                        └────────────────────────────────────────────────────────────┘
  *
  *   text        the response becomes part of the prompt (context_text.h)
  *   moderation  its verdict lets the job go on, or ends it
@@ -33,5 +37,17 @@ struct context_question {
  *   unavailable  connection_failed, dns_failed, tls_failed, no_resources, http_503, http_529
  *   cancelled */
 enum status context_fetch(const struct context_question *question, char **ret_prompt, struct llm_failure *ret_failure, struct error *err) MUST_CHECK;
+
+/* ---- in steps ---- */
+
+struct context_fetching;
+
+/* The arguments are valid until context_fetching_end. */
+struct context_fetching *context_fetching_begin(const struct context_question *question, struct llm_failure *ret_failure, struct error *err);
+/* As far as it comes without waiting. False: go on when context_fetching_client may have something new, or at *ret_next_ms (clock_mono_ms). */
+bool context_fetching_go_on(struct context_fetching *fetching, int64_t *ret_next_ms);
+struct http_client *context_fetching_client(struct context_fetching *fetching);
+/* The result is that of context_fetch. Frees and nulls *fetching. */
+enum status context_fetching_end(struct context_fetching **fetching, char **ret_prompt) MUST_CHECK;
 
 #endif

@@ -105,8 +105,8 @@ static enum status make_pool(const struct settings *settings, size_t clients, st
 
 enum status http_targets_pool(const struct settings *settings, struct http_pool **ret, struct error *err)
 {
-    /* A client for each thread, made before the first wave of jobs. */
-    return make_pool(settings, (size_t)settings->worker.threads, ret, err);
+    /* A client for each thread, made before the first wave of jobs; a loop's need no descriptors, and are made when they are used. */
+    return make_pool(settings, settings->worker.engine == ENGINE_THREADS ? (size_t)settings->worker.threads : 0, ret, err);
 }
 
 enum status http_targets_check(const struct settings *settings, struct error *err)

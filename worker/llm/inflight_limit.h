@@ -13,7 +13,7 @@
  *           overload: one among many good ones means that one call came at a bad time, not that there should be fewer. So
  *           a provider that was hardly used keeps its limit, and regains it after a few answers.
  *
- * The limit begins at the ceiling, worker.threads or in_flight_max: without overload answers the adaptive part holds no call back. */
+ * The limit begins at the ceiling, the worker's jobs at once or in_flight_max: without overload answers the adaptive part holds no call back. */
 #ifndef CHAT_LLM_INFLIGHT_LIMIT_H
 #define CHAT_LLM_INFLIGHT_LIMIT_H
 

@@ -25,11 +25,14 @@ struct call {
     bool slot; /* may_start took a slot that no call uses yet */
 };
 
-struct asking {
+struct llm_asking {
     const struct llm_question *question;
     struct question *steps;
     struct llm_exchange exchange;
     enum http_event stopped; /* HTTP_CANCELLED, HTTP_BROKEN; else HTTP_ENDED */
+    size_t pending;          /* the provider whose permit is asked for; QUESTION_NOBODY: none */
+    enum status status;      /* with over */
+    bool over;
     struct llm_outcome *outcome;
     struct llm_answer *answer;
     struct error *err;
@@ -38,7 +41,7 @@ struct asking {
 
 /* ---- deltas ---- */
 
-static void tell(struct asking *a, int64_t try, const struct stream_news *news, bool final)
+static void tell(struct llm_asking *a, int64_t try, const struct stream_news *news, bool final)
 {
     struct llm_delta delta = {.try = try, .final = final};
     if (news->size[STREAM_CHANNEL_TEXT] > 0) {
@@ -55,7 +58,7 @@ static void tell(struct asking *a, int64_t try, const struct stream_news *news, 
 
 static void on_text(size_t provider, void *arg)
 {
-    struct asking *a = arg;
+    struct llm_asking *a = arg;
     struct stream_news news;
     int64_t try;
     if (!question_text(a->steps, provider, &try))
@@ -65,7 +68,7 @@ static void on_text(size_t provider, void *arg)
 }
 
 /* A whole answer where deltas are wanted becomes one delta. */
-static void tell_whole(struct asking *a, int64_t try)
+static void tell_whole(struct llm_asking *a, int64_t try)
 {
     struct text_buffer text = {0}, reasoning = {0};
     said_text_of_message(a->answer->message, &text, &reasoning);
@@ -76,7 +79,7 @@ static void tell_whole(struct asking *a, int64_t try)
 }
 
 /* The rest of the winner's answer, or all of it if another's stream was published. */
-static void tell_the_rest(struct asking *a, const struct question_outcome *end)
+static void tell_the_rest(struct llm_asking *a, const struct question_outcome *end)
 {
     struct stream_news news;
     if (llm_exchange_is_streamed(&a->exchange, end->winner)) {
@@ -91,7 +94,7 @@ static void tell_the_rest(struct asking *a, const struct question_outcome *end)
 /* ---- how calls ended ---- */
 
 /* Appended in the order of question.h's numbers of ends. */
-static struct llm_tried *note(struct asking *a, size_t provider)
+static struct llm_tried *note(struct llm_asking *a, size_t provider)
 {
     struct llm_outcome *outcome = a->outcome;
     int64_t started_us = a->calls[provider].started_us;
@@ -111,7 +114,7 @@ static void note_failure(struct llm_tried *tried, const struct error *why)
     *tried->error = *why;
 }
 
-static void tell_end(struct asking *a, size_t provider, enum call_end end, int64_t first_ms, int64_t tokens)
+static void tell_end(struct llm_asking *a, size_t provider, enum call_end end, int64_t first_ms, int64_t tokens)
 {
     int64_t took_ms = (clock_mono_us() - a->calls[provider].started_us) / 1000;
     a->outcome->limit_changed |= provider_slots_ended(a->question->slots, provider, a->calls[provider].began_under, end);
@@ -138,7 +141,7 @@ static enum question_verdict verdict_of(const struct llm_failure *failure, const
     return llm_failure_is_fatal(failure, err) ? QUESTION_FATAL : QUESTION_FAILED;
 }
 
-static void take_failure(struct asking *a, size_t provider, struct llm_tried *tried, const struct error *why)
+static void take_failure(struct llm_asking *a, size_t provider, struct llm_tried *tried, const struct error *why)
 {
     const struct llm_question *question = a->question;
     struct question_end end = {.verdict = verdict_of(&tried->failure, why), .class = why->class};
@@ -152,7 +155,7 @@ static void take_failure(struct asking *a, size_t provider, struct llm_tried *tr
     (void)question_ended(a->steps, provider, &end);
 }
 
-static void take_answer(struct asking *a, size_t provider, struct llm_tried *tried, struct llm_answer *answer)
+static void take_answer(struct llm_asking *a, size_t provider, struct llm_tried *tried, struct llm_answer *answer)
 {
     enum finish finish = finish_reason_look(answer->finish_reason);
     struct question_end end = {.verdict = finish == FINISH_CONTENT ? QUESTION_FILTERED : QUESTION_GOOD, .class = ERROR_PERMANENT};
@@ -169,8 +172,7 @@ static void take_answer(struct asking *a, size_t provider, struct llm_tried *tri
     llm_answer_finish(answer);
 }
 
-/* Not inlined: its variables would be on the stack of each waiting thread. */
-__attribute__((noinline)) static void take_end(struct asking *a, size_t provider)
+static void take_end(struct llm_asking *a, size_t provider)
 {
     struct llm_answer answer = {0};
     struct error why = {0};
@@ -187,26 +189,36 @@ __attribute__((noinline)) static void take_end(struct asking *a, size_t provider
 
 /* ---- steps ---- */
 
-static void give_slot_back(struct asking *a, size_t provider)
+static void give_slot_back(struct llm_asking *a, size_t provider)
 {
     if (a->calls[provider].slot)
         provider_slots_give_back(a->question->slots, provider);
     a->calls[provider].slot = false;
 }
 
-static void ask_permit(struct asking *a, const struct question_step *step)
+static void answer_permit(struct llm_asking *a, size_t provider, bool given)
+{
+    a->calls[provider].slot = given && a->question->may_start != NULL;
+    question_permit(a->steps, provider, given);
+}
+
+/* False: the answer will come later. */
+static bool ask_permit(struct llm_asking *a, const struct question_step *step)
 {
     const struct llm_question *question = a->question;
     struct call *call = &a->calls[step->provider];
     free(call->body);
     call->started_us = 0;
     call->body = question->encode(&question->settings->providers[step->provider], step->skipped, question->arg);
-    bool given = question->may_start == NULL || question->may_start(step->provider, call->body, question->arg);
-    call->slot = given && question->may_start != NULL;
-    question_permit(a->steps, step->provider, given);
+    enum llm_permit permit = question->may_start == NULL ? LLM_PERMIT_GIVEN : question->may_start(step->provider, call->body, question->arg);
+    if (permit == LLM_PERMIT_PENDING)
+        a->pending = step->provider;
+    else
+        answer_permit(a, step->provider, permit == LLM_PERMIT_GIVEN);
+    return permit != LLM_PERMIT_PENDING;
 }
 
-static void start(struct asking *a, const struct question_step *step)
+static void start(struct llm_asking *a, const struct question_step *step)
 {
     const struct llm_question *question = a->question;
     struct call *call = &a->calls[step->provider];
@@ -226,7 +238,7 @@ static void start(struct asking *a, const struct question_step *step)
 }
 
 /* Cancels the call, so that the provider stops generating. */
-static void drop(struct asking *a, size_t provider)
+static void drop(struct llm_asking *a, size_t provider)
 {
     int64_t first_ms = llm_exchange_first_ms(&a->exchange, provider);
     llm_exchange_drop(&a->exchange, provider);
@@ -236,19 +248,24 @@ static void drop(struct asking *a, size_t provider)
     note(a, provider)->end = TRIED_DROPPED;
 }
 
-static void wait_for_end(struct asking *a, int64_t until_ms)
+/* False: nothing has happened yet. */
+static bool take_event(struct llm_asking *a, int64_t until_ms, int64_t *ret_next_ms)
 {
     size_t provider = 0;
-    enum http_event event = llm_exchange_wait(&a->exchange, until_ms, &provider);
-    if (event == HTTP_ENDED) {
-        take_end(a, provider);
-    } else if (event != HTTP_TIME) {
+    enum http_event event = llm_exchange_look(&a->exchange, until_ms, &provider, ret_next_ms);
+    switch (event) {
+    case HTTP_WAITING: return false;
+    case HTTP_ENDED: take_end(a, provider); break;
+    case HTTP_TIME: break;
+    case HTTP_CANCELLED:
+    case HTTP_BROKEN:
         a->stopped = event;
         question_cancel(a->steps);
     }
+    return true;
 }
 
-static bool may_hedge(struct asking *a)
+static bool may_hedge(struct llm_asking *a)
 {
     bool may = provider_times_may_hedge(a->question->times);
     METRIC_ADD(llm_hedges_total, may);
@@ -258,7 +275,7 @@ static bool may_hedge(struct asking *a)
 
 /* ---- the whole ---- */
 
-static enum status conclude_won(struct asking *a)
+static enum status conclude_won(struct llm_asking *a)
 {
     struct question_outcome end = question_outcome(a->steps);
     a->outcome->reported = end.reported;
@@ -269,7 +286,7 @@ static enum status conclude_won(struct asking *a)
     return STATUS_OK;
 }
 
-static enum status conclude_lost(struct asking *a)
+static enum status conclude_lost(struct llm_asking *a)
 {
     struct llm_outcome *outcome = a->outcome;
     struct question_outcome end = question_outcome(a->steps);
@@ -287,27 +304,6 @@ static enum status conclude_lost(struct asking *a)
     outcome->reported = end.reported;
     *a->err = *outcome->tried[end.reported].error;
     return STATUS_FAILED;
-}
-
-static enum status drive(struct asking *a)
-{
-    for (;;) {
-        struct question_step step = question_next(a->steps, clock_mono_ms());
-        switch (step.action) {
-        case QUESTION_PERMIT: ask_permit(a, &step); break;
-        case QUESTION_START: start(a, &step); break;
-        case QUESTION_HEDGE: question_hedge(a->steps, may_hedge(a)); break;
-        case QUESTION_DROP:
-            if (step.running)
-                drop(a, step.provider);
-            else
-                give_slot_back(a, step.provider);
-            break;
-        case QUESTION_WAIT: wait_for_end(a, step.until_ms); break;
-        case QUESTION_WON: return conclude_won(a);
-        case QUESTION_LOST: return conclude_lost(a);
-        }
-    }
 }
 
 static size_t index_of(const struct settings *settings, const char *name)
@@ -337,41 +333,112 @@ static struct question *plan(const struct llm_question *question)
     return question_create(&steps);
 }
 
-static enum status exchange(struct asking *a)
+static enum status begin(struct llm_asking *a)
 {
     const struct llm_question *question = a->question;
-    const struct settings *settings = question->settings;
     if (question->until_ms <= clock_mono_ms()) {
-        error_set(a->err, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask", settings->providers[question->candidates[0]].name);
+        error_set(a->err, ERROR_RETRIABLE, "timeout", "provider %s: no time left to ask", question->settings->providers[question->candidates[0]].name);
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
-    if (llm_exchange_begin(question->client, question->cancel, &a->exchange, a->err) != STATUS_OK) {
+    if (llm_exchange_begin(question->client, question->pool, question->cancel, &a->exchange, a->err) != STATUS_OK) {
         note_failure(note(a, question->candidates[0]), a->err);
         return STATUS_FAILED;
     }
     a->exchange.on_text = question->stream ? on_text : NULL;
     a->exchange.on_text_arg = a;
     a->steps = plan(question);
-    enum status status = drive(a);
-    for (size_t i = 0; i < settings->provider_count; i++)
+    return STATUS_OK;
+}
+
+struct llm_asking *llm_asking_begin(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
+{
+    struct llm_asking *a = xcalloc(1, sizeof *a + question->settings->provider_count * sizeof a->calls[0]);
+    *a = (struct llm_asking){.question = question, .stopped = HTTP_ENDED, .pending = QUESTION_NOBODY, .outcome = ret, .answer = ret_answer, .err = err};
+    *ret = (struct llm_outcome){.refused = question->refused};
+    a->status = begin(a);
+    a->over = a->status != STATUS_OK;
+    return a;
+}
+
+static enum llm_asking_state over(struct llm_asking *a, enum status status)
+{
+    a->over = true;
+    a->status = status;
+    return LLM_ASKING_OVER;
+}
+
+enum llm_asking_state llm_asking_go_on(struct llm_asking *a, int64_t *ret_next_ms)
+{
+    if (a->over)
+        return LLM_ASKING_OVER;
+    for (;;) {
+        struct question_step step = question_next(a->steps, clock_mono_ms());
+        switch (step.action) {
+        case QUESTION_PERMIT:
+            if (!ask_permit(a, &step))
+                return LLM_ASKING_PERMIT;
+            break;
+        case QUESTION_START: start(a, &step); break;
+        case QUESTION_HEDGE: question_hedge(a->steps, may_hedge(a)); break;
+        case QUESTION_DROP:
+            if (step.running)
+                drop(a, step.provider);
+            else
+                give_slot_back(a, step.provider);
+            break;
+        case QUESTION_WAIT:
+            if (!take_event(a, step.until_ms, ret_next_ms))
+                return LLM_ASKING_WAITING;
+            break;
+        case QUESTION_WON: return over(a, conclude_won(a));
+        case QUESTION_LOST: return over(a, conclude_lost(a));
+        }
+    }
+}
+
+void llm_asking_permit(struct llm_asking *a, bool given)
+{
+    size_t provider = a->pending;
+    assert(provider != QUESTION_NOBODY);
+    a->pending = QUESTION_NOBODY;
+    answer_permit(a, provider, given);
+}
+
+struct http_client *llm_asking_client(struct llm_asking *a)
+{
+    return a->exchange.http;
+}
+
+enum status llm_asking_end(struct llm_asking **asking)
+{
+    struct llm_asking *a = steal_ptr(asking);
+    enum status status = a->status;
+    size_t count = a->question->settings->provider_count;
+    assert(a->over);
+    for (size_t i = 0; i < count; i++) {
         give_slot_back(a, i);
-    a->outcome->refused = question_outcome(a->steps).refused;
-    question_destroy(a->steps);
-    llm_exchange_end(&a->exchange);
+        free(a->calls[i].body);
+    }
+    if (a->steps != NULL) {
+        a->outcome->refused = question_outcome(a->steps).refused;
+        question_destroy(a->steps);
+        llm_exchange_end(&a->exchange);
+    }
+    free(a);
     return status;
 }
 
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err)
 {
-    size_t count = question->settings->provider_count;
-    AUTO_FREE struct asking *a = xcalloc(1, sizeof *a + count * sizeof a->calls[0]);
-    *a = (struct asking){.question = question, .stopped = HTTP_ENDED, .outcome = ret, .answer = ret_answer, .err = err};
-    *ret = (struct llm_outcome){.refused = question->refused};
-    enum status status = exchange(a);
-    for (size_t i = 0; i < count; i++)
-        free(a->calls[i].body);
-    return status;
+    struct llm_asking *asking = llm_asking_begin(question, ret_answer, ret, err);
+    int64_t next_ms = 0;
+    for (enum llm_asking_state state; (state = llm_asking_go_on(asking, &next_ms)) != LLM_ASKING_OVER;)
+        if (state == LLM_ASKING_PERMIT)
+            llm_asking_permit(asking, question->await_permit(question->arg));
+        else
+            http_client_block(llm_asking_client(asking), next_ms, question->cancel);
+    return llm_asking_end(&asking);
 }
 
 void llm_outcome_finish(struct llm_outcome *outcome)

@@ -1,12 +1,17 @@
 /* Sends one question to providers: one after the other, to all at once, or to a second one when the first is slow.
- * question.h decides; here its steps are carried out, on a thread that blocks: it makes all calls of the question, and
- * waits until the first is good, or none can be any more. The other calls are dropped then.
+ * question.h decides; here its steps are carried out: all calls of the question are made, until the first is good, or none can be any more. The other
+ * calls are dropped then. A thread asks with llm_ask, which blocks; an event loop in steps:
+ *
+ *   llm_asking_begin ─▶ llm_asking_go_on ─┬▶ OVER ─▶ llm_asking_end
+ *                              ▲          ├▶ WAITING: its client is watched (http_loop_wait) ─┐
+ *                              │          └▶ PERMIT: may_start answers later, by llm_asking_permit ─┤
+ *                              └────────────────────────────────────────────────────────────────────┘
  *
  * A conversation longer than the model's context is sent once more to the same provider without its oldest turns,
  * then to llm.overflow_provider; one whose answer a content filter refused, to llm.filter_provider; one that every provider
  * refused for an unknown reason, once more without its history.
  *
- * Thread: the engine's. Makes no second attempt after a failure: the dispatcher does. */
+ * Thread: the engine's; one at a time for a question. Makes no second attempt after a failure: the dispatcher does. */
 #ifndef CHAT_LLM_LLM_ASK_H
 #define CHAT_LLM_LLM_ASK_H
 
@@ -23,9 +28,17 @@ struct llm_delta {
     bool final; /* the answer is whole: no delta follows */
 };
 
+/* May a call begin? */
+enum llm_permit {
+    LLM_PERMIT_REFUSED, /* not now. Then the provider counts as not asked, and the next candidate follows; nothing waits here */
+    LLM_PERMIT_GIVEN,
+    LLM_PERMIT_PENDING /* the answer takes a while: a thread calls await_permit, in steps it comes by llm_asking_permit */
+};
+
 struct llm_question {
     const struct settings *settings;
     struct llm_client *client;
+    struct http_pool *pool; /* of the thread's or the loop's clients */
     struct provider_slots *slots;
     struct provider_times *times;
     struct http_cancel *cancel; /* NULL: none */
@@ -40,9 +53,9 @@ struct llm_question {
     size_t skipped; /* how many turns the first candidate's body omits from the start */
     bool alone;     /* omit all, since every provider refused the question with its history: no other provider is asked */
     uint16_t refused; /* which providers refused it before a wait: `refused` of question.h */
-    /* Called before each call, with its body; takes the call's slot (provider_slots_take). NULL: all may start. False: not now, since there
-     * is no permit. Then the provider counts as not asked, and the next candidate follows; nothing waits here. */
-    bool (*may_start)(size_t provider, const char *body, void *arg);
+    /* Called before each call, with its body; takes the call's slot (provider_slots_take) unless it refuses. NULL: all may start. */
+    enum llm_permit (*may_start)(size_t provider, const char *body, void *arg);
+    bool (*await_permit)(void *arg); /* llm_ask's, after PENDING: blocks for the answer */
     /* How many of the oldest turns to omit, since the body exceeds a provider's context; 0: there are none. */
     size_t (*skip)(const struct llm_failure *failure, size_t body_bytes, void *arg);
     void *arg;
@@ -77,6 +90,23 @@ struct llm_outcome {
 /* The caller owns *ret in any case. OK: *ret_answer, too. FAILED: *err, that of tried[reported], or cancelled, or unavailable when no call could begin
  * (`rate_limited`, with nothing tried: none might start). */
 enum status llm_ask(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err) MUST_CHECK;
+
+/* ---- in steps ---- */
+
+struct llm_asking;
+
+enum llm_asking_state { LLM_ASKING_WAITING, LLM_ASKING_PERMIT, LLM_ASKING_OVER };
+
+/* The arguments are valid until llm_asking_end. */
+struct llm_asking *llm_asking_begin(const struct llm_question *question, struct llm_answer *ret_answer, struct llm_outcome *ret, struct error *err);
+/* As far as it comes without waiting. WAITING: go on when llm_asking_client may have something new, or at *ret_next_ms (clock_mono_ms). */
+enum llm_asking_state llm_asking_go_on(struct llm_asking *asking, int64_t *ret_next_ms);
+struct http_client *llm_asking_client(struct llm_asking *asking);
+/* PERMIT: the answer. Then go on. */
+void llm_asking_permit(struct llm_asking *asking, bool given);
+/* OVER: the result is that of llm_ask. Frees and nulls *asking. */
+enum status llm_asking_end(struct llm_asking **asking) MUST_CHECK;
+
 void llm_outcome_finish(struct llm_outcome *outcome);
 
 /* Is the question itself refused, so that no other provider would answer it? Other refusals are the provider's: its load, key, account,

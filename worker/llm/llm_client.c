@@ -16,7 +16,6 @@
 
 struct llm_client {
     const struct settings *settings;
-    struct http_pool *pool;
     const char ***secrets; /* by provider, NULL-terminated: texts that it may echo and that must be masked */
 };
 
@@ -177,13 +176,11 @@ int64_t llm_exchange_first_ms(const struct llm_exchange *exchange, size_t provid
 
 /* ---- an exchange ---- */
 
-enum status llm_exchange_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err)
+enum status llm_exchange_begin(struct llm_client *client, struct http_pool *pool, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err)
 {
     size_t count = client->settings->provider_count;
-    *ret = (struct llm_exchange){.client = client,
-                             .cancel = cancel,
-                             .calls = xcalloc(count, sizeof *ret->calls)};
-    if (http_pool_take(client->pool, &ret->http, err) == STATUS_OK)
+    *ret = (struct llm_exchange){.client = client, .pool = pool, .cancel = cancel, .calls = xcalloc(count, sizeof *ret->calls)};
+    if (http_pool_take(pool, &ret->http, err) == STATUS_OK)
         return STATUS_OK;
     llm_exchange_end(ret);
     return STATUS_FAILED;
@@ -192,7 +189,7 @@ enum status llm_exchange_begin(struct llm_client *client, struct http_cancel *ca
 void llm_exchange_end(struct llm_exchange *exchange)
 {
     if (exchange->http != NULL)
-        http_pool_give(exchange->client->pool, &exchange->http);
+        http_pool_give(exchange->pool, &exchange->http);
     for (size_t i = 0; i < exchange->client->settings->provider_count; i++)
         stream_destroy(exchange->calls[i].stream);
     free(exchange->calls);
@@ -222,6 +219,11 @@ enum status llm_exchange_ask(struct llm_exchange *exchange, size_t provider, con
     if (http_call_start(exchange->http, provider, &call->request, &why) != STATUS_OK)
         return name_provider(exchange, provider, &why, err);
     return STATUS_OK;
+}
+
+enum http_event llm_exchange_look(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider, int64_t *ret_next_ms)
+{
+    return http_client_look(exchange->http, until_ms, exchange->cancel, ret_provider, ret_next_ms);
 }
 
 enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider)
@@ -260,11 +262,10 @@ void llm_exchange_drop(struct llm_exchange *exchange, size_t provider)
 
 /* ---- the client ---- */
 
-struct llm_client *llm_client_create(const struct settings *settings, struct http_pool *pool)
+struct llm_client *llm_client_create(const struct settings *settings)
 {
     struct llm_client *client = xcalloc(1, sizeof *client);
     client->settings = settings;
-    client->pool = pool;
     client->secrets = xcalloc(settings->provider_count, sizeof *client->secrets);
     for (size_t i = 0; i < settings->provider_count; i++)
         client->secrets[i] = gather_secrets(&settings->providers[i]);

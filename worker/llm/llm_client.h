@@ -1,10 +1,10 @@
-/* Questions to OpenAI-compatible providers: HTTP calls that a thread begins, blocks for, and may drop.
+/* Questions to OpenAI-compatible providers: HTTP calls that a thread or an event loop begins, waits for, and may drop.
  *
  * An *exchange* is one question with its calls, at most one to each provider at a time, and one wait for the first that ends; llm_ask.h
  * decides which providers are asked, and when. Thread: the engine's, or a test's. Makes no retry of its own: the only retry
  * loop is the dispatcher's.
  *
- *   llm_exchange_begin ─▶ llm_exchange_ask (provider 0) … ─▶ llm_exchange_wait ─▶ llm_exchange_read ─▶ … ─▶ llm_exchange_end (cuts what still runs) */
+ *   llm_exchange_begin ─▶ llm_exchange_ask (provider 0) … ─▶ llm_exchange_look ─▶ llm_exchange_read ─▶ … ─▶ llm_exchange_end (cuts what still runs) */
 #ifndef CHAT_LLM_LLM_CLIENT_H
 #define CHAT_LLM_LLM_CLIENT_H
 
@@ -51,8 +51,8 @@ struct llm_failure {
     struct llm_said *said; /* gets the provider's error text; NULL: not wanted */
 };
 
-/* Once in the process, before threads; settings and pool (http_targets.h) outlive the client. */
-struct llm_client *llm_client_create(const struct settings *settings, struct http_pool *pool);
+/* Once in the process, before threads; settings outlive the client. */
+struct llm_client *llm_client_create(const struct settings *settings);
 void llm_client_destroy(struct llm_client *client); /* no call under way; NULL is fine */
 
 /* ---- an exchange ---- */
@@ -66,6 +66,7 @@ typedef void llm_on_text(size_t provider, void *arg);
 
 struct llm_exchange {
     struct llm_client *client;
+    struct http_pool *pool; /* of http */
     struct http_client *http;
     struct http_cancel *cancel; /* borrowed; NULL: none */
     llm_on_text *on_text; /* of streams */
@@ -74,8 +75,8 @@ struct llm_exchange {
     char *said; /* owned: the error text of the last call that was read and failed; NULL: none */
 };
 
-/* FAILED: unavailable `no_resources`. */
-enum status llm_exchange_begin(struct llm_client *client, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err) MUST_CHECK;
+/* pool: that of the client, or a loop's (http_pool_of_loop). FAILED: unavailable `no_resources`. */
+enum status llm_exchange_begin(struct llm_client *client, struct http_pool *pool, struct http_cancel *cancel, struct llm_exchange *ret, struct error *err) MUST_CHECK;
 void llm_exchange_end(struct llm_exchange *exchange);
 
 /* Begins to POST body (JSON, valid until the call was read or dropped) to a provider's chat/completions. provider: its
@@ -83,7 +84,10 @@ void llm_exchange_end(struct llm_exchange *exchange);
  * provider's attempt_timeout_ms counts). streamed: the body requests a stream; then the provider's first-token time-out
  * applies, too. Its idle time-out applies to any stream, requested or not (answer_shape.h), between events with data. FAILED: unavailable. */
 enum status llm_exchange_ask(struct llm_exchange *exchange, size_t provider, const char *body, int64_t until_ms, bool streamed, struct error *err) MUST_CHECK;
-/* Blocks until a call ends (that of *ret_provider), until_ms is reached, or the exchange is cancelled or broken. */
+/* Has a call ended (that of *ret_provider), is until_ms reached, the exchange cancelled or broken? WAITING: look again when its client may have something new,
+ * or at *ret_next_ms: a thread blocks for that (http_client_block), an event loop is called back. Doesn't block. */
+enum http_event llm_exchange_look(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider, int64_t *ret_next_ms);
+/* A thread's: blocks until it isn't WAITING. */
 enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider);
 /* The result of a call that ended. *ret_answer is set on OK only, to be freed by llm_answer_finish; *ret_failure always. On
  * FAILED *err names the provider, and its class is by what happened:
@@ -96,7 +100,7 @@ enum status llm_exchange_read(struct llm_exchange *exchange, size_t provider, st
                           struct error *err) MUST_CHECK;
 /* Does, or did, the answer come as a stream? */
 bool llm_exchange_is_streamed(const struct llm_exchange *exchange, size_t provider);
-/* Of a streamed answer: the text that wasn't returned yet (stream_fold.h), valid until the next llm_exchange_wait. */
+/* Of a streamed answer: the text that wasn't returned yet (stream_fold.h), valid until the next llm_exchange_look. */
 void llm_exchange_news(struct llm_exchange *exchange, size_t provider, struct stream_news *ret);
 /* From the call's begin to its first token; for a whole answer to its end. Before llm_exchange_read. */
 int64_t llm_exchange_first_ms(const struct llm_exchange *exchange, size_t provider);

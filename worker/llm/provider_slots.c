@@ -29,7 +29,7 @@ struct provider_slots *provider_slots_create(const struct settings *settings)
         struct provider *provider = &slots->providers[i];
         const struct provider_settings *its = &settings->providers[i];
         mutex_init(&provider->lock);
-        inflight_limit_init(&provider->limit, (size_t)settings->worker.threads, (size_t)its->in_flight_max, its->in_flight == IN_FLIGHT_ADAPTIVE);
+        inflight_limit_init(&provider->limit, (size_t)settings_jobs_at_once(settings), (size_t)its->in_flight_max, its->in_flight == IN_FLIGHT_ADAPTIVE);
     }
     return slots;
 }

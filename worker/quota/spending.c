@@ -12,7 +12,6 @@
 #include "quota/refused_tenants.h"
 #include "quota/reservations.h"
 #include "quota/tenant.h"
-#include "session/redis_call.h"
 #include "task/outcome.h"
 #include "task/task_part.h"
 #include "telemetry/metrics.h"
@@ -116,32 +115,13 @@ void spending_finish(struct spending *s)
 {
     add_unused_budget(s);
     free(s->refused);
+    free(s->take);
     free(s->stopped);
     free(s->too_large);
     free(s->tenant);
 }
 
 /* ---- before a call ---- */
-
-/* One call's takes, on one connection. */
-struct take {
-    struct permit_limits limits;
-    struct permit_op permit; /* provider NULL: none */
-    struct budget_op budget; /* tenant NULL: none */
-};
-
-static enum status call_take(struct redis_conn *conn, const struct service *service, void *arg, struct error *err)
-{
-    struct take *take = arg;
-    const char *prefix = service->store.key_prefix;
-    if (take->budget.tenant != NULL) {
-        if (budget_take(conn, prefix, &take->budget, 1, err) != STATUS_OK)
-            return STATUS_FAILED;
-        if (!take->budget.reserved)
-            return STATUS_OK;
-    }
-    return take->permit.provider == NULL ? STATUS_OK : permits_take(conn, prefix, &take->permit, 1, err);
-}
 
 static bool stop(struct spending *s, const struct error *why)
 {
@@ -167,19 +147,16 @@ static bool refuse_budget(struct spending *s, const struct budget_op *op)
     return stop(s, &why);
 }
 
-/* Reserves what a call needs and isn't reserved yet; false: stopped. */
-static bool run_take(struct spending *s, struct take *take)
+/* What the take has come to; false: stopped. */
+static bool take_is_good(struct spending *s, struct take *take)
 {
-    struct error why;
-    if (take->permit.provider == NULL && take->budget.tenant == NULL)
-        return true;
-    bool told = redis_call(s->service, call_take, take, &why) == STATUS_OK;
     if (take->budget.reserved) { /* also if Redis failed before the permit */
         s->budget_tokens = take->budget.tokens;
         s->budget_day = take->budget.day;
         refused_tenants_remove(take->budget.tenant);
     }
-    if (!told) {
+    if (take->status != STATUS_OK) {
+        struct error why = take->error;
         why.class = ERROR_UNAVAILABLE; /* Redis' error, never the job's */
         s->redis_away = true;
         return stop(s, &why);
@@ -224,16 +201,25 @@ static struct reservation *add_reservation(struct spending *s, size_t provider, 
     return added;
 }
 
-static bool reserve(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms, struct reservation **ret)
+/* Prepares what the call needs and isn't reserved yet. False: there is nothing to take. */
+static bool prepare_take(struct spending *s, size_t provider, int64_t tokens, int64_t max_wait_ms)
 {
     if (s->budget_tokens != RESERVED_NONE && s->budget_tokens < tokens)
         add_unused_budget(s); /* reserved for another provider, whose answer may be longer */
-    struct take take = take_of(s, provider, tokens, max_wait_ms);
-    take.permit.limits = &take.limits;
-    if (!run_take(s, &take) || (take.permit.provider != NULL && !take.permit.reserved))
-        return false;
-    *ret = add_reservation(s, provider, &take.permit);
-    return true;
+    if (s->take == NULL)
+        s->take = xcalloc(1, sizeof *s->take);
+    *s->take = take_of(s, provider, tokens, max_wait_ms);
+    s->take_provider = provider;
+    s->take_tokens = tokens;
+    return s->take->permit.provider != NULL || s->take->budget.tenant != NULL;
+}
+
+/* The take has been made, or there was nothing to take. NULL: not reserved. */
+static struct reservation *reserved(struct spending *s)
+{
+    if (!take_is_good(s, s->take) || (s->take->permit.provider != NULL && !s->take->permit.reserved))
+        return NULL;
+    return add_reservation(s, s->take_provider, &s->take->permit);
 }
 
 /* A question that may need more than a minute's limit of this provider would exceed it however long it waited. */
@@ -253,31 +239,42 @@ static bool is_too_large(struct spending *s, size_t provider, int64_t tokens, in
     return true;
 }
 
-bool spending_may_start(struct spending *s, size_t provider, const char *body)
+static enum llm_permit permit_of(bool given)
+{
+    return given ? LLM_PERMIT_GIVEN : LLM_PERMIT_REFUSED;
+}
+
+enum llm_permit spending_may_start(struct spending *s, size_t provider, const char *body)
 {
     if (!s->limited)
-        return true;
+        return LLM_PERMIT_GIVEN;
     struct reservation *reservation = reservations_waiting(s->task->reservations);
     if (reservation != NULL && reservation->provider == provider) {
         bool due = clock_mono_ms() >= s->task->rated.due_ms;
         if (due)
             stop_waiting(s->task, reservation, RESERVED_CALLED);
-        return due;
+        return permit_of(due);
     }
     if (s->stopped != NULL)
-        return false;
+        return LLM_PERMIT_REFUSED;
     if (!permits_are_limited(provider_of(s->service, provider)) && !has_budget(s))
-        return true;
+        return LLM_PERMIT_GIVEN;
     int64_t tokens = cost_tokens(strlen(body), max_tokens_read(body));
     if (is_too_large(s, provider, tokens, max_tokens_read(body)))
-        return false;
-    if (reserve(s, provider, tokens, s->alone ? s->spare_ms : 0, &reservation))
+        return LLM_PERMIT_REFUSED;
+    return prepare_take(s, provider, tokens, s->alone ? s->spare_ms : 0) ? LLM_PERMIT_PENDING : permit_of(spending_took(s));
+}
+
+bool spending_took(struct spending *s)
+{
+    const struct reservation *reservation = reserved(s);
+    if (reservation != NULL)
         return reservation->state == RESERVED_CALLED;
     if (s->stopped == NULL && s->refused_count < PROVIDERS_MAX) {
         if (s->refused == NULL)
             s->refused = xcalloc(PROVIDERS_MAX, sizeof *s->refused);
-        s->refused[s->refused_count].provider = provider;
-        s->refused[s->refused_count++].tokens = tokens;
+        s->refused[s->refused_count].provider = s->take_provider;
+        s->refused[s->refused_count++].tokens = s->take_tokens;
     }
     return false;
 }
@@ -320,16 +317,38 @@ static enum status fail_stopped(struct spending *s, bool *ret_in_outage)
     return STATUS_FAILED;
 }
 
-/* Reserves the start that is held up, or, where that is too late for the job, one of another provider. */
-static struct reservation *reserve_later(struct spending *s, const struct llm_outcome *outcome)
+static bool is_held_up(const struct spending *s, const struct llm_outcome *outcome)
 {
-    struct reservation *waiting = reservations_waiting(s->task->reservations);
-    for (int others = 0; waiting == NULL && others <= 1 && !s->alone; others++)
-        for (size_t i = 0; waiting == NULL && s->stopped == NULL && i < s->refused_count; i++)
-            if ((s->refused[i].provider != outcome->held_up_provider) == (others == 1) &&
-                !reserve(s, s->refused[i].provider, s->refused[i].tokens, s->spare_ms, &waiting))
-                waiting = NULL;
-    return waiting;
+    return s->limited && outcome->held_up && s->task->error.class != ERROR_CANCELLED;
+}
+
+/* Prepares the next take of a later start: of the provider that is held up first, then, where that is too late for the job, of the others. False: there
+ * is none. */
+static bool prepare_later(struct spending *s, const struct llm_outcome *outcome)
+{
+    while (s->later_at < 2 * s->refused_count) {
+        size_t at = s->later_at % s->refused_count;
+        bool others = s->later_at++ >= s->refused_count;
+        if ((s->refused[at].provider != outcome->held_up_provider) != others)
+            continue;
+        if (prepare_take(s, s->refused[at].provider, s->refused[at].tokens, s->spare_ms))
+            return true;
+        s->later = reserved(s);
+        if (s->later != NULL)
+            break;
+    }
+    return false;
+}
+
+bool spending_next_later(struct spending *s, const struct llm_outcome *outcome)
+{
+    if (!is_held_up(s, outcome) || s->stopped != NULL)
+        return false;
+    if (s->later_at == 0)
+        s->later = reservations_waiting(s->task->reservations);
+    else
+        s->later = reserved(s);
+    return s->later == NULL && s->stopped == NULL && !s->alone && prepare_later(s, outcome);
 }
 
 static enum status park(struct spending *s, struct reservation *waiting, const struct llm_outcome *outcome)
@@ -355,11 +374,10 @@ enum status spending_hold(struct spending *s, const struct llm_outcome *outcome,
 {
     struct task *task = s->task;
     bool failed = outcome->tried_count > 0;
-    if (!s->limited || !outcome->held_up || task->error.class == ERROR_CANCELLED)
+    if (!is_held_up(s, outcome))
         return STATUS_FAILED;
-    struct reservation *waiting = s->stopped != NULL ? NULL : reserve_later(s, outcome);
-    if (waiting != NULL)
-        return park(s, waiting, outcome);
+    if (s->later != NULL)
+        return park(s, s->later, outcome);
     if (failed) /* the provider's error says more */
         return STATUS_FAILED;
     if (s->stopped != NULL)

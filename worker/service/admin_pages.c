@@ -11,6 +11,7 @@
 #include "service/threads_json.h"
 #include "telemetry/held_back.h"
 #include "telemetry/labelled_metrics.h"
+#include "telemetry/loop_turns.h"
 #include "telemetry/metrics.h"
 
 struct admin_page admin_page_plain(int status, const char *text)
@@ -39,6 +40,7 @@ static struct admin_page metrics(void)
     metrics_print(out);
     labelled_metrics_print(out);
     held_back_print(out);
+    loop_turns_print(out);
     fclose(out);
     return answer;
 }

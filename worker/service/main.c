@@ -97,7 +97,8 @@ static int run(const struct settings *settings, const char *trace_name)
         return status;
     }
     log_info("worker_started", F_STR("version", CHAT_VERSION), F_STR("bootstrap", process_bootstrap(&process)),
-             F_STR("redis", redis_pool_address(process.service.redis)), F_INT("threads", settings->worker.threads),
+             F_STR("redis", redis_pool_address(process.service.redis)), F_STR("engine", settings->worker.engine == ENGINE_LOOP ? "loop" : "threads"),
+             F_INT(settings->worker.engine == ENGINE_LOOP ? "in_flight" : "threads", settings_jobs_at_once(settings)),
              F_STR("incarnation", process.service.store.self.id));
     signals_step(END_SERVE);
     int status = serve(&process, &err) ? EX_OK : exit_status(&err);

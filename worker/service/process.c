@@ -16,6 +16,7 @@
 #include "intake/intake.h"
 #include "kafka/kafka_embedded.h"
 #include "llm/http_targets.h"
+#include "quota/take_line.h"
 #include "service/admin_server.h"
 #include "service/probes.h"
 #include "service/signals.h"
@@ -26,6 +27,8 @@
 #include "telemetry/metrics.h"
 #include "telemetry/steps.h"
 #include "wire/embedded_address.h"
+
+#define LANES_MAX 5000 /* more slots than these aren't shown */
 
 bool process_failed(struct process *process, struct error *err)
 {
@@ -59,11 +62,11 @@ enum status process_make(struct process *process, const struct settings *setting
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     held_back_name(settings);
-    steps_start((int)settings->worker.threads, STEPS_THREADS);
+    steps_start(settings_jobs_at_once(settings) < LANES_MAX ? (int)settings_jobs_at_once(settings) : LANES_MAX, settings->worker.engine == ENGINE_LOOP ? STEPS_LOOP : STEPS_THREADS);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;
-    service->llm = llm_client_create(settings, service->http);
+    service->llm = llm_client_create(settings);
     if (process_is_embedded(settings) && kafka_embedded_start(settings, &process->embedded, err) != STATUS_OK)
         return STATUS_FAILED;
     service->slots = provider_slots_create(settings);
@@ -98,11 +101,13 @@ enum status process_start(struct process *process, struct error *err)
         publisher_create(service, process_bootstrap(process), signals_end_requested, &service->publisher, err) != STATUS_OK || unless_end_requested(err) != STATUS_OK)
         return STATUS_FAILED;
     service->deltas = delta_publisher_create(settings, process_bootstrap(process));
-    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings->worker.threads);
+    service->dispatcher = dispatcher_create(settings->worker.ordering, settings->worker.redis_io, (int)settings_jobs_at_once(settings));
     dispatcher_bound_ends(service->dispatcher, settings->worker.buffered_bytes_max / 2);
     service->claims = held_claims_create(settings->redis.lease_ms);
     service->breakers = breakers_create(settings, service->dispatcher);
     service->completion = completion_create(service);
+    if (take_line_is_needed(service) && take_line_start(service, &service->takes, err) != STATUS_OK)
+        return STATUS_FAILED;
     if (engine_start(service, NULL, &service->engine, err) != STATUS_OK || completion_start(service->completion, err) != STATUS_OK)
         return STATUS_FAILED;
     if (settings->worker.redis_io == REDIS_IO_BATCHED &&
@@ -137,6 +142,7 @@ bool process_take_apart(struct process *process, int status)
         pthread_join(process->timekeeper, NULL);
     renewer_stop(process->renewer);
     engine_join(service->engine);
+    take_line_stop(service->takes);
     admin_server_stop(process->admin);
     if (metric_get(METRIC_jobs_alive) > 0)
         return false;

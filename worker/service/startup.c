@@ -13,7 +13,8 @@
 #define KAFKA_PROBE_MS 5000
 #define BACKOFF_MS_MIN 500
 #define BACKOFF_MS_MAX 10000
-#define FILES_PER_WAIT 2   /* of a thread: the two ends of libcurl's wake-up */
+#define FILES_PER_MULTI 2  /* the two ends of libcurl's wake-up */
+#define FILES_PER_LOOP 2   /* epoll's, and the inbox's */
 #define FILES_BESIDE 192   /* Kafka's connections and wake-ups, files, what libraries open for a moment */
 
 static enum status first_heartbeat(struct redis_pool *redis, const struct session_store_conf *self, struct error *err)
@@ -71,10 +72,20 @@ enum status startup_check(const struct settings *settings, const char *bootstrap
     }
 }
 
-/* connections: of each thread. */
+/* For waiting: a thread has a multi handle of its own, those of each loop have room for calls_per_shard jobs each, one of them perhaps for less. */
+static int64_t files_to_wait(const struct settings *settings)
+{
+    if (settings->worker.engine == ENGINE_THREADS)
+        return settings->worker.threads * FILES_PER_MULTI;
+    int64_t loops = settings->worker.loops, shards = settings->worker.in_flight / settings->worker.calls_per_shard + loops;
+    return shards * FILES_PER_MULTI + loops * FILES_PER_LOOP;
+}
+
+/* connections: of each job. */
 static rlim_t files_needed(const struct settings *settings, size_t connections)
 {
-    return (rlim_t)settings->worker.threads * (FILES_PER_WAIT + connections) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX + FILES_BESIDE;
+    return (rlim_t)settings_jobs_at_once(settings) * connections + (rlim_t)files_to_wait(settings) + (rlim_t)settings->redis.pool_size + ADMIN_CONNECTIONS_MAX +
+           FILES_BESIDE;
 }
 
 enum status startup_raise_file_limit(const struct settings *settings, struct error *err)
@@ -87,11 +98,11 @@ enum status startup_raise_file_limit(const struct settings *settings, struct err
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < needed)
         return error_set(err, ERROR_PERMANENT, "file_limit",
-                         "worker.threads: %lld threads need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
-                         (long long)settings->worker.threads, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+                         "worker.%s: %lld jobs at once need %llu open files, the limit is %llu; raise ulimit -n (LimitNOFILE) or lower it",
+                         settings->worker.engine == ENGINE_LOOP ? "in_flight" : "threads", (long long)settings_jobs_at_once(settings), (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
         log_warn("file_limit", F_INT("limit", limit.rlim_cur), F_INT("at_most_needed", most),
-                 F_STR("hint", "a thread may keep a connection to each provider and context source: raise ulimit -n (LimitNOFILE)"));
+                 F_STR("hint", "a job may keep a connection to each provider and context source: raise ulimit -n (LimitNOFILE)"));
     return STATUS_OK;
 }
 

@@ -63,21 +63,17 @@ static enum status store_choice(const struct setting *setting, int *field, const
     char all[128] = "";
     for (int i = 0; setting->choices[i] != NULL; i++) {
         if (strcmp(value, setting->choices[i]) == 0) {
-            if (field != NULL)
-                *field = i;
+            *field = i;
             return STATUS_OK;
         }
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    /* A setting with one choice is for later versions. */
-    if (setting->choices[1] == NULL)
-        return REFUSE(err, "%s: %s.%s: \"%.40s\" is not available in this version; valid: %s", where, section, setting->key, value, all);
     return REFUSE(err, "%s: %s.%s: \"%.40s\" is none of: %s", where, section, setting->key, value, all);
 }
 
 enum status setting_store(const struct setting *setting, void *base, const char *section, const char *value, const char *where, struct error *err)
 {
-    void *field = setting->at == NO_FIELD ? NULL : (char *)base + setting->at;
+    void *field = (char *)base + setting->at;
     assert(field != NULL || setting->type == SETTING_CHOICE);
     switch (setting->type) {
     case SETTING_INT:
@@ -98,8 +94,6 @@ enum status setting_store(const struct setting *setting, void *base, const char 
 
 void setting_release(const struct setting *setting, void *base)
 {
-    if (setting->at == NO_FIELD)
-        return;
     if (setting->type == SETTING_TEXT)
         free(*(char **)((char *)base + setting->at));
     else if (setting->type == SETTING_LIST)

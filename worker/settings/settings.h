@@ -15,6 +15,7 @@
 
 enum ordering { ORDERING_KEY, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
+enum engine_choice { ENGINE_THREADS, ENGINE_LOOP };
 enum redis_io { REDIS_IO_BATCHED, REDIS_IO_PER_THREAD };
 enum strategy { STRATEGY_SEQUENTIAL, STRATEGY_HEDGE, STRATEGY_RACE };
 enum context_fetch { CONTEXT_TOGETHER, CONTEXT_IN_TURN };
@@ -84,7 +85,9 @@ struct settings {
         size_t property_count;
     } kafka;
     struct {
+        enum engine_choice engine;
         int64_t threads;
+        int64_t loops, in_flight, calls_per_shard; /* the loop engine's; jobs at once in either: settings_jobs_at_once */
         char *jobs_topic;
         char *replies_topic;
         char *dead_topic;
@@ -183,5 +186,11 @@ void settings_print_man(FILE *out); /* chat-worker.ini(5), but for its first lin
 /* The value set for a librdkafka property that is passed on unchanged, or NULL. */
 const char *settings_kafka_property(const struct settings *settings, const char *name);
 
+
+/* How many jobs this worker runs at once: a thread each, or a slot of its event loops. */
+static inline int64_t settings_jobs_at_once(const struct settings *settings)
+{
+    return settings->worker.engine == ENGINE_LOOP ? settings->worker.in_flight : settings->worker.threads;
+}
 
 #endif

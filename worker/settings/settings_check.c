@@ -30,6 +30,15 @@ static enum status check_redis(struct settings *settings, const struct settings_
     return STATUS_OK;
 }
 
+/* An event loop must not wait for Redis. */
+static enum status check_engine(const struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    if (settings->worker.engine != ENGINE_LOOP || settings->worker.redis_io != REDIS_IO_PER_THREAD)
+        return STATUS_OK;
+    return REFUSE(err, "%s: worker.redis_io: can only be batched with worker.engine = loop: with per-thread each job's Redis calls would block its event loop, and all jobs on it; leave it out, or use worker.engine = threads",
+                  settings_entries_where(entries, "worker", "redis_io"));
+}
+
 enum status settings_check(struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     if (settings->kafka.bootstrap_servers == NULL)
@@ -37,7 +46,8 @@ enum status settings_check(struct settings *settings, const struct settings_entr
     if (settings->kafka.group_id == NULL)
         return REFUSE(err, "%s: kafka.group.id: can't be empty; leave it out for chat-worker", settings_entries_where(entries, "kafka", "group.id"));
     if (check_not_empty(settings, entries, err) != STATUS_OK || settings_check_topics(settings, entries, err) != STATUS_OK ||
-        check_redis(settings, entries, err) != STATUS_OK || settings_check_delivery(settings, entries, err) != STATUS_OK)
+        check_redis(settings, entries, err) != STATUS_OK || check_engine(settings, entries, err) != STATUS_OK ||
+        settings_check_delivery(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     return settings_check_providers(settings, entries, err) == STATUS_OK ? settings_check_contexts(settings, entries, err) : STATUS_FAILED;
 }

@@ -50,10 +50,6 @@ static void print_text(const struct setting *setting, const char *value, FILE *o
 
 static void print_value(const struct setting *setting, const void *base, FILE *out)
 {
-    if (setting->at == NO_FIELD) {
-        fputs(setting->initial, out);
-        return;
-    }
     const void *field = (const char *)base + setting->at;
     switch (setting->type) {
     case SETTING_INT:

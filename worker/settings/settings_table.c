@@ -24,7 +24,7 @@
 #define LIST(s, k, where, d, p) {.section = s, .key = k, .type = SETTING_LIST, .at = where, .unit = "", .initial = d, .prose = p}
 #define CHOICE(s, k, where, list, d, p) {.section = s, .key = k, .type = SETTING_CHOICE, .at = where, .choices = list, .unit = "", .initial = d, .prose = p}
 
-static const char *const engines[] = {"threads", NULL};
+static const char *const engines[] = {"threads", "loop", NULL};
 static const char *const orderings[] = {"key", "partition", "none", NULL};
 static const char *const deliveries[] = {"at-least-once", "exactly-once", NULL};
 static const char *const redis_ios[] = {"batched", "per-thread", NULL};
@@ -44,8 +44,11 @@ static const char *const formats[] = {"logfmt", "json", NULL};
 #define YEAR_S 31536000
 
 const struct setting settings_table[] = {
-    CHOICE("worker", "engine", NO_FIELD, engines, "threads", "What runs the journeys: a pool of synchronous threads."),
-    INT("worker", "threads", IN(worker.threads), 1, 5000, "threads", "64", "Jobs that may wait for an LLM at once. Throughput is at most threads divided by latency."),
+    CHOICE("worker", "engine", IN(worker.engine), engines, "threads", "What runs the jobs. threads: a pool of synchronous threads, one job each. loop: event loops, many jobs each."),
+    INT("worker", "threads", IN(worker.threads), 1, 5000, "threads", "64", "threads: jobs that may wait for an LLM at once. Throughput is at most threads divided by latency."),
+    INT("worker", "loops", IN(worker.loops), 1, 64, "loops", "1", "loop: event loops, a thread each. One is enough until it takes a whole processor."),
+    INT("worker", "in_flight", IN(worker.in_flight), 1, 50000, "jobs", "64", "loop: jobs that may wait for an LLM at once, of all loops together. Throughput is at most in_flight divided by latency."),
+    INT("worker", "calls_per_shard", IN(worker.calls_per_shard), 1, 50000, "jobs", "256", "loop: jobs whose connections share a libcurl multi handle. What a connection costs libcurl to make and to close grows with it."),
     TEXT("worker", "jobs_topic", IN(worker.jobs_topic), "chat.jobs", "Topic that jobs are read from."),
     TEXT("worker", "replies_topic", IN(worker.replies_topic), "chat.replies", "Topic that replies are written to."),
     TEXT("worker", "dead_topic", IN(worker.dead_topic), "chat.dead", "Topic for dead letters."),

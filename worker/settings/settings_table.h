@@ -11,7 +11,7 @@ struct setting {
     const char *section; /* "provider" means every [provider.NAME] (named_sections) */
     const char *key;
     enum setting_type type;
-    size_t at; /* offset in struct settings, or in a named section's struct; NO_FIELD: only its choices are checked */
+    size_t at; /* offset in struct settings, or in a named section's struct */
     int64_t min, max;           /* SETTING_INT */
     const char *word;           /* SETTING_INT: a word for -1, besides the numbers; NULL: none */
     const char *const *choices; /* SETTING_CHOICE: NULL-terminated; the index is the value of an int-sized enum */
@@ -26,7 +26,6 @@ struct setting {
     const char *prose;
 };
 
-#define NO_FIELD ((size_t)-1)
 
 extern const struct setting settings_table[];
 extern const size_t settings_table_count;

@@ -18,6 +18,7 @@ struct publisher;
 struct http_pool;
 struct delta_publisher;
 struct engine;
+struct take_line;
 
 struct service {
     const struct settings *settings;
@@ -27,6 +28,7 @@ struct service {
     struct llm_client *llm;
     struct provider_slots *slots;
     struct provider_times *times;
+    struct take_line *takes; /* NULL: each thread makes its own takes, or nothing is limited */
     struct dispatcher *dispatcher;
     struct held_claims *claims;
     struct breakers *breakers;

@@ -65,8 +65,8 @@
     M(jobs_alive,                    "gauge",   "Jobs held in memory, from intake to acknowledgement.")   \
     M(jobs_alive_bytes,              "gauge",   "Bytes that those jobs hold: records, what was read of them, replies and turns.") \
     M(jobs_ended_bytes,              "gauge",   "Of those, the replies and turns of ended jobs that Redis and Kafka haven't taken yet.") \
-    M(threads_busy,                  "gauge",   "Threads that have a job.")                               \
-    M(threads_started,               "gauge",   "Threads of the pool.")
+    M(threads_busy,                  "gauge",   "Threads, or slots of event loops, that have a job.")                               \
+    M(threads_started,               "gauge",   "Threads of the pool; with event loops their slots for jobs.")
 
 enum metric {
 #define METRIC_ENUM(name, type, help) METRIC_##name,

@@ -61,7 +61,7 @@ const char *step_name(enum step step)
 {
     static const char *const names[] = {
 #define STEP_NAME(id, name) [STEP_##id] = (name),
-        STEPS(STEP_NAME)
+        STEP_KINDS(STEP_NAME)
 #undef STEP_NAME
     };
     return names[step];

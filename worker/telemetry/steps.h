@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /* In a job's order: id, name. */
-#define STEPS(S)            \
+#define STEP_KINDS(S)            \
     S(NONE, "idle")         \
     S(QUEUED, "queued")     \
     S(BEGIN, "begin")       \
@@ -32,7 +32,7 @@
 
 enum step {
 #define STEP_ENUM(id, name) STEP_##id,
-    STEPS(STEP_ENUM)
+    STEP_KINDS(STEP_ENUM)
 #undef STEP_ENUM
         STEP_COUNT
 };

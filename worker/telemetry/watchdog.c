@@ -54,6 +54,7 @@ static const struct {
     [WATCHED_TIMEKEEPER] = {"chat-time", 0, 8, false},     /* the heartbeat, a read of each provider's line */
     [WATCHED_RENEWER] = {"chat-renew", 0, 4, false},       /* one pipeline */
     [WATCHED_BEGIN] = {"chat-begin", 0, 8, false},         /* one pipeline, the holders' heartbeats, another pipeline */
+    [WATCHED_TAKES] = {"chat-takes", 0, 8, false},         /* a pipeline of budgets, one of permits */
     [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those of cancelled jobs, cancels, releases; and the publisher's calls */
     [WATCHED_TRANSACTIONS] = {"chat-txn", 10000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after: transaction_silence_ms */
     [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* the start offsets of its topic's partitions, 2 s a request */

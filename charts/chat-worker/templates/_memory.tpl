@@ -23,7 +23,8 @@
 
 {{/* What the worker may come to hold at the most, in MiB: the formula of docs/architecture.md, "Memory". */}}
 {{- define "chat-worker.memoryMiB" -}}
-{{- $threads := include "chat-worker.number" (list . "worker" "threads" 64) | int64 }}
+{{- $engine := dig "worker" "engine" "threads" (.Values | merge dict) }}
+{{- $jobs := include "chat-worker.number" (list . "worker" (ternary "in_flight" "threads" (eq $engine "loop")) 64) | int64 }}
 {{- $buffered := include "chat-worker.number" (list . "worker" "buffered_bytes_max" 67108864) | int64 }}
 {{- $job := include "chat-worker.number" (list . "worker" "job_bytes_max" 1048576) | int64 }}
 {{- $response := include "chat-worker.number" (list . "llm" "response_bytes_max" 4194304) | int64 }}
@@ -36,11 +37,11 @@
 {{- $contexts = add $contexts (dig . "bytes_max" 16384 ($.Values.contexts | merge dict) | int64) }}
 {{- end }}
 {{- range .Values.extraEnv }}
-{{- if regexMatch "^CHATW__(LLM__CONTEXTS|CONTEXT__.*__BYTES_MAX)$" .name }}{{ fail (printf "extraEnv: %s: the memory limit is computed from it: give it as llm.contexts or contexts" .name) }}{{ end }}
+{{- if regexMatch "^CHATW__(WORKER__ENGINE|LLM__CONTEXTS|CONTEXT__.*__BYTES_MAX)$" .name }}{{ fail (printf "extraEnv: %s: the memory limit is computed from it: give it as worker.engine, llm.contexts or contexts" .name) }}{{ end }}
 {{- end }}
 {{- $asked := mul (len .Values.providers) (add $job $history $response) }}
 {{- $each := add 2097152 (mul 2 $history) $asked (mul 3 $response) (mul 2 $job) (mul 4 $contexts) }}
-{{- $all := add 100663296 (mul 2 $prefetch) (mul 2 $buffered) (mul (add $threads (div $threads 8) 4) $each) }}
+{{- $all := add 100663296 (mul 2 $prefetch) (mul 2 $buffered) (mul (add $jobs (div $jobs 8) 4) $each) }}
 {{- div (add $all 1048575) 1048576 }}
 {{- end }}
 
@@ -63,7 +64,7 @@
 {{- if not (hasKey $limits "memory") }}
 {{- $_ := set $resources "limits" (set $limits "memory" (printf "%dMi" $needed)) }}
 {{- else if lt (include "chat-worker.bytes" (list "resources.limits.memory" $limits.memory) | int64) (mul $needed 1048576) }}
-{{- fail (printf "resources.limits.memory: %v is less than the worker may come to need: raise it to %dMi, or lower worker.threads, worker.buffered_bytes_max, worker.job_bytes_max, llm.response_bytes_max or llm.history_bytes_max" $limits.memory $needed) }}
+{{- fail (printf "resources.limits.memory: %v is less than the worker may come to need: raise it to %dMi, or lower worker.threads (worker.in_flight with worker.engine loop), worker.buffered_bytes_max, worker.job_bytes_max, llm.response_bytes_max or llm.history_bytes_max" $limits.memory $needed) }}
 {{- end }}
 {{- $limit := get (get $resources "limits") "memory" }}
 {{- with dig "requests" "memory" "" $resources }}

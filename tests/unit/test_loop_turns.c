@@ -1,0 +1,51 @@
+/* The length of an event loop's turns, as the metric says it. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "telemetry/loop_turns.h"
+
+static char text[8192]; /* the page */
+
+static void print(void)
+{
+    memset(text, 0, sizeof text);
+    FILE *out = fmemopen(text, sizeof text - 1, "w");
+    loop_turns_print(out);
+    fclose(out);
+}
+
+static long long value_of(const char *line)
+{
+    const char *at = strstr(text, line);
+    return at != NULL ? strtoll(at + strlen(line), NULL, 10) : -1;
+}
+
+static void turn_for(int64_t ms)
+{
+    loop_turn_begin("test");
+    for (int64_t until_us = clock_mono_us() + ms * 1000; clock_mono_us() < until_us;)
+        ;
+    loop_turn_end();
+}
+
+Test(loop_turns, without_a_loop_there_is_no_metric)
+{
+    print();
+    cr_expect_str_eq(text, "");
+}
+
+Test(loop_turns, a_long_turn_counts_above_its_bound_and_a_nested_one_with_its_outer)
+{
+    turn_for(21);
+    loop_turn_begin("outer");
+    turn_for(0);
+    loop_turn_end();
+    print();
+    cr_expect_eq(value_of("chat_loop_turn_seconds_count "), 2, "%s", text);
+    cr_expect_leq(value_of("chat_loop_turn_seconds_bucket{le=\"0.02\"} "), 1, "the long one is none of them: %s", text);
+    cr_expect_eq(value_of("chat_loop_turn_seconds_bucket{le=\"+Inf\"} "), 2, "%s", text);
+    loop_turns_clear();
+}

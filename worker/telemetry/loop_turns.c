@@ -1,0 +1,79 @@
+#include "telemetry/loop_turns.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static const int64_t bounds_us[] = {100, 250, 500, 1000, 2500, 5000, 10000, 20000, 50000, 100000, 250000, 1000000};
+#define BUCKETS (sizeof bounds_us / sizeof *bounds_us)
+
+static _Atomic int64_t buckets[BUCKETS + 1], sum_us;
+
+static _Thread_local struct {
+    const char *what;
+    int depth;
+    int64_t began_us, told_us;
+    int64_t untold; /* long turns that weren't logged */
+} turn;
+
+void loop_turn_begin(const char *what)
+{
+    if (turn.depth++ > 0)
+        return;
+    turn.what = what;
+    turn.began_us = clock_mono_us();
+}
+
+static void tell(int64_t now_us, int64_t took_us)
+{
+    if (turn.told_us != 0 && now_us - turn.told_us < 1000000) {
+        turn.untold++;
+        return;
+    }
+    log_warn("loop_turn_long", F_STR("callback", turn.what), F_INT("took_ms", took_us / 1000), F_INT("untold", turn.untold),
+             F_STR("hint", "all jobs of this loop waited meanwhile: too little processor time, or a callback that blocks"));
+    turn.told_us = now_us;
+    turn.untold = 0;
+}
+
+void loop_turn_end(void)
+{
+    size_t bucket = 0;
+    if (--turn.depth > 0)
+        return;
+    int64_t now_us = clock_mono_us(), took_us = now_us - turn.began_us;
+    while (bucket < BUCKETS && took_us > bounds_us[bucket])
+        bucket++;
+    atomic_fetch_add_explicit(&buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sum_us, took_us, memory_order_relaxed);
+    if (took_us > LOOP_TURN_LONG_MS * 1000)
+        tell(now_us, took_us);
+}
+
+void loop_turns_print(FILE *out)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i <= BUCKETS; i++)
+        count += atomic_load_explicit(&buckets[i], memory_order_relaxed);
+    if (count == 0)
+        return;
+    fprintf(out, "# HELP chat_loop_turn_seconds How long callbacks of event loops took: all other jobs of the loop wait meanwhile.\n# TYPE chat_loop_turn_seconds histogram\n");
+    count = 0;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        count += atomic_load_explicit(&buckets[i], memory_order_relaxed);
+        fprintf(out, "chat_loop_turn_seconds_bucket{le=\"%g\"} %" PRId64 "\n", (double)bounds_us[i] / 1e6, count);
+    }
+    count += atomic_load_explicit(&buckets[BUCKETS], memory_order_relaxed);
+    fprintf(out, "chat_loop_turn_seconds_bucket{le=\"+Inf\"} %" PRId64 "\nchat_loop_turn_seconds_sum %g\nchat_loop_turn_seconds_count %" PRId64 "\n", count,
+            (double)atomic_load_explicit(&sum_us, memory_order_relaxed) / 1e6, count);
+}
+
+void loop_turns_clear(void)
+{
+    for (size_t i = 0; i <= BUCKETS; i++)
+        atomic_store(&buckets[i], 0);
+    atomic_store(&sum_us, 0);
+}
