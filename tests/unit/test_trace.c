@@ -125,6 +125,20 @@ Test(trace, ids_are_json_whatever_they_hold)
     json_decref(events);
 }
 
+Test(trace, times_are_numbers_to_the_microsecond)
+{
+    static const int64_t times[] = {1, 999999, 1000000, 1000001, 1999999, 59000010, 59100000, 1234567890123};
+    begin(1, STEPS_THREADS, UINT64_MAX);
+    for (int i = 0; i < 8; i++)
+        steps_before(0, STEP_QUEUED, NULL, times[i], times[i] + 1);
+    json_t *events = end();
+    for (int i = 0; i < 8; i++) {
+        cr_expect_eq(number_of(find(events, "b", "queued", i), "ts"), times[i]);
+        cr_expect_eq(number_of(find(events, "e", "queued", i), "ts"), times[i] + 1);
+    }
+    json_decref(events);
+}
+
 Test(trace, what_is_not_over_is_there_to_the_end)
 {
     begin(4, STEPS_THREADS, UINT64_MAX);

@@ -24,3 +24,10 @@ size_t decimal_write(int64_t number, char out[DECIMAL_SIZE])
     memcpy(out, at, size);
     return size - 1;
 }
+
+void decimal_write_six(uint32_t number, char out[6])
+{
+    memcpy(out, pairs + number / 10000 * 2, 2);
+    memcpy(out + 2, pairs + number / 100 % 100 * 2, 2);
+    memcpy(out + 4, pairs + number % 100 * 2, 2);
+}

@@ -9,5 +9,7 @@
 
 /* Returns its length, without the NUL. */
 size_t decimal_write(int64_t number, char out[DECIMAL_SIZE]);
+/* Six digits, zeros in front; no NUL. number: below a million. */
+void decimal_write_six(uint32_t number, char out[6]);
 
 #endif

@@ -81,7 +81,7 @@ static char *help_filter(int key, const char *text, void *input)
     fprintf(out, "Settings (file, then CHATW__SECTION__KEY in the environment, then -X; the last wins):\n\n");
     settings_print_help(out);
     fprintf(out, "\nSignals: TERM or INT drains (a second one ends within a second), TSTP takes no new jobs, CONT takes them again, "
-                 "USR1 logs what each thread does.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
+                 "USR1 logs what each thread does and for whom it waits.\nExit status: 0 after a drain; 64 usage, 69 a service can't be reached, "
                  "70 internal error, 74 what it was to print can't be written, 75 ended at once by a second signal, or by itself because something it waited for didn't come in worker.close_timeout_ms, or its "
                  "Kafka producer was fenced, too slow or failed for good (nothing is lost: start it again), 78 settings "
                  "(also a group.instance.id that another process came with).\n");

@@ -21,6 +21,23 @@ static void put_number(struct trace_text *text, int64_t number)
     text->size += decimal_write(number, text->bytes + text->size);
 }
 
+/* In microseconds: those of one second have all but six digits in common. */
+static void put_time(struct trace_text *text, int64_t time_us)
+{
+    int64_t second = time_us / 1000000;
+    if (second == 0) { /* no zeros in front */
+        put_number(text, time_us);
+        return;
+    }
+    if (second != text->second || text->second_size == 0) {
+        text->second = second;
+        text->second_size = decimal_write(second, text->second_digits);
+    }
+    put(text, text->second_digits, text->second_size);
+    decimal_write_six((uint32_t)(time_us % 1000000), text->bytes + text->size);
+    text->size += 6;
+}
+
 /* Names of settings: plain words. */
 static void put_name(struct trace_text *text, const char *name)
 {
@@ -157,7 +174,7 @@ static void put_slice(struct trace_text *text, const struct step_bar *bar, bool 
     PUT(text, "{\"ph\":\"X\",");
     put_place(text, bar->lane);
     PUT(text, ",\"ts\":");
-    put_number(text, bar->from_us);
+    put_time(text, bar->from_us);
     PUT(text, ",\"dur\":");
     put_number(text, bar->until_us - bar->from_us);
     PUT(text, ",\"name\":\"");
@@ -170,13 +187,13 @@ static void put_span(struct trace_text *text, const struct step_bar *bar, bool u
     open_event(text);
     PUT(text, "{\"ph\":\"b\",");
     put(text, text->span, text->span_size);
-    put_number(text, bar->from_us);
+    put_time(text, bar->from_us);
     PUT(text, ",\"name\":\"");
     put_name(text, step_name(bar->step));
     put_args(text, text->name_size, bar, unfinished);
     PUT(text, ",\n{\"ph\":\"e\",");
     put(text, text->span, text->span_size);
-    put_number(text, bar->until_us);
+    put_time(text, bar->until_us);
     PUT(text, ",\"name\":\"");
     put_name(text, step_name(bar->step));
     PUT(text, "\"}");
@@ -197,7 +214,7 @@ void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us)
     PUT(text, "{\"ph\":\"i\",\"s\":\"p\",");
     put_place(text, -1);
     PUT(text, ",\"ts\":");
-    put_number(text, now_us);
+    put_time(text, now_us);
     PUT(text, ",\"name\":\"");
     put_number(text, (int64_t)lost);
     PUT(text, " bars lost: written over\"}");

@@ -19,6 +19,9 @@ struct trace_text {
     char process[24], span[128], members[STEP_ID_BYTES * 6 + 96];
     size_t process_size, span_size, members_size;
     size_t name_size; /* of the members: the id alone */
+    int64_t second;   /* of the last time; its digits: undefined while there are none */
+    char second_digits[24];
+    size_t second_size;
 };
 
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);
