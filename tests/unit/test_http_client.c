@@ -143,11 +143,12 @@ Test(http_client, a_proxy_that_refused_the_call_before_has_not_refused_this_one)
 /* ---- a server that sends without end, faster than it is read ---- */
 
 #define PIECES_MAX 100000
+#define TURN_BYTES_MAX 131072 /* of JSON, some milliseconds, which an event loop's other jobs wait for */
 
 struct endless {
     int connection;
     struct http_cancel *cancel;
-    size_t pieces;
+    size_t pieces, bytes;
 };
 
 /* With each piece that it takes the next one arrives. */
@@ -157,7 +158,7 @@ static bool take_endless(struct http_call *call, const char *data, size_t size, 
     struct endless *endless = arg;
     (void)call;
     (void)data;
-    (void)size;
+    endless->bytes += size;
     while (send(endless->connection, more, sizeof more, MSG_NOSIGNAL) > 0)
         ;
     http_cancel_fire(endless->cancel);
@@ -186,6 +187,34 @@ Test(http_client, a_cancel_ends_a_stream_that_arrives_faster_than_it_is_read)
     answer(endless.connection, "HTTP/1.1 200 OK\r\n\r\ndata: ");
     cr_expect_eq(http_client_wait(place.client, INT64_MAX, endless.cancel, &target), HTTP_CANCELLED);
     cr_expect_lt(endless.pieces, PIECES_MAX);
+    close_place(&place);
+    http_cancel_destroy(endless.cancel);
+    close(endless.connection);
+}
+
+Test(http_client, a_look_takes_no_more_than_a_share_of_a_fast_stream)
+{
+    struct place place = open_place(false);
+    struct endless endless = {.cancel = http_cancel_create()};
+    struct http_request request = request_of(NULL);
+    size_t target;
+    int64_t next_ms;
+    request.sink = take_endless;
+    request.look = is_stream;
+    request.sink_arg = &endless;
+    start(&place, &request);
+    endless.connection = accept_from(&place);
+    answer(endless.connection, "HTTP/1.1 200 OK\r\n\r\ndata: ");
+    for (int64_t limit_ms = clock_mono_ms() + LIMIT_MS; endless.pieces == 0;) {
+        cr_assert_lt(clock_mono_ms(), limit_ms);
+        http_client_block(place.client, limit_ms, NULL);
+        cr_assert_eq(http_client_look(place.client, INT64_MAX, NULL, &target, &next_ms), HTTP_WAITING);
+    }
+    endless.bytes = 0;
+    cr_assert_eq(http_client_look(place.client, INT64_MAX, NULL, &target, &next_ms), HTTP_WAITING);
+    cr_expect_gt(endless.bytes, 0);
+    cr_expect_leq(endless.bytes, TURN_BYTES_MAX);
+    cr_expect_leq(next_ms, clock_mono_ms(), "it goes on at once");
     close_place(&place);
     http_cancel_destroy(endless.cancel);
     close(endless.connection);
