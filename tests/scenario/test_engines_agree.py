@@ -66,7 +66,8 @@ def plan(seed):
         failing = [*FAILURES, *UNCOUNTED] if session < FAILING_SESSIONS else []
         fault = "" if kind < 0.35 else HELD if kind < 0.45 else f"[[fault:{draw.choice(FAULTS + failing)}]]"
         jobs.append({"id": f"j{number}", "session": f"s{session}", "message": f"{fault} question {number} with a few words more", "stream": draw.random() < 0.5})
-    settings = {"llm.deadline_ms": "900000", "llm.providers": "main,spare", "provider.spare.model": "sim", "llm.strategy": draw.choice(["sequential", "sequential", "race"]), "retry.backoff_ms": "5", "retry.backoff_max_ms": "20", "provider.main.attempt_timeout_ms": "600000", "provider.spare.attempt_timeout_ms": "600000",
+    patient = {"llm.deadline_ms": "900000", "provider.main.attempt_timeout_ms": "600000", "provider.spare.attempt_timeout_ms": "600000"}  # a call that isn't cancelled is under way until the test fails
+    settings = {**patient, "llm.providers": "main,spare", "provider.spare.model": "sim", "llm.strategy": draw.choice(["sequential", "sequential", "race"]), "retry.backoff_ms": "5", "retry.backoff_max_ms": "20",
                 "worker.threads": draw.choice(["3", "16", "64"]), "worker.ordering": draw.choice(["key", "key", "partition"]), "llm.stream": draw.choice(["asked", "always", "never"]),
                 "worker.gather_ms": draw.choice(["0", "20"])}
     if seed % 2 == 0:
@@ -144,8 +145,7 @@ def test_the_same_jobs_come_to_the_same(seed):
     jobs, settings = plan(seed)
     facts, sides = Facts(), []
     try:
-        for engine in ("threads", "loop"):
-            sides.append(Side(engine, facts, settings))
+        sides.extend(Side(engine, facts, settings) for engine in ("threads", "loop"))
         players = [threading.Thread(target=side.play, args=(jobs,)) for side in sides]
         for player in players:
             player.start()

@@ -4,6 +4,7 @@ import signal
 import threading
 
 import pytest
+from engine import ENGINE
 from parts import BIN, SANITIZED, Topics, wait_until
 
 QUICK = {"kafka.session.timeout.ms": "6000", "kafka.heartbeat.interval.ms": "300", "kafka.retry.backoff.ms": "50", "kafka.reconnect.backoff.max.ms": "200"}
@@ -73,7 +74,7 @@ def test_a_call_that_hangs_is_found_though_failures_of_providers_are_remembered(
     place.topics.send({"id": "the-culprit", "message": "[[fault:500 times=1]] hi"}, key="s")
     place.sim.wait_held()
     assert place.sim.stats()["requests"] == 2 and spare.stats()["requests"] == 1, "each has failed"
-    place.stop("chat-0")
+    place.stop("chat-loop-0" if ENGINE == "loop" else "chat-0")
     place.sim.release()
     text = wait_until(lambda: unhealthy(worker, "job the-culprit runs"), "an unhealthy worker")
     assert text.startswith("stuck: ")
@@ -84,7 +85,7 @@ def test_a_call_that_hangs_is_found_though_failures_of_providers_are_remembered(
 
 def test_a_call_that_hangs_is_found_while_new_jobs_keep_being_answered(place):
     """Neither is it the head of its partition: an older one waits for its retry."""
-    worker = place.worker(**{**BOUNDS, "llm.deadline_ms": "4000", "worker.threads": "2", "retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000"})
+    worker = place.worker(**{**BOUNDS, "llm.deadline_ms": "4000", "worker.threads": "2", "worker.loops": "2", "retry.backoff_ms": "60000", "retry.backoff_max_ms": "60000"})
     place.topics.send({"id": "older", "session": "one", "message": "[[fault:500 times=1]] hi"}, key="k")
     worker.wait_event("job_retry", job="older")
     place.topics.send({"id": "the-culprit", "session": "two", "message": "[[fault:hold times=1]] hi"}, key="k")

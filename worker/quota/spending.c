@@ -327,8 +327,9 @@ static bool is_held_up(const struct spending *s, const struct llm_outcome *outco
 static bool prepare_later(struct spending *s, const struct llm_outcome *outcome)
 {
     while (s->later_at < 2 * s->refused_count) {
-        size_t at = s->later_at % s->refused_count;
-        bool others = s->later_at++ >= s->refused_count;
+        bool others = s->later_at >= s->refused_count;
+        size_t at = others ? s->later_at - s->refused_count : s->later_at;
+        s->later_at++;
         if ((s->refused[at].provider != outcome->held_up_provider) != others)
             continue;
         if (prepare_take(s, s->refused[at].provider, s->refused[at].tokens, s->spare_ms))
