@@ -200,6 +200,25 @@ Test(http_loop, who_has_given_its_client_back_is_not_called)
     cr_expect_eq(owner.called, called);
 }
 
+Test(http_loop, clients_that_broke_while_they_were_idle_are_lent_to_nobody)
+{
+    struct http_client *clients[CLIENTS];
+    struct owner owner = {0};
+    struct error err;
+    for (int i = 0; i < CLIENTS; i++)
+        cr_assert_eq(http_pool_take(pool, &clients[i], &err), STATUS_OK);
+    for (int i = 0; i < CLIENTS; i++) {
+        struct http_client *idle = clients[i];
+        http_pool_give(pool, &clients[i]);
+        idle->broken = true; /* as libcurl's failure leaves all clients of its handle */
+    }
+    begin(&owner, LIMIT_MS);
+    int connection = serve(-1);
+    expect_good(&owner);
+    http_pool_give(pool, &owner.client);
+    close(connection);
+}
+
 /* ---- what isn't looked at doesn't wake the loop on and on ---- */
 
 static int64_t turns(void)

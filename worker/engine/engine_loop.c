@@ -313,8 +313,10 @@ static void report(struct engine *of)
         mutex_lock(&loop->lock);
         for (const struct loop_job *job = loop->jobs; job != NULL; job = job->next, jobs++) {
             struct lane_now now = {.step = STEP_NONE};
+            char slot[STEPS_NAME_BYTES];
+            steps_lane_name(job->slot, slot);
             (void)steps_now(job->slot, &now);
-            log_info("thread_busy", F_STR("thread", name), F_STR("job", job->task->job.id), F_STR("topic", job->task->record.topic),
+            log_info("thread_busy", F_STR("thread", name), F_STR("slot", slot), F_STR("job", job->task->job.id), F_STR("topic", job->task->record.topic),
                      F_INT("partition", job->task->record.partition), F_INT("offset", job->task->record.offset),
                      F_INT("busy_ms", clock_mono_ms() - job->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
                      F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));

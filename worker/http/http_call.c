@@ -16,7 +16,7 @@
 #include "tls/tls_trust.h"
 
 #define PIECE_BYTES 16384 /* sent or received at once; on the stack, and not of a thread that waits */
-#define PIECES_AT_ONCE 8 /* received; then cancels, time-outs, the client's other calls and the loop's other jobs have their turn, however fast a server sends */
+#define PIECES_AT_ONCE 8 /* received; then cancels, time-outs and other calls have their turn, of this client and of its loop, however fast a server sends */
 #define PROXY_BUFFER_BYTES 4096L /* for a proxy's answer to CONNECT */
 #define KEEPALIVE_S 60L /* a NAT drops a silent connection; answers may take minutes */
 

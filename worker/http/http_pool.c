@@ -48,13 +48,21 @@ static enum status no_resources(struct error *err)
     return error_set(err, ERROR_UNAVAILABLE, "no_resources", "no descriptors left for another call: raise the limit of open files (ulimit -n)");
 }
 
-enum status http_pool_take(struct http_pool *pool, struct http_client **ret, struct error *err)
+static struct http_client *take_hottest(struct http_pool *pool)
 {
     mutex_lock(&pool->mutex);
     struct http_client *client = pool->hottest;
     if (client != NULL)
         unlink_client(pool, client);
     mutex_unlock(&pool->mutex);
+    return client;
+}
+
+enum status http_pool_take(struct http_pool *pool, struct http_client **ret, struct error *err)
+{
+    struct http_client *client;
+    while ((client = take_hottest(pool)) != NULL && client->broken) /* since its loop's libcurl broke, while it was idle */
+        http_client_destroy(client);
     if (client == NULL)
         client = http_client_create(pool->world, pool->loop);
     if (client == NULL)
