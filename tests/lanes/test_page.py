@@ -113,7 +113,8 @@ def test_of_5000_lanes_it_draws_those_in_view(stage, page_of):
     assert page.run("return lanes.drawing.bars") <= 20 * (tall / height + 2)
     page.run("document.querySelector('#scroll').scrollTop = 1e9")
     page.frames(2)
-    at = page.run("const last = lanes.state.order[4999]; const at = lanes.drawing.middleOf(4999, last.on); return { x: 1200, y: at.y, job: last.on.job.id }")
+    wait_until(lambda: page.run("return lanes.drawing.x(lanes.state.order[4999].on.from) < lanes.drawing.width - 40"), "the last lane's bar in view")
+    at = page.run("const last = lanes.state.order[4999]; return { ...lanes.drawing.middleOf(4999, last.on), job: last.on.job.id }")
     page.click("#canvas", at["x"], at["y"])
     assert page.text_of("#job_id") == at["job"]
     page.browser.choose("#height", "3")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser
+from engine import ENGINE
 from parts import LIMIT_S, Topics, wait_until
 
 QUERY = """
@@ -77,10 +78,10 @@ def test_a_trace_of_the_whole_process(stage, perfetto, redis_io):
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     perfetto.read(file.read_bytes())
-    asked = perfetto.query("""select thread.name, extract_arg(slice.arg_set_id, 'args.job'), slice.dur from slice join thread_track on slice.track_id = thread_track.id
-                              join thread using (utid) where slice.name = 'ask' and extract_arg(slice.arg_set_id, 'args.waits_for') = 'main'""")
+    asked = perfetto.query("""select thread.name, extract_arg(slice.arg_set_id, 'args.job'), slice.dur from slice left join thread_track on slice.track_id = thread_track.id
+                              left join thread using (utid) where slice.name = 'ask' and extract_arg(slice.arg_set_id, 'args.waits_for') = 'main'""")
     assert {job for _, job, _ in asked} == {f"job-{n}" for n in range(40)} and len(asked) == 40
-    assert {name for name, _, _ in asked} <= {f"chat-{n}" for n in range(4)}
+    assert {name for name, _, _ in asked} <= ({f"chat-{n}" for n in range(4)} if ENGINE == "threads" else {None}), "a thread has its track; a slot has none"
     assert min(dur for _, _, dur in asked) >= latency_ms * 1e6
     spans = perfetto.query("""select extract_arg(slice.arg_set_id, 'args.job'), slice.name, count(*), min(slice.dur) from slice left join thread_track on slice.track_id = thread_track.id
                               where thread_track.id is null group by 1, 2""")
