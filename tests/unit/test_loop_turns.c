@@ -49,3 +49,14 @@ Test(loop_turns, a_long_turn_counts_above_its_bound_and_a_nested_one_with_its_ou
     cr_expect_eq(value_of("chat_loop_turn_seconds_bucket{le=\"+Inf\"} "), 2, "%s", text);
     loop_turns_clear();
 }
+
+/* After a day of work its rate would be told in steps of tenths of a second otherwise. */
+Test(loop_turns, the_sum_is_told_to_the_microsecond_however_large_it_is)
+{
+    turn_for(1);
+    print();
+    const char *sum = strstr(text, "chat_loop_turn_seconds_sum ");
+    cr_assert_not_null(sum);
+    cr_expect_eq(strspn(strchr(sum, '.') + 1, "0123456789"), 6, "%s", sum);
+    loop_turns_clear();
+}

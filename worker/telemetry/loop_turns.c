@@ -67,7 +67,7 @@ void loop_turns_print(FILE *out)
         fprintf(out, "chat_loop_turn_seconds_bucket{le=\"%g\"} %" PRId64 "\n", (double)bounds_us[i] / 1e6, count);
     }
     count += atomic_load_explicit(&buckets[BUCKETS], memory_order_relaxed);
-    fprintf(out, "chat_loop_turn_seconds_bucket{le=\"+Inf\"} %" PRId64 "\nchat_loop_turn_seconds_sum %g\nchat_loop_turn_seconds_count %" PRId64 "\n", count,
+    fprintf(out, "chat_loop_turn_seconds_bucket{le=\"+Inf\"} %" PRId64 "\nchat_loop_turn_seconds_sum %.6f\nchat_loop_turn_seconds_count %" PRId64 "\n", count,
             (double)atomic_load_explicit(&sum_us, memory_order_relaxed) / 1e6, count);
 }
 
