@@ -16,7 +16,7 @@ LIBRDKAFKA = re.compile(r"rd_kafka_\w+\(.*\)")
 
 # Codes that no reply and no dead letter can hold, and where they are seen.
 ELSEWHERE = {
-    "at the start": "stopped file_limit admin_listen admin_port_file thread_start crash_file redis_url redis_check redis_version redis_command ca_file curl_failed bad_proxy bad_api_key "
+    "at the start": "stopped file_limit admin_listen admin_port_file thread_start crash_file trace_file redis_url redis_check redis_version redis_command ca_file curl_failed bad_proxy bad_api_key "
                     "kafka_conf kafka_property kafka_embedded kafka_refused kafka_unreachable topic_missing topic_forbidden intake_start transactions_unavailable transactions_refused settings "
                     "no_embedded_cluster folder_not_private embedded_address",
     "of a job that goes on": "revoked claim_busy suspect claim_ran_out in_flight_limit too_slow",
