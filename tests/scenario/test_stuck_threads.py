@@ -52,9 +52,9 @@ def unhealthy(worker, named=""):
     return text if status == 503 and named in text else None
 
 
-@pytest.mark.parametrize("thread", ["chat-intake", "chat-time", "chat-renew", "chat-begin", "chat-completion", "chat-control", "chat-group"])
+@pytest.mark.parametrize("thread", ["chat-intake", "chat-time", "chat-renew", "chat-begin", "chat-completion", "chat-control", "chat-group", "chat-takes", *(["chat-loop-0"] if ENGINE == "loop" else [])])
 def test_a_thread_that_stands_still_fails_the_liveness_check_and_is_named(place, thread):
-    worker = place.worker(**BOUNDS)
+    worker = place.worker(**BOUNDS, **{"provider.main.requests_per_minute": "60000"})  # a rate: chat-takes is there
     wait_until(lambda: worker.get("/healthz") == (200, "ok\n"), "healthy at first")
     place.stop(thread)
     place.topics.send({"id": "j", "message": "hi"}, key="s")  # for those that wait for something to do

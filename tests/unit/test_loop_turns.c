@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "telemetry/loop_turns.h"
+#include "telemetry/watchdog.h"
 
 static char text[8192]; /* the page */
 
@@ -59,4 +60,22 @@ Test(loop_turns, the_sum_is_told_to_the_microsecond_however_large_it_is)
     cr_assert_not_null(sum);
     cr_expect_eq(strspn(strchr(sum, '.') + 1, "0123456789"), 6, "%s", sum);
     loop_turns_clear();
+}
+
+Test(loop_turns, a_turn_that_does_not_end_is_the_watchdog_s)
+{
+    static const struct settings settings = {.worker = {.stuck_after_ms = 2 * WATCHDOG_LOOK_MS}, .redis = {.timeout_ms = 100}};
+    struct watchdog watchdog = {0};
+    loop_turns_are_of(3);
+    turn_for(0);
+    for (int look = 1; look <= 9; look++)
+        watchdog_look(&watchdog, look * WATCHDOG_LOOK_MS);
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, 0), WATCHED_COUNT, "it waits for something to do");
+    loop_turn_begin("test");
+    for (int look = 10; look <= 19; look++)
+        watchdog_look(&watchdog, look * WATCHDOG_LOOK_MS);
+    cr_expect_str_eq(watchdog_name(watchdog_stuck(&watchdog, &settings, 0)), "chat-loop-3");
+    loop_turn_end();
+    watchdog_look(&watchdog, 20 * WATCHDOG_LOOK_MS);
+    cr_expect_eq(watchdog_stuck(&watchdog, &settings, 0), WATCHED_COUNT);
 }

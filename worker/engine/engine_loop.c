@@ -261,6 +261,7 @@ static void *loop_main(void *arg)
     char name[16];
     snprintf(name, sizeof name, "chat-loop-%d", loop->index);
     pthread_setname_np(pthread_self(), name);
+    loop_turns_are_of(loop->index);
     while (!(loop->stopping && atomic_load(&loop->count) == 0))
         event_base_loop(loop->base, EVLOOP_ONCE);
     return NULL;

@@ -73,6 +73,7 @@ struct context_settings {
 
 #define PROVIDERS_MAX 8
 #define CONTEXTS_MAX 16
+#define LOOPS_MAX 64
 #define HEDGE_AUTO (-1)
 #define KAFKA_TRANSACTION_TIMEOUT_MS 10000 /* unless kafka.transaction.timeout.ms is set */
 

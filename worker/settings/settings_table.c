@@ -46,7 +46,7 @@ static const char *const formats[] = {"logfmt", "json", NULL};
 const struct setting settings_table[] = {
     CHOICE("worker", "engine", IN(worker.engine), engines, "threads", "What runs the jobs. threads: a pool of synchronous threads, one job each. loop: event loops, many jobs each."),
     INT("worker", "threads", IN(worker.threads), 1, 5000, "threads", "64", "threads: jobs that may wait for an LLM at once. Throughput is at most threads divided by latency."),
-    INT("worker", "loops", IN(worker.loops), 1, 64, "loops", "1", "loop: event loops, a thread each. One is enough until it takes a whole processor."),
+    INT("worker", "loops", IN(worker.loops), 1, LOOPS_MAX, "loops", "1", "loop: event loops, a thread each. One is enough until it takes a whole processor."),
     INT("worker", "in_flight", IN(worker.in_flight), 1, 50000, "jobs", "64", "loop: jobs that may wait for an LLM at once, of all loops together. Throughput is at most in_flight divided by latency."),
     INT("worker", "calls_per_shard", IN(worker.calls_per_shard), 1, 50000, "jobs", "256", "loop: jobs whose connections share a libcurl multi handle. What a connection costs libcurl to make and to close grows with it."),
     TEXT("worker", "jobs_topic", IN(worker.jobs_topic), "chat.jobs", "Topic that jobs are read from."),

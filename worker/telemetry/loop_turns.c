@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "telemetry/watchdog.h"
 
 static const int64_t bounds_us[] = {100, 250, 500, 1000, 2500, 5000, 10000, 20000, 50000, 100000, 250000, 1000000};
 #define BUCKETS (sizeof bounds_us / sizeof *bounds_us)
@@ -13,16 +14,28 @@ static const int64_t bounds_us[] = {100, 250, 500, 1000, 2500, 5000, 10000, 2000
 static _Atomic int64_t buckets[BUCKETS + 1], sum_us;
 
 static _Thread_local struct {
+    int loop;
     const char *what;
     int depth;
     int64_t began_us, told_us;
     int64_t untold; /* long turns that weren't logged */
 } turn;
 
+void loop_turns_are_of(int loop)
+{
+    turn.loop = loop;
+}
+
+static enum watched watched(void)
+{
+    return (enum watched)(WATCHED_LOOPS + turn.loop);
+}
+
 void loop_turn_begin(const char *what)
 {
     if (turn.depth++ > 0)
         return;
+    watchdog_feed(watched());
     turn.what = what;
     turn.began_us = clock_mono_us();
 }
@@ -44,6 +57,7 @@ void loop_turn_end(void)
     size_t bucket = 0;
     if (--turn.depth > 0)
         return;
+    watchdog_rest(watched());
     int64_t now_us = clock_mono_us(), took_us = now_us - turn.began_us;
     while (bucket < BUCKETS && took_us > bounds_us[bucket])
         bucket++;

@@ -1,6 +1,7 @@
 #include "telemetry/watchdog.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SOCKET_TIMEOUT_MS 60000 /* this and the next: librdkafka's defaults */
@@ -58,7 +59,14 @@ static const struct {
     [WATCHED_COMPLETION] = {"chat-completion", 5000, 16, false}, /* finishes, those of cancelled jobs, cancels, releases; and the publisher's calls */
     [WATCHED_TRANSACTIONS] = {"chat-txn", 10000, 0, true}, /* a transaction's calls last as long as Kafka is away, and for a while after: transaction_silence_ms */
     [WATCHED_CONTROL] = {"chat-control", 10000, 0, false}, /* the start offsets of its topic's partitions, 2 s a request */
+    [WATCHED_LOOPS] = {"chat-loop-", 0, 0, false},         /* nothing on it blocks */
 };
+
+/* That of a thread, or of all event loops. */
+static enum watched kind_of(enum watched thread)
+{
+    return thread > WATCHED_LOOPS ? WATCHED_LOOPS : thread;
+}
 
 static int64_t kafka_ms(const struct settings *settings, const char *property, int64_t otherwise)
 {
@@ -83,19 +91,19 @@ static int64_t transaction_silence_ms(const struct settings *settings)
 int64_t watchdog_silence_ms(enum watched thread, const struct settings *settings)
 {
     int64_t more_ms = thread == WATCHED_GROUP ? group_silence_ms(settings) : thread == WATCHED_TRANSACTIONS ? transaction_silence_ms(settings) : 0;
-    return allowances[thread].ms + allowances[thread].redis_answers * settings->redis.timeout_ms + more_ms;
+    return allowances[kind_of(thread)].ms + allowances[kind_of(thread)].redis_answers * settings->redis.timeout_ms + more_ms;
 }
 
 int64_t watchdog_stuck_after_ms(enum watched thread, const struct settings *settings)
 {
-    return watchdog_silence_ms(thread, settings) + (allowances[thread].waits_for_kafka ? 0 : settings->worker.stuck_after_ms);
+    return watchdog_silence_ms(thread, settings) + (allowances[kind_of(thread)].waits_for_kafka ? 0 : settings->worker.stuck_after_ms);
 }
 
 enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settings *settings, int64_t broker_answers_ms)
 {
     for (int i = 0; i < WATCHED_COUNT; i++) {
         int64_t most_ms = watchdog_stuck_after_ms((enum watched)i, settings);
-        if (watchdog->silent_ms[i] >= most_ms && (!allowances[i].waits_for_kafka || broker_answers_ms >= most_ms))
+        if (watchdog->silent_ms[i] >= most_ms && (!allowances[kind_of((enum watched)i)].waits_for_kafka || broker_answers_ms >= most_ms))
             return (enum watched)i;
     }
     return WATCHED_COUNT;
@@ -103,5 +111,9 @@ enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settin
 
 const char *watchdog_name(enum watched thread)
 {
-    return allowances[thread].name;
+    static char name[32];
+    if (thread < WATCHED_LOOPS)
+        return allowances[thread].name;
+    snprintf(name, sizeof name, "%s%d", allowances[WATCHED_LOOPS].name, (int)(thread - WATCHED_LOOPS));
+    return name;
 }

@@ -30,7 +30,8 @@ enum watched {
     WATCHED_COMPLETION,
     WATCHED_TRANSACTIONS,
     WATCHED_CONTROL,
-    WATCHED_COUNT
+    WATCHED_LOOPS, /* and each event loop's own, WATCHED_LOOPS + its index */
+    WATCHED_COUNT = WATCHED_LOOPS + LOOPS_MAX
 };
 
 /* ---- the thread itself ---- */
@@ -57,6 +58,6 @@ int64_t watchdog_silence_ms(enum watched thread, const struct settings *settings
 int64_t watchdog_stuck_after_ms(enum watched thread, const struct settings *settings);
 /* Pure. The first that is stuck; WATCHED_COUNT: none. broker_answers_ms: for how long the brokers have answered without a failure. */
 enum watched watchdog_stuck(const struct watchdog *watchdog, const struct settings *settings, int64_t broker_answers_ms);
-const char *watchdog_name(enum watched thread);
+const char *watchdog_name(enum watched thread); /* valid until the next call; the judge's alone */
 
 #endif
