@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <threads.h>
@@ -11,8 +12,14 @@
 #define LINE_BYTES_MAX 4000 /* below PIPE_BUF, so that a line into a pipe stays whole */
 #define VALUE_BYTES_MAX 512
 
-static enum log_level threshold = LOG_INFO;
-static enum log_format line_format = LOG_LOGFMT;
+/* The signals' thread may log before they are configured. */
+static _Atomic(enum log_level) threshold = LOG_INFO;
+static _Atomic(enum log_format) line_format = LOG_LOGFMT;
+
+static bool is_json(void)
+{
+    return atomic_load_explicit(&line_format, memory_order_relaxed) == LOG_JSON;
+}
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -74,7 +81,7 @@ static bool is_bare(const char *value)
 
 static void put_string(struct line *line, const char *value)
 {
-    if (line_format == LOG_LOGFMT && is_bare(value)) {
+    if (!is_json() && is_bare(value)) {
         put_text(line, value);
         return;
     }
@@ -86,8 +93,8 @@ static void put_string(struct line *line, const char *value)
 static void put_name(struct line *line, const char *name)
 {
     if (line->length > 1)
-        put_char(line, line_format == LOG_JSON ? ',' : ' ');
-    if (line_format == LOG_JSON) {
+        put_char(line, is_json() ? ',' : ' ');
+    if (is_json()) {
         put_char(line, '"');
         put_text(line, name);
         put_text(line, "\":");
@@ -118,21 +125,21 @@ static void put_time(struct line *line)
     int ms = (int)(now.tv_nsec / 1000000);
     char fraction[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
     put_name(line, "ts");
-    put_text(line, line_format == LOG_JSON ? "\"" : "");
+    put_text(line, is_json() ? "\"" : "");
     put_text(line, second_text(now.tv_sec));
     put_text(line, fraction);
-    put_text(line, line_format == LOG_JSON ? "\"" : "");
+    put_text(line, is_json() ? "\"" : "");
 }
 
 void log_configure(enum log_level level, enum log_format format)
 {
-    threshold = level;
-    line_format = format;
+    atomic_store_explicit(&threshold, level, memory_order_relaxed);
+    atomic_store_explicit(&line_format, format, memory_order_relaxed);
 }
 
 bool log_enabled(enum log_level level)
 {
-    return level >= threshold;
+    return level >= atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
@@ -140,7 +147,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     struct line line; /* its text isn't zeroed: that would cost more than the rest */
     char real[32];
     line.length = 0;
-    if (line_format == LOG_JSON)
+    if (is_json())
         put_char(&line, '{');
     put_time(&line);
     put_name(&line, "level");
@@ -162,7 +169,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
             break;
         }
     }
-    if (line_format == LOG_JSON)
+    if (is_json())
         line.text[line.length++] = '}';
     line.text[line.length++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line.text, line.length);
