@@ -88,6 +88,13 @@ class Process:
     def wait(self, limit_s: float = LIMIT_S) -> int:
         return self.process.wait(limit_s)
 
+    def port_in(self, file: Path) -> int:
+        """That it writes when it listens. One that ends instead says why."""
+        def look():
+            assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}: {self.text()[-2000:]}"
+            return file.exists() and file.read_text().strip()
+        return int(wait_until(look, f"{self.name}'s port"))
+
     def end(self) -> None:
         if self.process.poll() is None:
             stopped = "T" in self._thread_states()  # by a test
@@ -148,7 +155,7 @@ class Simulator(Process):
     def __init__(self, folder: Path, *options: str):
         port_file = folder / f"sim-{uuid.uuid4().hex[:8]}.port"
         super().__init__("llmsim", folder, [BIN / "chat-llmsim", "--port", free_port(), "--port-file", port_file, *options])
-        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the simulator's port"))
+        self.port = self.port_in(port_file)
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self.model = "sim"
 
@@ -191,7 +198,7 @@ class TlsFront(Process):
         (self.ca, key), port_file = certificate(folder, name, *hosts), folder / f"{name}.port"
         self.named = folder / f"{name}.named"
         super().__init__(name, folder, [sys.executable, ROOT / "tests/lib/tls_front.py", self.ca, key, str(llm.port), port_file, self.named])
-        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the front's port"))
+        self.port = self.port_in(port_file)
         self.url = f"https://127.0.0.1:{self.port}/v1"
         self.model = llm.model
 
@@ -226,7 +233,7 @@ class Proxy(Process):
     def __init__(self, folder: Path, *options: str, name: str = "proxy"):
         port_file, self.journal = folder / f"{name}.port", folder / f"{name}.journal"
         super().__init__(name, folder, [sys.executable, ROOT / "tests/lib/proxy.py", port_file, self.journal, *options])
-        self.port = int(wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the proxy's port"))
+        self.port = self.port_in(port_file)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def asked(self) -> list[dict]:
@@ -240,7 +247,7 @@ class Model(Process):
         """context: tokens that a slot holds."""
         port_file = folder / "model.port"
         super().__init__("model", folder, [os.environ["CHAT_MODEL_PYTHON"], ROOT / "tests/lib/llm_server.py", "--port-file", port_file, "--context", context, "--slots", slots])
-        port = wait_until(lambda: port_file.exists() and port_file.read_text().strip(), "the model's port")
+        port = self.port_in(port_file)
         self.url = f"http://127.0.0.1:{port}/v1"
         self.model = "smollm2-135m"
 
