@@ -230,3 +230,26 @@ def test_from_elsewhere_all_but_probes_and_metrics_wants_the_token(stage, token)
         assert ask(worker, "/threads", **elsewhere, Authorization=f"Bearer {token}")[0] == 200
         assert ask(worker, "/lanes", **elsewhere, Authorization="Basic bWU6czNjcmV0")[0] == 200
         assert token not in worker.text()
+
+
+def own_address():
+    """One of this machine's, at which others reach it; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+        try:
+            unsent.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return unsent.getsockname()[0]
+
+
+def test_what_a_sidecar_passes_on_is_not_from_here(stage):
+    """Istio's connects from 127.0.0.6 to the pod's own address, for whoever in the mesh."""
+    worker = stage.worker(stage.redis(), stage.simulator(), **{"admin.listen": "0.0.0.0:0"})
+    port = int(worker.port_file.read_text())
+    statuses = {}
+    for to in filter(None, ("127.0.0.1", own_address())):
+        with socket.create_connection((to, port), LIMIT_S, source_address=("127.0.0.6", 0)) as client:
+            client.sendall(b"GET /threads HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            statuses[to] = client.recv(65536).split()[1]
+    assert statuses.pop("127.0.0.1") == b"200"
+    assert all(status == b"403" for status in statuses.values()), statuses

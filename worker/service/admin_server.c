@@ -251,11 +251,20 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
     size_t size = (size_t)(end.pos < 0 || (bare.pos >= 0 && bare.pos < end.pos) ? bare.pos : end.pos);
     char *head = xmemdup0(evbuffer_pullup(in, (ev_ssize_t)size + 1), size);
+    if (strlen(head) < size)
+        *head = '\0'; /* a NUL ends no text here: headers behind it wouldn't be read */
     take_request(visit, head);
     free(head);
 }
 
 /* ---- accepting ---- */
+
+static bool is_from_here(evutil_socket_t fd, const struct sockaddr *from)
+{
+    struct sockaddr_storage to;
+    socklen_t size = sizeof to;
+    return admin_address_is_local(from) && getsockname(fd, (struct sockaddr *)&to, &size) == 0 && admin_address_is_local((const struct sockaddr *)&to);
+}
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
 {
@@ -266,7 +275,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (server->visits == ADMIN_CONNECTIONS_MAX)
         visit_cut(server->oldest);
     struct visit *visit = xcalloc(1, sizeof *visit);
-    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = admin_address_is_local(address), .bev = bufferevent_socket_new(server->base, fd, 0),
+    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = is_from_here(fd, address), .bev = bufferevent_socket_new(server->base, fd, 0),
                             .timeout = evtimer_new(server->base, on_timeout, visit)};
     if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */
