@@ -69,6 +69,8 @@ Test(lanes_json, lanes_that_have_a_job_are_on)
     cr_expect_eq(at(on, 4), 4000);
     cr_expect_eq(at(on, 5), 5000);
     cr_expect_eq(json_array_size(json_object_get(answer, "rings")), 0);
+    cr_expect_gt(json_integer_value(json_object_get(answer, "began")), 0);
+    cr_expect_eq(json_integer_value(json_object_get(answer, "began")), steps_began_us(), "the same for each answer");
     json_decref(answer);
 }
 
