@@ -168,6 +168,27 @@ def test_whoever_leaves_ends_its_trace(stage):
     assert ask(worker, "/trace?seconds=1", "POST")[0] == 200
 
 
+def test_a_trace_is_one_until_its_reader_has_it(stage):
+    """Else traces that nobody reads would pile up in memory."""
+    worker = stage.worker(stage.redis(), stage.simulator())
+    topics = Topics(worker.bootstrap)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel would take it all, on either side
+        slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        slow.settimeout(LIMIT_S)
+        slow.connect(("127.0.0.1", int(worker.port_file.read_text())))
+        slow.sendall(b"POST /trace?seconds=5 HTTP/1.1\r\n\r\n")
+        wait_until(lambda: is_traced(worker), "its trace")
+        for n in range(1000):
+            topics.send({"id": f"job-{n}", "message": "hi"}, key=str(n))
+        (line,) = worker.wait_event("trace_recorded")
+        assert int(line["bytes"]) > 300_000
+        assert ask(worker, "/trace?seconds=1", "POST")[0] == 409, "it isn't sent"
+        while slow.recv(65536):
+            pass
+    assert ask(worker, "/trace?seconds=1", "POST")[0] == 200
+
+
 def test_a_trace_of_the_whole_process_has_each_step_of_each_job(stage, redis_io):
     redis, sim = stage.redis(), stage.simulator()
     file = stage.folder / "trace.json"

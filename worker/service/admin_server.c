@@ -50,8 +50,8 @@ struct admin_server {
     struct admin_probes probes;
     char *port_file;
     char *token; /* NULL: none is set */
-    struct admin_trace *trace; /* recorded for traced, unless that is NULL */
-    struct visit *traced;
+    struct visit *traced;      /* a trace is recorded, or sent, for it; NULL: none is */
+    struct admin_trace *trace; /* NULL: it isn't recorded any more */
     struct event *trace_due;
     struct visit *oldest, *newest;
     size_t visits;
@@ -59,13 +59,20 @@ struct admin_server {
 
 /* ---- visits ---- */
 
+static struct admin_page end_trace(struct admin_server *server)
+{
+    struct admin_trace *trace = server->trace;
+    server->trace = NULL;
+    evtimer_del(server->trace_due);
+    return admin_trace_end(trace);
+}
+
 /* Nobody waits for it any more. */
 static void drop_trace(struct admin_server *server)
 {
-    struct admin_page unsent = admin_trace_end(server->trace);
-    free(unsent.text);
+    if (server->trace != NULL)
+        free(end_trace(server).text);
     server->traced = NULL;
-    evtimer_del(server->trace_due);
 }
 
 static void visit_end(struct visit *visit)
@@ -126,6 +133,8 @@ static void on_sent(struct bufferevent *bev, void *arg)
 {
     (void)bev;
     struct visit *visit = arg;
+    if (visit->server->traced == visit)
+        visit->server->traced = NULL;
     if (visit->heard_all)
         visit_end(visit);
     else
@@ -179,7 +188,7 @@ static void begin_trace(struct visit *visit, const struct admin_request *request
     if (!admin_request_number(request, "seconds", 1, TRACE_SECONDS_MAX, TRACE_SECONDS_DEFAULT, &seconds)) {
         answer = admin_page_plain(400, "seconds: from 1 to 60");
     } else if (server->traced != NULL) {
-        answer = admin_page_plain(409, "another trace is being recorded: one at a time");
+        answer = admin_page_plain(409, "another trace is being recorded, or sent: one at a time");
     } else if (admin_trace_start(&server->trace, &err) != STATUS_OK) {
         answer = admin_page_plain(503, err.message);
     } else {
@@ -197,10 +206,8 @@ static void on_trace_due(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct admin_server *server = arg;
-    struct visit *visit = server->traced;
-    struct admin_page answer = admin_trace_end(server->trace);
-    server->traced = NULL;
-    send_answer(visit, &answer, true);
+    struct admin_page answer = end_trace(server);
+    send_answer(server->traced, &answer, true); /* until that is gone, its memory is taken */
 }
 
 /* NULL: it may go on. */
