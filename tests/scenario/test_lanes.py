@@ -158,6 +158,19 @@ def test_a_trace_can_be_asked_for(stage):
     assert status == 405 and headers["Allow"] == "POST"
 
 
+def test_whoever_only_connects_ends_no_trace(stage):
+    worker = stage.worker(stage.redis(), stage.simulator())
+    port, cut = int(worker.port_file.read_text()), worker.metric("admin_cut_total")
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client:
+        client.sendall(b"POST /trace?seconds=10 HTTP/1.1\r\n\r\n")
+        wait_until(lambda: is_traced(worker), "its trace")
+        idle = [socket.create_connection(("127.0.0.1", port), LIMIT_S) for _ in range(40)]  # 32 have a place
+        assert worker.metric("admin_cut_total") > cut
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    for other in idle:
+        other.close()
+
+
 def test_whoever_leaves_ends_its_trace(stage):
     worker = stage.worker(stage.redis(), stage.simulator())
     with socket.create_connection(("127.0.0.1", int(worker.port_file.read_text())), LIMIT_S) as client:

@@ -266,11 +266,11 @@ static void on_read(struct bufferevent *bev, void *arg)
 
 /* ---- accepting ---- */
 
-static bool is_from_here(evutil_socket_t fd, const struct sockaddr *from)
+/* The one that gives its place to a new one: the oldest, but not the one that a trace is for. It is asked for by who may, and is there for long; else whoever
+ * reaches the port would end it. */
+static struct visit *whom_to_cut(const struct admin_server *server)
 {
-    struct sockaddr_storage to;
-    socklen_t size = sizeof to;
-    return admin_address_is_local(from) && getsockname(fd, (struct sockaddr *)&to, &size) == 0 && admin_address_is_local((const struct sockaddr *)&to);
+    return server->oldest == server->traced ? server->oldest->newer : server->oldest;
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
@@ -280,9 +280,9 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     struct admin_server *server = arg;
     /* The oldest is closed for the new one: a probe sends its request at once, and needs its place for a moment. */
     if (server->visits == ADMIN_CONNECTIONS_MAX)
-        visit_cut(server->oldest);
+        visit_cut(whom_to_cut(server));
     struct visit *visit = xcalloc(1, sizeof *visit);
-    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = is_from_here(fd, address), .bev = bufferevent_socket_new(server->base, fd, 0),
+    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = admin_address_is_from_here(fd, address), .bev = bufferevent_socket_new(server->base, fd, 0),
                             .timeout = evtimer_new(server->base, on_timeout, visit)};
     if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */
