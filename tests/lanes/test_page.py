@@ -1,5 +1,8 @@
 """The page /lanes as a person uses it, in headless Chromium, on real workers: sums, clicks, pause, zoom, order; that it draws what is in view alone; its policy."""
-from parts import wait_until
+import signal
+
+from parts import Topics, wait_until
+from ports import free_port
 
 SECRET = "words that nobody reads"
 
@@ -62,6 +65,26 @@ def test_paused_it_stands_still_and_asks_nothing(stage, page_of):
     assert page.run("return [lanes.state.end, lanes.model.now]") == [end, now] and page.text_of("#state").startswith("paused")
     page.click("#pause")
     wait_until(lambda: page.run("return lanes.state.end > arguments[0] && lanes.model.now > arguments[1]", end, now), "time that goes on")
+
+
+def test_a_worker_that_was_started_again_is_seen_anew(stage, page_of):
+    """Its bars have numbers that the page knows of the one before."""
+    sim, listen = stage.simulator(), f"127.0.0.1:{free_port()}"
+    before = worker_of(stage, sim, 1, **{"admin.listen": listen})
+    page = page_of(before)
+    for n in range(10):
+        page.topics.send({"id": f"before-{n}", "message": "hi"}, key="s")
+    page.topics.replies(10)
+    wait_until(lambda: page.bar("before-9", "ask"), "its bars")
+    before.signal(signal.SIGTERM)
+    assert before.wait() == 0
+    wait_until(lambda: page.text_of("#state").startswith("no answer"), "a page that says so")
+    topics = Topics(worker_of(stage, sim, 1, name="after", **{"admin.listen": listen}).bootstrap)
+    wait_until(lambda: page.text_of("#state").startswith("live"), "an answer")
+    topics.send({"id": "after", "message": "hi"}, key="s")
+    topics.reply_of("after")
+    wait_until(lambda: page.bar("after", "ask"), "the bar of its first job")
+    assert page.bar("before-9", "ask") is None
 
 
 def test_zoom_keeps_what_is_in_the_middle(stage, page_of):

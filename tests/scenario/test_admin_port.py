@@ -122,7 +122,7 @@ def test_it_answers_as_http_wants_it(stage):
     for request, status in {b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n": b"200 OK", b"GET /healthz?verbose=1 HTTP/1.0\r\n\r\n": b"200 OK", b"HEAD /readyz HTTP/1.1\r\n\r\n": b"200 OK",
                             b"GET http://x:1/metrics HTTP/1.1\r\n\r\n": b"200 OK", b"GET /healthz HTTP/1.1\n\n": b"200 OK", b"GET /other HTTP/1.1\r\n\r\n": b"404 ",
                             b"POST /healthz HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc": b"405 ", b"\r\n\r\n": b"400 ", b"GET /healthz\r\n\r\n": b"400 ", b"\0\0 \r\n\r\n": b"400 ",
-                            b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 9000: b"431 "}.items():
+                            b"GET /healthz HTTP/1.1\r\nX: \0\r\nY: z\r\n\r\n": b"400 ", b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 9000: b"431 "}.items():
         for half_close in (False, True):
             answer = say(worker, request, half_close and b"x" * 9000 not in request)
             head, _, body = answer.partition(b"\r\n\r\n")

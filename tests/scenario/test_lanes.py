@@ -158,6 +158,19 @@ def test_a_trace_can_be_asked_for(stage):
     assert status == 405 and headers["Allow"] == "POST"
 
 
+def test_whoever_only_connects_ends_no_trace(stage):
+    worker = stage.worker(stage.redis(), stage.simulator())
+    port, cut = int(worker.port_file.read_text()), worker.metric("admin_cut_total")
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as client:
+        client.sendall(b"POST /trace?seconds=10 HTTP/1.1\r\n\r\n")
+        wait_until(lambda: is_traced(worker), "its trace")
+        idle = [socket.create_connection(("127.0.0.1", port), LIMIT_S) for _ in range(40)]  # 32 have a place
+        assert worker.metric("admin_cut_total") > cut
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+    for other in idle:
+        other.close()
+
+
 def test_whoever_leaves_ends_its_trace(stage):
     worker = stage.worker(stage.redis(), stage.simulator())
     with socket.create_connection(("127.0.0.1", int(worker.port_file.read_text())), LIMIT_S) as client:
@@ -165,6 +178,27 @@ def test_whoever_leaves_ends_its_trace(stage):
         wait_until(lambda: is_traced(worker), "its trace")
     worker.wait_event("trace_recorded")
     assert not is_traced(worker)
+    assert ask(worker, "/trace?seconds=1", "POST")[0] == 200
+
+
+def test_a_trace_is_one_until_its_reader_has_it(stage):
+    """Else traces that nobody reads would pile up in memory."""
+    worker = stage.worker(stage.redis(), stage.simulator())
+    topics = Topics(worker.bootstrap)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel would take it all, on either side
+        slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        slow.settimeout(LIMIT_S)
+        slow.connect(("127.0.0.1", int(worker.port_file.read_text())))
+        slow.sendall(b"POST /trace?seconds=5 HTTP/1.1\r\n\r\n")
+        wait_until(lambda: is_traced(worker), "its trace")
+        for n in range(1000):
+            topics.send({"id": f"job-{n}", "message": "hi"}, key=str(n))
+        (line,) = worker.wait_event("trace_recorded")
+        assert int(line["bytes"]) > 300_000
+        assert ask(worker, "/trace?seconds=1", "POST")[0] == 409, "it isn't sent"
+        while slow.recv(65536):
+            pass
     assert ask(worker, "/trace?seconds=1", "POST")[0] == 200
 
 
@@ -230,3 +264,26 @@ def test_from_elsewhere_all_but_probes_and_metrics_wants_the_token(stage, token)
         assert ask(worker, "/threads", **elsewhere, Authorization=f"Bearer {token}")[0] == 200
         assert ask(worker, "/lanes", **elsewhere, Authorization="Basic bWU6czNjcmV0")[0] == 200
         assert token not in worker.text()
+
+
+def own_address():
+    """One of this machine's, at which others reach it; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+        try:
+            unsent.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return unsent.getsockname()[0]
+
+
+def test_what_a_sidecar_passes_on_is_not_from_here(stage):
+    """Istio's connects from 127.0.0.6 to the pod's own address, for whoever in the mesh."""
+    worker = stage.worker(stage.redis(), stage.simulator(), **{"admin.listen": "0.0.0.0:0"})
+    port = int(worker.port_file.read_text())
+    statuses = {}
+    for to in filter(None, ("127.0.0.1", own_address())):
+        with socket.create_connection((to, port), LIMIT_S, source_address=("127.0.0.6", 0)) as client:
+            client.sendall(b"GET /threads HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            statuses[to] = client.recv(65536).split()[1]
+    assert statuses.pop("127.0.0.1") == b"200"
+    assert all(status == b"403" for status in statuses.values()), statuses

@@ -129,7 +129,14 @@ Test(admin_request, this_machine_needs_none_unless_it_asks_for_somebody_else)
         {"Host: localhost:9464", ADMIN_ALLOWED},
         {"Host: LocalHost", ADMIN_ALLOWED},
         {"Host: [::1]:9464", ADMIN_ALLOWED},
-        {"Host: 10.1.2.3", ADMIN_ALLOWED},
+        {"Host: 127.9.9.9", ADMIN_ALLOWED},
+        {"Host: [::ffff:127.0.0.1]", ADMIN_ALLOWED},
+        {"Host: localhost\r\nHost: localhost", ADMIN_ALLOWED},
+        {"Host: 10.1.2.3", ADMIN_NO_ACCESS},
+        {"Host: [fd00::2]:9464", ADMIN_NO_ACCESS},
+        {"Host: [localhost]", ADMIN_NO_ACCESS},
+        {"Host: rebound.example.com\r\nHost: localhost", ADMIN_NO_ACCESS},
+        {"Host: localhost\r\nHost: rebound.example.com", ADMIN_NO_ACCESS},
         {"Host: rebound.example.com", ADMIN_NO_ACCESS},
         {"Host: localhost.example.com:9464", ADMIN_NO_ACCESS},
         {"Host: 127.0.0.1.example.com", ADMIN_NO_ACCESS},
@@ -138,7 +145,15 @@ Test(admin_request, this_machine_needs_none_unless_it_asks_for_somebody_else)
         {"Sec-Fetch-Site: none", ADMIN_ALLOWED},
         {"Sec-Fetch-Site: cross-site", ADMIN_NO_ACCESS},
         {"Sec-Fetch-Site: same-site", ADMIN_NO_ACCESS},
+        {"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Site: none", ADMIN_NO_ACCESS},
+        {"Host: localhost:9464\r\nOrigin: http://localhost:9464", ADMIN_ALLOWED},
+        {"Host: localhost:9464\r\nOrigin: http://localhost:3000", ADMIN_NO_ACCESS},
+        {"Host: localhost:9464\r\nOrigin: null", ADMIN_NO_ACCESS},
+        {"Origin: http://example.com", ADMIN_NO_ACCESS},
         {"Forwarded: for=10.0.0.1", ADMIN_NO_ACCESS},
+        {"X-Forwarded-Proto: http", ADMIN_NO_ACCESS},
+        {"X-Real-IP: 10.0.0.1", ADMIN_NO_ACCESS},
+        {"Via: 1.1 proxy", ADMIN_NO_ACCESS},
         {"X-Forwarded-For: 127.0.0.1", ADMIN_NO_ACCESS},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -147,6 +162,35 @@ Test(admin_request, this_machine_needs_none_unless_it_asks_for_somebody_else)
         cr_expect_eq(access_of(head, true, NULL), rows[i].access, "%s", rows[i].headers);
         snprintf(head, sizeof head, "POST /trace HTTP/1.1\r\n%s\r\nAuthorization: Bearer t\r\n", rows[i].headers);
         cr_expect_eq(access_of(head, true, "t"), ADMIN_ALLOWED, "%s", rows[i].headers);
+    }
+}
+
+Test(admin_request, the_host_of_the_line_counts)
+{
+    cr_expect_eq(access_of("GET http://localhost:9464/lanes HTTP/1.1", true, NULL), ADMIN_ALLOWED);
+    cr_expect_eq(access_of("GET http://rebound.example.com/lanes HTTP/1.1", true, NULL), ADMIN_NO_ACCESS);
+    cr_expect_eq(access_of("GET http://rebound.example.com/lanes HTTP/1.1\r\nHost: localhost", true, NULL), ADMIN_NO_ACCESS);
+    cr_expect_eq(access_of("GET http://localhost@rebound.example.com/lanes HTTP/1.1", true, NULL), ADMIN_NO_ACCESS);
+}
+
+/* A browser that knows the password sends it with a form of any site, and a trace is work. */
+Test(admin_request, another_sites_form_has_no_use_of_a_browsers_password)
+{
+    static const char basic[] = "Host: 10.1.2.3:9464\r\nAuthorization: Basic bWU6czNjcmV0\r\n";
+    static const struct {
+        const char *line, *header;
+        enum admin_access access;
+    } rows[] = {
+        {"POST /trace", "", ADMIN_ALLOWED},
+        {"POST /trace", "Origin: http://10.1.2.3:9464", ADMIN_ALLOWED},
+        {"POST /trace", "Origin: http://example.com", ADMIN_NO_TOKEN},
+        {"POST /trace", "Sec-Fetch-Site: cross-site", ADMIN_NO_TOKEN},
+        {"GET /lanes", "Sec-Fetch-Site: cross-site", ADMIN_ALLOWED}, /* a link was clicked; what it loads can't be read by the other site */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char head[256];
+        snprintf(head, sizeof head, "%s HTTP/1.1\r\n%s%s\r\n", rows[i].line, basic, rows[i].header);
+        cr_expect_eq(access_of(head, false, "s3cret"), rows[i].access, "%s: %s", rows[i].line, rows[i].header);
     }
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "service/lanes_json.h"
+#include "service/threads_json.h"
+#include "telemetry/metrics.h"
 #include "telemetry/steps.h"
 
 #define NOW_US 100000000
@@ -67,6 +69,8 @@ Test(lanes_json, lanes_that_have_a_job_are_on)
     cr_expect_eq(at(on, 4), 4000);
     cr_expect_eq(at(on, 5), 5000);
     cr_expect_eq(json_array_size(json_object_get(answer, "rings")), 0);
+    cr_expect_gt(json_integer_value(json_object_get(answer, "began")), 0);
+    cr_expect_eq(json_integer_value(json_object_get(answer, "began")), steps_began_us(), "the same for each answer");
     json_decref(answer);
 }
 
@@ -112,4 +116,25 @@ Test(lanes_json, it_is_recorded_for_a_while_after_each_question)
     cr_expect(steps_are_wanted(), "asked again");
     lanes_json_look(NOW_US + 3000000 + PAGE_LEASE_MS * 1000);
     cr_expect_not(steps_are_wanted());
+}
+
+/* A job is counted no more when completion is through with it: for a moment its lane may still have it. */
+Test(lanes_json, no_fewer_than_none_are_without_a_lane)
+{
+    size_t size;
+    json_error_t why;
+    steps_start(3, STEPS_THREADS);
+    steps_take(1, 2, 77, "running", NOW_US);
+    METRIC_SET(jobs_alive, 0);
+    char *text = threads_json(NOW_US, &size);
+    json_t *answer = json_loads(text, 0, &why);
+    cr_assert_not_null(answer, "%s: %s", why.text, text);
+    cr_expect_eq(json_integer_value(json_object_get(answer, "without_lane")), 0, "%s", text);
+    METRIC_SET(jobs_alive, 3);
+    free(text);
+    json_decref(answer);
+    answer = json_loads(text = threads_json(NOW_US, &size), 0, &why);
+    cr_expect_eq(json_integer_value(json_object_get(answer, "without_lane")), 2, "%s", text);
+    free(text);
+    json_decref(answer);
 }

@@ -563,15 +563,37 @@ Test(settings, white_space_around_a_key_is_none_of_it)
     char *key = write_file(" \tsk-secret \n");
     char key_file[100];
     snprintf(key_file, sizeof key_file, "provider.main.api_key_file=%s", key);
-    const char *overrides[] = {BASE, key_file, "provider.spare.url=http://h", "provider.spare.model=m", "provider.spare.api_key= \t ",
+    char token_file[100];
+    snprintf(token_file, sizeof token_file, "admin.token_file=%s", key);
+    const char *overrides[] = {BASE, key_file, token_file, "provider.spare.url=http://h", "provider.spare.model=m", "provider.spare.api_key= \t ",
                                "context.profile.url=http://h", "context.profile.api_key= ses ame ", NULL};
     struct settings *settings = must_load(NULL, NULL, overrides);
     cr_expect_str_eq(settings->providers[0].api_key, "sk-secret");
     cr_expect_null(settings->providers[1].api_key, "nothing is left: none is given");
     cr_expect_str_eq(settings->contexts[0].api_key, "ses ame");
+    cr_expect_str_eq(settings->admin.token, "sk-secret");
     settings_destroy(settings);
     unlink(key);
     free(key);
+}
+
+Test(settings, a_token_that_nobody_can_bring_is_refused)
+{
+    char option[600] = "admin.token=";
+    const char *fine[] = {BASE, option, NULL};
+    memset(option + strlen(option), 'x', 512);
+    settings_destroy(must_load(NULL, NULL, fine));
+    memset(option + strlen(option), 'x', 1);
+    must_refuse(NULL, NULL, fine, "admin.token", "512");
+    char *path = write_file("one\ntwo\n");
+    snprintf(option, sizeof option, "admin.token_file=%s", path);
+    must_refuse(NULL, NULL, fine, "admin.token", "line break");
+    snprintf(option, sizeof option, "admin.token= \t ");
+    struct settings *settings = must_load(NULL, NULL, fine);
+    cr_expect_null(settings->admin.token, "nothing is left: none is given");
+    settings_destroy(settings);
+    unlink(path);
+    free(path);
 }
 
 Test(settings, a_secret_s_file_that_is_no_text_of_bounded_size_is_refused)

@@ -169,6 +169,15 @@ Test(trace, bars_from_before_it_are_not_in_it)
     cr_expect(steps_are_wanted(), "the page's wish is its own");
 }
 
+/* The sum of what its events say was lost. */
+static unsigned long long said_lost(const json_t *events)
+{
+    unsigned long long said = 0;
+    for (int i = 0; find(events, "i", "", i) != NULL; i++)
+        said += strtoull(text_of(find(events, "i", "", i), "name"), NULL, 10);
+    return said;
+}
+
 /* More bars at once than the ring holds, faster than the trace's thread looks. */
 Test(trace, it_says_how_many_bars_were_lost)
 {
@@ -178,10 +187,7 @@ Test(trace, it_says_how_many_bars_were_lost)
         steps_before(0, STEP_QUEUED, NULL, (int64_t)i + 1, (int64_t)i + 2);
     json_t *events = end();
     cr_expect_eq(sums.bars + sums.lost, put, "%d and %d", (int)sums.bars, (int)sums.lost);
-    unsigned long long said = 0;
-    for (int i = 0; find(events, "i", "", i) != NULL; i++)
-        said += strtoull(text_of(find(events, "i", "", i), "name"), NULL, 10);
-    cr_expect_eq(said, sums.lost, "%s", text);
+    cr_expect_eq(said_lost(events), sums.lost, "%s", text);
     json_decref(events);
 }
 
@@ -193,6 +199,22 @@ Test(trace, it_ends_where_its_bytes_do)
     json_t *events = end();
     cr_expect_gt(sums.bars, 0);
     cr_expect_eq(sums.bars + sums.lost, 40);
+    cr_expect_eq(said_lost(events), sums.lost, "%s", text);
     cr_expect_lt(size, 700 + 1000, "one bar more, and its end");
+    json_decref(events);
+}
+
+/* What a full trace loses takes no room, either: thousands of rings lose bars here. */
+Test(trace, it_ends_where_its_bytes_do_whatever_is_lost)
+{
+    begin(5000, STEPS_LOOP, 700);
+    uint64_t each = 3 * steps_size(0);
+    for (int lane = 0; lane < 5000; lane++)
+        for (uint64_t i = 0; i < each; i++)
+            steps_before(lane, STEP_QUEUED, NULL, (int64_t)i + 1, (int64_t)i + 2);
+    json_t *events = end();
+    cr_expect_eq(sums.bars + sums.lost, 5000 * each);
+    cr_expect_eq(said_lost(events), sums.lost);
+    cr_expect_lt(size, 700 + 1000, "%zu bytes", size);
     json_decref(events);
 }

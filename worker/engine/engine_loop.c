@@ -15,6 +15,7 @@
 #include "completion/completion.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine_kind.h"
+#include "engine/job_slots.h"
 #include "http/http_loop.h"
 #include "session/held_claims.h"
 #include "task/task_list.h"
@@ -66,8 +67,7 @@ struct loops {
     atomic_bool cut; /* cancel_all was called: jobs that begin later are cancelled, too */
     struct loop *loops;
     int count;
-    struct mutex slots_lock; /* guards the free ones, the last freed on top */
-    int *slots, slots_free;
+    struct job_slots slots;
 };
 
 /* ---- the inbox ---- */
@@ -123,21 +123,6 @@ static void address_is_known(void *arg) /* the resolver's thread */
 
 /* ---- jobs; the loop's thread ---- */
 
-static int take_slot(struct loops *engine)
-{
-    mutex_lock(&engine->slots_lock);
-    int slot = engine->slots[--engine->slots_free];
-    mutex_unlock(&engine->slots_lock);
-    return slot;
-}
-
-static void give_slot(struct loops *engine, int slot)
-{
-    mutex_lock(&engine->slots_lock);
-    engine->slots[engine->slots_free++] = slot;
-    mutex_unlock(&engine->slots_lock);
-}
-
 static void job_is_over(struct journey_loop *run)
 {
     struct loop_job *job = (struct loop_job *)run;
@@ -152,7 +137,7 @@ static void job_is_over(struct journey_loop *run)
     task_unref((struct task *)(uintptr_t)job->task);
     http_cancel_destroy(job->run.journey.cancel);
     steps_leave(job->slot, clock_mono_us());
-    give_slot(loop->engine, job->slot);
+    job_slots_give(&loop->engine->slots, job->slot);
     free(job);
     METRIC_ADD(threads_busy, -1);
     atomic_fetch_sub(&loop->count, 1);
@@ -166,7 +151,7 @@ static void start(struct loop *loop, struct task *task)
     struct loop_job *job = xcalloc(1, sizeof *job);
     job->loop = loop;
     job->task = task_ref(task); /* others may read it until it is unlinked */
-    job->slot = take_slot(loop->engine);
+    job->slot = job_slots_take(&loop->engine->slots);
     int64_t now_us = clock_mono_us();
     job->since_ms = now_us / 1000;
     task_steps_taken(task, job->slot, now_us);
@@ -354,8 +339,7 @@ static void join(struct engine *of)
         loop_finish(&engine->loops[i]);
     }
     METRIC_SET(threads_started, 0);
-    mutex_destroy(&engine->slots_lock);
-    free(engine->slots);
+    job_slots_finish(&engine->slots);
     free(engine->loops);
     free(engine);
 }
@@ -393,11 +377,7 @@ enum status engine_loop_start(const struct service *service, engine_thread_creat
     engine->engine.kind = &loops;
     engine->service = service;
     engine->loops = xcalloc((size_t)wanted, sizeof *engine->loops);
-    mutex_init(&engine->slots_lock);
-    engine->slots_free = (int)service->settings->worker.in_flight;
-    engine->slots = xcalloc((size_t)engine->slots_free, sizeof *engine->slots);
-    for (int i = 0; i < engine->slots_free; i++)
-        engine->slots[i] = engine->slots_free - 1 - i;
+    job_slots_init(&engine->slots, (int)service->settings->worker.in_flight, steps_lanes());
     for (; rc == 0 && engine->count < wanted; engine->count += rc == 0) {
         struct loop *loop = &engine->loops[engine->count];
         rc = loop_init(engine, loop, engine->count) ? (create ? create : pthread_create)(&loop->thread, NULL, loop_main, loop) : EMFILE;

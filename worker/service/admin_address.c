@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "service/admin_request.h"
 
 enum status admin_address_refuse(const char *listen, const char *why, struct error *err)
 {
@@ -85,4 +86,11 @@ enum status admin_address_bind(const char *listen, bool may_be_taken, int *ret, 
         return STATUS_OK;
     AUTO_FREE char *why = xasprintf("can't be listened on: %s", strerror(failed));
     return admin_address_refuse(listen, why, err);
+}
+
+bool admin_address_is_from_here(int fd, const struct sockaddr *from)
+{
+    struct sockaddr_storage to;
+    socklen_t size = sizeof to;
+    return admin_address_is_local(from) && getsockname(fd, (struct sockaddr *)&to, &size) == 0 && admin_address_is_local((const struct sockaddr *)&to);
 }

@@ -11,6 +11,15 @@
 
 /* ---- the head ---- */
 
+/* "http://host" before the path: whom the request is for, whatever Host says. */
+static void take_authority(char *colon, const char *path, struct admin_request *ret)
+{
+    size_t size = (size_t)(path - colon) - 3;
+    memmove(colon, colon + 3, size);
+    colon[size] = '\0';
+    ret->host = colon;
+}
+
 /* "GET /path?query HTTP/1.1", with any host before the path. */
 static bool read_line(char *line, struct admin_request *ret)
 {
@@ -22,6 +31,8 @@ static bool read_line(char *line, struct admin_request *ret)
     char *path = host != NULL && host < target + strcspn(target, "/?") + 1 ? strchr(host + 3, '/') : target;
     if (path == NULL || *path != '/')
         return false;
+    if (path != target)
+        take_authority(host, path, ret);
     path[strcspn(path, "#")] = '\0';
     char *query = strchr(path, '?');
     if (query != NULL)
@@ -30,6 +41,15 @@ static bool read_line(char *line, struct admin_request *ret)
     ret->path = path;
     ret->query = query != NULL ? query : "";
     return true;
+}
+
+/* No client of this machine's own says such a thing twice: what says another was put beside it on the way. */
+static void take_once(const char **header, const char *value, struct admin_request *ret)
+{
+    if (*header == NULL)
+        *header = value;
+    else if (strcmp(*header, value) != 0)
+        ret->forwarded = true;
 }
 
 static void take_header(char *line, struct admin_request *ret)
@@ -44,10 +64,12 @@ static void take_header(char *line, struct admin_request *ret)
     if (strcasecmp(line, "Authorization") == 0)
         ret->authorization = value;
     else if (strcasecmp(line, "Host") == 0)
-        ret->host = value;
+        take_once(&ret->host, value, ret);
     else if (strcasecmp(line, "Sec-Fetch-Site") == 0)
-        ret->site = value;
-    else if (strcasecmp(line, "Forwarded") == 0 || strcasecmp(line, "X-Forwarded-For") == 0)
+        take_once(&ret->site, value, ret);
+    else if (strcasecmp(line, "Origin") == 0)
+        take_once(&ret->origin, value, ret);
+    else if (strcasecmp(line, "Forwarded") == 0 || strncasecmp(line, "X-Forwarded-", 12) == 0 || strcasecmp(line, "X-Real-IP") == 0 || strcasecmp(line, "Via") == 0)
         ret->forwarded = true;
 }
 
@@ -82,34 +104,52 @@ bool admin_request_number(const struct admin_request *request, const char *name,
 
 /* ---- who may ---- */
 
-bool admin_address_is_local(const struct sockaddr *address)
+static bool is_loopback_v4(const struct in_addr *v4)
 {
-    if (address->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    if (address->sa_family != AF_INET6)
-        return false;
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    return ntohl(v4->s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+static bool is_loopback_v6(const struct in6_addr *v6)
+{
     return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
 }
 
-/* localhost, or an address: no name that somebody else may bind to another address. */
-static bool is_no_name(const char *host)
+bool admin_address_is_local(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET)
+        return is_loopback_v4(&((const struct sockaddr_in *)(const void *)address)->sin_addr);
+    return address->sa_family == AF_INET6 && is_loopback_v6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
+}
+
+/* localhost, or an address of loopback: no name that somebody else may bind to another address, and no address at which others reach this machine. */
+static bool is_loopback(const char *host)
 {
     char name[64];
-    unsigned char parsed[sizeof(struct in6_addr)];
+    struct in_addr v4;
+    struct in6_addr v6;
     bool bracketed = host[0] == '[';
     size_t length = strcspn(host + bracketed, bracketed ? "]" : ":");
     if (length >= sizeof name)
         return false;
     memcpy(name, host + bracketed, length);
     name[length] = '\0';
-    return strcasecmp(name, "localhost") == 0 || inet_pton(bracketed ? AF_INET6 : AF_INET, name, parsed) == 1;
+    if (bracketed)
+        return inet_pton(AF_INET6, name, &v6) == 1 && is_loopback_v6(&v6);
+    return strcasecmp(name, "localhost") == 0 || (inet_pton(AF_INET, name, &v4) == 1 && is_loopback_v4(&v4));
+}
+
+/* Did a page of another site make it? Browsers say so by Sec-Fetch-Site to loopback and over TLS, elsewhere by Origin alone, and not of what they only load. */
+static bool is_of_another_site(const struct admin_request *request)
+{
+    if (request->site != NULL && strcmp(request->site, "same-origin") != 0 && strcmp(request->site, "none") != 0)
+        return true;
+    const char *colon = request->origin != NULL ? strstr(request->origin, "://") : NULL;
+    return request->origin != NULL && (colon == NULL || request->host == NULL || strcasecmp(colon + 3, request->host) != 0);
 }
 
 static bool is_for_itself(const struct admin_request *request)
 {
-    bool same_site = request->site == NULL || strcmp(request->site, "same-origin") == 0 || strcmp(request->site, "none") == 0;
-    return same_site && !request->forwarded && (request->host == NULL || is_no_name(request->host));
+    return !is_of_another_site(request) && !request->forwarded && (request->host == NULL || is_loopback(request->host));
 }
 
 static int sextet(char c)
@@ -162,6 +202,9 @@ static bool brings_token(const struct admin_request *request, const char *token)
         return false;
     if (strncasecmp(given, "Bearer ", 7) == 0)
         return is_equal(given + 7, token);
+    /* A browser brings a password that it knows along with what another site's page sends. */
+    if (strcmp(request->method, "POST") == 0 && is_of_another_site(request))
+        return false;
     return strncasecmp(given, "Basic ", 6) == 0 && read_password(given + 6, password) && is_equal(password, token);
 }
 

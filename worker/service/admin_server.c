@@ -50,8 +50,8 @@ struct admin_server {
     struct admin_probes probes;
     char *port_file;
     char *token; /* NULL: none is set */
-    struct admin_trace *trace; /* recorded for traced, unless that is NULL */
-    struct visit *traced;
+    struct visit *traced;      /* a trace is recorded, or sent, for it; NULL: none is */
+    struct admin_trace *trace; /* NULL: it isn't recorded any more */
     struct event *trace_due;
     struct visit *oldest, *newest;
     size_t visits;
@@ -59,13 +59,20 @@ struct admin_server {
 
 /* ---- visits ---- */
 
+static struct admin_page end_trace(struct admin_server *server)
+{
+    struct admin_trace *trace = server->trace;
+    server->trace = NULL;
+    evtimer_del(server->trace_due);
+    return admin_trace_end(trace);
+}
+
 /* Nobody waits for it any more. */
 static void drop_trace(struct admin_server *server)
 {
-    struct admin_page unsent = admin_trace_end(server->trace);
-    free(unsent.text);
+    if (server->trace != NULL)
+        free(end_trace(server).text);
     server->traced = NULL;
-    evtimer_del(server->trace_due);
 }
 
 static void visit_end(struct visit *visit)
@@ -126,6 +133,8 @@ static void on_sent(struct bufferevent *bev, void *arg)
 {
     (void)bev;
     struct visit *visit = arg;
+    if (visit->server->traced == visit)
+        visit->server->traced = NULL;
     if (visit->heard_all)
         visit_end(visit);
     else
@@ -179,7 +188,7 @@ static void begin_trace(struct visit *visit, const struct admin_request *request
     if (!admin_request_number(request, "seconds", 1, TRACE_SECONDS_MAX, TRACE_SECONDS_DEFAULT, &seconds)) {
         answer = admin_page_plain(400, "seconds: from 1 to 60");
     } else if (server->traced != NULL) {
-        answer = admin_page_plain(409, "another trace is being recorded: one at a time");
+        answer = admin_page_plain(409, "another trace is being recorded, or sent: one at a time");
     } else if (admin_trace_start(&server->trace, &err) != STATUS_OK) {
         answer = admin_page_plain(503, err.message);
     } else {
@@ -197,10 +206,8 @@ static void on_trace_due(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct admin_server *server = arg;
-    struct visit *visit = server->traced;
-    struct admin_page answer = admin_trace_end(server->trace);
-    server->traced = NULL;
-    send_answer(visit, &answer, true);
+    struct admin_page answer = end_trace(server);
+    send_answer(server->traced, &answer, true); /* until that is gone, its memory is taken */
 }
 
 /* NULL: it may go on. */
@@ -251,11 +258,20 @@ static void on_read(struct bufferevent *bev, void *arg)
     }
     size_t size = (size_t)(end.pos < 0 || (bare.pos >= 0 && bare.pos < end.pos) ? bare.pos : end.pos);
     char *head = xmemdup0(evbuffer_pullup(in, (ev_ssize_t)size + 1), size);
+    if (strlen(head) < size)
+        *head = '\0'; /* a NUL ends no text here: headers behind it wouldn't be read */
     take_request(visit, head);
     free(head);
 }
 
 /* ---- accepting ---- */
+
+/* The one that gives its place to a new one: the oldest, but not the one that a trace is for. It is asked for by who may, and is there for long; else whoever
+ * reaches the port would end it. */
+static struct visit *whom_to_cut(const struct admin_server *server)
+{
+    return server->oldest == server->traced ? server->oldest->newer : server->oldest;
+}
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *arg)
 {
@@ -264,9 +280,9 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     struct admin_server *server = arg;
     /* The oldest is closed for the new one: a probe sends its request at once, and needs its place for a moment. */
     if (server->visits == ADMIN_CONNECTIONS_MAX)
-        visit_cut(server->oldest);
+        visit_cut(whom_to_cut(server));
     struct visit *visit = xcalloc(1, sizeof *visit);
-    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = admin_address_is_local(address), .bev = bufferevent_socket_new(server->base, fd, 0),
+    *visit = (struct visit){.server = server, .older = server->newest, .fd = fd, .local = admin_address_is_from_here(fd, address), .bev = bufferevent_socket_new(server->base, fd, 0),
                             .timeout = evtimer_new(server->base, on_timeout, visit)};
     if (visit->bev == NULL || visit->timeout == NULL)
         abort(); /* memory */

@@ -4,7 +4,7 @@
  *
  * At most ADMIN_CONNECTIONS_MAX connections are open, so that descriptors for Kafka, Redis and providers stay free. A connection
  * carries one request of 8 KiB at most and has ADMIN_REQUEST_S_MAX seconds from accept to the response's last byte, however slowly it
- * sends; one that waits for a trace has that time, and half a minute. One connection too many closes the oldest; one that sends more than 1 MiB behind its request is closed at once. So a probe, which sends its
+ * sends; one that waits for a trace has that time, and half a minute. One connection too many closes the oldest that no trace is for; one that sends more than 1 MiB behind its request is closed at once. So a probe, which sends its
  * request at once, is answered at once. */
 #ifndef CHAT_SERVICE_ADMIN_SERVER_H
 #define CHAT_SERVICE_ADMIN_SERVER_H

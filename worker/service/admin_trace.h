@@ -1,4 +1,4 @@
-/* POST /trace?seconds=N: a trace of the N seconds from now on, as an answer. One at a time. Admin thread; taking and writing bars is telemetry/trace.h's
+/* POST /trace?seconds=N: a trace of the N seconds from now on, as an answer. One at a time, until it is sent. Admin thread; taking and writing bars is telemetry/trace.h's
  * thread, and the end of one blocks for what it has left, some milliseconds. In memory, TRACE_BYTES_MAX at most; what doesn't fit is counted as lost. */
 #ifndef CHAT_SERVICE_ADMIN_TRACE_H
 #define CHAT_SERVICE_ADMIN_TRACE_H

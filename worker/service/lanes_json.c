@@ -151,6 +151,7 @@ void lanes_json_write(struct json_writer *out, int64_t since_us, int64_t now_us)
         since_us = now_us - PAGE_LOOKS_BACK_US;
     json_write_open(out, NULL);
     json_write_int(out, "now", now_us);
+    json_write_int(out, "began", steps_began_us());
     json_write_text(out, "engine", engine_name());
     json_write_int(out, "lanes", steps_lanes());
     json_write_int(out, "alive", metric_get(METRIC_jobs_alive));

@@ -3,6 +3,7 @@
  * /lanes.json?since=US, in numbers where it can, since there are thousands of bars:
  *
  *   now                       clock_mono_us; what to ask for next time as since
+ *   began                     when this process did: another one numbers its bars anew, and on another machine its clock is another
  *   engine, lanes, alive      "threads" or "loop"; how many lanes; jobs in memory, those without a lane included
  *   steps, names, jobs        what the numbers below mean: names of steps; what is waited for; [partition, offset, id]
  *   on                        lanes that have a job, six numbers each: lane, step, wait (-1: none), job, and for how many us this step, and the job

@@ -41,8 +41,9 @@ char *threads_json(int64_t now_us, size_t *ret_size)
         busy += now.waits_for == NULL;
         waiting += now.waits_for != NULL;
     }
+    int64_t elsewhere = metric_get(METRIC_jobs_alive) - busy - waiting; /* below 0 for a moment: completion may be through with a job before its thread has left it */
     fprintf(out, "\n],\"busy\":%d,\"waiting\":%d,\"idle\":%d,\"without_lane\":%lld}\n", busy, waiting, lanes - busy - waiting,
-            (long long)metric_get(METRIC_jobs_alive) - busy - waiting);
+            (long long)(elsewhere > 0 ? elsewhere : 0));
     fclose(out);
     free(line.text);
     return text;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#define TOKEN_BYTES_MAX 512 /* a browser brings it with a name, in base64: service/admin_request.c reads 1 KiB of them */
+
 /* A setting has a default because the worker needs a value: an empty one is a mistake. */
 static enum status check_not_empty(const struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
@@ -39,6 +41,18 @@ static enum status check_engine(const struct settings *settings, const struct se
                   settings_entries_where(entries, "worker", "redis_io"));
 }
 
+/* A token that no client could bring would lock everybody out, and nothing would say so. */
+static enum status check_admin_token(struct settings *settings, const struct settings_entries *entries, struct error *err)
+{
+    settings_check_trim_key(&settings->admin.token);
+    const char *token = settings->admin.token;
+    if (settings_check_has_control(token))
+        return REFUSE(err, "%s: admin.token: holds a line break or another control character", settings_entries_where(entries, "admin", "token"));
+    if (token != NULL && strlen(token) > TOKEN_BYTES_MAX)
+        return REFUSE(err, "%s: admin.token: is longer than %d bytes", settings_entries_where(entries, "admin", "token"), TOKEN_BYTES_MAX);
+    return STATUS_OK;
+}
+
 enum status settings_check(struct settings *settings, const struct settings_entries *entries, struct error *err)
 {
     if (settings->kafka.bootstrap_servers == NULL)
@@ -47,6 +61,7 @@ enum status settings_check(struct settings *settings, const struct settings_entr
         return REFUSE(err, "%s: kafka.group.id: can't be empty; leave it out for chat-worker", settings_entries_where(entries, "kafka", "group.id"));
     if (check_not_empty(settings, entries, err) != STATUS_OK || settings_check_topics(settings, entries, err) != STATUS_OK ||
         check_redis(settings, entries, err) != STATUS_OK || check_engine(settings, entries, err) != STATUS_OK ||
+        check_admin_token(settings, entries, err) != STATUS_OK ||
         settings_check_delivery(settings, entries, err) != STATUS_OK)
         return STATUS_FAILED;
     return settings_check_providers(settings, entries, err) == STATUS_OK ? settings_check_contexts(settings, entries, err) : STATUS_FAILED;

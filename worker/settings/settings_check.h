@@ -22,7 +22,7 @@ enum status settings_check_providers(struct settings *settings, const struct set
 /* Context sources: names, URLs, and the prompts with their texts. */
 enum status settings_check_contexts(struct settings *settings, const struct settings_entries *entries, struct error *err) MUST_CHECK;
 
-/* ---- shared by the checks of providers and contexts: settings_check_named.c ---- */
+/* ---- shared by the checks of providers, contexts and the admin port: settings_check_named.c ---- */
 
 #define SETTINGS_PROVIDERS (&named_sections[0])
 #define SETTINGS_CONTEXTS (&named_sections[1])

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #define BARS_OF_LANES 65536 /* in all rings of lanes together */
 #define BARS_OF_LANE_MIN 16 /* two jobs */
@@ -50,6 +51,7 @@ struct lane {
 static struct {
     int lanes, rings;
     enum steps_engine engine;
+    int64_t began_us;
     struct lane *cells;
     struct ring *all;
 } steps; /* written by steps_start alone */
@@ -127,6 +129,7 @@ void steps_start(int lanes, enum steps_engine engine)
     steps.lanes = lanes;
     steps.rings = lanes + STEPS_RINGS_BESIDE;
     steps.engine = engine;
+    steps.began_us = clock_mono_us();
     steps.cells = xcalloc((size_t)lanes, sizeof *steps.cells);
     steps.all = xcalloc((size_t)steps.rings, sizeof *steps.all);
     struct place *places = fresh_places((size_t)lanes * size);
@@ -263,6 +266,11 @@ int steps_lanes(void)
 enum steps_engine steps_engine(void)
 {
     return steps.engine;
+}
+
+int64_t steps_began_us(void)
+{
+    return steps.began_us;
 }
 
 void steps_lane_name(int lane, char ret[STEPS_NAME_BYTES])

@@ -98,6 +98,7 @@ void steps_want(enum steps_reader reader, bool wants);
 
 int steps_lanes(void); /* 0: not started */
 enum steps_engine steps_engine(void);
+int64_t steps_began_us(void); /* when steps_start was called: with another process the numbers of bars begin anew */
 #define STEPS_NAME_BYTES 16
 /* chat-3, as the thread is called, or slot-3. */
 void steps_lane_name(int lane, char ret[STEPS_NAME_BYTES]);

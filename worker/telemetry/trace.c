@@ -16,6 +16,7 @@ struct trace {
     enum steps_reader reader;
     uint64_t bytes, bytes_max; /* written, but for the buffer's */
     struct trace_sums sums;
+    uint64_t beyond; /* of those lost: what came when bytes_max was reached */
     uint64_t *next; /* by ring: the number of the bar to take next */
     bool *named;    /* by lane: its track has its name */
     struct trace_text text;
@@ -41,10 +42,16 @@ static void make_room(struct trace *t)
         write_out(t);
 }
 
+static bool is_full(const struct trace *t)
+{
+    return t->bytes + t->text.size >= t->bytes_max;
+}
+
 static void write_bar(struct trace *t, const struct step_bar *bar, bool unfinished)
 {
-    if (t->bytes + t->text.size >= t->bytes_max) {
+    if (is_full(t)) {
         t->sums.lost++;
+        t->beyond++;
         return;
     }
     make_room(t);
@@ -53,6 +60,12 @@ static void write_bar(struct trace *t, const struct step_bar *bar, bool unfinish
     t->named[bar->lane] = true;
     trace_text_bar(&t->text, bar, unfinished);
     t->sums.bars++;
+}
+
+static void write_lost(struct trace *t, uint64_t lost, const char *why)
+{
+    make_room(t);
+    trace_text_lost(&t->text, lost, why, clock_mono_us());
 }
 
 /* ---- taking ---- */
@@ -74,8 +87,10 @@ static void take_ring(struct trace *t, int ring)
     if (lost == 0)
         return;
     t->sums.lost += lost;
-    make_room(t);
-    trace_text_lost(&t->text, lost, clock_mono_us());
+    if (is_full(t))
+        t->beyond += lost;
+    else
+        write_lost(t, lost, "written over");
 }
 
 static void take(struct trace *t)
@@ -88,7 +103,8 @@ static void take(struct trace *t)
     fflush(t->out);
 }
 
-static void write_unfinished(struct trace *t)
+/* What isn't over, and what had no room. */
+static void write_rest(struct trace *t)
 {
     struct lane_now now;
     int64_t now_us = clock_mono_us();
@@ -98,6 +114,8 @@ static void write_unfinished(struct trace *t)
         struct step_bar bar = {.step = now.step, .lane = lane, .of_lane = true, .waits_for = now.waits_for, .from_us = now.since_us, .until_us = now_us, .job = now.job};
         write_bar(t, &bar, true);
     }
+    if (t->beyond > 0)
+        write_lost(t, t->beyond, "the trace was full");
     write_out(t);
 }
 
@@ -167,7 +185,7 @@ void trace_stop(struct trace *t, struct trace_sums *ret)
     cond_signal(&t->wake);
     mutex_unlock(&t->lock);
     pthread_join(t->thread, NULL);
-    write_unfinished(t);
+    write_rest(t);
     steps_want(t->reader, false);
     fputs("\n]\n", t->out);
     t->sums.failed = fflush(t->out) != 0 || ferror(t->out) != 0;

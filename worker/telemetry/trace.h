@@ -4,7 +4,7 @@
  *   what took a lane's time        with threads a slice ("X") of its thread's track; of an event loop's slots an async span ("b", "e") of the job
  *   in line, or at the job's end   an async span of the job: its id is partition:offset
  *   what isn't over at the end     as a slice or a span to the end, with "unfinished"
- *   bars that a ring had lost      an instant event that says how many
+ *   bars that were lost            an instant event that says how many: those that a ring had lost; at the end those that had no room
  *
  * A thread of its own, chat-trace, takes the bars from the rings every TRACE_TAKE_MS and writes them to a stdio stream, from trace_start to trace_stop. It
  * blocks in write(2) as long as the file does: bars are lost meanwhile, not jobs. Of a job there are its id, partition and offset. */

@@ -208,7 +208,7 @@ void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool un
         put_span(text, bar, unfinished);
 }
 
-void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us)
+void trace_text_lost(struct trace_text *text, uint64_t lost, const char *why, int64_t now_us)
 {
     open_event(text);
     PUT(text, "{\"ph\":\"i\",\"s\":\"p\",");
@@ -217,5 +217,7 @@ void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us)
     put_time(text, now_us);
     PUT(text, ",\"name\":\"");
     put_number(text, (int64_t)lost);
-    PUT(text, " bars lost: written over\"}");
+    PUT(text, " bars lost: ");
+    put_name(text, why);
+    PUT(text, "\"}");
 }

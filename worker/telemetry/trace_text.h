@@ -31,7 +31,7 @@ void trace_text_process(struct trace_text *text);
 /* A lane's name, and its place among the others. */
 void trace_text_track(struct trace_text *text, int lane);
 void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool unfinished);
-/* So many bars were lost by then. */
-void trace_text_lost(struct trace_text *text, uint64_t lost, int64_t now_us);
+/* So many bars were lost by then; why: a literal. */
+void trace_text_lost(struct trace_text *text, uint64_t lost, const char *why, int64_t now_us);
 
 #endif

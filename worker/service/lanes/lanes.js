@@ -16,10 +16,14 @@ const clock = { offset: null, wall: 0 }; // the worker's clock less performance.
 // ---- asking ----
 
 function takeAnswer(answer, askedMs) {
+  if (model.take(answer)) {
+    clock.offset = null;
+    state.order = null;
+    choose(null);
+  }
   const offset = answer.now - askedMs * 1e3;
   clock.offset = clock.offset === null ? offset : clock.offset * 0.9 + offset * 0.1;
   clock.wall = Date.now() * 1e3 - answer.now;
-  model.take(answer);
   showTotals();
 }
 

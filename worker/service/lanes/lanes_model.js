@@ -8,15 +8,23 @@ const KEPT_BARS = 2000; // of a lane, in each list
 
 export class Model {
   constructor() {
+    this.forgetAll();
+  }
+
+  forgetAll() {
     this.lanes = [];
+    this.began = null; // when the worker's process did
     this.now = 0; // of the last answer; 0: none has come
     this.lost = 0; // bars that were written over before they could be asked for
     this.next = new Map(); // ring -> the number of the bar to come
   }
 
-  // answer: /lanes.json
+  // answer: /lanes.json. True: it is another process's than the last, of which nothing is known any more.
   take(answer) {
     const { now, names, steps } = answer;
+    const isAnother = this.began !== null && this.began !== answer.began;
+    if (isAnother) this.forgetAll();
+    this.began = answer.began;
     const jobs = answer.jobs.map(([partition, offset, id]) => ({ partition, offset, id }));
     const name = (i) => (i < 0 ? null : names[i]);
     this.now = now;
@@ -30,6 +38,7 @@ export class Model {
     }
     for (const [ring, first, bars] of answer.rings) this.takeRing(ring, first, bars, now, steps, name, jobs);
     this.forget(now - KEPT_US);
+    return isAnother;
   }
 
   takeRing(ring, first, bars, now, steps, name, jobs) {
