@@ -226,11 +226,6 @@ enum http_event llm_exchange_look(struct llm_exchange *exchange, int64_t until_m
     return http_client_look(exchange->http, until_ms, exchange->cancel, ret_provider, ret_next_ms);
 }
 
-enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider)
-{
-    return http_client_wait(exchange->http, until_ms, exchange->cancel, ret_provider);
-}
-
 /* Takes the error text; of a stream its fold has stored it. */
 static void take_said(struct llm_exchange *exchange, size_t provider, struct llm_said *said)
 {

@@ -61,7 +61,7 @@ struct llm_stream;
 struct exchange_call;   /* one provider's */
 struct stream_news; /* stream_fold.h */
 
-/* More of a streamed answer's text has come. On the thread of llm_exchange_wait. */
+/* More of a streamed answer's text has come. On the thread of llm_exchange_look. */
 typedef void llm_on_text(size_t provider, void *arg);
 
 struct llm_exchange {
@@ -87,8 +87,6 @@ enum status llm_exchange_ask(struct llm_exchange *exchange, size_t provider, con
 /* Has a call ended (that of *ret_provider), is until_ms reached, the exchange cancelled or broken? WAITING: look again when its client may have something new,
  * or at *ret_next_ms: a thread blocks for that (http_client_block), an event loop is called back. Doesn't block. */
 enum http_event llm_exchange_look(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider, int64_t *ret_next_ms);
-/* A thread's: blocks until it isn't WAITING. */
-enum http_event llm_exchange_wait(struct llm_exchange *exchange, int64_t until_ms, size_t *ret_provider);
 /* The result of a call that ended. *ret_answer is set on OK only, to be freed by llm_answer_finish; *ret_failure always. On
  * FAILED *err names the provider, and its class is by what happened:
  *   unavailable  dns_failed, connection_failed (also a connect time-out), tls_failed, no_resources
