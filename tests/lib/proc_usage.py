@@ -20,28 +20,39 @@ class Usage:
         return Usage(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
 
+def read(file: Path) -> str:
+    """Nothing, of a process or thread that has ended, be it between open and read."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def tree(pid: int) -> list[int]:
-    children = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    children = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in read(file).split()]
     return [pid, *(below for child in children for below in tree(child))]
 
 
 def usage(pid: int) -> Usage:
+    """Of pid, which must be there, and of its children, which may end meanwhile."""
+    if not read(Path(f"/proc/{pid}/stat")):
+        raise ProcessLookupError(f"process {pid} has ended")
     return sum((usage_of_one(each) for each in tree(pid)), Usage())
 
 
 def usage_of_one(pid: int) -> Usage:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    stat = read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    if not stat:
+        return Usage()
     used = Usage(cpu_s=(int(stat[11]) + int(stat[12])) / TICKS)
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            switches = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if "ctxt_switches" in line)
-            queued_ns = (task / "schedstat").read_text().split()[1]
-        except (FileNotFoundError, ProcessLookupError):  # a thread that has ended
-            continue
-        used += Usage(0.0, int(switches["voluntary_ctxt_switches"]), int(switches["nonvoluntary_ctxt_switches"]), int(queued_ns) / 1e9)
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        switches = dict(line.split(":", 1) for line in read(task / "status").splitlines() if "ctxt_switches" in line)
+        queued = read(task / "schedstat").split()
+        if switches and queued:
+            used += Usage(0.0, int(switches["voluntary_ctxt_switches"]), int(switches["nonvoluntary_ctxt_switches"]), int(queued[1]) / 1e9)
     return used
 
 
 def peak_rss_kib(pid: int) -> int:
-    peaks = (next(line.split()[1] for line in Path(f"/proc/{each}/status").read_text().splitlines() if line.startswith("VmHWM")) for each in tree(pid))
-    return sum(int(peak) for peak in peaks)
+    """Of those that still have memory: one that waits to be reaped has none."""
+    return sum(int(line.split()[1]) for each in tree(pid) for line in read(Path(f"/proc/{each}/status")).splitlines() if line.startswith("VmHWM"))

@@ -110,7 +110,7 @@ def is_gone(pid):
     """Or waits for whoever adopted it."""
     try:
         return re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.M)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second: it went between open and read
         return True
 
 

@@ -61,8 +61,11 @@ class Machine(Process):
     def _started(self):
         assert self.process.poll() is None, self.text()
         for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
-            if Path(f"/proc/{child}/root/run/systemd/private").exists() and os.stat(f"/proc/{child}/root").st_ino == self.root.stat().st_ino:
-                return child
+            try:
+                if Path(f"/proc/{child}/root/run/systemd/private").exists() and os.stat(f"/proc/{child}/root").st_ino == self.root.stat().st_ino:
+                    return child
+            except OSError:  # it has ended since
+                pass
         return None
 
     def run(self, *command, status=0, limit_s=LIMIT_S) -> str:
