@@ -59,7 +59,8 @@ def pytest_runtest_makereport(item, call):
     world = getattr(item, "funcargs", {}).get("stage")
     if report.when == "call" and report.failed and world is not None:
         for part in world.started:
-            report.sections.append((f"log of {part.name}", end_of(part.text())))
+            ended = part.process.poll() if hasattr(part, "process") else None
+            report.sections.append((f"log of {part.name}" + ("" if ended is None else f", which ended with {ended}"), end_of(part.text())))
 
 
 @pytest.fixture(params=["batched"] if ENGINE == "loop" else ["batched", "per-thread"])
