@@ -3,6 +3,8 @@
  *   call   a wait for an answer never ends, whatever its time-out
  *   transaction  what is sent into a transaction for a coordinator that went never returns
  *   commit  a commit of a transaction is never done: each call comes back after its time-out, to be made again
+ *   producer  the first producer of replies, and the first of deltas, fail for good with records on their way, as librdkafka before 2.3 does
+ *          after some restarts of a broker (its issue 4438); producers   each of them does
  *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
  *   ipv6   the kernel has none; v6only   a socket of IPv6 takes no IPv4, as with net.ipv6.bindv6only
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
@@ -63,6 +65,40 @@ int rd_kafka_error_is_retriable(const rd_kafka_error_t *error)
         return 1;
     *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_error_is_retriable");
     return real(error);
+}
+
+/* Of deltas, by their time-out. */
+static int is_of_deltas(rd_kafka_t *rk)
+{
+    char value[32] = "";
+    size_t size = sizeof value;
+    return rd_kafka_conf_get(rd_kafka_conf(rk), "message.timeout.ms", value, &size) == RD_KAFKA_CONF_OK && strcmp(value, "10000") == 0;
+}
+
+static void break_producer(rd_kafka_t *rk)
+{
+    static atomic_int died[2];
+    if ((!is_broken("producer") && !is_broken("producers")) || rd_kafka_type(rk) != RD_KAFKA_PRODUCER || rd_kafka_outq_len(rk) == 0 ||
+        rd_kafka_fatal_error(rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    if (atomic_fetch_add(&died[is_of_deltas(rk)], 1) == 0 || is_broken("producers"))
+        rd_kafka_test_fatal_error(rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "broken");
+}
+
+int rd_kafka_poll(rd_kafka_t *rk, int timeout_ms)
+{
+    int (*real)(rd_kafka_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_poll");
+    break_producer(rk);
+    return real(rk, timeout_ms);
+}
+
+rd_kafka_resp_err_t rd_kafka_flush(rd_kafka_t *rk, int timeout_ms)
+{
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_flush");
+    break_producer(rk);
+    return real(rk, timeout_ms);
 }
 
 const char *rd_kafka_rebalance_protocol(rd_kafka_t *rk)

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from deltas import Reader, text
 from parts import BIN, LIMIT_S, SANITIZED, Topics, wait_until
 
 JOBS, PARTITIONS, SESSIONS, GROUP = 24, 4, 6, "chat-worker"
@@ -343,8 +344,8 @@ def test_requests_that_time_out_are_made_again(place):
     place.check()
 
 
-def test_a_producer_that_fails_for_good_ends_the_worker_and_the_next_one_goes_on(place):
-    """What the broker said it had is gone there, so the client takes no record any more: only a new process helps."""
+def test_a_producer_that_fails_for_good_is_replaced(place):
+    """What the broker said it had is gone there, so the client takes no record any more. Another one does; no job is asked again."""
     worker = place.start()
     place.send()
     place.answer()
@@ -353,8 +354,30 @@ def test_a_producer_that_fails_for_good_ends_the_worker_and_the_next_one_goes_on
     wait_until(lambda: worker.metric("jobs_alive") > 0, "jobs under way")
     place.kafka.fail("Produce", "OUT_OF_ORDER_SEQUENCE_NUMBER")
     place.sim.signal(signal.SIGCONT)
+    place.check()
+    assert [event["code"] for event in worker.events("producer_renewed")] == ["OUT_OF_ORDER_SEQUENCE_NUMBER"] and worker.events("publish_refused") == []
+
+
+@pytest.mark.skipif(SANITIZED, reason="the preload is built without the sanitizer")
+def test_a_producer_of_deltas_that_fails_for_good_is_replaced(stage):
+    place = Place(stage)
+    worker = place.start(env={"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": "producer"}, **{"llm.stream": "always"})
+    place.send()
+    worker.wait_event("deltas_producer_renewed", code="OUT_OF_ORDER_SEQUENCE_NUMBER")
+    place.answer()
+    place.send(1)
+    place.check()
+    deltas = Reader(place.topics).last(f"j{place.sent - 1}")
+    assert text(deltas) == place.topics.reply_of(f"j{place.sent - 1}")["message"]["content"]
+
+
+@pytest.mark.skipif(SANITIZED, reason="the preload is built without the sanitizer")
+def test_producers_that_fail_one_after_the_other_end_the_worker_and_the_next_one_answers(stage):
+    place = Place(stage)
+    worker = place.start(env={"LD_PRELOAD": str(BIN / "test/broken_client.so"), "CHAT_TEST_BREAK": "producers"})
+    place.send()
     assert worker.wait() == 75
     (line,) = [line for line in worker.text().splitlines() if line.startswith("chat-worker:")]
-    assert "start the worker again" in line
-    place.start(name="second")
+    assert "start the worker again" in line and len(worker.events("producer_renewed")) == 3
+    place.start(name="next")
     place.check()

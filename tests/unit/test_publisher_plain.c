@@ -1,6 +1,7 @@
 /* At-least-once's publisher against an in-memory cluster that is away, or refuses. The test plays completion: it puts and polls, and no
  * call may wait for Kafka. */
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,17 @@
 
 #define PRODUCE 0 /* https://kafka.apache.org/protocol#protocol_api_keys */
 #define LIMIT_MS 30000
+
+static rd_kafka_t *polled;
+
+/* In place of librdkafka's, so that the test knows the publisher's client. */
+int rd_kafka_poll(rd_kafka_t *rk, int timeout_ms)
+{
+    int (*real)(rd_kafka_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_poll");
+    polled = rk;
+    return real(rk, timeout_ms);
+}
 
 struct world {
     rd_kafka_t *host;
@@ -184,5 +196,79 @@ Test(publisher_plain, those_refused_in_company_go_alone_in_their_order)
     poll_until_done(&world, 8);
     cr_expect_eq(metric_get(METRIC_publish_failures_total), 0, "nobody's fault");
     expect_replies(&world, 8);
+    end_world(&world);
+}
+
+/* librdkafka's issue 4438: two requests of a partition are under way when the connection breaks; the broker comes back, refuses the first as it doesn't lead
+ * yet, and then misses it before the second. Before 2.3 that is fatal to the client. */
+Test(publisher_plain, a_broker_that_comes_back_before_it_leads_costs_no_reply)
+{
+    struct world world;
+    begin_world(&world, "kafka.batch.num.messages=1");
+    put(&world, 0, 1, false);
+    poll_until_done(&world, 1);
+    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 300);
+    put(&world, 1, 1, false);
+    publisher_hurry(world.publisher, 20);
+    put(&world, 2, 1, false);
+    publisher_hurry(world.publisher, 20);
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 2, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    rd_kafka_mock_broker_set_rtt(world.cluster, 1, 0);
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+    poll_until_done(&world, 3);
+    cr_expect_leq(metric_get(METRIC_producers_renewed_total), rd_kafka_version() < 0x02030000, "once; never, if they weren't under way yet");
+    cr_expect_not(publisher_failed(world.publisher, &(struct error){0}));
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 0, "nobody's fault");
+    end_world(&world);
+}
+
+/* All that wasn't acknowledged is sent again by another client, in order: what was under way and what came since. */
+Test(publisher_plain, a_client_that_failed_for_good_is_replaced)
+{
+    struct world world;
+    begin_world(&world, NULL);
+    put(&world, 0, 1, true);
+    poll_until_done(&world, 1);
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    for (int64_t offset = 1; offset < 5; offset++)
+        put(&world, offset, 1, offset == 2);
+    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    rd_kafka_t *dead = polled;
+    for (int64_t offset = 5; offset < 8; offset++)
+        put(&world, offset, 1, false);
+    publisher_poll(world.publisher, 0);
+    cr_expect_neq(polled, dead);
+    cr_expect_not(publisher_failed(world.publisher, &(struct error){0}));
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+    poll_until_done(&world, 8);
+    cr_expect_eq(metric_get(METRIC_producers_renewed_total), 1);
+    cr_expect_eq(metric_get(METRIC_publish_failures_total), 0, "nobody's fault");
+    expect_replies(&world, 8);
+    end_world(&world);
+}
+
+/* A record delivered in between, and it starts anew. */
+Test(publisher_plain, clients_that_fail_one_after_the_other_end_it)
+{
+    struct world world;
+    struct error err = {0};
+    begin_world(&world, NULL);
+    int64_t offset = 0;
+    for (int i = 0; i < 5; i++) {
+        put(&world, offset, 1, false);
+        poll_until_done(&world, ++offset);
+        rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    }
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    put(&world, offset, 1, false);
+    for (int i = 0; i < 4; i++) {
+        cr_expect_not(publisher_failed(world.publisher, &err), "%d", i);
+        publisher_poll(world.publisher, 0);
+        rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    }
+    cr_expect(publisher_failed(world.publisher, &err));
+    cr_expect_eq(err.class, ERROR_RETRIABLE);
+    cr_expect_str_eq(err.code, "OUT_OF_ORDER_SEQUENCE_NUMBER");
     end_world(&world);
 }

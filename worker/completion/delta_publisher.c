@@ -18,6 +18,7 @@
 #define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500
 #define DESTROY_MS 3000
+#define RETIRED_MAX 8 /* clients that failed for good (publisher_plain.c): a call of another thread may be in them, so they are destroyed at the end only */
 
 struct delta_publisher {
     const struct settings *settings;
@@ -25,6 +26,8 @@ struct delta_publisher {
     struct mutex lock; /* guards the members below */
     rd_kafka_t *client; /* NULL: not made yet */
     bool refused;      /* it can't be made; logged once */
+    rd_kafka_t *retired[RETIRED_MAX];
+    size_t retired_count;
 };
 
 struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap)
@@ -36,16 +39,25 @@ struct delta_publisher *delta_publisher_create(const struct settings *settings, 
     return publisher;
 }
 
+static void end_client(rd_kafka_t *client, int64_t until)
+{
+    if (client == NULL)
+        return;
+    rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(client, LAST_MS);
+    (void)!kafka_destroy(client, until); /* late reports only access a counter */
+}
+
 void delta_publisher_destroy(struct delta_publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    if (publisher->client != NULL) {
+    int64_t until = clock_mono_ms() + LAST_MS + LAST_MS + DESTROY_MS;
+    if (publisher->client != NULL)
         rd_kafka_flush(publisher->client, LAST_MS);
-        rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_flush(publisher->client, LAST_MS);
-        (void)!kafka_destroy(publisher->client, clock_mono_ms() + DESTROY_MS); /* late reports only access a counter */
-    }
+    end_client(publisher->client, until);
+    for (size_t i = 0; i < publisher->retired_count; i++)
+        end_client(publisher->retired[i], until);
     mutex_destroy(&publisher->lock);
     free(publisher->bootstrap);
     free(publisher);
@@ -78,10 +90,25 @@ static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct e
     return client;
 }
 
+/* A client that failed for good is replaced, as the one of replies is. */
+static void retire_dead_locked(struct delta_publisher *publisher) REQUIRES(publisher->lock)
+{
+    char why[160] = "";
+    rd_kafka_resp_err_t rc = publisher->client != NULL ? rd_kafka_fatal_error(publisher->client, why, sizeof why) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || publisher->retired_count == RETIRED_MAX)
+        return;
+    publisher->retired[publisher->retired_count++] = publisher->client;
+    publisher->client = NULL;
+    METRIC_INC(producers_renewed_total);
+    log_warn("deltas_producer_renewed", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why), F_INT("so_far", publisher->retired_count),
+             F_INT("at_most", RETIRED_MAX), F_STR("hint", "deltas were dropped; the replies bring the whole"));
+}
+
 static rd_kafka_t *client_of(struct delta_publisher *publisher)
 {
     struct error err = {0};
     mutex_lock(&publisher->lock);
+    retire_dead_locked(publisher);
     if (publisher->client == NULL && !publisher->refused) {
         publisher->client = make_client(publisher, &err);
         publisher->refused = publisher->client == NULL;

@@ -15,6 +15,7 @@
 #include "task/service.h"
 #include "task/task.h"
 
+#define PREPARE_MS 5000 /* for each of two topics, at the start */
 #define FEW_JOBS 64 /* with no more alive, batching gains nothing */
 
 struct publisher;

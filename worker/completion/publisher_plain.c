@@ -6,7 +6,11 @@
  *
  * The broker refuses a whole batch for one record in it, or for the batch's own size. So ends refused together are sent
  * apart, one at a time with nothing else under way, and ends put meanwhile wait behind them, so that a
- * lane's replies keep their order. Only an end that is refused alone gets another form. */
+ * lane's replies keep their order. Only an end that is refused alone gets another form.
+ *
+ * A client with a fatal error accepts no more records. One brings it about itself: before librdkafka 2.3, if a broker that comes back refuses a
+ * partition's first batch, as it doesn't lead it yet, and gets the second one as it does (librdkafka's issue 4438). Another client takes its place, and
+ * what wasn't acknowledged is sent again, in order: a record may come twice, as after a crash, but no job is lost or asked again. */
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -17,15 +21,23 @@
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
 #include "completion/refused_end.h"
+#include "telemetry/metrics.h"
 
 #define REPUBLISH_MS 1000
+#define RENEWALS_MAX 3      /* in a row without a record delivered: then the cause is not the client's */
+#define RENEW_PREPARE_MS 500 /* for each of two topics, while lanes wait; a broker that has just refused a record answers */
 #define ALONE_MS 20 /* how long the completion thread sends ends one by one before it looks at new ends */
 
 struct publisher_plain {
     struct publisher base;
     const struct service *service;
-    struct record_producer *producer;
+    char *bootstrap;
+    struct record_producer *producer; /* NULL: it has failed, and no other could be made */
+    bool left;                        /* a client that failed can't be ended; its reports may still come */
+    int renewals;                     /* since the last record was delivered */
     atomic_bool ending;
+    atomic_bool failed; /* for good: the process has to be started again; *failure was written before */
+    struct error failure;
     struct end_queue ends;
     bool closed;
     bool client_full; /* the client had no room at the last try since the last poll */
@@ -36,11 +48,15 @@ static rd_kafka_t *client_of(const struct publisher_plain *p)
     return record_producer_client(p->producer);
 }
 
-/* A client with a fatal error (a broker lost acknowledged records, say) accepts no more records: the process has to
- * be started again. Remaining ends are dropped: their offsets aren't committed, and answers stored in Redis are published from there. */
-static bool has_failed(const struct publisher_plain *p)
+static bool client_is_dead(const struct publisher_plain *p)
 {
     return rd_kafka_fatal_error(client_of(p), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Remaining ends are dropped: their offsets aren't committed, and answers stored in Redis are published from there. */
+static bool has_failed(const struct publisher_plain *p)
+{
+    return atomic_load(&p->failed);
 }
 
 static void hold_if_later(struct task *task, enum refused_next next)
@@ -90,6 +106,8 @@ static bool enqueue_record(struct publisher_plain *p, struct task *task, bool is
     enum refused_next next = REFUSED_AGAIN;
     do {
         status = is_dead_letter ? record_producer_dead_letter(p->producer, task, &why) : record_producer_reply(p->producer, task, &why);
+        if (status == STATUS_FAILED && client_is_dead(p))
+            status = STATUS_AGAIN;
         if (status == STATUS_FAILED)
             next = refused_end(p->service, task, is_dead_letter, false, &why); /* refused by the client, so not in a batch */
     } while (status == STATUS_FAILED && next == REFUSED_AGAIN);
@@ -119,7 +137,7 @@ static void enqueue_owed(struct publisher_plain *p)
         end_queue_drop_waiting(&p->ends);
         return;
     }
-    while (!p->client_full && (task = end_queue_next(&p->ends)) != NULL)
+    while (!p->client_full && !client_is_dead(p) && (task = end_queue_next(&p->ends)) != NULL)
         enqueue(p, task);
 }
 
@@ -127,12 +145,15 @@ static void reported(struct task *task, bool is_dead_letter, const struct refusa
 {
     struct publisher_plain *p = arg;
     task->end->under_way--;
+    if (why == NULL)
+        p->renewals = 0;
     if (why == NULL && is_dead_letter)
         breakers_succeeded(p->service->breakers, DEPENDENCY_DEAD_TOPIC);
     if (why == NULL) {
         *(is_dead_letter ? &task->end->dead_letter_owed : &task->end->reply_owed) = false;
     } else if (!atomic_load(&p->ending) && !has_failed(p)) {
-        note_refusal(p, task, is_dead_letter, why);
+        if (!client_is_dead(p))
+            note_refusal(p, task, is_dead_letter, why);
         set_incomplete(p, task);
     }
     go_on(p, task);
@@ -144,11 +165,54 @@ static void serve_apart(struct publisher_plain *p)
     int64_t until = clock_mono_ms() + ALONE_MS;
     p->client_full = false;
     enqueue_owed(p);
-    while (end_queue_goes_apart(&p->ends) && clock_mono_ms() < until) {
+    while (end_queue_goes_apart(&p->ends) && !client_is_dead(p) && clock_mono_ms() < until) {
         rd_kafka_flush(client_of(p), ALONE_MS);
         p->client_full = false;
         enqueue_owed(p);
     }
+}
+
+/* ---- another client ---- */
+
+static void fail(struct publisher_plain *p, const char *code, const char *why)
+{
+    error_set(&p->failure, ERROR_RETRIABLE, code, "the Kafka producer has failed for good (%s: %s); start the worker again, nothing is lost", code, why);
+    atomic_store(&p->failed, true);
+    end_queue_drop_waiting(&p->ends);
+}
+
+/* Its records that aren't acknowledged are reported to be given up, so that their ends are owed again. */
+static void renew(struct publisher_plain *p, const char *code, const char *why)
+{
+    struct error err;
+    p->left = !record_producer_destroy(p->producer);
+    p->producer = NULL;
+    if (p->left || p->ends.sent.first != NULL) {
+        fail(p, code, why);
+        return;
+    }
+    if (record_producer_create(p->service->settings, p->bootstrap, NULL, reported, p, &p->producer, &err) != STATUS_OK) {
+        fail(p, err.code, err.message);
+        return;
+    }
+    record_producer_prepare(p->producer, RENEW_PREPARE_MS);
+    p->renewals++;
+    p->client_full = false;
+    METRIC_INC(producers_renewed_total);
+    log_warn("producer_renewed", F_STR("code", code), F_STR("error", why), F_INT("again", p->ends.owed.count + p->ends.held.count),
+             F_STR("hint", "librdkafka from 2.3 on doesn't fail so when a broker comes back; no job is lost, and a reply may have come twice"));
+}
+
+/* False: there is no client. */
+static bool look_after_client(struct publisher_plain *p)
+{
+    char why[160] = "";
+    rd_kafka_resp_err_t rc = has_failed(p) ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_fatal_error(client_of(p), why, sizeof why);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR && p->renewals < RENEWALS_MAX && !p->closed && !atomic_load(&p->ending))
+        renew(p, rd_kafka_err2name(rc), why);
+    else if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
+        fail(p, rd_kafka_err2name(rc), why);
+    return p->producer != NULL;
 }
 
 /* ---- the interface ---- */
@@ -163,6 +227,8 @@ static void plain_put(struct publisher *publisher, struct task *task)
 static void plain_poll(struct publisher *publisher, int timeout_ms)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
+    if (!look_after_client(p))
+        return;
     end_queue_release(&p->ends, clock_mono_ms());
     rd_kafka_poll(client_of(p), timeout_ms);
     serve_apart(p);
@@ -171,6 +237,8 @@ static void plain_poll(struct publisher *publisher, int timeout_ms)
 static void plain_hurry(struct publisher *publisher, int timeout_ms)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
+    if (!look_after_client(p))
+        return;
     end_queue_release(&p->ends, clock_mono_ms());
     enqueue_owed(p);
     rd_kafka_flush(client_of(p), timeout_ms);
@@ -180,7 +248,7 @@ static void plain_hurry(struct publisher *publisher, int timeout_ms)
 static int plain_pending(struct publisher *publisher)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
-    return rd_kafka_outq_len(client_of(p)) + (p->ends.owed.first != NULL || p->ends.held.first != NULL);
+    return (p->producer != NULL ? rd_kafka_outq_len(client_of(p)) : 0) + (p->ends.owed.first != NULL || p->ends.held.first != NULL);
 }
 
 static bool plain_wants_poll(struct publisher *publisher)
@@ -194,7 +262,7 @@ static bool plain_close(struct publisher *publisher, int64_t until_ms)
     (void)until_ms; /* it waits for nothing */
     p->closed = true;
     end_queue_drop_waiting(&p->ends);
-    return true;
+    return !p->left;
 }
 
 static void plain_end_soon(struct publisher *publisher)
@@ -204,21 +272,21 @@ static void plain_end_soon(struct publisher *publisher)
 
 static bool plain_failed(struct publisher *publisher, struct error *ret)
 {
-    char why[160] = "";
-    rd_kafka_resp_err_t rc = rd_kafka_fatal_error(client_of((struct publisher_plain *)publisher), why, sizeof why);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
-        error_set(ret, ERROR_RETRIABLE, rd_kafka_err2name(rc), "the Kafka producer has failed for good (%s: %s); start the worker again, nothing is lost",
-                  rd_kafka_err2name(rc), why);
-    return rc != RD_KAFKA_RESP_ERR_NO_ERROR;
+    const struct publisher_plain *p = (struct publisher_plain *)publisher;
+    if (!has_failed(p))
+        return false;
+    *ret = p->failure;
+    return true;
 }
 
 static void plain_destroy(struct publisher *publisher)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
     plain_end_soon(publisher);
-    (void)plain_close(publisher, 0);
-    if (record_producer_destroy(p->producer))
-        free(p);
+    if (!plain_close(publisher, 0) || !record_producer_destroy(p->producer))
+        return;
+    free(p->bootstrap);
+    free(p);
 }
 
 static const struct publisher_operations operations = {.destroy = plain_destroy, .put = plain_put, .poll = plain_poll, .hurry = plain_hurry,
@@ -230,10 +298,12 @@ enum status publisher_plain_create(const struct service *service, const char *bo
     struct publisher_plain *p = xcalloc(1, sizeof *p);
     p->base.operations = &operations;
     p->service = service;
+    p->bootstrap = xstrdup(bootstrap);
     if (record_producer_create(service->settings, bootstrap, NULL, reported, p, &p->producer, err) != STATUS_OK) {
-        free(p);
+        plain_destroy(&p->base);
         return STATUS_FAILED;
     }
+    record_producer_prepare(p->producer, PREPARE_MS);
     *ret = &p->base;
     return STATUS_OK;
 }

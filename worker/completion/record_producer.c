@@ -12,7 +12,6 @@
 #include "wire/dead_letter.h"
 #include "wire/reply_route.h"
 
-#define PREPARE_MS 5000
 #define PURGE_MS 1000
 #define DESTROY_MS 3000
 /* In transactions: records are grouped already, so lingering gains little; and a transaction that follows at once on another gets a retriable
@@ -47,20 +46,6 @@ static void delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     task_weigh_end(task);
     producer->report(task, is_dead_letter, message->err ? &why : NULL, producer->report_arg);
     task_unref(task);
-}
-
-/* librdkafka asks for a topic's metadata at the first record, on a timer of a second: the first reply would wait for it. If
- * the request fails here, it is made then. */
-static void prepare_topics(struct record_producer *producer)
-{
-    const char *names[] = {producer->settings->worker.replies_topic, producer->settings->worker.dead_topic};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct rd_kafka_metadata *metadata = NULL;
-        producer->topics[i] = rd_kafka_topic_new(producer->client, names[i], NULL);
-        if (producer->topics[i] != NULL &&
-            rd_kafka_metadata(producer->client, 0, producer->topics[i], &metadata, PREPARE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-            rd_kafka_metadata_destroy(metadata);
-    }
 }
 
 static bool is_given(const struct settings *settings, const char *name, const char *alias)
@@ -121,9 +106,22 @@ enum status record_producer_create(const struct settings *settings, const char *
         free(producer);
         return error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer: %s", why);
     }
-    prepare_topics(producer);
     *ret = producer;
     return STATUS_OK;
+}
+
+/* librdkafka asks for a topic's metadata at the first record, on a timer of a second. */
+void record_producer_prepare(struct record_producer *producer, int limit_ms)
+{
+    const char *names[] = {producer->settings->worker.replies_topic, producer->settings->worker.dead_topic};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct rd_kafka_metadata *metadata = NULL;
+        if (producer->topics[i] == NULL)
+            producer->topics[i] = rd_kafka_topic_new(producer->client, names[i], NULL);
+        if (producer->topics[i] != NULL &&
+            rd_kafka_metadata(producer->client, 0, producer->topics[i], &metadata, limit_ms) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_metadata_destroy(metadata);
+    }
 }
 
 bool record_producer_destroy(struct record_producer *producer)

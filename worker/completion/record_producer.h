@@ -14,9 +14,11 @@ struct record_producer;
 /* Called for each record when its client is polled or flushed. why: NULL: delivered; else why the client gave it up. */
 typedef void record_report(struct task *task, bool is_dead_letter, const struct refusal *why, void *arg);
 
-/* Blocks for up to ten seconds while the broker doesn't answer: the topics are looked up. transactional_id NULL: none. */
+/* Doesn't block. transactional_id NULL: none. */
 enum status record_producer_create(const struct settings *settings, const char *bootstrap, const char *transactional_id,
                                    record_report *report, void *arg, struct record_producer **ret, struct error *err) MUST_CHECK;
+/* Looks up the topics, so that no reply waits for that. Blocks for limit_ms at most, twice; a topic not found by then is looked up at its first record. */
+void record_producer_prepare(struct record_producer *producer, int limit_ms);
 /* Do these settings make it fail, whatever the brokers answer? Connects to none. */
 enum status record_producer_check(const struct settings *settings, struct error *err) MUST_CHECK;
 /* Records still queued are given up, with a report each. Blocks for DESTROY_MS at most, whatever the client does. False: the client

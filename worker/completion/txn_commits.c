@@ -367,6 +367,7 @@ enum status txn_commits_create(const struct service *service, const char *bootst
     transaction_init(&r->transaction, NULL, time_is_up, arg);
     if (record_producer_create(service->settings, bootstrap, transactional_id, reported, r, &r->producer, err) == STATUS_OK) {
         r->transaction.client = record_producer_client(r->producer);
+        record_producer_prepare(r->producer, PREPARE_MS);
         if (transaction_start(&r->transaction, service->settings->worker.startup_wait_ms, give_up, err) == STATUS_OK) {
             *ret = r;
             return STATUS_OK;
