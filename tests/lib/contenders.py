@@ -1,14 +1,19 @@
-"""Who runs a bench's jobs (tests/bench/contrast): the worker with each engine (worker: threads), the bare forms, the peers, each as one process by one command line."""
+"""Who runs a bench's jobs (tests/bench/contrast, waiting, moments): the worker with each engine (worker: threads), the bare forms, the peers, each as one process by one
+command line; and the jobs."""
+import json
 import os
+import subprocess
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from echoes import job_record
 from parts import BIN, ROOT, Process, wait_until
 
 SCRIPTS = ROOT / "worker/redis/scripts"
 IN_ORDER = ("worker", "worker-loop", "asyncio", "go")  # keep a session's jobs in their order
 ENDS_BY_ITSELF = ("worker", "worker-loop", "asyncio", "go")  # with 0 on TERM; the bare forms just end
-ALL = ("worker", "worker-loop", "threads", "loop", "asyncio", "go")
+WORKERS = ("worker", "worker-loop")
+ALL = (*WORKERS, "threads", "loop", "asyncio", "go")
 
 
 class Place:
@@ -41,13 +46,19 @@ class Place:
     def end(self) -> None:
         self.asking.close()
 
+    def clean_up(self) -> None:
+        subprocess.run(["redis-cli", "-s", str(self.redis.socket), "flushall"], stdout=subprocess.DEVNULL, check=True)
+        for future in self.kafka.admin.delete_topics([self.jobs, self.replies, self.dead]).values():
+            future.result(60)
 
-def command(who: str, place: Place, in_flight: int) -> list:
-    if who in ("worker", "worker-loop"):
+
+def command(who: str, place: Place, in_flight: int, more: dict) -> list:
+    """more: the worker's settings beside those."""
+    if who in WORKERS:
         engine = {"worker.engine": "loop", "worker.in_flight": in_flight} if who == "worker-loop" else {"worker.threads": in_flight}
         settings = {"kafka.bootstrap.servers": place.kafka.bootstrap, "redis.url": place.redis.url, "provider.main.url": place.sim.url, "provider.main.model": "sim",
                     **engine, "worker.jobs_topic": place.jobs, "worker.replies_topic": place.replies, "worker.dead_topic": place.dead,
-                    "worker.control_topic": "", "kafka.group.id": place.group, "redis.key_prefix": place.group, "admin.listen": "127.0.0.1:0", "log.level": "warn"}
+                    "worker.control_topic": "", "kafka.group.id": place.group, "redis.key_prefix": place.group, "admin.listen": "127.0.0.1:0", "log.level": "warn", **more}
         return [BIN / "chat-worker", *(part for name, value in settings.items() for part in ("-X", f"{name}={value}"))]
     program = {"threads": [BIN / "bench_floor_threads"], "loop": [BIN / "bench_floor_loop"], "go": [os.environ.get("CHAT_PEER_GO", "")],
                "asyncio": [os.environ.get("CHAT_PEER_PYTHON", ""), ROOT / "tests/bench/peers/asyncio/worker.py"]}[who]
@@ -56,12 +67,52 @@ def command(who: str, place: Place, in_flight: int) -> list:
 
 
 class Contender(Process):
-    def __init__(self, folder: Path, who: str, place: Place, in_flight: int):
+    def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, **more: str):
         self.who = who
-        super().__init__(who, folder, command(who, place, in_flight), env={"PYTHONDONTWRITEBYTECODE": "1"})
+        super().__init__(who, folder, command(who, place, in_flight, more), env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
 
     def end(self) -> None:
         went_on = self.process.poll() is None
         super().end()
         assert went_on, f"{self.who} had ended by itself, with {self.process.returncode}: {self.text()[-2000:]}"
         assert self.who not in ENDS_BY_ITSELF or self.process.returncode == 0, f"{self.who} ends with {self.process.returncode}: {self.text()[-2000:]}"
+
+
+class Jobs:
+    """What is sent to one place. Idempotent: a retry on a topic that has just been made must not turn a session's jobs around."""
+
+    def __init__(self, place):
+        self.place, self.sent = place, 0
+        self.producer = Producer({"bootstrap.servers": place.kafka.bootstrap, "enable.idempotence": True, "partitioner": "murmur2_random", "linger.ms": 0,
+                                  "queue.buffering.max.messages": 200000, "log_level": 0})
+
+    def send(self, session=None, message=None):
+        """The next one; alone in its session unless one is named."""
+        number, self.sent = self.sent, self.sent + 1
+        session = session or f"s{number}"
+        self.producer.produce(self.place.jobs, job_record(number, session, message), key=session)
+        self.producer.poll(0)
+        return number
+
+    def flush(self):
+        assert self.producer.flush(120) == 0
+
+
+def wait_for_replies(contender, place, count):
+    """What watches must not take the CPU from what is watched: the broker is asked once the model has answered all."""
+    def there():
+        assert contender.process.poll() is None, f"{contender.who} ended: {contender.text()[-2000:]}"
+        return place.sim.stats()["answered"] >= count and place.replied() >= count
+
+    wait_until(there, f"{count} replies of {contender.who}", 300, pause_s=0.1)
+
+
+def read_replies(place):
+    """(reply, Unix ms at the broker) of all that are there, a partition's in order."""
+    consumer = Consumer({"bootstrap.servers": place.kafka.bootstrap, "group.id": "reading", "enable.auto.commit": False, "log_level": 0})
+    consumer.assign([TopicPartition(place.replies, p, 0) for p in range(place.partitions)])
+    count, found = place.replied(), []
+    while len(found) < count:
+        found += [(json.loads(r.value()), r.timestamp()[1]) for r in consumer.consume(count - len(found), 5) if not r.error()]
+    consumer.close()
+    return found

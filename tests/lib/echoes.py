@@ -8,8 +8,8 @@ def question(number: int) -> str:
     return f"question {number} of a bench, about as long as a short chat line"
 
 
-def job_record(number: int, session: str) -> bytes:
-    return json.dumps({"id": f"j{number}", "session": session, "message": question(number)}).encode()
+def job_record(number: int, session: str, message: str | None = None) -> bytes:
+    return json.dumps({"id": f"j{number}", "session": session, "message": message or question(number)}).encode()
 
 
 def answer(number: int, earlier: int) -> str:

@@ -7,6 +7,7 @@
  *          after some restarts of a broker (its issue 4438); producers   each of them does
  *   protocol  which protocol rebalances follow is said once and no more, as by a consumer that is closing
  *   ipv6   the kernel has none; v6only   a socket of IPv6 takes no IPv4, as with net.ipv6.bindv6only
+ *   turn   a turn with the word TURN-BLOCKER in it keeps for 200 ms whatever encodes it: the job's thread, or its event loop
  *   decode a record with the word DECODER-POISON in it kills whoever reads it
  * What a test can't bring about from outside. */
 #include <curl/curl.h>
@@ -119,6 +120,17 @@ XXH128_hash_t XXH3_128bits(const void *bytes, size_t size)
     if (is_broken("decode") && bytes != NULL && memmem(bytes, size, poison, sizeof poison - 1) != NULL)
         __builtin_trap();
     *(void **)&real = dlsym(RTLD_NEXT, "XXH3_128bits");
+    return real(bytes, size);
+}
+
+/* A turn's checksum. */
+XXH64_hash_t XXH3_64bits(const void *bytes, size_t size)
+{
+    static const char blocker[] = "TURN-BLOCKER";
+    XXH64_hash_t (*real)(const void *, size_t);
+    if (is_broken("turn") && memmem(bytes, size, blocker, sizeof blocker - 1) != NULL)
+        usleep(200 * 1000);
+    *(void **)&real = dlsym(RTLD_NEXT, "XXH3_64bits");
     return real(bytes, size);
 }
 
