@@ -67,9 +67,11 @@ def command(who: str, place: Place, in_flight: int, more: dict) -> list:
 
 
 class Contender(Process):
-    def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, **more: str):
+    def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, core: int | None = None, **more: str):
+        """core: it has this one alone."""
         self.who = who
-        super().__init__(who, folder, command(who, place, in_flight, more), env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+        alone = [] if core is None else ["taskset", "--cpu-list", core]
+        super().__init__(who, folder, [*alone, *command(who, place, in_flight, more)], env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
 
     def end(self) -> None:
         went_on = self.process.poll() is None

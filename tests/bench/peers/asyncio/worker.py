@@ -2,9 +2,10 @@
 
   worker.py BOOTSTRAP REDIS_URL LLM_URL IN_FLIGHT SCRIPTS JOBS_TOPIC REPLIES_TOPIC GROUP
 
-Runs until TERM; then ends what is under way, commits and leaves the group."""
+Runs until TERM; then ends what is under way, commits and leaves the group. CHAT_PEER_STREAM=1: answers are asked for as streams."""
 import asyncio
 import gc
+import os
 import random
 import signal
 import sys
@@ -26,6 +27,7 @@ READ_AHEAD = 1000  # records that are taken beyond those that may be under way
 LINGER_MS = 5
 ATTEMPTS, BACKOFF_S, ATTEMPT_TIMEOUT_S = 5, 0.2, 120
 REDIS_BACKOFF_S = 0.5
+STREAM = os.environ.get("CHAT_PEER_STREAM") == "1"
 
 
 class Failed(Exception):
@@ -38,6 +40,18 @@ class Failed(Exception):
 
 def error_reply(job: str, session: str | None, code: str, message: str) -> bytes:
     return orjson.dumps({"job": job, "session": session, "status": "error", "error": {"code": code, "message": message}})
+
+
+async def folded(lines) -> dict:
+    """The message that a stream's events come to; ValueError: it ends before [DONE]."""
+    said = []
+    async for line in lines:
+        if not line.startswith(b"data: "):
+            continue
+        if line.startswith(b"data: [DONE]"):
+            return {"role": "assistant", "content": "".join(said)}
+        said += [choice["delta"].get("content") or "" for choice in orjson.loads(line[6:])["choices"]]
+    raise ValueError("the stream ends before its end")
 
 
 class Journey:
@@ -78,12 +92,14 @@ class Journey:
     async def ask(self, message: str, turns: list) -> dict:
         messages = [each for turn in turns for each in orjson.loads(turn)["messages"]]
         messages.append({"role": "user", "content": message})
-        body = orjson.dumps({"model": "sim", "messages": messages})
+        body = orjson.dumps({"model": "sim", "messages": messages, "stream": STREAM})
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(BACKOFF_S * 2 ** attempt * random.uniform(0.5, 1))
             try:
                 async with self.http.post(self.llm_url, data=body) as answer:
+                    if STREAM and answer.status == 200:
+                        return await folded(answer.content)
                     text = await answer.read()
                 if answer.status == 200:
                     return orjson.loads(text)["choices"][0]["message"]

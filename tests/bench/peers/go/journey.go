@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,6 +22,9 @@ const (
 	backoff        = 200 * time.Millisecond
 	attemptTimeout = 120 * time.Second
 )
+
+// Answers are asked for as streams.
+var stream = os.Getenv("CHAT_PEER_STREAM") == "1"
 
 type job struct {
 	ID      string  `json:"id"`
@@ -40,6 +46,15 @@ type turn struct {
 type request struct {
 	Model    string            `json:"model"`
 	Messages []json.RawMessage `json:"messages"`
+	Stream   bool              `json:"stream"`
+}
+
+type chunk struct {
+	Choices []struct {
+		Delta struct {
+			Content string `json:"content"`
+		} `json:"delta"`
+	} `json:"choices"`
 }
 
 type completion struct {
@@ -139,7 +154,7 @@ func (j *journey) ask(ctx context.Context, user json.RawMessage, turns []string)
 			messages = append(messages, earlier.Messages...)
 		}
 	}
-	body := encode(request{Model: "sim", Messages: append(messages, user)})
+	body := encode(request{Model: "sim", Messages: append(messages, user), Stream: stream})
 	for attempt := range attempts {
 		if attempt > 0 {
 			time.Sleep(time.Duration(float64(backoff) * float64(int(1)<<attempt) * (0.5 + rand.Float64()/2)))
@@ -164,6 +179,9 @@ func (j *journey) call(ctx context.Context, body []byte) (json.RawMessage, error
 		return nil, err
 	}
 	defer answer.Body.Close()
+	if stream && answer.StatusCode == http.StatusOK {
+		return folded(answer.Body)
+	}
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return nil, err
@@ -182,6 +200,29 @@ func (j *journey) call(ctx context.Context, body []byte) (json.RawMessage, error
 		return nil, errors.New("no message in the answer")
 	}
 	return said.Choices[0].Message, nil
+}
+
+// folded is the message that a stream's events come to.
+func folded(body io.Reader) (json.RawMessage, error) {
+	var said strings.Builder
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		event, is := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !is {
+			continue
+		}
+		if bytes.Equal(event, []byte("[DONE]")) {
+			return encode(message{Role: "assistant", Content: said.String()}), nil
+		}
+		var part chunk
+		if err := json.Unmarshal(event, &part); err != nil {
+			return nil, err
+		}
+		for _, choice := range part.Choices {
+			said.WriteString(choice.Delta.Content)
+		}
+	}
+	return nil, errors.Join(lines.Err(), errors.New("the stream ends before its end"))
 }
 
 func (j *journey) finish(ctx context.Context, c *claim, end string, reply, turn []byte) ([]byte, error) {
