@@ -366,8 +366,8 @@ def test_a_producer_of_deltas_that_fails_for_good_is_replaced(stage):
     worker.wait_event("deltas_producer_renewed", code="OUT_OF_ORDER_SEQUENCE_NUMBER")
     place.answer()
     place.send(1)
+    deltas = Reader(place.topics).last(f"j{place.sent - 1}")  # before the end, which waits for no delta
     place.check()
-    deltas = Reader(place.topics).last(f"j{place.sent - 1}")
     assert text(deltas) == place.topics.reply_of(f"j{place.sent - 1}")["message"]["content"]
 
 
@@ -381,3 +381,15 @@ def test_producers_that_fail_one_after_the_other_end_the_worker_and_the_next_one
     assert "start the worker again" in line and len(worker.events("producer_renewed")) == 3
     place.start(name="next")
     place.check()
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+def test_a_producer_that_may_not_produce_ends_the_worker_before_a_job_is_paid_for(stage, delivery):
+    """It says so before the first record. A start that can't make its transactional producer is no start."""
+    place = Place(stage)
+    place.kafka.fail("InitProducerId", *["CLUSTER_AUTHORIZATION_FAILED" if delivery == "at-least-once" else "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"] * 50)
+    place.sim.faults("hold")
+    place.send()
+    worker = place.start(ready=False, **{"worker.delivery": delivery, "worker.drain_timeout_ms": "0"})
+    assert worker.wait() in (75, 78) and place.topics.all(place.topics.replies_topic) == []
+    assert any("AUTHORIZATION_FAILED" in line for line in worker.text().splitlines() if line.startswith("chat-worker:"))

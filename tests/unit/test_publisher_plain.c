@@ -10,6 +10,7 @@
 #include "breakers/breakers.h"
 #include "completion/end.h"
 #include "completion/publisher.h"
+#include "completion/renewals.h"
 #include "dispatch/dispatcher.h"
 #include "telemetry/metrics.h"
 #include "mock_kafka.h"
@@ -248,27 +249,72 @@ Test(publisher_plain, a_client_that_failed_for_good_is_replaced)
     end_world(&world);
 }
 
-/* A record delivered in between, and it starts anew. */
+/* Delivered records in between, and there is room for each: it may be one partition of many that brings it about. */
 Test(publisher_plain, clients_that_fail_one_after_the_other_end_it)
 {
     struct world world;
     struct error err = {0};
     begin_world(&world, NULL);
-    int64_t offset = 0;
-    for (int i = 0; i < 5; i++) {
+    for (int64_t offset = 0; offset < RENEWALS_MAX; offset++) {
         put(&world, offset, 1, false);
-        poll_until_done(&world, ++offset);
+        poll_until_done(&world, offset + 1);
         rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
     }
-    rd_kafka_mock_broker_set_down(world.cluster, 1);
-    put(&world, offset, 1, false);
-    for (int i = 0; i < 4; i++) {
-        cr_expect_not(publisher_failed(world.publisher, &err), "%d", i);
-        publisher_poll(world.publisher, 0);
-        rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
-    }
+    put(&world, RENEWALS_MAX, 1, false);
+    poll_until_done(&world, RENEWALS_MAX + 1);
+    cr_expect_not(publisher_failed(world.publisher, &err));
+    cr_expect_eq(metric_get(METRIC_producers_renewed_total), RENEWALS_MAX);
+    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    put(&world, RENEWALS_MAX + 1, 1, false);
+    publisher_poll(world.publisher, 0);
     cr_expect(publisher_failed(world.publisher, &err));
     cr_expect_eq(err.class, ERROR_RETRIABLE);
     cr_expect_str_eq(err.code, "OUT_OF_ORDER_SEQUENCE_NUMBER");
+    cr_expect_eq(publisher_pending(world.publisher), 0, "what waits is dropped");
     end_world(&world);
+}
+
+/* Another client wouldn't be allowed to, either. It is known before anything is put: no job should be paid for. */
+Test(publisher_plain, a_client_that_may_not_produce_ends_it_at_once)
+{
+    struct world world;
+    struct error err = {0};
+    begin_world(&world, NULL);
+    publisher_poll(world.publisher, 0);
+    cr_expect_not(publisher_failed(world.publisher, &err));
+    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, "test");
+    cr_expect(publisher_failed(world.publisher, &err));
+    cr_expect_str_eq(err.code, "CLUSTER_AUTHORIZATION_FAILED");
+    put(&world, 0, 1, false);
+    publisher_poll(world.publisher, 0);
+    cr_expect(publisher_failed(world.publisher, &err));
+    cr_expect_eq(metric_get(METRIC_producers_renewed_total), 0);
+    end_world(&world);
+}
+
+/* ---- the rule ---- */
+
+TestSuite(renewals);
+
+Test(renewals, a_few_in_ten_minutes)
+{
+    struct renewals renewals = {0};
+    int64_t now_ms = 5;
+    for (int i = 0; i < RENEWALS_MAX; i++)
+        cr_expect(renewals_allow(&renewals, now_ms + i));
+    cr_expect_not(renewals_allow(&renewals, now_ms + RENEWALS_MAX));
+    cr_expect_not(renewals_allow(&renewals, now_ms + RENEWALS_WITHIN_MS - 1));
+    cr_expect(renewals_allow(&renewals, now_ms + RENEWALS_WITHIN_MS));
+}
+
+Test(renewals, help_where_the_sequence_numbers_are_at_fault)
+{
+    cr_expect(renewals_help(RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_expect(renewals_help(RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID));
+    cr_expect(renewals_help(RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH));
+    cr_expect(renewals_help(RD_KAFKA_RESP_ERR__INCONSISTENT));
+    cr_expect_not(renewals_help(RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED));
+    cr_expect_not(renewals_help(RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE));
+    cr_expect_not(renewals_help(RD_KAFKA_RESP_ERR__FENCED));
+    cr_expect_not(renewals_help(RD_KAFKA_RESP_ERR_UNKNOWN));
 }

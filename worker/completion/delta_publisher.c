@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "completion/renewals.h"
 #include "kafka/kafka_conf.h"
 #include "kafka/kafka_destroy.h"
 #include "telemetry/metrics.h"
@@ -18,16 +19,22 @@
 #define QUEUED_KIB_MAX "16384"
 #define LAST_MS 500
 #define DESTROY_MS 3000
-#define RETIRED_MAX 8 /* clients that failed for good (publisher_plain.c): a call of another thread may be in them, so they are destroyed at the end only */
+
+/* Job threads and event loops send at once. A client that failed for good is replaced; who leaves it last destroys it. */
+struct delta_client {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic; /* held only so that its metadata is asked for with the first connection */
+    int users; /* in a call of it; this and the next: guarded by the publisher's lock */
+    bool retired;
+};
 
 struct delta_publisher {
     const struct settings *settings;
     char *bootstrap;
     struct mutex lock; /* guards the members below */
-    rd_kafka_t *client; /* NULL: not made yet */
-    bool refused;      /* it can't be made; logged once */
-    rd_kafka_t *retired[RETIRED_MAX];
-    size_t retired_count;
+    struct delta_client *client; /* NULL: not made yet, or none is for a while */
+    struct renewals renewals;
+    bool refused; /* it can't be made, or another wouldn't help; logged once */
 };
 
 struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap)
@@ -39,25 +46,26 @@ struct delta_publisher *delta_publisher_create(const struct settings *settings, 
     return publisher;
 }
 
-static void end_client(rd_kafka_t *client, int64_t until)
+static void give_up(struct delta_client *client, int flush_ms)
 {
-    if (client == NULL)
-        return;
-    rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(client, LAST_MS);
-    (void)!kafka_destroy(client, until); /* late reports only access a counter */
+    rd_kafka_purge(client->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    rd_kafka_flush(client->rk, flush_ms);
+    METRIC_ADD(deltas_dropped_total, rd_kafka_outq_len(client->rk)); /* no report of these comes any more */
+    if (client->topic != NULL)
+        rd_kafka_topic_destroy(client->topic);
 }
 
 void delta_publisher_destroy(struct delta_publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    int64_t until = clock_mono_ms() + LAST_MS + LAST_MS + DESTROY_MS;
-    if (publisher->client != NULL)
-        rd_kafka_flush(publisher->client, LAST_MS);
-    end_client(publisher->client, until);
-    for (size_t i = 0; i < publisher->retired_count; i++)
-        end_client(publisher->retired[i], until);
+    if (publisher->client != NULL) {
+        int64_t until = clock_mono_ms() + LAST_MS + LAST_MS + DESTROY_MS;
+        rd_kafka_flush(publisher->client->rk, LAST_MS);
+        give_up(publisher->client, LAST_MS);
+        if (kafka_destroy(publisher->client->rk, until)) /* late reports only access a counter */
+            free(publisher->client);
+    }
     mutex_destroy(&publisher->lock);
     free(publisher->bootstrap);
     free(publisher);
@@ -69,7 +77,7 @@ static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, voi
     METRIC_ADD(deltas_dropped_total, message->err != RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
-static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct error *err)
+static struct delta_client *make_client(const struct delta_publisher *publisher, struct error *err)
 {
     static const struct {
         const char *name, *value;
@@ -82,55 +90,86 @@ static rd_kafka_t *make_client(const struct delta_publisher *publisher, struct e
         if (rd_kafka_conf_set(conf, ours[i].name, ours[i].value, why, sizeof why) != RD_KAFKA_CONF_OK)
             log_warn("deltas_setting", F_STR("error", why));
     rd_kafka_conf_set_dr_msg_cb(conf, delivered);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (client == NULL) {
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (rk == NULL) {
         rd_kafka_conf_destroy(conf);
         (void)error_set(err, ERROR_PERMANENT, "kafka_conf", "kafka producer of deltas: %s", why);
+        return NULL;
     }
+    struct delta_client *client = xcalloc(1, sizeof *client);
+    client->rk = rk;
+    client->topic = rd_kafka_topic_new(rk, publisher->settings->worker.deltas_topic, NULL);
     return client;
 }
 
-/* A client that failed for good is replaced, as the one of replies is. */
-static void retire_dead_locked(struct delta_publisher *publisher) REQUIRES(publisher->lock)
+/* Who was in the old client's last call. On an event loop, too: nothing here blocks. */
+static void bury(struct delta_client *client)
 {
-    char why[160] = "";
-    rd_kafka_resp_err_t rc = publisher->client != NULL ? rd_kafka_fatal_error(publisher->client, why, sizeof why) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || publisher->retired_count == RETIRED_MAX)
-        return;
-    publisher->retired[publisher->retired_count++] = publisher->client;
-    publisher->client = NULL;
-    METRIC_INC(producers_renewed_total);
-    log_warn("deltas_producer_renewed", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why), F_INT("so_far", publisher->retired_count),
-             F_INT("at_most", RETIRED_MAX), F_STR("hint", "deltas were dropped; the replies bring the whole"));
+    give_up(client, 0);
+    kafka_destroy_later(client->rk, client);
 }
 
-static rd_kafka_t *client_of(struct delta_publisher *publisher)
+/* The client to be buried now, or NULL. */
+static struct delta_client *retire_dead_locked(struct delta_publisher *publisher) REQUIRES(publisher->lock)
+{
+    char why[160] = "";
+    struct delta_client *client = publisher->client;
+    rd_kafka_resp_err_t rc = client != NULL ? rd_kafka_fatal_error(client->rk, why, sizeof why) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return NULL;
+    if (renewals_help(rc) && !renewals_allow(&publisher->renewals, clock_mono_ms()))
+        return NULL; /* later */
+    publisher->refused = !renewals_help(rc);
+    publisher->client = NULL;
+    client->retired = true;
+    METRIC_ADD(producers_renewed_total, !publisher->refused);
+    log_warn(publisher->refused ? "deltas_impossible" : "deltas_producer_renewed", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why),
+             F_STR("hint", "deltas were dropped; the replies bring the whole"));
+    return client->users == 0 ? client : NULL;
+}
+
+static struct delta_client *enter(struct delta_publisher *publisher)
 {
     struct error err = {0};
     mutex_lock(&publisher->lock);
-    retire_dead_locked(publisher);
+    struct delta_client *dead = retire_dead_locked(publisher);
     if (publisher->client == NULL && !publisher->refused) {
         publisher->client = make_client(publisher, &err);
         publisher->refused = publisher->client == NULL;
         if (publisher->refused)
             log_error("deltas_impossible", F_STR("error", err.message), F_STR("hint", "replies come all the same"));
     }
-    rd_kafka_t *client = publisher->client;
+    struct delta_client *client = publisher->client;
+    if (client != NULL)
+        client->users++;
     mutex_unlock(&publisher->lock);
+    if (dead != NULL)
+        bury(dead);
     return client;
+}
+
+static void leave(struct delta_publisher *publisher, struct delta_client *client)
+{
+    mutex_lock(&publisher->lock);
+    bool last = --client->users == 0 && client->retired;
+    mutex_unlock(&publisher->lock);
+    if (last)
+        bury(client);
 }
 
 void delta_publisher_send(struct delta_publisher *publisher, const struct record *record, const struct delta *delta)
 {
-    rd_kafka_t *client = client_of(publisher);
+    struct delta_client *client = enter(publisher);
     AUTO_FREE char *value = delta_encode(delta);
     const void *key = record->key != NULL ? record->key : delta->job;
     size_t key_size = record->key != NULL ? record->key_size : strlen(delta->job);
     METRIC_INC(deltas_total);
     if (client == NULL ||
-        rd_kafka_producev(client, RD_KAFKA_V_TOPIC(publisher->settings->worker.deltas_topic), RD_KAFKA_V_KEY(key, key_size),
+        rd_kafka_producev(client->rk, RD_KAFKA_V_TOPIC(publisher->settings->worker.deltas_topic), RD_KAFKA_V_KEY(key, key_size),
                           RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR)
         METRIC_INC(deltas_dropped_total);
-    if (client != NULL)
-        rd_kafka_poll(client, 0); /* serves delivery reports */
+    if (client == NULL)
+        return;
+    rd_kafka_poll(client->rk, 0); /* serves delivery reports */
+    leave(publisher, client);
 }

@@ -13,18 +13,20 @@
  * what wasn't acknowledged is sent again, in order: a record may come twice, as after a crash, but no job is lost or asked again. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "breakers/breakers.h"
 #include "completion/end_queue.h"
 #include "completion/publisher.h"
 #include "completion/record_producer.h"
 #include "completion/refused_end.h"
+#include "completion/renewals.h"
 #include "telemetry/metrics.h"
 
 #define REPUBLISH_MS 1000
-#define RENEWALS_MAX 3      /* in a row without a record delivered: then the cause is not the client's */
 #define RENEW_PREPARE_MS 500 /* for each of two topics, while lanes wait; a broker that has just refused a record answers */
 #define ALONE_MS 20 /* how long the completion thread sends ends one by one before it looks at new ends */
 
@@ -32,12 +34,11 @@ struct publisher_plain {
     struct publisher base;
     const struct service *service;
     char *bootstrap;
-    struct record_producer *producer; /* NULL: it has failed, and no other could be made */
-    bool left;                        /* a client that failed can't be ended; its reports may still come */
-    int renewals;                     /* since the last record was delivered */
+    struct renewals renewals;
     atomic_bool ending;
-    atomic_bool failed; /* for good: the process has to be started again; *failure was written before */
-    struct error failure;
+    struct mutex lock;                /* guards the next two where another thread asks; the completion thread alone writes them */
+    struct record_producer *producer; /* NULL: it has failed, and there is no other */
+    struct error failure;             /* class NONE: none. For good: the process has to be started again */
     struct end_queue ends;
     bool closed;
     bool client_full; /* the client had no room at the last try since the last poll */
@@ -56,7 +57,7 @@ static bool client_is_dead(const struct publisher_plain *p)
 /* Remaining ends are dropped: their offsets aren't committed, and answers stored in Redis are published from there. */
 static bool has_failed(const struct publisher_plain *p)
 {
-    return atomic_load(&p->failed);
+    return p->failure.class != ERROR_NONE;
 }
 
 static void hold_if_later(struct task *task, enum refused_next next)
@@ -145,8 +146,6 @@ static void reported(struct task *task, bool is_dead_letter, const struct refusa
 {
     struct publisher_plain *p = arg;
     task->end->under_way--;
-    if (why == NULL)
-        p->renewals = 0;
     if (why == NULL && is_dead_letter)
         breakers_succeeded(p->service->breakers, DEPENDENCY_DEAD_TOPIC);
     if (why == NULL) {
@@ -174,33 +173,61 @@ static void serve_apart(struct publisher_plain *p)
 
 /* ---- another client ---- */
 
+static void say_failed(const char *code, const char *why, struct error *ret)
+{
+    (void)error_set(ret, ERROR_RETRIABLE, code, "the Kafka producer has failed for good (%s: %s); start the worker again, nothing is lost", code, why);
+}
+
 static void fail(struct publisher_plain *p, const char *code, const char *why)
 {
-    error_set(&p->failure, ERROR_RETRIABLE, code, "the Kafka producer has failed for good (%s: %s); start the worker again, nothing is lost", code, why);
-    atomic_store(&p->failed, true);
+    mutex_lock(&p->lock);
+    say_failed(code, why, &p->failure);
+    mutex_unlock(&p->lock);
     end_queue_drop_waiting(&p->ends);
 }
 
-/* Its records that aren't acknowledged are reported to be given up, so that their ends are owed again. */
+static void set_producer(struct publisher_plain *p, struct record_producer *producer)
+{
+    mutex_lock(&p->lock);
+    p->producer = producer;
+    mutex_unlock(&p->lock);
+}
+
+/* Of a client that was destroyed: no report comes any more. */
+static void drop_unreported(struct publisher_plain *p)
+{
+    for (struct task *task; (task = p->ends.sent.first) != NULL;) {
+        int references = task->end->under_way;
+        task->end->under_way = 0;
+        end_queue_move(&p->ends, task, PUBLISH_DROPPED);
+        for (; references > 0; references--)
+            task_unref(task);
+    }
+}
+
+/* Records of the old client that aren't acknowledged are reported to be given up, so that their ends are owed again. Blocks for PURGE_MS and twice RENEW_PREPARE_MS at most. */
 static void renew(struct publisher_plain *p, const char *code, const char *why)
 {
     struct error err;
-    p->left = !record_producer_destroy(p->producer);
-    p->producer = NULL;
-    if (p->left || p->ends.sent.first != NULL) {
+    struct record_producer *old = p->producer, *other = NULL;
+    record_producer_give_up(old);
+    set_producer(p, NULL);
+    record_producer_destroy_later(old);
+    if (p->ends.sent.first != NULL || atomic_load(&p->ending)) { /* not all is owed again: a reply must not come before those */
+        drop_unreported(p);
         fail(p, code, why);
         return;
     }
-    if (record_producer_create(p->service->settings, p->bootstrap, NULL, reported, p, &p->producer, &err) != STATUS_OK) {
+    if (record_producer_create(p->service->settings, p->bootstrap, NULL, reported, p, &other, &err) != STATUS_OK) {
         fail(p, err.code, err.message);
         return;
     }
-    record_producer_prepare(p->producer, RENEW_PREPARE_MS);
-    p->renewals++;
+    set_producer(p, other);
+    record_producer_prepare(other, RENEW_PREPARE_MS);
     p->client_full = false;
     METRIC_INC(producers_renewed_total);
-    log_warn("producer_renewed", F_STR("code", code), F_STR("error", why), F_INT("again", p->ends.owed.count + p->ends.held.count),
-             F_STR("hint", "librdkafka from 2.3 on doesn't fail so when a broker comes back; no job is lost, and a reply may have come twice"));
+    log_warn("producer_renewed", F_STR("code", code), F_STR("error", why), F_INT("waiting", p->ends.owed.count),
+             F_STR("hint", "no job is lost, but replies may have come twice; librdkafka before 2.3 fails so at some restarts of a broker"));
 }
 
 /* False: there is no client. */
@@ -208,11 +235,18 @@ static bool look_after_client(struct publisher_plain *p)
 {
     char why[160] = "";
     rd_kafka_resp_err_t rc = has_failed(p) ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_fatal_error(client_of(p), why, sizeof why);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR && p->renewals < RENEWALS_MAX && !p->closed && !atomic_load(&p->ending))
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return p->producer != NULL;
+    if (renewals_help(rc) && !p->closed && !atomic_load(&p->ending) && renewals_allow(&p->renewals, clock_mono_ms()))
         renew(p, rd_kafka_err2name(rc), why);
-    else if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
+    else
         fail(p, rd_kafka_err2name(rc), why);
     return p->producer != NULL;
+}
+
+static void rest(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
 }
 
 /* ---- the interface ---- */
@@ -227,8 +261,10 @@ static void plain_put(struct publisher *publisher, struct task *task)
 static void plain_poll(struct publisher *publisher, int timeout_ms)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
-    if (!look_after_client(p))
+    if (!look_after_client(p)) {
+        rest(timeout_ms);
         return;
+    }
     end_queue_release(&p->ends, clock_mono_ms());
     rd_kafka_poll(client_of(p), timeout_ms);
     serve_apart(p);
@@ -237,8 +273,10 @@ static void plain_poll(struct publisher *publisher, int timeout_ms)
 static void plain_hurry(struct publisher *publisher, int timeout_ms)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
-    if (!look_after_client(p))
+    if (!look_after_client(p)) {
+        rest(timeout_ms);
         return;
+    }
     end_queue_release(&p->ends, clock_mono_ms());
     enqueue_owed(p);
     rd_kafka_flush(client_of(p), timeout_ms);
@@ -262,7 +300,7 @@ static bool plain_close(struct publisher *publisher, int64_t until_ms)
     (void)until_ms; /* it waits for nothing */
     p->closed = true;
     end_queue_drop_waiting(&p->ends);
-    return !p->left;
+    return true;
 }
 
 static void plain_end_soon(struct publisher *publisher)
@@ -270,12 +308,20 @@ static void plain_end_soon(struct publisher *publisher)
     atomic_store(&((struct publisher_plain *)publisher)->ending, true);
 }
 
+/* Also of a client that nothing is put to: one that may not produce says so soon after the start, and no job should be paid for before. */
 static bool plain_failed(struct publisher *publisher, struct error *ret)
 {
-    const struct publisher_plain *p = (struct publisher_plain *)publisher;
-    if (!has_failed(p))
-        return false;
-    *ret = p->failure;
+    struct publisher_plain *p = (struct publisher_plain *)publisher;
+    char why[160] = "";
+    mutex_lock(&p->lock);
+    bool failed = has_failed(p);
+    if (failed)
+        *ret = p->failure;
+    rd_kafka_resp_err_t rc = failed || p->producer == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_fatal_error(client_of(p), why, sizeof why);
+    mutex_unlock(&p->lock);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR || renewals_help(rc))
+        return failed;
+    say_failed(rd_kafka_err2name(rc), why, ret);
     return true;
 }
 
@@ -283,8 +329,10 @@ static void plain_destroy(struct publisher *publisher)
 {
     struct publisher_plain *p = (struct publisher_plain *)publisher;
     plain_end_soon(publisher);
-    if (!plain_close(publisher, 0) || !record_producer_destroy(p->producer))
+    (void)plain_close(publisher, 0);
+    if (!record_producer_destroy(p->producer))
         return;
+    mutex_destroy(&p->lock);
     free(p->bootstrap);
     free(p);
 }
@@ -299,6 +347,7 @@ enum status publisher_plain_create(const struct service *service, const char *bo
     p->base.operations = &operations;
     p->service = service;
     p->bootstrap = xstrdup(bootstrap);
+    mutex_init(&p->lock);
     if (record_producer_create(service->settings, bootstrap, NULL, reported, p, &p->producer, err) != STATUS_OK) {
         plain_destroy(&p->base);
         return STATUS_FAILED;

@@ -124,21 +124,33 @@ void record_producer_prepare(struct record_producer *producer, int limit_ms)
     }
 }
 
+/* Not waited for within rd_kafka_purge: that waits for each broker's thread without a bound, one of which may be looking up a name. */
+void record_producer_give_up(struct record_producer *producer)
+{
+    rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    rd_kafka_flush(producer->client, PURGE_MS);
+    for (size_t i = 0; i < sizeof producer->topics / sizeof *producer->topics; i++) {
+        if (producer->topics[i] != NULL)
+            rd_kafka_topic_destroy(producer->topics[i]);
+        producer->topics[i] = NULL;
+    }
+}
+
 bool record_producer_destroy(struct record_producer *producer)
 {
     if (producer == NULL)
         return true;
     int64_t until = clock_mono_ms() + DESTROY_MS;
-    /* Each queued record gets a delivery report, so that no task leaks. */
-    rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(producer->client, PURGE_MS);
-    for (size_t i = 0; i < sizeof producer->topics / sizeof *producer->topics; i++)
-        if (producer->topics[i] != NULL)
-            rd_kafka_topic_destroy(producer->topics[i]);
+    record_producer_give_up(producer); /* so that no task leaks */
     if (!kafka_destroy(producer->client, until))
         return false;
     free(producer);
     return true;
+}
+
+void record_producer_destroy_later(struct record_producer *producer)
+{
+    kafka_destroy_later(producer->client, producer);
 }
 
 static rd_kafka_headers_t *to_kafka(const struct headers *headers)

@@ -21,6 +21,10 @@ enum status record_producer_create(const struct settings *settings, const char *
 void record_producer_prepare(struct record_producer *producer, int limit_ms);
 /* Do these settings make it fail, whatever the brokers answer? Connects to none. */
 enum status record_producer_check(const struct settings *settings, struct error *err) MUST_CHECK;
+/* Records still queued are given up, with a report each, as far as those come within PURGE_MS. Blocks so long at most. */
+void record_producer_give_up(struct record_producer *producer);
+/* After record_producer_give_up: ends in a thread of its own, whenever that is; no report comes any more. */
+void record_producer_destroy_later(struct record_producer *producer);
 /* Records still queued are given up, with a report each. Blocks for DESTROY_MS at most, whatever the client does. False: the client
  * hasn't ended by then; it and what its reports access aren't freed, and the process must end next. NULL is fine. */
 bool record_producer_destroy(struct record_producer *producer) MUST_CHECK;

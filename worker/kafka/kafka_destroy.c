@@ -13,12 +13,14 @@ struct destroying {
     struct mutex lock; /* guards the members below */
     struct cond ended;
     bool is_over, is_left;
+    void *memory; /* freed with it */
 };
 
 static void finish(struct destroying *d)
 {
     cond_destroy(&d->ended);
     mutex_destroy(&d->lock);
+    free(d->memory);
     free(d);
 }
 
@@ -36,18 +38,34 @@ static void *destroy_main(void *arg)
     return NULL;
 }
 
+/* False: there is no thread, and so no bound: it is destroyed. */
+static bool begin(struct destroying *d, pthread_t *thread)
+{
+    mutex_init(&d->lock);
+    cond_init(&d->ended);
+    if (pthread_create(thread, NULL, destroy_main, d) == 0)
+        return true;
+    rd_kafka_destroy(d->client);
+    finish(d);
+    return false;
+}
+
+void kafka_destroy_later(rd_kafka_t *client, void *memory)
+{
+    pthread_t thread;
+    struct destroying *d = xcalloc(1, sizeof *d);
+    *d = (struct destroying){.client = client, .memory = memory, .is_left = true};
+    if (begin(d, &thread))
+        pthread_detach(thread);
+}
+
 bool kafka_destroy(rd_kafka_t *client, int64_t until_ms)
 {
     pthread_t thread;
     struct destroying *d = xcalloc(1, sizeof *d);
     d->client = client;
-    mutex_init(&d->lock);
-    cond_init(&d->ended);
-    if (pthread_create(&thread, NULL, destroy_main, d) != 0) { /* without a thread, and so without the bound */
-        rd_kafka_destroy(client);
-        finish(d);
+    if (!begin(d, &thread))
         return true;
-    }
     mutex_lock(&d->lock);
     while (!d->is_over && cond_wait_until(&d->ended, &d->lock, until_ms))
         ;

@@ -10,5 +10,7 @@
 /* In a thread of its own; waits until until_ms (clock_mono_ms). False: it hasn't ended by then; the client, and all that its callbacks access, must
  * not be freed, and the process should end next. A consumer must be closed first. */
 bool kafka_destroy(rd_kafka_t *client, int64_t until_ms);
+/* The same without waiting. memory: freed after it; NULL is fine. What else its callbacks access must stay until the process ends. */
+void kafka_destroy_later(rd_kafka_t *client, void *memory);
 
 #endif

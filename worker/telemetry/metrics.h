@@ -44,7 +44,7 @@
     M(llm_completion_tokens_total,   "counter", "Completion tokens, where the provider said.")            \
     M(redis_failures_total,          "counter", "Redis pipelines that failed as a whole.")                \
     M(publish_failures_total,        "counter", "Replies or dead letters that Kafka refused.")            \
-    M(producers_renewed_total,       "counter", "Kafka producers that failed for good and were replaced; their records were sent again.") \
+    M(producers_renewed_total,       "counter", "Kafka producers, of replies or of deltas, that failed for good and were replaced.") \
     M(reply_routes_ignored_total,    "counter", "Replies that went elsewhere than kafka_replyTopic or kafka_replyPartition asked.") \
     M(breaker_opened_total,          "counter", "Breakers opened: a provider, Redis or the dead-letter topic was given up for a while.") \
     M(breakers_open,                 "gauge",   "Breakers that are open or half open: lag grows meanwhile.") \
