@@ -117,8 +117,9 @@ def hang_a_call(place, worker):
         place.sim.release()
         place.wait_until_stopped()
         if not worker.events("job_retry", job=job):
-            return job
+            break
         place.go_on()
+    return job
 
 
 def worker_thread_of(worker, job):
