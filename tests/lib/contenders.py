@@ -3,11 +3,13 @@ command line; and the jobs."""
 import json
 import os
 import subprocess
+import tempfile
+import time
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from echoes import job_record
-from parts import BIN, ROOT, Process, wait_until
+from echoes import answer, faults, job_record
+from parts import BIN, ROOT, Process, Simulator, finish, wait_until
 
 SCRIPTS = ROOT / "worker/redis/scripts"
 IN_ORDER = ("worker", "worker-loop", "asyncio", "go")  # keep a session's jobs in their order
@@ -118,3 +120,57 @@ def read_replies(place):
         found += [(json.loads(r.value()), r.timestamp()[1]) for r in consumer.consume(count - len(found), 5) if not r.error()]
     consumer.close()
     return found
+
+
+class Measurement:
+    """A contender with nothing to do, and what belongs to it; ends with the block."""
+
+    def __init__(self, world, who, in_flight, *sim, env=None, control=False, **settings):
+        kafka, redis, folder = world
+        self.parts, self.folder = [], Path(tempfile.mkdtemp(dir=folder))
+        try:
+            self.sim = self._add(Simulator(self.folder, *sim))
+            self.place = self._add(Place(kafka, redis, self.sim, self.folder.name))
+            self.control = f"{self.place.group}.control"
+            if control:
+                kafka.create_topics(self.control, partitions=1)
+                settings["worker.control_topic"] = self.control
+            self.contender = self._add(Contender(self.folder, who, self.place, in_flight, env=env, **settings))
+            self.jobs = Jobs(self.place)
+        except BaseException:
+            finish(self.parts, None)
+            raise
+
+    def _add(self, part):
+        self.parts.append(part)
+        return part
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        finish(self.parts, None)
+        self.place.clean_up()
+
+    def answer_one(self):
+        self.jobs.send()
+        self.jobs.flush()
+        self.wait()
+
+    def wait(self):
+        wait_for_replies(self.contender, self.place, self.jobs.sent)
+
+    def send(self, count):
+        """The Unix ms before the first."""
+        began = time.time() * 1000
+        for _ in range(count):
+            self.jobs.send()
+        self.jobs.flush()
+        return began
+
+    def reply_times(self):
+        """The broker's Unix ms, by job."""
+        return {reply["job"]: at for reply, at in read_replies(self.place)}
+
+    def faults(self):
+        return faults([reply for reply, _ in read_replies(self.place)], {f"j{n}": answer(n, 0) for n in range(self.jobs.sent)})

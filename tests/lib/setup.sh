@@ -13,6 +13,7 @@
 #   need kafkas  those of the other versions, too: CHAT_KAFKAS
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
 #   need gnuplot draws charts
+#   need strace  counts system calls
 #   need valgrind counts instructions
 #   need peers   the bench's peers: a venv with asyncio's clients (CHAT_PEER_PYTHON), the Go program (CHAT_PEER_GO)
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
@@ -46,6 +47,7 @@ clang_packages=(clang "$clang_runtime")
 lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
+strace_packages=(strace)
 valgrind_packages=(valgrind)
 browser_packages=(chromium chromium-driver fonts-dejavu-core)
 cluster_packages=(bubblewrap iproute2 openssl util-linux)
@@ -451,6 +453,7 @@ need() {
       kafkas) need_kafkas ;;
       spring) need_spring ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
+      strace) need_packages "${strace_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       peers) need_peers ;;
       toxiproxy) need_toxiproxy ;;
