@@ -5,6 +5,13 @@
 
 enum { CALLS_PER_SHARD = 256 };
 
+/* CHAT_BENCH_SHARD, to see what a shard's size costs. */
+static long calls_per_shard(void)
+{
+    const char *given = getenv("CHAT_BENCH_SHARD");
+    return given != NULL ? strtol(given, NULL, 10) : CALLS_PER_SHARD;
+}
+
 struct floor_shard {
     CURLM *multi;
     struct event_base *loop;
@@ -81,7 +88,7 @@ static struct floor_shard *new_shard(struct event_base *loop)
     curl_multi_setopt(shard->multi, CURLMOPT_SOCKETDATA, shard);
     curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, set_timer);
     curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard);
-    curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)CALLS_PER_SHARD); /* busy ones count; there is one target */
+    curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, calls_per_shard()); /* busy ones count; there is one target */
     return shard;
 }
 
@@ -97,7 +104,7 @@ void floor_calls_add(struct floor_call *call, struct event_base *loop, const cha
     static struct floor_shard *shard;
     if (headers == NULL)
         headers = curl_slist_append(curl_slist_append(NULL, "Content-Type: application/json"), "Expect:");
-    if (shard == NULL || shard->calls == CALLS_PER_SHARD)
+    if (shard == NULL || shard->calls >= calls_per_shard())
         shard = new_shard(loop);
     shard->calls++;
     call->shard = shard;
