@@ -1,5 +1,7 @@
 #include "floor_calls.h"
 
+#include <stdlib.h>
+
 #include "base/alloc.h"
 #include "floor_job.h"
 
