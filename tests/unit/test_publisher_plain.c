@@ -30,6 +30,15 @@ int rd_kafka_poll(rd_kafka_t *rk, int timeout_ms)
     return real(rk, timeout_ms);
 }
 
+static bool deaf; /* clients don't hear that their records are to be given up, as while a broker's thread looks up a name */
+
+rd_kafka_resp_err_t rd_kafka_purge(rd_kafka_t *rk, int flags)
+{
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "rd_kafka_purge");
+    return deaf ? RD_KAFKA_RESP_ERR_NO_ERROR : real(rk, flags);
+}
+
 struct world {
     rd_kafka_t *host;
     rd_kafka_mock_cluster_t *cluster;
@@ -246,6 +255,29 @@ Test(publisher_plain, a_client_that_failed_for_good_is_replaced)
     cr_expect_eq(metric_get(METRIC_producers_renewed_total), 1);
     cr_expect_eq(metric_get(METRIC_publish_failures_total), 0, "nobody's fault");
     expect_replies(&world, 8);
+    end_world(&world);
+}
+
+/* Nobody waits for a report that never comes; the ends keep their order. */
+Test(publisher_plain, records_that_a_dead_client_never_reports_go_again)
+{
+    struct world world;
+    begin_world(&world, NULL);
+    put(&world, 0, 1, false);
+    poll_until_done(&world, 1);
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    for (int64_t offset = 1; offset < 5; offset++)
+        put(&world, offset, 1, offset == 2);
+    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    put(&world, 5, 1, false);
+    deaf = true;
+    publisher_poll(world.publisher, 0);
+    deaf = false;
+    cr_expect_not(publisher_failed(world.publisher, &(struct error){0}));
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+    poll_until_done(&world, 6);
+    cr_expect_eq(metric_get(METRIC_producers_renewed_total), 1);
+    expect_replies(&world, 6);
     end_world(&world);
 }
 

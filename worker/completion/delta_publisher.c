@@ -32,7 +32,7 @@ struct delta_publisher {
     const struct settings *settings;
     char *bootstrap;
     struct mutex lock; /* guards the members below */
-    struct delta_client *client; /* NULL: not made yet, or none is for a while */
+    struct delta_client *client; /* NULL: not made yet. One that failed stays while renewals.h allows no other */
     struct renewals renewals;
     bool refused; /* it can't be made, or another wouldn't help; logged once */
 };

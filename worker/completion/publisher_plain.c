@@ -193,13 +193,16 @@ static void set_producer(struct publisher_plain *p, struct record_producer *prod
     mutex_unlock(&p->lock);
 }
 
-/* Of a client that was destroyed: no report comes any more. */
-static void drop_unreported(struct publisher_plain *p)
+/* Of a client that is destroyed: no report of these comes any more. The last first: each goes in front of those owed before. */
+static void take_back_unreported(struct publisher_plain *p)
 {
-    for (struct task *task; (task = p->ends.sent.first) != NULL;) {
+    for (struct task *task; (task = p->ends.sent.last) != NULL;) {
         int references = task->end->under_way;
+        set_incomplete(p, task);
         task->end->under_way = 0;
-        end_queue_move(&p->ends, task, PUBLISH_DROPPED);
+        task->published_bytes[false] = task->published_bytes[true] = 0;
+        task_weigh_end(task);
+        go_on(p, task);
         for (; references > 0; references--)
             task_unref(task);
     }
@@ -213,8 +216,8 @@ static void renew(struct publisher_plain *p, const char *code, const char *why)
     record_producer_give_up(old);
     set_producer(p, NULL);
     record_producer_destroy_later(old);
-    if (p->ends.sent.first != NULL || atomic_load(&p->ending)) { /* not all is owed again: a reply must not come before those */
-        drop_unreported(p);
+    take_back_unreported(p);
+    if (atomic_load(&p->ending)) { /* those under way were dropped: a reply must not come before them */
         fail(p, code, why);
         return;
     }
