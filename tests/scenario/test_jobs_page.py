@@ -11,7 +11,7 @@ from parts import Topics, wait_until
 CODE_TABLES = ["The job's own", "Time, rates and outages", "The operator's"]
 
 # What a call doesn't tell by itself: passed on from another call, a function's own argument, or librdkafka's name of its error.
-PASSED_ON = {"why->code", "fold->why.code", "(code)", "code", "const char *code", "by_kind[sign->kind].code", "refusal->code"}
+PASSED_ON = {"why->code", "err.code", "fold->why.code", "(code)", "code", "const char *code", "by_kind[sign->kind].code", "refusal->code"}
 LIBRDKAFKA = re.compile(r"rd_kafka_\w+\(.*\)")
 
 # Codes that no reply and no dead letter can hold, and where they are seen.

@@ -178,7 +178,7 @@ static void say_failed(const char *code, const char *why, struct error *ret)
     (void)error_set(ret, ERROR_RETRIABLE, code, "the Kafka producer has failed for good (%s: %s); start the worker again, nothing is lost", code, why);
 }
 
-static void fail(struct publisher_plain *p, const char *code, const char *why)
+static void end_for_good(struct publisher_plain *p, const char *code, const char *why)
 {
     mutex_lock(&p->lock);
     say_failed(code, why, &p->failure);
@@ -209,7 +209,7 @@ static void take_back_unreported(struct publisher_plain *p)
 }
 
 /* Records of the old client that aren't acknowledged are reported to be given up, so that their ends are owed again. Blocks for PURGE_MS and twice RENEW_PREPARE_MS at most. */
-static void renew(struct publisher_plain *p, const char *code, const char *why)
+static void replace_client(struct publisher_plain *p, const char *code, const char *why)
 {
     struct error err;
     struct record_producer *old = p->producer, *other = NULL;
@@ -218,11 +218,11 @@ static void renew(struct publisher_plain *p, const char *code, const char *why)
     record_producer_destroy_later(old);
     take_back_unreported(p);
     if (atomic_load(&p->ending)) { /* those under way were dropped: a reply must not come before them */
-        fail(p, code, why);
+        end_for_good(p, code, why);
         return;
     }
     if (record_producer_create(p->service->settings, p->bootstrap, NULL, reported, p, &other, &err) != STATUS_OK) {
-        fail(p, err.code, err.message);
+        end_for_good(p, err.code, err.message);
         return;
     }
     set_producer(p, other);
@@ -241,9 +241,9 @@ static bool look_after_client(struct publisher_plain *p)
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
         return p->producer != NULL;
     if (renewals_help(rc) && !p->closed && !atomic_load(&p->ending) && renewals_allow(&p->renewals, clock_mono_ms()))
-        renew(p, rd_kafka_err2name(rc), why);
+        replace_client(p, rd_kafka_err2name(rc), why);
     else
-        fail(p, rd_kafka_err2name(rc), why);
+        end_for_good(p, rd_kafka_err2name(rc), why);
     return p->producer != NULL;
 }
 
