@@ -185,7 +185,7 @@ Test(publisher_plain, a_reply_that_is_not_taken_now_goes_later_as_it_is)
     rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 2, RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
     put(&world, 0, 1, false);
     poll_until_done(&world, 1);
-    cr_expect_eq(metric_get(METRIC_publish_failures_total), 2);
+    cr_expect_geq(metric_get(METRIC_publish_failures_total), 2, "and once more, if the client still takes the topic for forbidden a second later");
     expect_replies(&world, 1);
     end_world(&world);
 }
