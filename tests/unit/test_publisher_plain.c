@@ -233,17 +233,23 @@ Test(publisher_plain, a_broker_that_comes_back_before_it_leads_costs_no_reply)
     end_world(&world);
 }
 
+/* One reply and dead letter are acknowledged; four replies and a dead letter were under way to a broker that went. */
+static void begin_with_a_dead_client(struct world *world)
+{
+    begin_world(world, NULL);
+    put(world, 0, 1, true);
+    poll_until_done(world, 1);
+    rd_kafka_mock_broker_set_down(world->cluster, 1);
+    for (int64_t offset = 1; offset < 5; offset++)
+        put(world, offset, 1, offset == 2);
+    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+}
+
 /* All that wasn't acknowledged is sent again by another client, in order: what was under way and what came since. */
 Test(publisher_plain, a_client_that_failed_for_good_is_replaced)
 {
     struct world world;
-    begin_world(&world, NULL);
-    put(&world, 0, 1, true);
-    poll_until_done(&world, 1);
-    rd_kafka_mock_broker_set_down(world.cluster, 1);
-    for (int64_t offset = 1; offset < 5; offset++)
-        put(&world, offset, 1, offset == 2);
-    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    begin_with_a_dead_client(&world);
     rd_kafka_t *dead = polled;
     for (int64_t offset = 5; offset < 8; offset++)
         put(&world, offset, 1, false);
@@ -262,13 +268,7 @@ Test(publisher_plain, a_client_that_failed_for_good_is_replaced)
 Test(publisher_plain, records_that_a_dead_client_never_reports_go_again)
 {
     struct world world;
-    begin_world(&world, NULL);
-    put(&world, 0, 1, false);
-    poll_until_done(&world, 1);
-    rd_kafka_mock_broker_set_down(world.cluster, 1);
-    for (int64_t offset = 1; offset < 5; offset++)
-        put(&world, offset, 1, offset == 2);
-    rd_kafka_test_fatal_error(polled, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test");
+    begin_with_a_dead_client(&world);
     put(&world, 5, 1, false);
     deaf = true;
     publisher_poll(world.publisher, 0);

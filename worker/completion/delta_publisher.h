@@ -1,6 +1,6 @@
 /* Publishes deltas of answers while they are streamed (wire/delta.h), to worker.deltas_topic. Best effort: a delta that
  * Kafka doesn't acknowledge soon is dropped and counted, since the reply contains the whole text; nothing waits for deltas. With a
- * producer of its own, outside transactions, made for the first job that streams. Any thread; never blocks. */
+ * producer of its own, outside transactions, made for the first job that streams, and replaced when it failed for good (renewals.h). Any thread; never blocks. */
 #ifndef CHAT_COMPLETION_DELTA_PUBLISHER_H
 #define CHAT_COMPLETION_DELTA_PUBLISHER_H
 
