@@ -10,6 +10,7 @@
 #include "completion/carry_out.h"
 #include "completion/publisher.h"
 #include "completion/successors.h"
+#include "completion/waiting_ends.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/dispatcher_hand_over.h"
 #include "quota/settling.h"
@@ -20,8 +21,9 @@
 #include "telemetry/metrics.h"
 #include "telemetry/watchdog.h"
 
-#define BATCH_MAX 256
-#define BATCH_BYTES (1024 * 1024) /* of replies and turns sent to Redis again, and twice that in all: the command contains them, too. A larger end is sent alone */
+/* What Redis refused before and is sent again fills half a batch at most, so that other ends aren't held up. */
+#define AGAIN_MAX (ENDS_MAX / 2)
+#define AGAIN_BYTES (ENDS_BYTES / 2)
 #define HURRY_MS 2           /* long enough for librdkafka's thread to send; the next end waits so long at most */
 #define REPORT_POLL_MS 5     /* how often delivery reports are polled while some are due */
 #define REDIS_RETRY_MS 200
@@ -39,8 +41,7 @@ struct completion {
     struct mutex lock; /* guards the queue and its flags */
     struct cond wake;
     struct cond over; /* ended was set */
-    struct task_list ends;
-    bool urgent;   /* an end that a successor waits for is in the queue */
+    struct waiting_ends ends;
     bool sleeping; /* the thread waits for an end */
     bool stopping;
     bool ended;          /* the thread is past its last call */
@@ -79,12 +80,10 @@ static void weigh_end(struct task *task)
 
 static void put_locked(struct completion *c, struct task *task, bool urgent)
 {
-    task_list_push(&c->ends, task);
-    if (c->sleeping || (urgent && !c->urgent) || c->ends.count == BATCH_MAX) {
+    if (waiting_ends_put(&c->ends, task, urgent) || c->sleeping) {
         c->sleeping = false;
         cond_signal(&c->wake);
     }
-    c->urgent = c->urgent || urgent;
 }
 
 void completion_put(struct completion *c, struct task **owned)
@@ -159,7 +158,7 @@ static bool is_crowded(void)
 static void wait_for_an_end_locked(struct completion *c) REQUIRES(c->lock)
 {
     watchdog_rest(WATCHED_COMPLETION);
-    while (c->ends.count == 0 && !c->stopping)
+    while (c->ends.list.count == 0 && !c->stopping)
         cond_wait(&c->wake, &c->lock);
     watchdog_feed(WATCHED_COMPLETION);
 }
@@ -169,7 +168,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
 {
     bool reports_due = publisher_wants_poll(c->service->publisher);
     mutex_lock(&c->lock);
-    if (c->ends.count == 0 && !c->stopping) {
+    if (c->ends.list.count == 0 && !c->stopping) {
         c->sleeping = true;
         if (reports_due)
             cond_wait_until(&c->wake, &c->lock, clock_mono_ms() + REPORT_POLL_MS);
@@ -179,20 +178,16 @@ static size_t take_batch(struct completion *c, struct task **batch)
             wait_for_an_end_locked(c);
         c->sleeping = false;
     }
-    if (c->ends.count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
+    if (c->ends.list.count > 0 && is_crowded() && c->service->settings->worker.gather_ms > 0) {
         int64_t until = clock_mono_ms() + c->service->settings->worker.gather_ms;
-        while (!c->urgent && c->ends.count < BATCH_MAX && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
+        while (!waiting_ends_are_due(&c->ends) && !c->stopping && cond_wait_until(&c->wake, &c->lock, until))
             ;
     }
     size_t n = 0;
     size_t bytes = 0;
-    /* At most half a batch, so that other ends aren't held up. */
-    for (; n < BATCH_MAX / 2 && bytes < BATCH_BYTES && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms; bytes += batch[n++]->end_bytes)
+    for (; n < AGAIN_MAX && bytes < AGAIN_BYTES && c->refused.count > 0 && clock_mono_ms() >= c->refused_due_ms; bytes += batch[n++]->end_bytes)
         batch[n] = task_list_pop(&c->refused);
-    for (; n < BATCH_MAX && bytes < 2 * BATCH_BYTES && c->ends.count > 0; bytes += batch[n++]->end_bytes)
-        batch[n] = task_list_pop(&c->ends);
-    if (c->ends.count == 0)
-        c->urgent = false;
+    n = waiting_ends_take(&c->ends, batch, n, bytes);
     mutex_unlock(&c->lock);
     return n;
 }
@@ -200,7 +195,7 @@ static size_t take_batch(struct completion *c, struct task **batch)
 static bool must_end(struct completion *c)
 {
     mutex_lock(&c->lock);
-    bool end = c->stopping && ((c->ends.count == 0 && c->refused.count == 0 && publisher_pending(c->service->publisher) == 0) ||
+    bool end = c->stopping && ((c->ends.list.count == 0 && c->refused.count == 0 && publisher_pending(c->service->publisher) == 0) ||
                                clock_mono_ms() >= c->stop_ms);
     mutex_unlock(&c->lock);
     return end;
@@ -235,7 +230,7 @@ static void leave_unsettled(struct completion *c, struct task **tasks, size_t n)
 /* Returns how many of the batch are to be carried out. */
 static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
 {
-    struct task *unsettled[BATCH_MAX];
+    struct task *unsettled[ENDS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         if (batch[i]->settled)
@@ -259,7 +254,7 @@ static size_t settle_batch(struct completion *c, struct task **batch, size_t n)
 static void *completion_main(void *arg)
 {
     struct completion *c = arg;
-    struct task *batch[BATCH_MAX];
+    struct task *batch[ENDS_MAX];
     pthread_setname_np(pthread_self(), "chat-completion");
     while (!must_end(c)) {
         watchdog_feed(WATCHED_COMPLETION);
@@ -313,7 +308,7 @@ bool completion_stop(struct completion *c, int64_t until_ms)
         ;
     bool ended = c->ended;
     c->left = !ended || c->publisher_left;
-    size_t waiting = c->ends.count;
+    size_t waiting = c->ends.list.count;
     mutex_unlock(&c->lock);
     c->started = false;
     if (ended)

@@ -1,7 +1,7 @@
 /* The end of every job, in one thread and in batches: send finish or release to Redis, publish the reply and
  * the dead letter, give the lane to the successor, and on the broker's acknowledgement mark the offset done.
  *
- * Finishes gather for up to worker.gather_ms so that they share a round trip; an end that another job of
+ * Finishes gather for up to worker.gather_ms so that they share a round trip (waiting_ends.h); an end that another job of
  * its lane waits for is carried out at once, by the job's own thread if no older job needs it. While Redis is away, ends are kept and tried again;
  * the threads bound their number, since no job can be begun meanwhile. */
 #ifndef CHAT_COMPLETION_COMPLETION_H
