@@ -22,6 +22,16 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
         floor_die(name, why);
 }
 
+/* Of tests/bench/contrast --fetch-wait. */
+static void set_fetching(rd_kafka_conf_t *conf)
+{
+    const char *bytes = getenv("CHAT_BENCH_FETCH_BYTES"), *wait_ms = getenv("CHAT_BENCH_FETCH_WAIT_MS");
+    if (bytes == NULL || wait_ms == NULL)
+        return;
+    set(conf, "fetch.min.bytes", bytes);
+    set(conf, "fetch.wait.max.ms", wait_ms);
+}
+
 static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
     char why[256];
@@ -70,6 +80,7 @@ void floor_start(struct floor *floor, int argc, char **argv, void (*delivered)(r
     set(conf, "auto.offset.reset", "earliest");
     set(conf, "enable.auto.offset.store", "false");
     set(conf, "auto.commit.interval.ms", "1000");
+    set_fetching(conf);
     floor->consumer = client(RD_KAFKA_CONSUMER, conf);
     subscribe(floor->consumer, argv[6]);
 }

@@ -2,9 +2,12 @@
 command line; and the jobs."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
+import urllib.request
+from collections import Counter
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -71,9 +74,16 @@ def command(who: str, place: Place, in_flight: int, more: dict) -> list:
 class Contender(Process):
     def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, core: int | None = None, **more: str):
         """core: it has this one alone."""
-        self.who = who
+        self.who, self.port_file = who, folder / f"admin.{place.group}"
+        if who in WORKERS:
+            more["admin.port_file"] = str(self.port_file)
         alone = [] if core is None else ["taskset", "--cpu-list", core]
         super().__init__(who, folder, [*alone, *command(who, place, in_flight, more)], env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+
+    def turns(self) -> Counter:
+        """How many callbacks the worker's event loops have had, by the histogram's bounds in seconds, each with those below."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port_file.read_text().strip()}/metrics", timeout=30) as page:
+            return Counter({float(bound): int(count) for bound, count in re.findall(r'^chat_loop_turn_seconds_bucket\{le="(.+)"\} (\d+)$', page.read().decode(), re.M)})
 
     def end(self) -> None:
         went_on = self.process.poll() is None

@@ -14,6 +14,7 @@
 #   need spring  Spring's Kafka client, with Java's own: CHAT_SPRING_JARS
 #   need gnuplot draws charts
 #   need strace  counts system calls
+#   need ss      tells what sockets hold in the kernel
 #   need valgrind counts instructions
 #   need peers   the bench's peers: a venv with asyncio's clients (CHAT_PEER_PYTHON), the Go program (CHAT_PEER_GO)
 #   need toxiproxy  a proxy that cuts, slows and resets connections: CHAT_TOXIPROXY
@@ -48,6 +49,7 @@ lint_packages=(clang-format clang-tidy shellcheck)
 kafka_packages=(maven default-jdk-headless)
 gnuplot_packages=(gnuplot-nox)
 strace_packages=(strace)
+ss_packages=(iproute2)
 valgrind_packages=(valgrind)
 browser_packages=(chromium chromium-driver fonts-dejavu-core)
 cluster_packages=(bubblewrap iproute2 openssl util-linux)
@@ -454,6 +456,7 @@ need() {
       spring) need_spring ;;
       gnuplot) need_packages "${gnuplot_packages[@]}" ;;
       strace) need_packages "${strace_packages[@]}" ;;
+      ss) need_packages "${ss_packages[@]}" ;;
       valgrind) need_packages "${valgrind_packages[@]}" ;;
       peers) need_peers ;;
       toxiproxy) need_toxiproxy ;;

@@ -234,7 +234,8 @@ class Worker(ConsumerRebalanceListener):
 async def main(bootstrap: str, redis_url: str, llm_url: str, in_flight: str, scripts: str, jobs_topic: str, replies_topic: str, group: str) -> None:
     store = Store(redis_url, Path(scripts), group)
     await store.load()
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", session_timeout_ms=45000)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", session_timeout_ms=45000,
+                                fetch_min_bytes=int(os.environ.get("CHAT_BENCH_FETCH_BYTES", "1")), fetch_max_wait_ms=int(os.environ.get("CHAT_BENCH_FETCH_WAIT_MS", "500")))
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, linger_ms=LINGER_MS)
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S), headers={"Content-Type": "application/json"})
     worker = Worker(consumer, producer, replies_topic, Journey(llm_url, http, store), int(in_flight))

@@ -155,6 +155,14 @@ func (w *worker) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 	}
 }
 
+// number of the environment; without it, that by which the client fetches by default.
+func number(name string, otherwise int) int {
+	if value, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return value
+	}
+	return otherwise
+}
+
 func main() {
 	if len(os.Args) != 9 {
 		log.Fatal("usage: worker BOOTSTRAP REDIS_URL LLM_URL IN_FLIGHT SCRIPTS JOBS_TOPIC REPLIES_TOPIC GROUP")
@@ -172,7 +180,8 @@ func main() {
 	w := &worker{journey: newJourney(llmURL, inFlight, s), repliesTopic: repliesTopic, ahead: inFlight + readAhead, slots: make(chan struct{}, inFlight),
 		taken: make(chan struct{}, inFlight+readAhead), lanes: map[string][]place{}, partitions: map[string]map[int32]*partition{}}
 	w.kafka, err = kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(jobsTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery), kgo.OnPartitionsRevoked(w.revoked), kgo.OnPartitionsLost(w.lost), kgo.ProducerLinger(linger))
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery), kgo.OnPartitionsRevoked(w.revoked), kgo.OnPartitionsLost(w.lost), kgo.ProducerLinger(linger),
+		kgo.FetchMinBytes(int32(number("CHAT_BENCH_FETCH_BYTES", 1))), kgo.FetchMaxWait(time.Duration(number("CHAT_BENCH_FETCH_WAIT_MS", 5000))*time.Millisecond))
 	if err != nil {
 		log.Fatal(err)
 	}
