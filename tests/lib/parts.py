@@ -24,7 +24,7 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from engine import with_engine
+from engine import guard, is_guarded, with_engine
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -366,14 +366,23 @@ class Worker(Process):
                  "retry.backoff_ms": "20", **settings}
         if ready:  # Redis or Kafka may answer late on a slow machine: that is no failure to start
             pairs.setdefault("worker.startup_wait_ms", "60000")
-        options = [part for key, value in with_engine(pairs).items() for part in ("-X", f"{key}={value}")]
-        super().__init__(name, folder, [BIN / "chat-worker", *arguments, *options], env={"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
+        pairs = with_engine(pairs)
+        env = {"XDG_RUNTIME_DIR": str(self.runtime), **(env or {})}
+        self.is_guarded = is_guarded(env, pairs) and not SANITIZED  # the sanitizer's library has to be the first one
+        if self.is_guarded:
+            env = guard(env, BIN)
+        options = [part for key, value in pairs.items() for part in ("-X", f"{key}={value}")]
+        super().__init__(name, folder, [BIN / "chat-worker", *arguments, *options], env=env)
         self.bootstrap = bootstrap
         if ready:
             self.wait_event("worker_started")
             if bootstrap == "embedded":
                 self.bootstrap = (self.runtime / "chat-worker" / "bootstrap").read_text().strip()
             wait_until(lambda: self.get("/readyz")[0] == 200, "the worker in its group")
+
+    def end(self) -> None:
+        super().end()
+        assert not (self.is_guarded and "event=loop_blocks" in self.text()), f"{self.name}: an event loop called what could block\n{self.text()[-3000:]}"
 
     def events(self, name: str, **fields) -> list[dict]:
         found = []

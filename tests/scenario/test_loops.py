@@ -1,0 +1,31 @@
+"""No call on an event loop waits. Whatever the machine's speed: tests/preload/loop_blocks.c ends a worker whose loop calls what could. Every scenario's worker with
+loops has it (tests/lib/engine.py); these two show that it sees the calls that there are, and one that blocks."""
+import signal
+
+import pytest
+from parts import BIN, SANITIZED, Topics
+
+LOOP = {"worker.engine": "loop", "worker.in_flight": "16"}
+pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizer's library has to be the first one")
+
+
+def test_jobs_of_every_kind_go_their_way_without_a_wait(stage):
+    redis, sim = stage.redis(), stage.simulator("--latency", "5")
+    front = stage.tls_front(sim)
+    settings = {**LOOP, "provider.second.url": front.url, "provider.second.model": "sim", "provider.second.ca_file": str(front.ca), "llm.strategy": "race", "provider.main.requests_per_minute": "60000",
+                "llm.contexts": "facts", "context.facts.url": sim.url.replace("/v1", "/sim/stats")}
+    worker = stage.worker(redis, sim, **settings)
+    topics = Topics(worker.bootstrap)
+    for n in range(30):
+        topics.send({"id": f"j{n}", "message": f"hi {'[[fault:500 times=1]]' if n % 5 == 0 else n}", "stream": n % 2 == 0}, key=f"s{n % 7}")
+    assert {reply["status"] for reply in topics.replies(30).values()} == {"ok"}
+    assert worker.process.poll() is None and not worker.events("loop_blocks")
+
+
+def test_a_loop_that_waits_ends_its_worker(stage):
+    env = {"LD_PRELOAD": f"{BIN}/test/loop_blocks.so:{BIN}/test/broken_client.so", "CHAT_TEST_BREAK": "turn"}
+    worker = stage.worker(stage.redis(), stage.simulator(), env=env, **LOOP)
+    Topics(worker.bootstrap).send({"id": "j", "message": "TURN-BLOCKER"}, key="s")
+    assert worker.wait() == -signal.SIGABRT
+    (met,) = worker.events("loop_blocks")
+    assert met["call"] == "usleep"
