@@ -20,13 +20,22 @@ static const struct redis_script release_script = {"release", script_release, sc
 static const struct redis_script cancel_script = {"cancel", script_cancel, script_cancel_sha, false};
 static const struct redis_script renew_script = {"renew", script_renew, script_renew_sha, false};
 
+#define TOKENS_DRAWN 16 /* 256 bytes: as many as the kernel gives whole */
+
 void session_store_token(char out[33])
 {
-    uint64_t random[2];
-    while (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        if (errno != EINTR)
-            abort(); /* a guessable token could finish another's claim */
-    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    static _Thread_local struct {
+        uint64_t words[TOKENS_DRAWN][2];
+        size_t left;
+    } drawn;
+    if (drawn.left == 0) {
+        while (getrandom(drawn.words, sizeof drawn.words, 0) != (ssize_t)sizeof drawn.words)
+            if (errno != EINTR)
+                abort(); /* a guessable token could finish another's claim */
+        drawn.left = TOKENS_DRAWN;
+    }
+    const uint64_t *words = drawn.words[--drawn.left];
+    snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, words[0], words[1]);
 }
 
 /* ---- finish ---- */
