@@ -19,4 +19,6 @@ def is_guarded(env: dict, settings: dict) -> bool:
 
 def guard(env: dict, programs: Path) -> dict:
     """With tests/preload/loop_blocks.c."""
-    return env | {"LD_PRELOAD": ":".join(filter(None, [str(programs / "test/loop_blocks.so"), os.environ.get("LD_PRELOAD", "")]))}
+    library = programs / "test/loop_blocks.so"
+    assert library.exists(), f"{library} isn't built: a loop that waits would not be noticed"
+    return env | {"LD_PRELOAD": ":".join(filter(None, [str(library), os.environ.get("LD_PRELOAD", "")]))}

@@ -3,6 +3,7 @@
  * What it lets pass: locks, which are held briefly; epoll, where the loop waits for all; files and terminals, which may hold up a writer of the log. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <librdkafka/rdkafka.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -145,6 +146,14 @@ int pthread_join(pthread_t thread, void **ret)
     REAL(pthread_join);
     blocks("pthread_join");
     return real(thread, ret);
+}
+
+/* It waits for the threads that it starts. */
+rd_kafka_t *rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *why, size_t size)
+{
+    REAL(rd_kafka_new);
+    blocks("rd_kafka_new");
+    return real(type, conf, why, size);
 }
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **ret)

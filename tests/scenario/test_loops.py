@@ -12,13 +12,14 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizer's library has t
 def test_jobs_of_every_kind_go_their_way_without_a_wait(stage):
     redis, sim = stage.redis(), stage.simulator("--latency", "5")
     front = stage.tls_front(sim)
-    settings = {**LOOP, "provider.second.url": front.url, "provider.second.model": "sim", "provider.second.ca_file": str(front.ca), "llm.strategy": "race", "provider.main.requests_per_minute": "60000",
+    settings = {**LOOP, "provider.second.url": front.url, "provider.second.model": "sim", "provider.second.ca_file": str(front.ca), "llm.providers": "main, second", "llm.strategy": "race", "provider.main.requests_per_minute": "60000",
                 "llm.contexts": "facts", "context.facts.url": sim.url.replace("/v1", "/sim/stats")}
     worker = stage.worker(redis, sim, **settings)
     topics = Topics(worker.bootstrap)
     for n in range(30):
         topics.send({"id": f"j{n}", "message": f"hi {'[[fault:500 times=1]]' if n % 5 == 0 else n}", "stream": n % 2 == 0}, key=f"s{n % 7}")
     assert {reply["status"] for reply in topics.replies(30).values()} == {"ok"}
+    assert worker.metric("deltas_total") > 0 and worker.metric("deltas_dropped_total") == 0
     assert worker.process.poll() is None and not worker.events("loop_blocks")
 
 

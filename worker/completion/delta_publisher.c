@@ -20,7 +20,7 @@
 #define LAST_MS 500
 #define DESTROY_MS 3000
 
-/* Job threads and event loops send at once. A client that failed for good is replaced; who leaves it last destroys it. */
+/* Job threads and event loops send at once, and meanwhile it may be replaced: who leaves it last buries it. */
 struct delta_client {
     rd_kafka_t *rk;
     rd_kafka_topic_t *topic; /* held only so that its metadata is asked for with the first connection */
@@ -31,10 +31,11 @@ struct delta_client {
 struct delta_publisher {
     const struct settings *settings;
     char *bootstrap;
-    struct mutex lock; /* guards the members below */
-    struct delta_client *client; /* NULL: not made yet. One that failed stays while renewals.h allows no other */
+    struct mutex making; /* held while a client is made, which takes its time; guards the next two */
     struct renewals renewals;
     bool refused; /* it can't be made, or another wouldn't help; logged once */
+    struct mutex lock; /* held briefly; guards the member below, and is taken after `making` */
+    struct delta_client *client; /* NULL: not made yet. One that failed stays while renewals.h allows no other */
 };
 
 struct delta_publisher *delta_publisher_create(const struct settings *settings, const char *bootstrap)
@@ -42,6 +43,7 @@ struct delta_publisher *delta_publisher_create(const struct settings *settings, 
     struct delta_publisher *publisher = xcalloc(1, sizeof *publisher);
     publisher->settings = settings;
     publisher->bootstrap = xstrdup(bootstrap);
+    mutex_init(&publisher->making);
     mutex_init(&publisher->lock);
     return publisher;
 }
@@ -67,6 +69,7 @@ void delta_publisher_destroy(struct delta_publisher *publisher)
             free(publisher->client);
     }
     mutex_destroy(&publisher->lock);
+    mutex_destroy(&publisher->making);
     free(publisher->bootstrap);
     free(publisher);
 }
@@ -109,42 +112,84 @@ static void bury(struct delta_client *client)
     kafka_destroy_later(client->rk, client);
 }
 
-/* The client to be buried now, or NULL. */
-static struct delta_client *retire_dead_locked(struct delta_publisher *publisher) REQUIRES(publisher->lock)
+/* ---- making and replacing ---- */
+
+/* Returns the one before. */
+static struct delta_client *change(struct delta_publisher *publisher, struct delta_client *client)
+{
+    mutex_lock(&publisher->lock);
+    struct delta_client *before = publisher->client;
+    publisher->client = client;
+    mutex_unlock(&publisher->lock);
+    return before;
+}
+
+static struct delta_client *current(struct delta_publisher *publisher)
+{
+    mutex_lock(&publisher->lock);
+    struct delta_client *client = publisher->client;
+    mutex_unlock(&publisher->lock);
+    return client;
+}
+
+static void make_locked(struct delta_publisher *publisher) REQUIRES(publisher->making)
+{
+    struct error err = {0};
+    struct delta_client *client = make_client(publisher, &err);
+    publisher->refused = client == NULL;
+    if (publisher->refused)
+        log_error("deltas_impossible", F_STR("error", err.message), F_STR("hint", "replies come all the same"));
+    (void)change(publisher, client);
+}
+
+void delta_publisher_prepare(struct delta_publisher *publisher)
+{
+    mutex_lock(&publisher->making);
+    if (!publisher->refused && current(publisher) == NULL)
+        make_locked(publisher);
+    mutex_unlock(&publisher->making);
+}
+
+/* Nobody enters it any more. */
+static void retire(struct delta_publisher *publisher)
+{
+    struct delta_client *client = change(publisher, NULL);
+    mutex_lock(&publisher->lock);
+    client->retired = true;
+    bool unused = client->users == 0;
+    mutex_unlock(&publisher->lock);
+    if (unused)
+        bury(client);
+}
+
+void delta_publisher_look_after(struct delta_publisher *publisher)
 {
     char why[160] = "";
-    struct delta_client *client = publisher->client;
+    mutex_lock(&publisher->making);
+    struct delta_client *client = current(publisher); /* only who makes one retires one: it stays */
     rd_kafka_resp_err_t rc = client != NULL ? rd_kafka_fatal_error(client->rk, why, sizeof why) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return NULL;
-    if (renewals_help(rc) && !renewals_allow(&publisher->renewals, clock_mono_ms()))
-        return NULL; /* later */
-    publisher->refused = !renewals_help(rc);
-    publisher->client = NULL;
-    client->retired = true;
-    METRIC_ADD(producers_renewed_total, !publisher->refused);
-    log_warn(publisher->refused ? "deltas_impossible" : "deltas_producer_renewed", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why),
-             F_STR("hint", "deltas were dropped; the replies bring the whole"));
-    return client->users == 0 ? client : NULL;
+    bool helps = renewals_help(rc);
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR && (!helps || renewals_allow(&publisher->renewals, clock_mono_ms()))) {
+        retire(publisher);
+        publisher->refused = !helps;
+        if (helps)
+            make_locked(publisher);
+        METRIC_ADD(producers_renewed_total, helps);
+        log_warn(helps ? "deltas_producer_renewed" : "deltas_impossible", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why),
+                 F_STR("hint", "deltas were dropped; the replies bring the whole"));
+    }
+    mutex_unlock(&publisher->making);
 }
+
+/* ---- sending ---- */
 
 static struct delta_client *enter(struct delta_publisher *publisher)
 {
-    struct error err = {0};
     mutex_lock(&publisher->lock);
-    struct delta_client *dead = retire_dead_locked(publisher);
-    if (publisher->client == NULL && !publisher->refused) {
-        publisher->client = make_client(publisher, &err);
-        publisher->refused = publisher->client == NULL;
-        if (publisher->refused)
-            log_error("deltas_impossible", F_STR("error", err.message), F_STR("hint", "replies come all the same"));
-    }
     struct delta_client *client = publisher->client;
     if (client != NULL)
         client->users++;
     mutex_unlock(&publisher->lock);
-    if (dead != NULL)
-        bury(dead);
     return client;
 }
 

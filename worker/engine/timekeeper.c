@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "breakers/breakers.h"
+#include "completion/delta_publisher.h"
 #include "dispatch/dispatcher.h"
 #include "quota/settling.h"
 #include "telemetry/watchdog.h"
@@ -49,6 +50,7 @@ void *timekeeper_main(void *arg)
         }
         if (clock_mono_ms() >= look_ms) {
             settling_look(service);
+            delta_publisher_look_after(service->deltas);
             look_ms = clock_mono_ms() + SETTLING_LOOK_MS;
         }
     } while (dispatcher_tick(service->dispatcher, breakers_tick(service->breakers) ? PROBE_TICK_MS : TICK_MS));

@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "breakers/breakers.h"
+#include "chat/request_parts.h"
 #include "completion/completion.h"
+#include "completion/delta_publisher.h"
 #include "completion/publisher.h"
 #include "dispatch/dispatcher.h"
 #include "intake/assignments.h"
@@ -150,6 +152,8 @@ static void take_record(struct intake *intake, const rd_kafka_message_t *message
     if (decode(intake->service, task, &intake->reading.limits) == STATUS_OK) {
         job_reading_count_unknown(&task->record, &task->job);
         tell_odd_time(intake, task);
+        if (request_is_streamed(intake->service, task))
+            delta_publisher_prepare(intake->service->deltas);
         if (!dispatcher_add(intake->service->dispatcher, task))
             completion_cancel(intake->service->completion, task);
         return;
