@@ -14,6 +14,7 @@
 #include "dispatch/dispatcher.h"
 #include "intake/committer.h"
 #include "intake/fetch_rest.h"
+#include "intake/gathering.h"
 #include "intake/intake.h"
 #include "intake/pausing.h"
 #include "intake/prefetch.h"
@@ -600,6 +601,25 @@ Test(intake, reading_goes_on_after_as_many_bytes_as_are_read_ahead, .timeout = 1
 Test(intake, reading_goes_on_of_each_partition, .timeout = 120)
 {
     read_at_the_bound("kafka.queued.min.messages=20", 8);
+}
+
+Test(intake, records_that_come_one_by_one_gather_when_there_are_many_jobs)
+{
+    struct gathering gathering = {0};
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 20), 0, "the first after a silence");
+    gathering_note_taken(&gathering);
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 20), 10);
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 20), 0, "nothing came meanwhile");
+    gathering_note_taken(&gathering);
+    cr_expect_eq(gathering_rest_ms(&gathering, false, 20), 0, "there are few jobs");
+    gathering_note_taken(&gathering);
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 0), 0, "nothing gathers");
+    for (int i = 0; i < GATHERING_TRICKLE_MAX; i++)
+        gathering_note_taken(&gathering);
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 20), 10);
+    for (int i = 0; i < GATHERING_TRICKLE_MAX + 1; i++)
+        gathering_note_taken(&gathering);
+    cr_expect_eq(gathering_rest_ms(&gathering, true, 20), 0, "they came in company");
 }
 
 Test(intake, it_may_rest_once_a_bound_was_taken_or_some_was_thrown_away)

@@ -16,6 +16,7 @@
 #include "quota/settling.h"
 #include "session/held_claims.h"
 #include "session/session.h"
+#include "task/crowd.h"
 #include "task/outcome.h"
 #include "task/task_list.h"
 #include "telemetry/metrics.h"
@@ -149,11 +150,6 @@ struct task *completion_put_and_go_on(struct completion *c, struct task **owned)
 }
 
 /* ---- the thread ---- */
-
-static bool is_crowded(void)
-{
-    return metric_get(METRIC_jobs_alive) > FEW_JOBS;
-}
 
 static void wait_for_an_end_locked(struct completion *c) REQUIRES(c->lock)
 {

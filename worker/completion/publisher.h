@@ -16,7 +16,6 @@
 #include "task/task.h"
 
 #define PREPARE_MS 5000 /* for each of two topics, at the start */
-#define FEW_JOBS 64 /* with no more alive, batching gains nothing */
 
 struct publisher;
 

@@ -11,6 +11,7 @@
 #include "completion/refused_end.h"
 #include "completion/transaction.h"
 #include "completion/txn_admission.h"
+#include "task/crowd.h"
 #include "telemetry/metrics.h"
 
 #define ASIDE_MS 1000 /* until an end that Kafka refuses in every form is tried again, plus, for each other such end: */

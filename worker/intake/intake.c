@@ -18,6 +18,7 @@
 #include "dispatch/dispatcher.h"
 #include "intake/assignments.h"
 #include "intake/committer.h"
+#include "intake/gathering.h"
 #include "intake/job_reading.h"
 #include "intake/join_watch.h"
 #include "intake/liveness.h"
@@ -25,6 +26,7 @@
 #include "intake/prefetch.h"
 #include "intake/rebalance.h"
 #include "kafka/kafka_conf.h"
+#include "task/crowd.h"
 #include "task/outcome.h"
 #include "telemetry/crash_notes.h"
 #include "telemetry/metrics.h"
@@ -58,6 +60,7 @@ struct intake {
     /* Intake thread only. */
     struct assignments assignments;
     struct job_reading reading;
+    struct gathering gathering;
     int64_t odd_time_ms; /* clock_mono_ms: when one was last logged; 0: never */
     bool left; /* the client closed in time; read once the thread has ended */
 };
@@ -268,6 +271,22 @@ static int look_every_ms(const struct intake *intake)
     return rebalance_is_leaving(intake->rebalance) ? LEAVING_LOOK_MS : LOOK_EVERY_MS;
 }
 
+/* The next record, now or soon. */
+static void take_next(struct intake *intake)
+{
+    const struct settings *settings = intake->service->settings;
+    rd_kafka_message_t *message = prefetch_take(intake->prefetch, &intake->assignments, 0);
+    if (message == NULL) {
+        int rest_ms = gathering_rest_ms(&intake->gathering, is_crowded(), (int)settings->worker.gather_ms);
+        if (rest_ms > 0)
+            serve_events(intake, rest_ms);
+        message = prefetch_take(intake->prefetch, &intake->assignments, look_every_ms(intake));
+    }
+    if (message != NULL)
+        gathering_note_taken(&intake->gathering);
+    take(intake, message);
+}
+
 static void *intake_main(void *arg)
 {
     struct intake *intake = arg;
@@ -279,7 +298,7 @@ static void *intake_main(void *arg)
         if (hold_ms > 0)
             serve_events(intake, hold_ms);
         else
-            take(intake, prefetch_take(intake->prefetch, &intake->assignments, look_every_ms(intake)));
+            take_next(intake);
         /* Records come in bursts: this runs from time to time, not after each record. */
         int64_t now = clock_mono_ms();
         if (++records % LOOK_EVERY_RECORDS == 0 || now >= next_look_ms) {
