@@ -1,4 +1,4 @@
-/* Preloaded into a worker with event loops, ends it (SIGABRT) at the first call by which a loop's thread could wait: for time, for another thread,
+/* Preloaded into a worker with event loops, ends it (SIGABRT) at the first of these calls by which a loop's thread could wait: for time, for another thread,
  * or for a descriptor that isn't non-blocking. All jobs of the loop would wait meanwhile, and by the clock alone a test on a busy machine can't tell that.
  * What it lets pass: locks, which are held briefly; epoll, where the loop waits for all; files and terminals, which may hold up a writer of the log. */
 #include <dlfcn.h>
@@ -58,6 +58,16 @@ int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
     if (timeout_ms != 0)
         blocks("poll");
     return real(fds, count, timeout_ms);
+}
+
+/* What poll becomes in a library that was built with _FORTIFY_SOURCE, as librdkafka is. */
+int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t size);
+int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t size)
+{
+    REAL(__poll_chk);
+    if (timeout_ms != 0)
+        blocks("poll");
+    return real(fds, count, timeout_ms, size);
 }
 
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
@@ -139,6 +149,20 @@ int sem_wait(sem_t *semaphore)
     REAL(sem_wait);
     blocks("sem_wait");
     return real(semaphore);
+}
+
+int sem_timedwait(sem_t *semaphore, const struct timespec *until)
+{
+    REAL(sem_timedwait);
+    blocks("sem_timedwait");
+    return real(semaphore, until);
+}
+
+int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until)
+{
+    REAL(pthread_cond_clockwait);
+    blocks("pthread_cond_clockwait");
+    return real(cond, mutex, clock, until);
 }
 
 int pthread_join(pthread_t thread, void **ret)

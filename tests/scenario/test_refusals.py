@@ -58,12 +58,10 @@ def test_what_is_the_providers_own_is_asked_of_the_next(stage, strategy):
 
     world = World(stage, main, lambda request, number: (200, answer("from spare")), **{"llm.providers": "main,spare", "llm.strategy": strategy})
     for case in cases:
-        asked = len(world.main.requests)
         reply = world.ask(case, case, message=case)
         assert reply["status"] == "ok" and reply["attempts"] == 1 and reply["message"]["content"] == "from spare", (case, reply)
-        assert len(world.main.requests) <= asked + 1, case
-        if strategy != "race":  # which may cut the refused call short
-            assert len(world.main.requests) == asked + 1, case
+        asked = sum(request["messages"][-1]["content"] == case for request in world.main.requests)  # by name: the server may note a call late that a race cut short
+        assert asked == 1 if strategy != "race" else asked <= 1, case
         world.ask(f"{case}-well", f"{case}-well", message="well")  # so that its breaker stays closed
 
 

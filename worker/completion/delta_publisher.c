@@ -105,7 +105,7 @@ static struct delta_client *make_client(const struct delta_publisher *publisher,
     return client;
 }
 
-/* Who was in the old client's last call. On an event loop, too: nothing here blocks. */
+/* Whoever was the last to use the client, be it an event loop: nothing here blocks. */
 static void bury(struct delta_client *client)
 {
     give_up(client, 0);
@@ -113,16 +113,6 @@ static void bury(struct delta_client *client)
 }
 
 /* ---- making and replacing ---- */
-
-/* Returns the one before. */
-static struct delta_client *change(struct delta_publisher *publisher, struct delta_client *client)
-{
-    mutex_lock(&publisher->lock);
-    struct delta_client *before = publisher->client;
-    publisher->client = client;
-    mutex_unlock(&publisher->lock);
-    return before;
-}
 
 static struct delta_client *current(struct delta_publisher *publisher)
 {
@@ -132,53 +122,67 @@ static struct delta_client *current(struct delta_publisher *publisher)
     return client;
 }
 
-static void make_locked(struct delta_publisher *publisher) REQUIRES(publisher->making)
+/* Nobody enters the one before any more. It is returned if it is to be buried now: nobody is in it. */
+static struct delta_client *change(struct delta_publisher *publisher, struct delta_client *client)
+{
+    mutex_lock(&publisher->lock);
+    struct delta_client *before = publisher->client;
+    publisher->client = client;
+    if (before != NULL)
+        before->retired = true;
+    struct delta_client *unused = before != NULL && before->users == 0 ? before : NULL;
+    mutex_unlock(&publisher->lock);
+    return unused;
+}
+
+/* NULL: no client can be made, and none will be tried again. */
+static struct delta_client *make_locked(struct delta_publisher *publisher) REQUIRES(publisher->making)
 {
     struct error err = {0};
     struct delta_client *client = make_client(publisher, &err);
     publisher->refused = client == NULL;
     if (publisher->refused)
         log_error("deltas_impossible", F_STR("error", err.message), F_STR("hint", "replies come all the same"));
-    (void)change(publisher, client);
+    return client;
 }
 
 void delta_publisher_prepare(struct delta_publisher *publisher)
 {
     mutex_lock(&publisher->making);
     if (!publisher->refused && current(publisher) == NULL)
-        make_locked(publisher);
+        (void)change(publisher, make_locked(publisher));
     mutex_unlock(&publisher->making);
 }
 
-/* Nobody enters it any more. */
-static void retire(struct delta_publisher *publisher)
+/* rc: why the client failed for good. Returns one to be buried. */
+static struct delta_client *replace_locked(struct delta_publisher *publisher, rd_kafka_resp_err_t rc, const char *why) REQUIRES(publisher->making)
 {
-    struct delta_client *client = change(publisher, NULL);
-    mutex_lock(&publisher->lock);
-    client->retired = true;
-    bool unused = client->users == 0;
-    mutex_unlock(&publisher->lock);
-    if (unused)
-        bury(client);
+    struct delta_client *next = NULL;
+    if (renewals_help(rc)) {
+        if (!renewals_allow(&publisher->renewals, clock_mono_ms()))
+            return NULL; /* later */
+        next = make_locked(publisher);
+    } else {
+        publisher->refused = true;
+    }
+    METRIC_ADD(producers_renewed_total, next != NULL);
+    log_warn(next != NULL ? "deltas_producer_renewed" : "deltas_impossible", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why),
+             F_STR("hint", "deltas were dropped; the replies bring the whole"));
+    return change(publisher, next);
 }
 
 void delta_publisher_look_after(struct delta_publisher *publisher)
 {
     char why[160] = "";
+    struct delta_client *dead = NULL;
     mutex_lock(&publisher->making);
-    struct delta_client *client = current(publisher); /* only who makes one retires one: it stays */
+    struct delta_client *client = current(publisher); /* it stays: only who makes one retires one */
     rd_kafka_resp_err_t rc = client != NULL ? rd_kafka_fatal_error(client->rk, why, sizeof why) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    bool helps = renewals_help(rc);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR && (!helps || renewals_allow(&publisher->renewals, clock_mono_ms()))) {
-        retire(publisher);
-        publisher->refused = !helps;
-        if (helps)
-            make_locked(publisher);
-        METRIC_ADD(producers_renewed_total, helps);
-        log_warn(helps ? "deltas_producer_renewed" : "deltas_impossible", F_STR("code", rd_kafka_err2name(rc)), F_STR("error", why),
-                 F_STR("hint", "deltas were dropped; the replies bring the whole"));
-    }
+    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
+        dead = replace_locked(publisher, rc, why);
     mutex_unlock(&publisher->making);
+    if (dead != NULL)
+        bury(dead);
 }
 
 /* ---- sending ---- */

@@ -11,7 +11,7 @@
 #include "task/task_list.h"
 
 #define ENDS_MAX 256
-#define ENDS_BYTES (2 * 1024 * 1024) /* by end_bytes: the command to Redis contains them. A larger end is sent alone */
+#define ENDS_BYTES (2 * 1024 * 1024) /* by end_bytes: the command to Redis contains them; the end that reaches it still goes with those before it */
 
 struct waiting_ends {
     struct task_list list;

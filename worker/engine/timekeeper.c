@@ -44,13 +44,13 @@ void *timekeeper_main(void *arg)
     pthread_setname_np(pthread_self(), "chat-time");
     do {
         watchdog_feed(WATCHED_TIMEKEEPER);
+        delta_publisher_look_after(service->deltas);
         if (clock_mono_ms() >= beat_ms) {
             heartbeat(service);
             beat_ms = clock_mono_ms() + HEARTBEAT_EVERY_MS;
         }
         if (clock_mono_ms() >= look_ms) {
             settling_look(service);
-            delta_publisher_look_after(service->deltas);
             look_ms = clock_mono_ms() + SETTLING_LOOK_MS;
         }
     } while (dispatcher_tick(service->dispatcher, breakers_tick(service->breakers) ? PROBE_TICK_MS : TICK_MS));

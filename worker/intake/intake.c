@@ -271,18 +271,26 @@ static int look_every_ms(const struct intake *intake)
     return rebalance_is_leaving(intake->rebalance) ? LEAVING_LOOK_MS : LOOK_EVERY_MS;
 }
 
+/* Lets records gather (gathering.h). False: they needn't, or others wait for this thread. */
+static bool rest(struct intake *intake)
+{
+    int rest_ms = gathering_rest_ms(&intake->gathering, is_crowded(), (int)intake->service->settings->worker.gather_ms);
+    if (rest_ms == 0 || rebalance_is_leaving(intake->rebalance) || atomic_load(&intake->stopping))
+        return false;
+    METRIC_INC(intake_rests_total);
+    serve_events(intake, rest_ms < LOOK_EVERY_MS ? rest_ms : LOOK_EVERY_MS);
+    return true;
+}
+
 /* The next record, now or soon. */
 static void take_next(struct intake *intake)
 {
-    const struct settings *settings = intake->service->settings;
-    rd_kafka_message_t *message = prefetch_take(intake->prefetch, &intake->assignments, 0);
-    if (message == NULL) {
-        int rest_ms = gathering_rest_ms(&intake->gathering, is_crowded(), (int)settings->worker.gather_ms);
-        if (rest_ms > 0)
-            serve_events(intake, rest_ms);
-        message = prefetch_take(intake->prefetch, &intake->assignments, look_every_ms(intake));
-    }
-    if (message != NULL)
+    rd_kafka_message_t *message = prefetch_take(intake->prefetch);
+    if (message == NULL && rest(intake))
+        message = prefetch_take(intake->prefetch);
+    if (message == NULL)
+        message = prefetch_wait(intake->prefetch, &intake->assignments, look_every_ms(intake));
+    if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         gathering_note_taken(&intake->gathering);
     take(intake, message);
 }

@@ -93,16 +93,23 @@ static void wake(struct prefetch *prefetch, const struct assignments *assignment
     fetch_rest_note_woken(&prefetch->rest);
 }
 
-rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms)
+static rd_kafka_message_t *consume(struct prefetch *prefetch, int timeout_ms)
 {
-    rd_kafka_message_t *message = rd_kafka_consume_queue(prefetch->queue, 0);
-    if (message == NULL) {
-        uint64_t resting = prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) ? fetch_watch_resting(&prefetch->watch) : 0;
-        if (resting != 0)
-            wake(prefetch, assignments, resting);
-        message = rd_kafka_consume_queue(prefetch->queue, timeout_ms);
-    }
+    rd_kafka_message_t *message = rd_kafka_consume_queue(prefetch->queue, timeout_ms);
     if (message != NULL)
         fetch_rest_note_taken(&prefetch->rest, message->len);
     return message;
+}
+
+rd_kafka_message_t *prefetch_take(struct prefetch *prefetch)
+{
+    return consume(prefetch, 0);
+}
+
+rd_kafka_message_t *prefetch_wait(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms)
+{
+    uint64_t resting = prefetch->must_wake && fetch_rest_is_likely(&prefetch->rest) ? fetch_watch_resting(&prefetch->watch) : 0;
+    if (resting != 0)
+        wake(prefetch, assignments, resting);
+    return consume(prefetch, timeout_ms);
 }

@@ -2,14 +2,14 @@
  * with rebalances and errors. So the intake can leave records in the queue and go on polling, as it does while
  * the buffer is full: a pause would throw away what was read ahead, and a resume is slow.
  *
- *   brokers ──librdkafka's threads──▶ partitions' queues ──forwarded──▶ this queue ──prefetch_take──▶ intake
+ *   brokers ──librdkafka's threads──▶ partitions' queues ──forwarded──▶ this queue ──prefetch_take, prefetch_wait──▶ intake
  *
  * The queue is bounded in records and bytes (kafka/fetch_bounds.h). At either bound librdkafka stops fetching, and resumes late: before 2.1 its
  * thread sleeps for up to a second, even if the queue is emptied meanwhile, unless a seek wakes it; so a partition of each resting broker is sought to its own
  * position once all read-ahead records have been taken (then a seek throws nothing away; which partitions: fetch_wake.h). From 2.2 on the thread looks again every
  * fetch.queue.backoff.ms, which kafka_conf.c sets. (2.1 has neither.)
  *
- * Intake thread only, also from within its rebalance callback. Blocks in prefetch_take alone. */
+ * Intake thread only, also from within its rebalance callback. Blocks in prefetch_wait alone. */
 #ifndef CHAT_INTAKE_PREFETCH_H
 #define CHAT_INTAKE_PREFETCH_H
 
@@ -34,8 +34,10 @@ void prefetch_destroy(struct prefetch *prefetch);
 void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned);
 /* A record came by the consumer's own queue: an eager assignment, made as a whole, may forward partitions to that queue again. */
 void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message);
-/* The next record, or a partition's error; NULL: none came in time. The caller destroys it. */
-rd_kafka_message_t *prefetch_take(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms);
+/* The next record, or a partition's error, which the caller destroys; NULL: none is there. */
+rd_kafka_message_t *prefetch_take(struct prefetch *prefetch);
+/* After prefetch_take has found none: ends a rest of librdkafka's, and waits. NULL: none came in time. */
+rd_kafka_message_t *prefetch_wait(struct prefetch *prefetch, const struct assignments *assignments, int timeout_ms);
 /* Read-ahead records were thrown away: by a pause, or with a revoked partition. */
 void prefetch_note_purged(struct prefetch *prefetch);
 

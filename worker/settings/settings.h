@@ -109,7 +109,7 @@ struct settings {
         int64_t revoke_drain_ms;
         int64_t commit_interval_ms;
         int64_t stuck_after_ms;
-        int64_t gather_ms; /* how long finishes may wait to be batched */
+        int64_t gather_ms; /* how long finishes may wait to be batched; half as long: records */
         char *crash_file;  /* NULL: none */
     } worker;
     struct {

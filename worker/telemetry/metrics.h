@@ -59,6 +59,7 @@
     M(rebalances_total,              "counter", "Assignments and revocations.")                           \
     M(records_expired_total,         "counter", "Records that the jobs topic's retention took before they were read.") \
     M(logs_replaced_total,           "counter", "Partitions whose log was found shorter than what had been read of it: read anew.") \
+    M(intake_rests_total,            "counter", "Times that the intake let records gather before it took them (worker.gather_ms).") \
     M(fetch_wakes_total,             "counter", "Times that librdkafka (before 2.1) was woken to fetch, having rested at the bounds of what it reads ahead.") \
     M(partitions_assigned,           "gauge",   "Partitions assigned to this process.")                   \
     M(partitions_paused,             "gauge",   "Partitions of which nothing is taken now: all while the buffer is full or the intake is held, or one whose own jobs stand in line.") \
