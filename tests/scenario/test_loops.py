@@ -13,7 +13,8 @@ pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizer's library has t
 def test_jobs_of_every_kind_go_their_way_without_a_wait(stage):
     redis, sim = stage.redis(), stage.simulator("--latency", "5")
     front = stage.tls_front(sim)
-    settings = {**LOOP, "provider.second.url": front.url, "provider.second.model": "sim", "provider.second.ca_file": str(front.ca), "llm.providers": "main, second", "llm.strategy": "race", "provider.main.requests_per_minute": "60000",
+    settings = {**LOOP, "provider.second.url": front.url, "provider.second.model": "sim", "provider.second.ca_file": str(front.ca),
+                "llm.providers": "main, second", "llm.strategy": "race", "provider.main.requests_per_minute": "60000",
                 "llm.contexts": "facts", "context.facts.url": sim.url.replace("/v1", "/sim/stats")}
     worker = stage.worker(redis, sim, **settings)
     topics = Topics(worker.bootstrap)
