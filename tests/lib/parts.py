@@ -356,6 +356,8 @@ class KafkaMock(Process):
 class Worker(Process):
     """chat-worker; its log lines are events."""
 
+    is_guarded = False  # subclasses start it otherwise
+
     def __init__(self, folder: Path, redis_url: str, llm, bootstrap: str = "embedded", name: str = "worker", ready: bool = True, env: dict | None = None, arguments: tuple = (), **settings):
         self.runtime = folder / f"run-{name}"
         self.runtime.mkdir(mode=0o700, exist_ok=True)
