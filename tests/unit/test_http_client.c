@@ -2,11 +2,14 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../lib/deep_stack.h"
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -273,3 +276,97 @@ Test(http_client, a_kept_connection_that_its_server_closed_is_not_taken_for_that
     close_place(&places[0]);
     close_place(&places[1]);
 }
+
+/* ---- bodies of any size ---- */
+
+#define BODY_BYTES_MAX 100000
+
+static void fill(char *body, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        body[i] = (char)('a' + i * 7 % 26);
+    body[size] = '\0';
+}
+
+/* Answers each request by its own body, until the connection is closed. */
+static void *echo_main(void *arg)
+{
+    const struct place *place = arg;
+    char *room = xcalloc(1, BODY_BYTES_MAX + 4096);
+    int connection = accept4(place->listener, NULL, NULL, SOCK_CLOEXEC);
+    for (size_t had = 0;;) {
+        ssize_t got = recv(connection, room + had, BODY_BYTES_MAX + 4095 - had, 0);
+        if (got <= 0)
+            break;
+        room[had += (size_t)got] = '\0';
+        const char *length = strstr(room, "Content-Length: "), *end = strstr(room, "\r\n\r\n");
+        if (length == NULL || end == NULL || had < (size_t)(end + 4 - room) + strtoul(length + 16, NULL, 10))
+            continue;
+        AUTO_FREE char *response = xasprintf("HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(end + 4), end + 4);
+        if (send(connection, response, strlen(response), MSG_NOSIGNAL) != (ssize_t)strlen(response))
+            break;
+        had = 0;
+    }
+    close(connection);
+    free(room);
+    return NULL;
+}
+
+Test(http_client, requests_and_responses_of_any_size_arrive_whole)
+{
+    static const size_t sizes[] = {0, 1, 1000, 1800, 1900, 1950, 2000, 2047, 2048, 2049, 2100, 4096, 16383, 16384, 16385, 18432, 20000, 65536, BODY_BYTES_MAX};
+    static char body[BODY_BYTES_MAX + 1];
+    struct place place = open_place(false);
+    pthread_t server;
+    cr_assert_eq(pthread_create(&server, NULL, echo_main, &place), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct http_request request = request_of(NULL);
+        const struct http_call *call = http_client_call(place.client, 0);
+        fill(body, sizes[i]);
+        request.body = body;
+        start(&place, &request);
+        cr_assert_eq(wait_for_end(&place), HTTP_ENDED);
+        cr_assert_eq(http_call_status(call), 200, "%zu", sizes[i]);
+        cr_assert_eq(call->body_size, sizes[i]);
+        cr_assert_eq(memcmp(call->body, body, sizes[i]), 0, "%zu", sizes[i]);
+        http_call_end(place.client, 0);
+    }
+    shutdown(place.listener, SHUT_RDWR);
+    close_place(&place);
+    pthread_join(server, NULL);
+}
+
+#ifndef CHAT_SANITIZED /* which keep their own state there */
+
+/* ---- a thread's stack ---- */
+
+static void *wait_twice(void *arg)
+{
+    struct place *place = arg;
+    struct http_request request = request_of(NULL);
+    int connection = -1;
+    for (int i = 0; i < 2; i++) { /* with a connection that it makes, then with the kept one */
+        uintptr_t deep = deep_stack_touch();
+        cr_assert(deep_stack_is_resident(deep));
+        start(place, &request);
+        if (connection < 0)
+            connection = accept_from(place);
+        answer(connection, GOOD);
+        cr_expect_eq(wait_for_end(place), HTTP_ENDED);
+        cr_expect_eq(deep_stack_is_resident(deep), i == 1, "%d", i);
+        http_call_end(place->client, 0);
+    }
+    close(connection);
+    return NULL;
+}
+
+Test(http_client, a_thread_that_has_connected_gives_back_its_stack_while_it_waits)
+{
+    struct place place = open_place(false);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, wait_twice, &place), 0);
+    pthread_join(thread, NULL);
+    close_place(&place);
+}
+
+#endif

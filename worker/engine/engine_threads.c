@@ -7,14 +7,14 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/thread_memory.h"
 #include "chat/journey.h"
 #include "dispatch/dispatcher.h"
 #include "engine/engine_kind.h"
-#include "engine/thread_memory.h"
 #include "telemetry/crash_notes.h"
 #include "telemetry/metrics.h"
 
-/* Address space, of which a thread touches what it uses (about 30 KiB): room for OpenSSL's handshakes. */
+/* Address space, of which a thread keeps what it uses while it waits (about 16 KiB, base/thread_memory.h): room for OpenSSL's handshakes. */
 #define STACK_BYTES (256 * 1024)
 
 struct worker {

@@ -15,7 +15,8 @@
 #include "http/http_unpack.h"
 #include "tls/tls_trust.h"
 
-#define PIECE_BYTES 16384 /* sent or received at once; on the stack, and not of a thread that waits */
+#define PIECE_BYTES 16384 /* sent or received at once */
+#define SMALL_PIECE_BYTES 2048 /* on the stack: a thread that waits keeps the pages that it has touched there */
 #define PIECES_AT_ONCE 8 /* received; then cancels, time-outs and other calls have their turn, of this client and of its loop, however fast a server sends */
 #define PROXY_BUFFER_BYTES 4096L /* for a proxy's answer to CONNECT */
 #define KEEPALIVE_S 60L /* a NAT drops a silent connection; answers may take minutes */
@@ -152,11 +153,13 @@ static void begin_again(struct http_client *client, struct http_call *call)
 
 static CURLcode send_pieces(struct http_call *call)
 {
-    char room[PIECE_BYTES];
+    char small[SMALL_PIECE_BYTES];
+    AUTO_FREE char *large = http_exchange_unsent(&call->exchange) > sizeof small ? xrealloc(NULL, PIECE_BYTES) : NULL;
+    char *room = large != NULL ? large : small;
     const char *piece;
-    size_t size, sent;
+    size_t room_size = large != NULL ? PIECE_BYTES : sizeof small, size, sent;
     CURLcode code = CURLE_OK;
-    while (code == CURLE_OK && (size = http_exchange_piece(&call->exchange, room, sizeof room, &piece)) > 0) {
+    while (code == CURLE_OK && (size = http_exchange_piece(&call->exchange, room, room_size, &piece)) > 0) {
         code = http_connection_send(&call->connection, piece, size, &sent);
         http_exchange_sent(&call->exchange, sent);
     }
@@ -168,14 +171,19 @@ static enum http_exchange_state receive(struct http_call *call, CURLcode broken)
 {
     const struct http_receiver receiver = {http_header_arrived, http_body_arrived, call};
     enum http_exchange_state state = HTTP_EXCHANGE_UNDER_WAY;
-    char room[PIECE_BYTES];
-    size_t size;
+    char small[SMALL_PIECE_BYTES], *room = small;
+    AUTO_FREE char *large = NULL;
+    size_t room_size = sizeof small, size = 0;
     for (int pieces = 0; state == HTTP_EXCHANGE_UNDER_WAY; pieces++) {
         if (pieces == PIECES_AT_ONCE) {
             call->is_ready = true; /* what TLS holds back no poll shows */
             break;
         }
-        CURLcode code = http_connection_recv(&call->connection, room, sizeof room, &size);
+        if (large == NULL && size == sizeof small) {
+            room = large = xrealloc(NULL, PIECE_BYTES);
+            room_size = PIECE_BYTES;
+        }
+        CURLcode code = http_connection_recv(&call->connection, room, room_size, &size);
         if (code == CURLE_OK && size > 0)
             state = http_exchange_arrived(&call->exchange, room, size, &receiver);
         else if (code != CURLE_AGAIN)

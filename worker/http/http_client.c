@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread_memory.h"
 #include "http/http_body.h"
 #include "http/http_loop.h"
 #include "http/http_unpack.h"
@@ -136,6 +137,7 @@ static bool take_connections(struct http_client *client, size_t *ret_target)
             continue;
         if (call->made == CURLE_OK && http_connection_opened(&call->connection)) {
             client->connecting--;
+            client->has_connected = true;
             http_call_connected(call);
             continue;
         }
@@ -263,6 +265,10 @@ static void wait_for_sockets(struct http_client *client, int64_t wait_ms)
 
 void http_client_block(struct http_client *client, int64_t until_ms, struct http_cancel *cancel)
 {
+    if (client->has_connected && client->connecting == 0) { /* libcurl's and OpenSSL's frames are the deepest that a thread has */
+        (void)thread_memory_trim_stack();
+        client->has_connected = false;
+    }
     int64_t wait_ms = until_ms - clock_mono_ms();
     http_cancel_attach(cancel, &client->wake);
     if (!http_cancel_is_fired(cancel)) /* a fire after this wakes the multi handle */

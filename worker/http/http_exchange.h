@@ -41,6 +41,7 @@ void http_exchange_finish(struct http_exchange *exchange); /* all zero is fine *
 /* The next bytes to send: head and body together in room, or the body where it stands. 0: none. */
 size_t http_exchange_piece(const struct http_exchange *exchange, char *room, size_t room_size, const char **ret);
 void http_exchange_sent(struct http_exchange *exchange, size_t size);
+size_t http_exchange_unsent(const struct http_exchange *exchange); /* bytes */
 bool http_exchange_has_unsent(const struct http_exchange *exchange);
 
 /* size: at least one. */

@@ -1,6 +1,7 @@
-#include "engine/thread_memory.h"
+#include "base/thread_memory.h"
 
 #include <link.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,7 +14,15 @@ size_t thread_memory_trim(void)
     return 0;
 }
 
+size_t thread_memory_trim_stack(void)
+{
+    return 0;
+}
+
 #else
+
+/* More than the frames of thread_memory_trim_stack and of madvise, which are in use while pages are dropped. */
+#define OWN_FRAMES_BYTES 1024
 
 static int trim_library(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -41,6 +50,24 @@ size_t thread_memory_trim(void)
     size_t trimmed = 0;
     dl_iterate_phdr(trim_library, &trimmed);
     return trimmed;
+}
+
+/* Not inlined: the frame address is then its own. */
+__attribute__((noinline)) size_t thread_memory_trim_stack(void)
+{
+    pthread_attr_t attr;
+    void *lowest = NULL;
+    size_t size = 0;
+    if (gettid() == getpid()) /* the kernel grows the main thread's, and its bounds are in /proc */
+        return 0;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return 0;
+    pthread_attr_getstack(&attr, &lowest, &size);
+    pthread_attr_destroy(&attr);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)lowest + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)__builtin_frame_address(0) - OWN_FRAMES_BYTES) & ~(page - 1);
+    return begin < end && madvise((void *)begin, end - begin, MADV_DONTNEED) == 0 ? end - begin : 0;
 }
 
 #endif
