@@ -16,26 +16,41 @@ static void put(struct trace_text *text, const char *bytes, size_t size)
 
 #define PUT(text, literal) put(text, literal, sizeof(literal) - 1)
 
+/* As put; block: an array, all of which is copied, since so many bytes as are known now are a few moves. */
+#define PUT_BLOCK(text, block, block_size)                                   \
+    do {                                                                     \
+        memcpy((text)->bytes + (text)->size, (block), sizeof(block));        \
+        (text)->size += (block_size);                                        \
+    } while (0)
+
 static void put_number(struct trace_text *text, int64_t number)
 {
     text->size += decimal_write(number, text->bytes + text->size);
 }
 
-/* In microseconds: those of one second have all but six digits in common. */
-static void put_time(struct trace_text *text, int64_t time_us)
+/* Times of one second have all but six digits in common. */
+static size_t write_time(struct trace_text *text, char *at, int64_t time_us)
 {
     int64_t second = time_us / 1000000;
-    if (second == 0) { /* no zeros in front */
-        put_number(text, time_us);
-        return;
-    }
+    if (second == 0) /* no zeros in front */
+        return decimal_write(time_us, at);
     if (second != text->second || text->second_size == 0) {
         text->second = second;
         text->second_size = decimal_write(second, text->second_digits);
     }
-    put(text, text->second_digits, text->second_size);
-    decimal_write_six((uint32_t)(time_us % 1000000), text->bytes + text->size);
-    text->size += 6;
+    memcpy(at, text->second_digits, sizeof text->second_digits);
+    decimal_write_six((uint32_t)(time_us % 1000000), at + text->second_size);
+    return text->second_size + 6;
+}
+
+/* In microseconds. Where one step of a job ends the next one begins. */
+static void put_time(struct trace_text *text, int64_t time_us)
+{
+    if (time_us != text->time_us || text->time_size == 0) {
+        text->time_us = time_us;
+        text->time_size = write_time(text, text->time_digits, time_us);
+    }
+    PUT_BLOCK(text, text->time_digits, text->time_size);
 }
 
 /* Names of settings: plain words. */
@@ -44,10 +59,36 @@ static void put_name(struct trace_text *text, const char *name)
     put(text, name, strlen(name));
 }
 
+#define STEP_TEXT_BYTES 24
+
+struct step_text {
+    char text[STEP_TEXT_BYTES];
+    size_t size;
+};
+
+#define STEP_TEXT(id, name) {",\"name\":\"" name "\"", sizeof(",\"name\":\"" name "\"") - 1},
+static const struct step_text step_texts[] = {STEP_KINDS(STEP_TEXT)};
+#undef STEP_TEXT
+
+static void put_step(struct trace_text *text, enum step step)
+{
+    PUT_BLOCK(text, step_texts[step].text, step_texts[step].size);
+}
+
+#define SEPARATOR ",\n" /* between two events */
+
 static void open_event(struct trace_text *text)
 {
     if (text->events++ > 0)
-        PUT(text, ",\n");
+        PUT(text, SEPARATOR);
+}
+
+/* Whose text is made up to its first time, the separator before it. */
+static void open_made(struct trace_text *text, const char opening[TRACE_OPENING_BYTES], size_t size)
+{
+    size_t skipped = text->events++ > 0 ? 0 : sizeof SEPARATOR - 1;
+    memcpy(text->bytes + text->size, opening + skipped, TRACE_OPENING_BYTES - (sizeof SEPARATOR - 1));
+    text->size += size - skipped;
 }
 
 /* ---- a job's members ---- */
@@ -88,6 +129,7 @@ static char *append_quoted(char *at, const char *id)
 
 #define APPEND(at, literal) append(at, literal, sizeof(literal) - 1)
 
+/* begin, end: of a span, up to its time. members: of both kinds of events, from behind the name on. */
 static void take_job(struct trace_text *text, const struct step_job *job)
 {
     if (text->members_size > 0 && is_same(&text->job, job))
@@ -95,14 +137,18 @@ static void take_job(struct trace_text *text, const struct step_job *job)
     text->job = *job;
     char partition[DECIMAL_SIZE], offset[DECIMAL_SIZE];
     size_t partition_size = decimal_write(job->partition, partition), offset_size = decimal_write(job->offset, offset);
-    char *at = append(text->span, text->process, text->process_size);
+    char *at = APPEND(text->begin, SEPARATOR "{\"ph\":\"b\",");
+    char *kind = at - sizeof "b\"," + 1;
+    at = append(at, text->process, text->process_size);
     at = APPEND(at, ",\"cat\":\"job\",\"id\":\"");
     at = append(at, partition, partition_size);
     at = APPEND(at, ":");
     at = append(at, offset, offset_size);
     at = APPEND(at, "\",\"ts\":");
-    text->span_size = (size_t)(at - text->span);
-    at = APPEND(text->members, "\",\"args\":{\"job\":");
+    text->span_size = (size_t)(at - text->begin);
+    memcpy(text->end, text->begin, sizeof text->end);
+    text->end[kind - text->begin] = 'e';
+    at = APPEND(text->members, ",\"args\":{\"job\":");
     at = append_quoted(at, job->id);
     text->name_size = (size_t)(at - text->members);
     at = APPEND(at, ",\"partition\":");
@@ -168,35 +214,41 @@ void trace_text_track(struct trace_text *text, int lane)
     PUT(text, "}}");
 }
 
+/* slice: of a lane's, up to its time. */
+static void take_lane(struct trace_text *text, int lane)
+{
+    if (text->slice_size > 0 && text->lane == lane)
+        return;
+    text->lane = lane;
+    char *at = APPEND(text->slice, SEPARATOR "{\"ph\":\"X\",");
+    at = append(at, text->process, text->process_size);
+    at = APPEND(at, ",\"tid\":");
+    at += decimal_write(lane + 1, at); /* 0 is the process's */
+    at = APPEND(at, ",\"ts\":");
+    text->slice_size = (size_t)(at - text->slice);
+}
+
 static void put_slice(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
-    open_event(text);
-    PUT(text, "{\"ph\":\"X\",");
-    put_place(text, bar->lane);
-    PUT(text, ",\"ts\":");
+    take_lane(text, bar->lane);
+    open_made(text, text->slice, text->slice_size);
     put_time(text, bar->from_us);
     PUT(text, ",\"dur\":");
     put_number(text, bar->until_us - bar->from_us);
-    PUT(text, ",\"name\":\"");
-    put_name(text, step_name(bar->step));
+    put_step(text, bar->step);
     put_args(text, text->members_size, bar, unfinished);
 }
 
 static void put_span(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
-    open_event(text);
-    PUT(text, "{\"ph\":\"b\",");
-    put(text, text->span, text->span_size);
+    open_made(text, text->begin, text->span_size);
     put_time(text, bar->from_us);
-    PUT(text, ",\"name\":\"");
-    put_name(text, step_name(bar->step));
+    put_step(text, bar->step);
     put_args(text, text->name_size, bar, unfinished);
-    PUT(text, ",\n{\"ph\":\"e\",");
-    put(text, text->span, text->span_size);
+    open_made(text, text->end, text->span_size);
     put_time(text, bar->until_us);
-    PUT(text, ",\"name\":\"");
-    put_name(text, step_name(bar->step));
-    PUT(text, "\"}");
+    put_step(text, bar->step);
+    PUT(text, "}");
 }
 
 void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool unfinished)

@@ -1,5 +1,5 @@
 /* Bars as text of Chrome's trace events, for telemetry/trace.h: quickly, since a bar's text must cost little beside its job. What is the same from bar to bar is
- * made once: the job's members while bars of one job come one after the other, as they mostly do. Pure. */
+ * made once: a job's and a lane's texts while bars of one come one after the other, as they mostly do. Pure. */
 #ifndef CHAT_TELEMETRY_TRACE_TEXT_H
 #define CHAT_TELEMETRY_TRACE_TEXT_H
 
@@ -8,20 +8,26 @@
 
 #include "telemetry/steps.h"
 
-#define TRACE_EVENT_BYTES_MAX 2048 /* of what one call appends */
+#define TRACE_EVENT_BYTES_MAX 2048 /* of what one call writes: what it appends, and a few bytes behind that */
+#define TRACE_OPENING_BYTES 112 /* of what an event begins with, at most */
 
 struct trace_text {
     bool has_tracks; /* lanes are threads, with tracks of their own */
     size_t events;   /* so far: all but the first have a comma before them */
     char *bytes;     /* the caller's: room for TRACE_EVENT_BYTES_MAX behind size */
     size_t size;
-    struct step_job job; /* of the last bar: what the next three are made of */
-    char process[24], span[128], members[STEP_ID_BYTES * 6 + 96];
-    size_t process_size, span_size, members_size;
+    char process[24];
+    size_t process_size;
+    struct step_job job; /* of the last bar: what the next five are made of */
+    char begin[TRACE_OPENING_BYTES], end[TRACE_OPENING_BYTES], members[STEP_ID_BYTES * 6 + 96];
+    size_t span_size, members_size; /* 0: there was none */
     size_t name_size; /* of the members: the id alone */
-    int64_t second;   /* of the last time; its digits: undefined while there are none */
-    char second_digits[24];
-    size_t second_size;
+    int lane; /* of the last slice */
+    char slice[TRACE_OPENING_BYTES];
+    size_t slice_size; /* 0: there was none */
+    int64_t time_us, second;   /* the last ones; their digits: undefined while there are none */
+    char time_digits[24 + 6], second_digits[24];
+    size_t time_size, second_size;
 };
 
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);
