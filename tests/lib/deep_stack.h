@@ -11,7 +11,7 @@
 #define DEEP_STACK_BYTES 100000
 
 /* Has a frame that is larger than any of the worker's; returns an address in it, which is in no frame afterwards. */
-__attribute__((noinline)) static uintptr_t deep_stack_touch(void)
+__attribute__((noinline, unused)) static uintptr_t deep_stack_touch(void)
 {
     char room[DEEP_STACK_BYTES];
     uintptr_t address = (uintptr_t)room;

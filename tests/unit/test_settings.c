@@ -71,6 +71,8 @@ Test(settings, defaults_stand_and_the_last_source_wins)
     free(path);
 }
 
+#define NAME_OF_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+
 Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
 {
     static const struct {
@@ -125,6 +127,10 @@ Test(settings, what_is_wrong_is_named_with_where_and_what_would_do)
                 {"worker.completely_else=3", "completely_else", "--help"},
                 {"provider.main=x", "-X provider.main", "section.key=value"},
                 {"provider..url=x", "provider..url", "unknown"},
+                {"provider.a\"b.url=http://h", "-X provider.a\"b.url: [provider.a\"b]", "a-z A-Z 0-9 . _ -, 64 at most"},
+                {"provider.caf\u00e9.url=http://h", "[provider.caf\u00e9]", "a-z A-Z 0-9 . _ -, 64 at most"},
+                {"provider." NAME_OF_64 "x.url=http://h", "[provider.nnn", "64 at most"},
+                {"provider." NAME_OF_64 ".url=", "provider." NAME_OF_64 ".url", "needed"},
                 {"provider.main.url=http:///v1", "-X provider.main.url", "host"},
                 {"provider.main.url=", "provider.main.url", "needed"},
                 {"provider.two.model=m", "provider.two.url", "needed"},
@@ -198,7 +204,7 @@ Test(settings, what_a_context_can_not_be_is_refused)
                 {"context.profile.url=http://h/{tenant}", "context.profile.url", "{tenant}"},
                 {"context.profile.url=http://h/{user", "context.profile.url", "filled in"},
                 {"context.profile.api_key=a\nb", "context.profile.api_key", "line break"},
-                {"context.my profile.url=http://h", "[context.my profile]", "context_prompt"},
+                {"context.my profile.url=http://h", "-X context.my profile.url: [context.my profile]", "a-z A-Z 0-9 . _ -, 64 at most"},
                 {"llm.contexts=profile,profile", "llm.contexts", "profile twice"},
                 {"llm.context_prompt={rules}", "llm.context_prompt", "{rules}"},
                 {"llm.context_prompt={profil}", "llm.context_prompt", "{profil}"}};

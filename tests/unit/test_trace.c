@@ -109,6 +109,56 @@ Test(trace, a_loops_slots_are_spans_of_the_jobs)
     json_decref(events);
 }
 
+/* Each bar says whose it is, whatever the one before was: jobs that differ by one thing alone. */
+Test(trace, bars_of_different_jobs_and_lanes_follow_each_other)
+{
+    static const struct step_job jobs[] = {{.partition = 3, .offset = 17, .id = "a"}, {.partition = 3, .offset = 18, .id = "a"}, {.partition = 4, .offset = 18, .id = "a"},
+                                           {.partition = 4, .offset = 18, .id = "b"}, {.partition = 3, .offset = 17, .id = "a"}};
+    enum { JOBS = sizeof jobs / sizeof *jobs };
+    begin(JOBS, STEPS_THREADS, UINT64_MAX);
+    for (int i = 0; i < JOBS; i++) {
+        steps_put(STEPS_OF_COMPLETION, &(struct step_bar){.step = STEP_FINISH, .lane = i, .from_us = 10 * i + 1, .until_us = 10 * i + 2, .job = jobs[i]});
+        steps_take(i, jobs[i].partition, jobs[i].offset, jobs[i].id, 100 * i + 100);
+        steps_enter(i, STEP_ASK, "main", 100 * i + 110);
+        steps_leave(i, 100 * i + 150);
+    }
+    json_t *events = end();
+    for (int i = 0; i < JOBS; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "%d:%d", (int)jobs[i].partition, (int)jobs[i].offset);
+        const json_t *from = find(events, "b", "finish", i), *to = find(events, "e", "finish", i), *ask;
+        for (int number = 0; (ask = find(events, "X", "ask", number)) != NULL && number_of(ask, "ts") != 100 * i + 110;)
+            number++; /* rings are taken while lanes run: in any order */
+        cr_assert_not_null(ask, "%s", text);
+        cr_expect_str_eq(text_of(from, "id"), id);
+        cr_expect_str_eq(text_of(to, "id"), id);
+        cr_expect_eq(number_of(from, "ts"), 10 * i + 1);
+        cr_expect_eq(number_of(to, "ts"), 10 * i + 2);
+        cr_expect_str_eq(text_of(json_object_get(from, "args"), "job"), jobs[i].id);
+        cr_expect_eq(number_of(ask, "tid"), i + 1);
+        cr_expect_eq(number_of(json_object_get(ask, "args"), "partition"), jobs[i].partition);
+        cr_expect_eq(number_of(json_object_get(ask, "args"), "offset"), jobs[i].offset);
+    }
+    json_decref(events);
+}
+
+Test(trace, what_is_waited_for_has_a_bounded_name)
+{
+    static char name[100000];
+    memset(name, 'n', sizeof name - 1);
+    begin(1, STEPS_LOOP, UINT64_MAX);
+    for (int i = 0; i < 2; i++) {
+        steps_take(0, INT32_MAX, INT64_MAX, "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+                                            "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01", INT64_MAX - 100 + 10 * i);
+        steps_enter(0, STEP_CONTEXT, name, INT64_MAX - 99 + 10 * i);
+        steps_leave(0, INT64_MAX - 95 + 10 * i);
+    }
+    json_t *events = end();
+    cr_expect_eq(strlen(text_of(json_object_get(find(events, "b", "context", 0), "args"), "waits_for")), 256);
+    cr_expect_eq(number_of(find(events, "e", "context", 1), "ts"), INT64_MAX - 85);
+    json_decref(events);
+}
+
 Test(trace, ids_are_json_whatever_they_hold)
 {
     static const char *const ids[] = {"plain", "a \"quote\" and a \\", "tab\tand\x01", "caf\xc3\xa9", "", "cut \xe2\x82"};

@@ -10,8 +10,8 @@
  * there, which a pool thread never uses: at 5,000 threads that is 60 MiB. Returns the bytes given back. */
 size_t thread_memory_trim(void);
 
-/* The pages of the calling thread's stack below the caller's frame, which calls that went deeper and have returned have left there. It costs a system
- * call, and a page fault for each page that is needed again: before a long wait, after what is rarely done. Not in a signal handler, nor on an alternate
+/* The pages of the calling thread's stack below the caller's frame, which calls that went deeper and have returned have left there. It costs a few system
+ * calls, and a page fault for each page that is needed again: before a long wait, after what is rarely done. Not in a signal handler, nor on an alternate
  * signal stack. Returns the bytes of address space below, which are resident no more; 0: none, as in the main thread. */
 size_t thread_memory_trim_stack(void);
 

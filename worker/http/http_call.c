@@ -154,7 +154,7 @@ static void begin_again(struct http_client *client, struct http_call *call)
 static CURLcode send_pieces(struct http_call *call)
 {
     char small[SMALL_PIECE_BYTES];
-    AUTO_FREE char *large = http_exchange_unsent(&call->exchange) > sizeof small ? xrealloc(NULL, PIECE_BYTES) : NULL;
+    AUTO_FREE char *large = http_exchange_to_join(&call->exchange) > sizeof small ? xrealloc(NULL, PIECE_BYTES) : NULL;
     char *room = large != NULL ? large : small;
     const char *piece;
     size_t room_size = large != NULL ? PIECE_BYTES : sizeof small, size, sent;

@@ -137,7 +137,6 @@ static bool take_connections(struct http_client *client, size_t *ret_target)
             continue;
         if (call->made == CURLE_OK && http_connection_opened(&call->connection)) {
             client->connecting--;
-            client->has_connected = true;
             http_call_connected(call);
             continue;
         }
@@ -214,6 +213,7 @@ static bool run_libcurl(struct http_client *client)
     int running = 0;
     if (client->watch != NULL || client->connecting == 0)
         return true;
+    client->ran_libcurl = true;
     if (curl_multi_perform(client->multi, &running) != CURLM_OK)
         return false;
     http_client_take_messages(client->multi, NULL);
@@ -265,9 +265,9 @@ static void wait_for_sockets(struct http_client *client, int64_t wait_ms)
 
 void http_client_block(struct http_client *client, int64_t until_ms, struct http_cancel *cancel)
 {
-    if (client->has_connected && client->connecting == 0) { /* libcurl's and OpenSSL's frames are the deepest that a thread has */
+    if (client->ran_libcurl && client->connecting == 0) { /* its frames, and OpenSSL's, are the deepest that a thread has */
         (void)thread_memory_trim_stack();
-        client->has_connected = false;
+        client->ran_libcurl = false;
     }
     int64_t wait_ms = until_ms - clock_mono_ms();
     http_cancel_attach(cancel, &client->wake);

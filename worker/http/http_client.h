@@ -79,7 +79,7 @@ struct http_client {
     struct http_watch *watch; /* an event loop's (http_loop.h); NULL: a thread's client */
     struct http_wake wake; /* ends its wait */
     int unresolved, connecting; /* calls in these stages */
-    bool has_connected; /* since its thread last waited with none connecting */
+    bool ran_libcurl; /* since its thread last waited with no call connecting */
     bool broken;
     struct curl_waitfd *sockets; /* room for one a call, for a thread's wait */
     struct http_client *hotter; /* the pool's, while idle */

@@ -23,14 +23,14 @@ void http_exchange_finish(struct http_exchange *exchange)
 
 /* ---- sending ---- */
 
-size_t http_exchange_unsent(const struct http_exchange *exchange)
-{
-    return exchange->stops_sending ? 0 : exchange->head_size + exchange->body_size - exchange->sent;
-}
-
 bool http_exchange_has_unsent(const struct http_exchange *exchange)
 {
-    return http_exchange_unsent(exchange) > 0;
+    return !exchange->stops_sending && exchange->sent < exchange->head_size + exchange->body_size;
+}
+
+size_t http_exchange_to_join(const struct http_exchange *exchange)
+{
+    return exchange->sent < exchange->head_size && exchange->body_size > 0 ? exchange->head_size - exchange->sent + exchange->body_size : 0;
 }
 
 size_t http_exchange_piece(const struct http_exchange *exchange, char *room, size_t room_size, const char **ret)

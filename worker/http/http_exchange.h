@@ -38,10 +38,11 @@ void http_exchange_begin(struct http_exchange *exchange, char *head, const char 
 void http_exchange_repeat(struct http_exchange *exchange);
 void http_exchange_finish(struct http_exchange *exchange); /* all zero is fine */
 
+/* How many bytes http_exchange_piece has room for at best: head and body together; 0: it needs none. */
+size_t http_exchange_to_join(const struct http_exchange *exchange);
 /* The next bytes to send: head and body together in room, or the body where it stands. 0: none. */
 size_t http_exchange_piece(const struct http_exchange *exchange, char *room, size_t room_size, const char **ret);
 void http_exchange_sent(struct http_exchange *exchange, size_t size);
-size_t http_exchange_unsent(const struct http_exchange *exchange); /* bytes */
 bool http_exchange_has_unsent(const struct http_exchange *exchange);
 
 /* size: at least one. */

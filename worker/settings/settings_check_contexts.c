@@ -32,8 +32,6 @@ static enum status check_context(struct context_settings *context, const struct 
     AUTO_FREE char *section = xasprintf("context.%s", context->name);
     if (context->url == NULL)
         return REFUSE(err, "%s.url: is needed; give it in [%s], by variable or -X", section, section);
-    if (!template_is_name(context->name))
-        return REFUSE(err, "%s: [%s]: the name can't stand in llm.context_prompt; use a-z A-Z 0-9 . _ -", settings_entries_where(entries, section, "url"), section);
     settings_check_trim_key(&context->api_key);
     if (settings_check_has_control(context->api_key))
         return REFUSE(err, "%s: %s.api_key: holds a line break or another control character", settings_entries_where(entries, section, "api_key"), section);

@@ -89,6 +89,8 @@ static enum status set(struct settings *settings, const struct settings_entry *e
     const char *name = NULL;
     const struct named_sections *named = named_sections_find(entry->section, &name);
     void *base = settings;
+    if (named != NULL && !named_sections_may_be(name))
+        return REFUSE(err, "%s: [%.80s]: its name must be of a-z A-Z 0-9 . _ -, %d at most", entry->where, entry->section, NAMED_SECTION_BYTES_MAX);
     if (named != NULL && item_of(named, settings, name, &base, err) != STATUS_OK)
         return STATUS_FAILED;
     return setting_store(setting, base, entry->section, value, entry->where, err);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/edit_distance.h"
+#include "base/template.h"
 
 #define IN(member) offsetof(struct settings, member)
 #define OF(member) offsetof(struct provider_settings, member)
@@ -237,6 +238,11 @@ const struct setting *setting_find(const char *section, const char *key)
         if (section_is(section, &settings_table[i]) && strcmp(key, settings_table[i].key) == 0)
             return &settings_table[i];
     return NULL;
+}
+
+bool named_sections_may_be(const char *name)
+{
+    return template_is_name(name) && strlen(name) <= NAMED_SECTION_BYTES_MAX;
 }
 
 /* ---- the nearest name ---- */

@@ -53,10 +53,10 @@ static void put_time(struct trace_text *text, int64_t time_us)
     PUT_BLOCK(text, text->time_digits, text->time_size);
 }
 
-/* Names of settings: plain words. */
+/* Names of settings and literals: plain words, all shorter than that (named_sections_may_be). */
 static void put_name(struct trace_text *text, const char *name)
 {
-    put(text, name, strlen(name));
+    put(text, name, strnlen(name, TRACE_NAME_BYTES_MAX));
 }
 
 #define STEP_TEXT_BYTES 24
@@ -75,21 +75,7 @@ static void put_step(struct trace_text *text, enum step step)
     PUT_BLOCK(text, step_texts[step].text, step_texts[step].size);
 }
 
-#define SEPARATOR ",\n" /* between two events */
-
-static void open_event(struct trace_text *text)
-{
-    if (text->events++ > 0)
-        PUT(text, SEPARATOR);
-}
-
-/* Whose text is made up to its first time, the separator before it. */
-static void open_made(struct trace_text *text, const char opening[TRACE_OPENING_BYTES], size_t size)
-{
-    size_t skipped = text->events++ > 0 ? 0 : sizeof SEPARATOR - 1;
-    memcpy(text->bytes + text->size, opening + skipped, TRACE_OPENING_BYTES - (sizeof SEPARATOR - 1));
-    text->size += size - skipped;
-}
+#define OPEN_EVENT ",\n{\"ph\":" /* the process' event alone has none before it */
 
 /* ---- a job's members ---- */
 
@@ -137,7 +123,7 @@ static void take_job(struct trace_text *text, const struct step_job *job)
     text->job = *job;
     char partition[DECIMAL_SIZE], offset[DECIMAL_SIZE];
     size_t partition_size = decimal_write(job->partition, partition), offset_size = decimal_write(job->offset, offset);
-    char *at = APPEND(text->begin, SEPARATOR "{\"ph\":\"b\",");
+    char *at = APPEND(text->begin, OPEN_EVENT "\"b\",");
     char *kind = at - sizeof "b\"," + 1;
     at = append(at, text->process, text->process_size);
     at = APPEND(at, ",\"cat\":\"job\",\"id\":\"");
@@ -192,7 +178,6 @@ static void put_place(struct trace_text *text, int lane)
 
 void trace_text_process(struct trace_text *text)
 {
-    open_event(text);
     PUT(text, "{\"ph\":\"M\",");
     put_place(text, -1);
     PUT(text, ",\"name\":\"process_name\",\"args\":{\"name\":\"chat-worker\"}}");
@@ -202,12 +187,11 @@ void trace_text_track(struct trace_text *text, int lane)
 {
     char name[STEPS_NAME_BYTES];
     steps_lane_name(lane, name);
-    open_event(text);
-    PUT(text, "{\"ph\":\"M\",");
+    PUT(text, OPEN_EVENT "\"M\",");
     put_place(text, lane);
     PUT(text, ",\"name\":\"thread_name\",\"args\":{\"name\":\"");
-    put_name(text, name);
-    PUT(text, "\"}},\n{\"ph\":\"M\",");
+    put(text, name, strlen(name));
+    PUT(text, "\"}}" OPEN_EVENT "\"M\",");
     put_place(text, lane);
     PUT(text, ",\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":");
     put_number(text, lane);
@@ -220,7 +204,7 @@ static void take_lane(struct trace_text *text, int lane)
     if (text->slice_size > 0 && text->lane == lane)
         return;
     text->lane = lane;
-    char *at = APPEND(text->slice, SEPARATOR "{\"ph\":\"X\",");
+    char *at = APPEND(text->slice, OPEN_EVENT "\"X\",");
     at = append(at, text->process, text->process_size);
     at = APPEND(at, ",\"tid\":");
     at += decimal_write(lane + 1, at); /* 0 is the process's */
@@ -231,7 +215,7 @@ static void take_lane(struct trace_text *text, int lane)
 static void put_slice(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
     take_lane(text, bar->lane);
-    open_made(text, text->slice, text->slice_size);
+    PUT_BLOCK(text, text->slice, text->slice_size);
     put_time(text, bar->from_us);
     PUT(text, ",\"dur\":");
     put_number(text, bar->until_us - bar->from_us);
@@ -241,11 +225,11 @@ static void put_slice(struct trace_text *text, const struct step_bar *bar, bool 
 
 static void put_span(struct trace_text *text, const struct step_bar *bar, bool unfinished)
 {
-    open_made(text, text->begin, text->span_size);
+    PUT_BLOCK(text, text->begin, text->span_size);
     put_time(text, bar->from_us);
     put_step(text, bar->step);
     put_args(text, text->name_size, bar, unfinished);
-    open_made(text, text->end, text->span_size);
+    PUT_BLOCK(text, text->end, text->span_size);
     put_time(text, bar->until_us);
     put_step(text, bar->step);
     PUT(text, "}");
@@ -262,8 +246,7 @@ void trace_text_bar(struct trace_text *text, const struct step_bar *bar, bool un
 
 void trace_text_lost(struct trace_text *text, uint64_t lost, const char *why, int64_t now_us)
 {
-    open_event(text);
-    PUT(text, "{\"ph\":\"i\",\"s\":\"p\",");
+    PUT(text, OPEN_EVENT "\"i\",\"s\":\"p\",");
     put_place(text, -1);
     PUT(text, ",\"ts\":");
     put_time(text, now_us);

@@ -9,11 +9,11 @@
 #include "telemetry/steps.h"
 
 #define TRACE_EVENT_BYTES_MAX 2048 /* of what one call writes: what it appends, and a few bytes behind that */
+#define TRACE_NAME_BYTES_MAX 256 /* of what a bar waits for, and of a reason: the rest is left out */
 #define TRACE_OPENING_BYTES 112 /* of what an event begins with, at most */
 
 struct trace_text {
     bool has_tracks; /* lanes are threads, with tracks of their own */
-    size_t events;   /* so far: all but the first have a comma before them */
     char *bytes;     /* the caller's: room for TRACE_EVENT_BYTES_MAX behind size */
     size_t size;
     char process[24];
@@ -32,7 +32,7 @@ struct trace_text {
 
 struct trace_text trace_text_new(bool has_tracks, int process, char *bytes);
 
-/* The process' name. */
+/* The process' name: the first event, once. */
 void trace_text_process(struct trace_text *text);
 /* A lane's name, and its place among the others. */
 void trace_text_track(struct trace_text *text, int lane);
