@@ -72,13 +72,14 @@ def command(who: str, place: Place, in_flight: int, more: dict) -> list:
 
 
 class Contender(Process):
-    def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, core: int | None = None, **more: str):
-        """core: it has this one alone."""
+    def __init__(self, folder: Path, who: str, place: Place, in_flight: int, env: dict | None = None, core: int | None = None, trace: Path | None = None, **more: str):
+        """core: it has this one alone. trace: the worker's, of all its steps."""
         self.who, self.port_file = who, folder / f"admin.{place.group}"
         if who in WORKERS:
             more["admin.port_file"] = str(self.port_file)
         alone = [] if core is None else ["taskset", "--cpu-list", core]
-        super().__init__(who, folder, [*alone, *command(who, place, in_flight, more)], env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
+        traced = ["--trace", trace] if trace and who in WORKERS else []
+        super().__init__(who, folder, [*alone, *command(who, place, in_flight, more), *traced], env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
 
     def turns(self) -> Counter:
         """How many callbacks the worker's event loops have had, by the histogram's bounds in seconds, each with those below."""

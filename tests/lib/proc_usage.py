@@ -53,6 +53,12 @@ def usage_of_one(pid: int) -> Usage:
     return used
 
 
+def thread_cpu_s(pid: int, name: str) -> float:
+    """Of the threads of this name."""
+    named = [task for task in Path(f"/proc/{pid}/task").glob("*") if read(task / "comm").strip() == name]
+    return sum(int((read(task / "schedstat").split() or ["0"])[0]) for task in named) / 1e9
+
+
 def peak_rss_kib(pid: int) -> int:
     """Of those that still have memory: one that waits to be reaped has none."""
     return sum(int(line.split()[1]) for each in tree(pid) for line in read(Path(f"/proc/{each}/status")).splitlines() if line.startswith("VmHWM"))

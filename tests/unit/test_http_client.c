@@ -329,7 +329,7 @@ Test(http_client, requests_and_responses_of_any_size_arrive_whole)
         cr_assert_eq(wait_for_end(&place), HTTP_ENDED);
         cr_assert_eq(http_call_status(call), 200, "%zu", sizes[i]);
         cr_assert_eq(call->body_size, sizes[i]);
-        cr_assert_eq(memcmp(call->body, body, sizes[i]), 0, "%zu", sizes[i]);
+        cr_assert(sizes[i] == 0 || memcmp(call->body, body, sizes[i]) == 0, "%zu", sizes[i]);
         http_call_end(place.client, 0);
     }
     shutdown(place.listener, SHUT_RDWR);

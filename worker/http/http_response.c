@@ -155,6 +155,8 @@ static enum http_reading read_length(struct http_response *response, struct slic
     return HTTP_READING;
 }
 
+#define CODINGS_MAX 5 /* libcurl 7.88 refuses a sixth; 8.14 counts none that says identity */
+
 /* A gateway that adds its own line to its server's says chunked twice, and means it once. */
 static enum http_reading read_coding(struct http_response *response, struct slice value)
 {
@@ -163,6 +165,8 @@ static enum http_reading read_coding(struct http_response *response, struct slic
         bool chunked = is_word(element, "chunked");
         if (!chunked && (response->is_chunked || !is_word(element, "identity")))
             return malformed(response, "an unknown Transfer-Encoding");
+        if (!chunked && ++response->codings > CODINGS_MAX)
+            return malformed(response, "more than 5 transfer codings");
         response->is_chunked = chunked;
     }
     return HTTP_READING;
@@ -213,6 +217,7 @@ static enum http_reading begin_body(struct http_response *response)
     if (response->status == 0) { /* a provisional response: the next one's status line follows */
         response->part = HTTP_PART_STATUS;
         response->has_header = response->has_length = response->is_chunked = response->says_close = response->says_keep = false;
+        response->codings = 0;
         return HTTP_READING;
     }
     if (response->status == 204 || response->status == 304)

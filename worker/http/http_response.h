@@ -6,7 +6,7 @@
  *
  * Where servers differ from the RFC it reads what libcurl reads (lines that end with a line feed alone, a chunk's extensions, a header over several
  * lines), but for what could make a response end elsewhere than its server meant: contradicting lengths, a length that is no
- * number, an unknown transfer coding, a NUL or a carriage return among the headers are malformed. */
+ * number, an unknown transfer coding or too many, a NUL or a carriage return among the headers are malformed. */
 #ifndef CHAT_HTTP_HTTP_RESPONSE_H
 #define CHAT_HTTP_HTTP_RESPONSE_H
 
@@ -47,6 +47,7 @@ struct http_response {
     enum http_response_part part;
     int status; /* of the final response; 0: none came */
     bool has_header, has_length, is_chunked;
+    int codings; /* named by Transfer-Encoding, but for chunked */
     bool keeps_connection; /* once it is whole: the connection can carry another request */
     bool says_close, says_keep, is_old /* HTTP/1.0 */;
     uint64_t length; /* with has_length: the body's */
