@@ -166,7 +166,7 @@ static enum http_reading read_coding(struct http_response *response, struct slic
         if (!chunked && (response->is_chunked || !is_word(element, "identity")))
             return malformed(response, "an unknown Transfer-Encoding");
         if (!chunked && ++response->codings > CODINGS_MAX)
-            return malformed(response, "more than 5 transfer codings");
+            return malformed(response, "too many transfer codings");
         response->is_chunked = chunked;
     }
     return HTTP_READING;

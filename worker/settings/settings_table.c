@@ -177,6 +177,11 @@ const struct named_sections *named_sections_find(const char *section, const char
 }
 
 /* By copies: the arrays' pointers have different types in C. */
+bool named_sections_may_be(const char *name)
+{
+    return template_is_name(name) && strlen(name) <= NAMED_SECTION_BYTES_MAX;
+}
+
 static char *items_of(const struct named_sections *named, const struct settings *settings)
 {
     char *items;
@@ -238,11 +243,6 @@ const struct setting *setting_find(const char *section, const char *key)
         if (section_is(section, &settings_table[i]) && strcmp(key, settings_table[i].key) == 0)
             return &settings_table[i];
     return NULL;
-}
-
-bool named_sections_may_be(const char *name)
-{
-    return template_is_name(name) && strlen(name) <= NAMED_SECTION_BYTES_MAX;
 }
 
 /* ---- the nearest name ---- */

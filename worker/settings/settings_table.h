@@ -48,7 +48,7 @@ const struct named_sections *named_sections_of(const struct setting *setting);
 /* The kind of SECTION, "provider.main", and its name; NULL: not a named section. */
 const struct named_sections *named_sections_find(const char *section, const char **ret_name);
 #define NAMED_SECTION_BYTES_MAX 64 /* of a name */
-/* A name stands in metrics, logs, traces, headers of dead letters and llm.context_prompt, and is escaped in none of them. */
+/* Is it a word of a-z A-Z 0-9 . _ -, of that size at most? A name stands as it is in traces and in llm.context_prompt. */
 bool named_sections_may_be(const char *name);
 size_t named_sections_size(const struct named_sections *named, const struct settings *settings);
 void *named_sections_item(const struct named_sections *named, const struct settings *settings, size_t index);
