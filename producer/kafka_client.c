@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/kafka_names.h"
 #include "base/quotes.h"
+#include "kafka/kafka_destroy.h"
 #include "settings/secret_file.h"
 #include "wire/embedded_address.h"
 
@@ -193,6 +194,7 @@ void kafka_consumer_close(rd_kafka_t *rk)
     if (rk == NULL)
         return;
     rd_kafka_consumer_close(rk);
+    kafka_let_coordinator_go();
     rd_kafka_destroy(rk);
 }
 

@@ -90,6 +90,15 @@ def test_a_check_refuses_what_a_start_refuses(stage, what):
     assert complaint(check) == complaint(start) and len(complaint(check)) == 1 and named in check.stderr
 
 
+def test_trying_kafka_asks_for_no_group(stage):
+    """A client with a group has a connection to its coordinator, and librdkafka may abort when such a client ends early (its #3608)."""
+    redis, kafka = stage.redis(), stage.kafka_mock(chat_jobs=3, chat_replies=3, chat_dead=3)
+    done = run(stage, {"kafka.bootstrap.servers": kafka.bootstrap, "redis.url": redis.url, "kafka.debug": "broker", "log.level": "debug"}, "--check-config", "--connect")
+    assert done.returncode == 0 and "Kafka and Redis answer" in done.stdout, done.stderr
+    assert f"{kafka.bootstrap}/bootstrap" in done.stderr, "librdkafka's own log shows no connection"
+    assert "GroupCoordinator: " not in done.stderr, done.stderr
+
+
 def test_a_file_that_cannot_be_written_is_refused(stage):
     folder = stage.folder / "closed"
     folder.mkdir(mode=0o555)

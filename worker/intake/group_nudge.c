@@ -78,6 +78,7 @@ static bool leave(rd_kafka_t *client, bool (*go_on)(void *arg), void *arg)
  * isn't closed. */
 static void destroy(rd_kafka_t *client, bool is_member, bool is_closed)
 {
+    kafka_let_coordinator_go();
     if (!is_closed || (!is_member && rd_kafka_version() < 0x020300ff) || !kafka_destroy(client, clock_mono_ms() + LEAVE_MS))
         atomic_fetch_add(&left, 1);
 }

@@ -26,6 +26,7 @@
 #include "intake/prefetch.h"
 #include "intake/rebalance.h"
 #include "kafka/kafka_conf.h"
+#include "kafka/kafka_destroy.h"
 #include "task/crowd.h"
 #include "task/outcome.h"
 #include "telemetry/crash_notes.h"
@@ -326,6 +327,7 @@ static void destroy(struct intake *intake)
     liveness_destroy(intake->liveness);
     committer_destroy(intake->committer);
     prefetch_end(intake->prefetch);
+    kafka_let_coordinator_go();
     rd_kafka_destroy(intake->consumer);
     prefetch_destroy(intake->prefetch);
     mutex_destroy(&intake->lock);

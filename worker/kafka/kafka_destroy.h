@@ -13,4 +13,9 @@ bool kafka_destroy(rd_kafka_t *client, int64_t until_ms);
 /* The same without waiting. memory: freed after it; NULL is fine. What else its callbacks access must stay until the process ends. */
 void kafka_destroy_later(rd_kafka_t *client, void *memory);
 
+/* Between the close of a consumer that has a group and its destruction; blocks for 20 ms. The close lets the coordinator go: the thread of its
+ * connection ends it and asks another broker for metadata. If that broker's thread ends meanwhile, librdkafka aborts (its #3608). Nothing tells
+ * when it has asked; it takes less than a tenth of this. */
+void kafka_let_coordinator_go(void);
+
 #endif

@@ -50,6 +50,7 @@ enum status kafka_probe(const struct settings *settings, const char *bootstrap, 
         return STATUS_FAILED;
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set(conf, "allow.auto.create.topics", "false", NULL, 0);
+    rd_kafka_conf_set(conf, "group.id", NULL, NULL, 0); /* no coordinator: see kafka_let_coordinator_go */
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (rk == NULL) {
         rd_kafka_conf_destroy(conf);

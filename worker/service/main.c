@@ -121,6 +121,7 @@ static int check(const struct settings *settings, bool connect)
     struct error err = {0};
     struct redis_pool *redis = NULL;
     signals_bound(0, settings->worker.close_timeout_ms);
+    log_configure(settings->log.level, settings->log.format);
     if (preflight_check(settings, &err) != STATUS_OK || redis_pool_create(settings->redis.url, 1, settings->redis.timeout_ms, &redis, &err) != STATUS_OK)
         return complain(&err);
     enum status status = STATUS_OK;
