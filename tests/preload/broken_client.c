@@ -1,6 +1,6 @@
 /* Loaded into a worker before its libraries, it breaks one of their calls as CHAT_TEST_BREAK says:
  *   assignment  an assignment is accepted and never fetched, as a deferred unassign did to others: the member looks healthy
- *   call   a wait for an answer never ends, whatever its time-out
+ *   call   a wait for an answer never ends, whatever its time-out; on an event loop, the turn in which the answer is read
  *   transaction  what is sent into a transaction for a coordinator that went never returns
  *   commit  a commit of a transaction is never done: each call comes back after its time-out, to be made again
  *   producer  the first producer of replies, and the first of deltas, fail for good with records on their way, as librdkafka before 2.3 does
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,22 @@ CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd extra[], unsigned int
         pause();
     *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_poll");
     return real(multi, extra, count, timeout_ms, ret);
+}
+
+static int is_on_event_loop(void)
+{
+    char name[16] = "";
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    return strncmp(name, "chat-loop", 9) == 0;
+}
+
+ssize_t recv(int fd, void *room, size_t size, int flags)
+{
+    ssize_t (*real)(int, void *, size_t, int);
+    while (is_broken("call") && is_on_event_loop())
+        pause();
+    *(void **)&real = dlsym(RTLD_NEXT, "recv");
+    return real(fd, room, size, flags);
 }
 
 int socket(int family, int type, int protocol)
