@@ -1,5 +1,6 @@
 """Who runs a bench's jobs (tests/bench/contrast, waiting, moments): the worker with each engine (worker: threads), the bare forms, the peers, each as one process by one
 command line; and the jobs."""
+import argparse
 import json
 import os
 import re
@@ -19,6 +20,13 @@ IN_ORDER = ("worker", "worker-loop", "asyncio", "go")  # keep a session's jobs i
 ENDS_BY_ITSELF = ("worker", "worker-loop", "asyncio", "go")  # with 0 on TERM; the bare forms just end
 WORKERS = ("worker", "worker-loop")
 ALL = (*WORKERS, "threads", "loop", "asyncio", "go")
+
+
+def setting(pair: str) -> list:
+    """KEY=VALUE of a command line."""
+    if "=" not in pair:
+        raise argparse.ArgumentTypeError(f"{pair!r}: a setting is KEY=VALUE, say log.level=info")
+    return pair.split("=", 1)
 
 
 class Place:
