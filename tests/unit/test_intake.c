@@ -413,6 +413,28 @@ Test(intake, where_records_expired_before_they_were_read_it_goes_on_with_the_fir
     end_world(&world);
 }
 
+static bool job_is_alive(struct world *world) { (void)world; return metric_get(METRIC_jobs_alive) > 0; }
+static bool records_have_expired(struct world *world) { (void)world; return metric_get(METRIC_records_expired_total) > 0; }
+
+/* An eager assignment is made as a whole, so whatever begins or ends by itself stops and starts all others. */
+Test(intake, an_eager_assignment_goes_on_with_the_partitions_that_it_has_read_already, .timeout = 120)
+{
+    struct world world;
+    int64_t low = 0, high = 0;
+    begin_planned(&world, &(struct plan){.partitions = 3, .batch_records = "1", .before = let_records_expire, .more = {"kafka.partition.assignment.strategy=range"}});
+    cr_assert_eq(rd_kafka_query_watermark_offsets(world.client, "chat.jobs", 0, &low, &high, LIMIT_MS), 0);
+    cr_assert(comes_true(records_have_expired, &world), "partition 0 was taken out, and has begun anew");
+    take_and_finish(&world, low, high);
+    for (int partition = 1; partition < 3; partition++) {
+        produce(&world, partition, "", 1);
+        cr_assert(comes_true(job_is_alive, &world), "partition %d", partition);
+        struct task *task = take(&world);
+        cr_expect_eq(task->record.partition, partition);
+        finish(&world, task);
+    }
+    end_world(&world);
+}
+
 /* ---- the committer alone ---- */
 
 struct desk {

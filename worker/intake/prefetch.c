@@ -65,11 +65,20 @@ static void follow(struct prefetch *prefetch, const char *topic, int32_t partiti
     rd_kafka_queue_destroy(of_one);
 }
 
-/* librdkafka drops the forwarding with the assignment. Set before the assignment, it takes precedence over librdkafka's own, to the consumer's queue. */
+/* Set before the assignment, it takes precedence over librdkafka's own, to the consumer's queue. */
 void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned)
 {
     for (int i = 0; i < assigned->cnt; i++)
         follow(prefetch, assigned->elems[i].topic, assigned->elems[i].partition);
+}
+
+/* librdkafka's main thread has stopped each of them before it answers what was asked after the assignment. */
+void prefetch_follow_again(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *restarted)
+{
+    char *member = rd_kafka_memberid(prefetch->consumer);
+    if (member != NULL)
+        rd_kafka_mem_free(prefetch->consumer, member);
+    prefetch_follow(prefetch, restarted);
 }
 
 void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message)

@@ -9,7 +9,7 @@
  * position once all read-ahead records have been taken (then a seek throws nothing away; which partitions: fetch_wake.h). From 2.2 on the thread looks again every
  * fetch.queue.backoff.ms, which kafka_conf.c sets. (2.1 has neither.)
  *
- * Intake thread only, also from within its rebalance callback. Blocks in prefetch_wait alone. */
+ * Intake thread only, also from within its rebalance callback. Blocks in prefetch_wait, and for a moment in prefetch_follow_again. */
 #ifndef CHAT_INTAKE_PREFETCH_H
 #define CHAT_INTAKE_PREFETCH_H
 
@@ -32,7 +32,10 @@ void prefetch_destroy(struct prefetch *prefetch);
 
 /* Partitions that are about to be assigned. */
 void prefetch_follow(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *assigned);
-/* A record came by the consumer's own queue: an eager assignment, made as a whole, may forward partitions to that queue again. */
+/* Partitions that the assignment which was just made has stopped and started: as it stops one, librdkafka drops the forwarding of its queue, and it doesn't
+ * set its own on a queue that was forwarded by us before, so that its records would come by no queue. Waits for librdkafka's main thread. */
+void prefetch_follow_again(struct prefetch *prefetch, const rd_kafka_topic_partition_list_t *restarted);
+/* A record came by the consumer's own queue. */
 void prefetch_follow_stray(struct prefetch *prefetch, const rd_kafka_message_t *message);
 /* The next record, or a partition's error, which the caller destroys; NULL: none is there. */
 rd_kafka_message_t *prefetch_take(struct prefetch *prefetch);

@@ -53,16 +53,22 @@ static bool is_done(rd_kafka_error_t *error)
 
 /* ---- partitions begin ---- */
 
-/* An eager assignment replaces the whole: partitions that are read already go on at their positions. */
+/* An eager assignment replaces the whole: partitions that are read already are stopped, and started at their positions. */
 static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_list_t *fresh)
 {
     if (r->cooperative)
         return rd_kafka_incremental_assign(r->consumer, fresh);
-    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(fresh);
-    for (size_t i = 0; i < r->assignments->count; i++)
-        if (r->assignments->partitions[i]->begun)
-            add(all, r->assignments->partitions[i]);
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_copy(fresh), *restarted = new_list(r);
+    for (size_t i = 0; i < r->assignments->count; i++) {
+        if (!r->assignments->partitions[i]->begun)
+            continue;
+        add(all, r->assignments->partitions[i]);
+        add(restarted, r->assignments->partitions[i]);
+    }
     rd_kafka_resp_err_t err = rd_kafka_assign(r->consumer, all);
+    if (restarted->cnt > 0)
+        prefetch_follow_again(r->prefetch, restarted);
+    rd_kafka_topic_partition_list_destroy(restarted);
     rd_kafka_topic_partition_list_destroy(all);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL : rd_kafka_error_new(err, "assign: %s", rd_kafka_err2str(err));
 }
