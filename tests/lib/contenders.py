@@ -91,8 +91,11 @@ class Contender(Process):
 
     def turns(self) -> Counter:
         """How many callbacks the worker's event loops have had, by the histogram's bounds in seconds, each with those below."""
+        counts = Counter()
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port_file.read_text().strip()}/metrics", timeout=30) as page:
-            return Counter({float(bound): int(count) for bound, count in re.findall(r'^chat_loop_turn_seconds_bucket\{le="(.+)"\} (\d+)$', page.read().decode(), re.M)})
+            for bound, count in re.findall(r'^chat_loop_turn_seconds_bucket\{callback="[^"]+",le="(.+)"\} (\d+)$', page.read().decode(), re.M):
+                counts[float(bound)] += int(count)
+        return counts
 
     def end(self) -> None:
         went_on = self.process.poll() is None

@@ -59,7 +59,8 @@ def test_threads_says_for_whom_each_job_waits_and_since_when(stage, redis_io):
     wait_until(lambda: threads(worker)["jobs"][0]["since_ms"] > job["since_ms"], "its wait getting longer")
     worker.signal(signal.SIGUSR1)
     (line,) = worker.wait_event("thread_busy", job="held-0")
-    assert (line["slot" if ENGINE == "loop" else "thread"], line["step"], line["waits_for"]) == (job["lane"], "ask", "main") and int(line["since_ms"]) >= job["since_ms"]
+    assert line["thread"] == ("chat-loop-0" if ENGINE == "loop" else job["lane"])
+    assert (line["lane"], line["step"], line["waits_for"]) == (job["lane"], "ask", "main") and int(line["since_ms"]) >= job["since_ms"]
     assert SECRET not in worker.text() + worker.get("/threads")[1] + worker.get("/lanes.json")[1]
 
 

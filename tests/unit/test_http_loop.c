@@ -228,8 +228,9 @@ static int64_t turns(void)
     FILE *out = open_memstream(&text, &size);
     loop_turns_print(out);
     fclose(out);
-    const char *count = strstr(text, "chat_loop_turn_seconds_count ");
-    int64_t value = count != NULL ? strtoll(strchr(count, ' '), NULL, 10) : 0;
+    int64_t value = 0;
+    for (const char *count = text; (count = strstr(count, "chat_loop_turn_seconds_count{")) != NULL; count++)
+        value += strtoll(strchr(count, ' '), NULL, 10);
     free(text);
     return value;
 }

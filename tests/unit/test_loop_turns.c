@@ -26,7 +26,7 @@ static long long value_of(const char *line)
 
 static void turn_for(int64_t ms)
 {
-    loop_turn_begin("test");
+    loop_turn_begin(TURN_SOCKET);
     for (int64_t until_us = clock_mono_us() + ms * 1000; clock_mono_us() < until_us;)
         ;
     loop_turn_end();
@@ -41,13 +41,17 @@ Test(loop_turns, without_a_loop_there_is_no_metric)
 Test(loop_turns, a_long_turn_counts_above_its_bound_and_a_nested_one_with_its_outer)
 {
     turn_for(21);
-    loop_turn_begin("outer");
+    loop_turn_begin(TURN_INBOX);
     turn_for(0);
     loop_turn_end();
     print();
-    cr_expect_eq(value_of("chat_loop_turn_seconds_count "), 2, "%s", text);
-    cr_expect_leq(value_of("chat_loop_turn_seconds_bucket{le=\"0.02\"} "), 1, "the long one is none of them: %s", text);
-    cr_expect_eq(value_of("chat_loop_turn_seconds_bucket{le=\"+Inf\"} "), 2, "%s", text);
+    cr_expect_eq(value_of("chat_loop_turn_seconds_count{callback=\"socket\"} "), 1, "%s", text);
+    cr_expect_eq(value_of("chat_loop_turn_seconds_bucket{callback=\"socket\",le=\"0.02\"} "), 0, "the long one isn't one of them: %s", text);
+    cr_expect_eq(value_of("chat_loop_turn_seconds_bucket{callback=\"socket\",le=\"+Inf\"} "), 1, "%s", text);
+    cr_expect_eq(value_of("chat_loop_turn_seconds_count{callback=\"inbox\"} "), 1, "%s", text);
+    cr_expect_null(strstr(text, "\"timer\""), "it had none: %s", text);
+    cr_expect_eq(value_of("# TYPE chat_loop_turn_seconds histogram\n"), 0);
+    cr_expect_null(strstr(strstr(text, "# TYPE") + 1, "# TYPE"), "one family: %s", text);
     loop_turns_clear();
 }
 
@@ -56,7 +60,7 @@ Test(loop_turns, the_sum_is_told_to_the_microsecond_however_large_it_is)
 {
     turn_for(1);
     print();
-    const char *sum = strstr(text, "chat_loop_turn_seconds_sum ");
+    const char *sum = strstr(text, "chat_loop_turn_seconds_sum{callback=\"socket\"} ");
     cr_assert_not_null(sum);
     cr_expect_eq(strspn(strchr(sum, '.') + 1, "0123456789"), 6, "%s", sum);
     loop_turns_clear();
@@ -71,7 +75,7 @@ Test(loop_turns, a_turn_that_does_not_end_is_the_watchdog_s)
     for (int look = 1; look <= 9; look++)
         watchdog_look(&watchdog, look * WATCHDOG_LOOK_MS);
     cr_expect_eq(watchdog_stuck(&watchdog, &settings, 0), WATCHED_COUNT, "it waits for something to do");
-    loop_turn_begin("test");
+    loop_turn_begin(TURN_SOCKET);
     for (int look = 10; look <= 19; look++)
         watchdog_look(&watchdog, look * WATCHDOG_LOOK_MS);
     cr_expect_str_eq(watchdog_name(watchdog_stuck(&watchdog, &settings, 0)), "chat-loop-3");

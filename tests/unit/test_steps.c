@@ -150,6 +150,30 @@ Test(steps, the_rings_of_all_lanes_have_a_bound_together)
     cr_expect_leq(steps_size(0) * 5000, 100000);
 }
 
+/* A loop may have 50,000 slots. */
+Test(steps, of_lanes_beyond_those_with_bars_what_they_do_now_is_kept)
+{
+    enum { LAST = STEPS_LANES_MAX + 9 };
+    struct lane_now now;
+    steps_start(LAST + 1, STEPS_LOOP);
+    cr_expect_eq(steps_lanes(), LAST + 1);
+    cr_expect_eq(steps_lanes_with_bars(), STEPS_LANES_MAX);
+    cr_expect_eq(steps_rings(), STEPS_LANES_MAX + STEPS_RINGS_BESIDE);
+    steps_want(STEPS_FOR_PAGE, true);
+    steps_take(LAST, 3, 17, "beyond", 1000);
+    steps_enter(LAST, STEP_ASK, "main", 2000);
+    steps_before(LAST, STEP_QUEUED, NULL, 500, 1000);
+    steps_put(STEPS_OF_COMPLETION, &(struct step_bar){.step = STEP_FINISH, .lane = LAST, .from_us = 1, .until_us = 2});
+    for (int ring = 0; ring < steps_rings(); ring++)
+        cr_expect_eq(steps_count(ring), 0, "ring %d", ring);
+    cr_assert(steps_now(LAST, &now));
+    cr_expect_eq(now.step, STEP_ASK);
+    cr_expect_str_eq(now.waits_for, "main");
+    cr_expect_eq(now.since_us, 2000);
+    cr_expect_eq(now.job.offset, 17);
+    cr_expect_str_eq(now.job.id, "beyond");
+}
+
 Test(steps, a_bar_whose_begin_is_unknown_is_none)
 {
     steps_start(LANES, STEPS_THREADS);

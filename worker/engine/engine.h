@@ -31,7 +31,8 @@ void engine_cancel(struct engine *engine, const struct task *task);
 void engine_cancel_flagged(struct engine *engine);
 /* How many jobs are run. Any thread. */
 int engine_busy(struct engine *engine);
-/* Logs a line for each job: its thread, id, partition and offset, for how long it is run; its step, for whom it waits, since when. Any thread. */
+/* Logs a line for each job: its thread and lane, id (telemetry/steps.h cuts it), partition and offset, for how long it is run; its step, for whom it waits, since
+ * when. Holds no lock meanwhile: no job waits for whoever reads the log. Any thread. */
 void engine_report(struct engine *engine);
 /* After dispatcher_stop: joins the threads and frees all. NULL is fine. */
 void engine_join(struct engine *engine);

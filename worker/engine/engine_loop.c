@@ -22,16 +22,28 @@
 #include "telemetry/loop_turns.h"
 #include "telemetry/metrics.h"
 
-#define STARTS_PER_TURN 32 /* jobs: then sockets and timers have their turn */
+/* Then sockets and timers have their turn. */
+#define STARTS_PER_TURN 32
+#define GO_ON_PER_TURN 32
+#define LOOKS_PER_TURN 1024
 
 struct loop_job {
     struct journey_loop run; /* first */
     struct loop *loop;
-    const struct task *task; /* a reference */
     int slot; /* its lane of telemetry/steps.h */
-    int64_t since_ms;
     struct loop_job *previous, *next; /* of the loop's jobs */
     struct loop_job *next_woken;
+};
+
+/* What a walk over all jobs of a loop looks for: those that go on. */
+#define WALK_RESOLVED 1u  /* whoever waits for an address: one is known */
+#define WALK_CANCELLED 2u /* whoever is cancelled, or has lost its claim */
+
+struct walk {
+    unsigned looks_for;      /* of the walk that is under way */
+    unsigned next_looks_for; /* of the one behind it: told since this one began */
+    struct loop_job *at;     /* the next job; NULL: none is under way */
+    struct event goes_on;    /* a timer */
 };
 
 /* What other threads want of a loop. */
@@ -39,7 +51,8 @@ struct inbox {
     struct mutex lock; /* guards the members below */
     struct task_list given;
     struct loop_job *woken;
-    bool resolved, cancels, stopping;
+    unsigned looked_for; /* WALK_… */
+    bool stopping;
     bool is_told; /* fd is readable, or the loop is about to look */
     int fd;
     struct event event;
@@ -57,7 +70,7 @@ struct loop {
     bool stopping;
     struct task_list waiting; /* given, not started yet */
     struct event starter;     /* a timer: the next of them are started */
-    struct mutex lock;        /* guards the list, so that others read whole jobs; only the loop's thread changes it */
+    struct walk walk;
     struct loop_job *jobs;
 };
 
@@ -68,6 +81,7 @@ struct loops {
     struct loop *loops;
     int count;
     struct job_slots slots;
+    atomic_uchar *loop_of_slot; /* which loop has the slot, or had it last */
 };
 
 /* ---- the inbox ---- */
@@ -80,10 +94,10 @@ static void tell_locked(struct inbox *inbox) REQUIRES(inbox->lock)
     inbox->is_told = true;
 }
 
-static void put_flag(struct loop *loop, bool *flag)
+static void look_for(struct loop *loop, unsigned what)
 {
     mutex_lock(&loop->inbox.lock);
-    *flag = true;
+    loop->inbox.looked_for |= what;
     tell_locked(&loop->inbox);
     mutex_unlock(&loop->inbox.lock);
 }
@@ -117,8 +131,7 @@ static void wake_job(struct journey_loop *run)
 
 static void address_is_known(void *arg) /* the resolver's thread */
 {
-    struct loop *loop = arg;
-    put_flag(loop, &loop->inbox.resolved);
+    look_for(arg, WALK_RESOLVED);
 }
 
 /* ---- jobs; the loop's thread ---- */
@@ -129,12 +142,11 @@ static void job_is_over(struct journey_loop *run)
     struct loop *loop = job->loop;
     const struct service *service = loop->engine->service;
     struct task *task = job->run.journey.task;
-    mutex_lock(&loop->lock);
     *(job->previous != NULL ? &job->previous->next : &loop->jobs) = job->next;
     if (job->next != NULL)
         job->next->previous = job->previous;
-    mutex_unlock(&loop->lock);
-    task_unref((struct task *)(uintptr_t)job->task);
+    if (loop->walk.at == job)
+        loop->walk.at = job->next;
     http_cancel_destroy(job->run.journey.cancel);
     steps_leave(job->slot, clock_mono_us());
     job_slots_give(&loop->engine->slots, job->slot);
@@ -150,19 +162,15 @@ static void start(struct loop *loop, struct task *task)
     const struct service *service = loop->engine->service;
     struct loop_job *job = xcalloc(1, sizeof *job);
     job->loop = loop;
-    job->task = task_ref(task); /* others may read it until it is unlinked */
     job->slot = job_slots_take(&loop->engine->slots);
-    int64_t now_us = clock_mono_us();
-    job->since_ms = now_us / 1000;
-    task_steps_taken(task, job->slot, now_us);
+    atomic_store(&loop->engine->loop_of_slot[job->slot], (unsigned char)loop->index);
+    task_steps_taken(task, job->slot, clock_mono_us());
     job->run = (struct journey_loop){
         .journey = {.service = service, .task = task, .pool = loop->pool, .cancel = http_cancel_create()}, .over = job_is_over, .wake = wake_job};
-    mutex_lock(&loop->lock);
     job->next = loop->jobs;
     if (job->next != NULL)
         job->next->previous = job;
     loop->jobs = job;
-    mutex_unlock(&loop->lock);
     if (atomic_load(&loop->engine->cut))
         http_cancel_fire(job->run.journey.cancel);
     journey_loop_begin(&job->run);
@@ -179,7 +187,7 @@ static void start_given(struct loop *loop)
 static void starter_fired(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    loop_turn_begin("start");
+    loop_turn_begin(TURN_START);
     start_given(arg);
     loop_turn_end();
 }
@@ -190,22 +198,41 @@ static bool is_unresolved(const struct loop_job *job)
     return client != NULL && http_loop_is_unresolved(client);
 }
 
-/* A job that goes on may end, and be unlinked. */
-static void go_on_all(struct loop *loop, bool (*wanted)(const struct loop_job *job))
-{
-    for (struct loop_job *job = loop->jobs, *next; job != NULL; job = next) {
-        next = job->next;
-        if (wanted(job))
-            journey_loop_go_on(&job->run);
-    }
-}
-
 static bool is_cancelled(const struct loop_job *job)
 {
-    bool cancelled = atomic_load(&job->loop->engine->cut) || atomic_load(&job->task->cancelled) || held_claims_is_lost(job->task);
+    bool cancelled = atomic_load(&job->loop->engine->cut) || atomic_load(&job->run.journey.task->cancelled) || held_claims_is_lost(job->run.journey.task);
     if (cancelled)
         http_cancel_fire(job->run.journey.cancel);
     return cancelled;
+}
+
+/* A job that goes on may end, and others with it: then `at` is moved. Jobs that start meanwhile stand before it: what is told of them begins another walk. */
+static void walk_on(struct loop *loop)
+{
+    struct walk *walk = &loop->walk;
+    if (walk->at == NULL) {
+        walk->looks_for = walk->next_looks_for;
+        walk->next_looks_for = 0;
+        walk->at = walk->looks_for != 0 ? loop->jobs : NULL;
+    }
+    for (int looks = 0, gone_on = 0; walk->at != NULL && looks < LOOKS_PER_TURN && gone_on < GO_ON_PER_TURN; looks++) {
+        struct loop_job *job = walk->at;
+        walk->at = job->next;
+        if (((walk->looks_for & WALK_CANCELLED) != 0 && is_cancelled(job)) || ((walk->looks_for & WALK_RESOLVED) != 0 && is_unresolved(job))) {
+            journey_loop_go_on(&job->run);
+            gone_on++;
+        }
+    }
+    if (walk->at != NULL || walk->next_looks_for != 0)
+        event_add(&walk->goes_on, &(struct timeval){0});
+}
+
+static void walk_goes_on(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    loop_turn_begin(TURN_WALK);
+    walk_on(arg);
+    loop_turn_end();
 }
 
 static void inbox_fired(evutil_socket_t fd, short what, void *arg)
@@ -214,16 +241,16 @@ static void inbox_fired(evutil_socket_t fd, short what, void *arg)
     struct inbox *inbox = &loop->inbox;
     uint64_t told;
     (void)what;
-    loop_turn_begin("inbox");
+    loop_turn_begin(TURN_INBOX);
     mutex_lock(&inbox->lock);
     (void)!read(fd, &told, sizeof told);
     inbox->is_told = false;
     for (struct task *task; (task = task_list_pop(&inbox->given)) != NULL;)
         task_list_push(&loop->waiting, task);
     struct loop_job *woken = inbox->woken;
-    bool resolved = inbox->resolved, cancels = inbox->cancels;
+    loop->walk.next_looks_for |= inbox->looked_for;
     inbox->woken = NULL;
-    inbox->resolved = inbox->cancels = false;
+    inbox->looked_for = 0;
     loop->stopping = inbox->stopping;
     mutex_unlock(&inbox->lock);
     while (woken != NULL) {
@@ -232,19 +259,21 @@ static void inbox_fired(evutil_socket_t fd, short what, void *arg)
         job->run.took = true;
         journey_loop_go_on(&job->run);
     }
-    if (resolved)
-        go_on_all(loop, is_unresolved);
-    if (cancels)
-        go_on_all(loop, is_cancelled);
+    walk_on(loop);
     start_given(loop);
     loop_turn_end();
+}
+
+static void thread_name(int index, char ret[ENGINE_THREAD_NAME_BYTES])
+{
+    snprintf(ret, ENGINE_THREAD_NAME_BYTES, "chat-loop-%d", index);
 }
 
 static void *loop_main(void *arg)
 {
     struct loop *loop = arg;
-    char name[16];
-    snprintf(name, sizeof name, "chat-loop-%d", loop->index);
+    char name[ENGINE_THREAD_NAME_BYTES];
+    thread_name(loop->index, name);
     pthread_setname_np(pthread_self(), name);
     loop_turns_are_of(loop->index);
     while (!(loop->stopping && atomic_load(&loop->count) == 0))
@@ -257,7 +286,7 @@ static void *loop_main(void *arg)
 static void look_for_cancels(struct loops *engine)
 {
     for (int i = 0; i < engine->count; i++)
-        put_flag(&engine->loops[i], &engine->loops[i].inbox.cancels);
+        look_for(&engine->loops[i], WALK_CANCELLED);
 }
 
 static void cancel_all(struct engine *of)
@@ -288,29 +317,9 @@ static int busy(struct engine *of)
     return count;
 }
 
-static void report(struct engine *of)
+static void thread_of(struct engine *of, int lane, char ret[ENGINE_THREAD_NAME_BYTES])
 {
-    struct loops *engine = (struct loops *)of;
-    int jobs = 0;
-    for (int i = 0; i < engine->count; i++) {
-        struct loop *loop = &engine->loops[i];
-        char name[24];
-        snprintf(name, sizeof name, "chat-loop-%d", i);
-        mutex_lock(&loop->lock);
-        for (const struct loop_job *job = loop->jobs; job != NULL; job = job->next, jobs++) {
-            struct lane_now now = {.step = STEP_NONE};
-            char slot[STEPS_NAME_BYTES];
-            steps_lane_name(job->slot, slot);
-            (void)steps_now(job->slot, &now);
-            log_info("thread_busy", F_STR("thread", name), F_STR("slot", slot), F_STR("job", job->task->job.id), F_STR("topic", job->task->record.topic),
-                     F_INT("partition", job->task->record.partition), F_INT("offset", job->task->record.offset),
-                     F_INT("busy_ms", clock_mono_ms() - job->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
-                     F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));
-        }
-        mutex_unlock(&loop->lock);
-    }
-    int slots = (int)engine->service->settings->worker.in_flight;
-    log_info("threads_dump", F_INT("threads", engine->count), F_INT("busy", jobs), F_INT("idle", slots - jobs));
+    thread_name(atomic_load(&((struct loops *)of)->loop_of_slot[lane]), ret);
 }
 
 /* ---- start and end ---- */
@@ -326,44 +335,50 @@ static void loop_finish(struct loop *loop)
     if (loop->base != NULL)
         event_base_free(loop->base);
     mutex_destroy(&loop->inbox.lock);
-    mutex_destroy(&loop->lock);
+}
+
+static void stop(struct loop *loop)
+{
+    mutex_lock(&loop->inbox.lock);
+    loop->inbox.stopping = true;
+    tell_locked(&loop->inbox);
+    mutex_unlock(&loop->inbox.lock);
 }
 
 static void join(struct engine *of)
 {
     struct loops *engine = (struct loops *)of;
     for (int i = 0; i < engine->count; i++)
-        put_flag(&engine->loops[i], &engine->loops[i].inbox.stopping);
+        stop(&engine->loops[i]);
     for (int i = 0; i < engine->count; i++) {
         pthread_join(engine->loops[i].thread, NULL);
         loop_finish(&engine->loops[i]);
     }
     METRIC_SET(threads_started, 0);
     job_slots_finish(&engine->slots);
+    free(engine->loop_of_slot);
     free(engine->loops);
     free(engine);
 }
 
-static const struct engine_kind loops = {cancel_all, cancel, cancel_flagged, busy, report, join};
+static const struct engine_kind loops = {cancel_all, cancel, cancel_flagged, busy, thread_of, join};
 
 /* Only the thread uses the base: libevent needs no locks. False: no descriptors. */
 static bool loop_init(struct loops *engine, struct loop *loop, int index)
 {
     const struct service *service = engine->service;
     *loop = (struct loop){.engine = engine, .index = index, .inbox = {.fd = -1}};
-    mutex_init(&loop->lock);
     mutex_init(&loop->inbox.lock);
     struct event_config *config = event_config_new();
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     loop->base = event_base_new_with_config(config);
     event_config_free(config);
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (loop->base == NULL || fd < 0)
+    if (loop->base == NULL || (loop->inbox.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0)
         return false;
-    loop->inbox.fd = fd;
-    event_assign(&loop->inbox.event, loop->base, fd, EV_READ | EV_PERSIST, inbox_fired, loop);
+    event_assign(&loop->inbox.event, loop->base, loop->inbox.fd, EV_READ | EV_PERSIST, inbox_fired, loop);
     event_add(&loop->inbox.event, NULL);
     event_assign(&loop->starter, loop->base, -1, 0, starter_fired, loop);
+    event_assign(&loop->walk.goes_on, loop->base, -1, 0, walk_goes_on, loop);
     loop->http = http_loop_create(loop->base, (size_t)service->settings->worker.calls_per_shard, &(struct http_wake){address_is_known, loop});
     loop->pool = http_pool_of_loop(service->http, loop->http);
     return true;
@@ -374,10 +389,11 @@ enum status engine_loop_start(const struct service *service, engine_thread_creat
     int wanted = (int)service->settings->worker.loops;
     struct loops *engine = xcalloc(1, sizeof *engine);
     int rc = 0;
-    engine->engine.kind = &loops;
+    engine->engine = (struct engine){.kind = &loops, .threads = wanted};
     engine->service = service;
     engine->loops = xcalloc((size_t)wanted, sizeof *engine->loops);
-    job_slots_init(&engine->slots, (int)service->settings->worker.in_flight, steps_lanes());
+    engine->loop_of_slot = xcalloc((size_t)service->settings->worker.in_flight, sizeof *engine->loop_of_slot);
+    job_slots_init(&engine->slots, (int)service->settings->worker.in_flight, steps_lanes_with_bars());
     for (; rc == 0 && engine->count < wanted; engine->count += rc == 0) {
         struct loop *loop = &engine->loops[engine->count];
         rc = loop_init(engine, loop, engine->count) ? (create ? create : pthread_create)(&loop->thread, NULL, loop_main, loop) : EMFILE;

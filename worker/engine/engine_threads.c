@@ -22,9 +22,8 @@ struct worker {
     int index;
     pthread_t thread;
     struct http_cancel *cancel;
-    struct mutex lock;       /* guards the two members below, so that engine_report reads a whole job */
+    struct mutex lock;       /* guards the next */
     const struct task *task; /* NULL: idle */
-    int64_t since_ms;
 };
 
 struct pool {
@@ -35,11 +34,10 @@ struct pool {
     int count;
 };
 
-static void set_task(struct worker *worker, const struct task *task, int64_t now_us)
+static void set_task(struct worker *worker, const struct task *task)
 {
     mutex_lock(&worker->lock);
     worker->task = task;
-    worker->since_ms = now_us / 1000;
     if (task != NULL)
         http_cancel_reset(worker->cancel);
     if (task != NULL && atomic_load(&worker->pool->cut))
@@ -50,16 +48,14 @@ static void set_task(struct worker *worker, const struct task *task, int64_t now
 /* Runs the job to its outcome. Returns the job to run next, or NULL. */
 static struct task *run(struct worker *worker, struct task *task)
 {
-    const struct task *mine = task_ref(task); /* engine_report may read it until set_task(NULL) */
-    int64_t now_us = clock_mono_us();
-    task_steps_taken(task, worker->index, now_us);
-    set_task(worker, mine, now_us);
+    const struct task *mine = task_ref(task); /* who cancels may read it until set_task(NULL) */
+    task_steps_taken(task, worker->index, clock_mono_us());
+    set_task(worker, mine);
     crash_notes_doing(DOING_JOURNEY, &mine->record);
     struct task *next = journey_run(worker->pool->service, &task, worker->cancel);
     crash_notes_doing(DOING_NOTHING, NULL);
-    now_us = clock_mono_us();
-    steps_leave(worker->index, now_us);
-    set_task(worker, NULL, now_us);
+    steps_leave(worker->index, clock_mono_us());
+    set_task(worker, NULL);
     task_unref((struct task *)(uintptr_t)mine);
     return next;
 }
@@ -139,27 +135,10 @@ static int busy(struct engine *of)
     return count;
 }
 
-static void report(struct engine *of)
+static void thread_of(struct engine *of, int lane, char ret[ENGINE_THREAD_NAME_BYTES])
 {
-    struct pool *pool = (struct pool *)of;
-    int busy_count = 0;
-    for (int i = 0; i < pool->count; i++) {
-        struct worker *worker = &pool->workers[i];
-        mutex_lock(&worker->lock);
-        if (worker->task != NULL) {
-            char name[STEPS_NAME_BYTES];
-            struct lane_now now = {.step = STEP_NONE};
-            steps_lane_name(i, name);
-            (void)steps_now(i, &now);
-            busy_count++;
-            log_info("thread_busy", F_STR("thread", name), F_STR("job", worker->task->job.id), F_STR("topic", worker->task->record.topic),
-                     F_INT("partition", worker->task->record.partition), F_INT("offset", worker->task->record.offset),
-                     F_INT("busy_ms", clock_mono_ms() - worker->since_ms), F_STR("step", step_name(now.step)), F_STR("waits_for", now.waits_for),
-                     F_INT("since_ms", clock_mono_ms() - now.since_us / 1000));
-        }
-        mutex_unlock(&worker->lock);
-    }
-    log_info("threads_dump", F_INT("threads", pool->count), F_INT("busy", busy_count), F_INT("idle", pool->count - busy_count));
+    (void)of;
+    steps_lane_name(lane, ret);
 }
 
 static void join(struct engine *of)
@@ -174,7 +153,7 @@ static void join(struct engine *of)
     free(pool);
 }
 
-static const struct engine_kind threads = {cancel_all, cancel, cancel_flagged, busy, report, join};
+static const struct engine_kind threads = {cancel_all, cancel, cancel_flagged, busy, thread_of, join};
 
 enum status engine_threads_start(const struct service *service, engine_thread_create *create, struct engine **ret, struct error *err)
 {
@@ -182,7 +161,7 @@ enum status engine_threads_start(const struct service *service, engine_thread_cr
     struct pool *pool = xcalloc(1, sizeof *pool);
     pthread_attr_t attr;
     int rc = 0;
-    pool->engine.kind = &threads;
+    pool->engine = (struct engine){.kind = &threads, .threads = wanted};
     pool->service = service;
     pool->workers = xcalloc((size_t)wanted, sizeof *pool->workers);
     pthread_attr_init(&attr);

@@ -73,7 +73,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 {
     struct http_watch *watch = arg;
     (void)fd, (void)what;
-    loop_turn_begin("timer");
+    loop_turn_begin(TURN_TIMER);
     watch->due_ms = INT64_MAX;
     call_ready(watch);
     loop_turn_end();
@@ -117,7 +117,7 @@ static void socket_fired(evutil_socket_t fd, short what, void *arg)
     struct watched_call *watched = arg;
     struct http_call *call = watched->call;
     (void)fd, (void)what;
-    loop_turn_begin("socket");
+    loop_turn_begin(TURN_SOCKET);
     if (is_exchanging(call)) {
         call->is_ready = true;
         if (watched->watch->ready == NULL)
@@ -197,7 +197,7 @@ static void act(struct shard *shard, curl_socket_t socket, int what)
 static void shard_timer_fired(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    loop_turn_begin("connecting, timer");
+    loop_turn_begin(TURN_CONNECT_TIMER);
     act(arg, CURL_SOCKET_TIMEOUT, 0);
     loop_turn_end();
 }
@@ -205,7 +205,7 @@ static void shard_timer_fired(evutil_socket_t fd, short what, void *arg)
 static void connecting_fired(evutil_socket_t fd, short what, void *arg)
 {
     const struct connecting *connecting = arg;
-    loop_turn_begin("connecting, socket");
+    loop_turn_begin(TURN_CONNECT_SOCKET);
     act(connecting->shard, fd, ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
     loop_turn_end();
 }

@@ -50,7 +50,7 @@ static void write_on(struct json_writer *out, struct legend *legend, int64_t now
 {
     struct lane_now now;
     json_write_open_array(out, "on");
-    for (int lane = 0; lane < steps_lanes(); lane++) {
+    for (int lane = 0; lane < steps_lanes_with_bars(); lane++) {
         if (!steps_now(lane, &now) || now.step == STEP_NONE)
             continue;
         json_write_int(out, NULL, lane);
@@ -71,7 +71,7 @@ static uint64_t first_since(int ring, uint64_t count, int64_t since_us)
     struct step_bar bar;
     uint64_t size = steps_size(ring), number = count;
     while (number > 0 && count - number < size && steps_read(ring, number - 1, &bar)) {
-        if (bar.until_us < since_us && (bar.of_lane || ring >= steps_lanes()))
+        if (bar.until_us < since_us && (bar.of_lane || ring >= steps_lanes_with_bars()))
             break;
         number--;
     }
@@ -153,7 +153,7 @@ void lanes_json_write(struct json_writer *out, int64_t since_us, int64_t now_us)
     json_write_int(out, "now", now_us);
     json_write_int(out, "began", steps_began_us());
     json_write_text(out, "engine", engine_name());
-    json_write_int(out, "lanes", steps_lanes());
+    json_write_int(out, "lanes", steps_lanes_with_bars());
     json_write_int(out, "alive", metric_get(METRIC_jobs_alive));
     write_on(out, &legend, now_us);
     json_write_open_array(out, "rings");

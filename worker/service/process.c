@@ -28,8 +28,6 @@
 #include "telemetry/steps.h"
 #include "wire/embedded_address.h"
 
-#define LANES_MAX 5000 /* more slots than these aren't shown */
-
 bool process_failed(struct process *process, struct error *err)
 {
     return intake_failed(process->intake, err) || publisher_failed(process->service.publisher, err);
@@ -62,7 +60,7 @@ enum status process_make(struct process *process, const struct settings *setting
                                                  .history_bytes_max = settings->llm.history_bytes_max};
     name_incarnation(&service->store.self, settings);
     held_back_name(settings);
-    steps_start(settings_jobs_at_once(settings) < LANES_MAX ? (int)settings_jobs_at_once(settings) : LANES_MAX, settings->worker.engine == ENGINE_LOOP ? STEPS_LOOP : STEPS_THREADS);
+    steps_start((int)settings_jobs_at_once(settings), settings->worker.engine == ENGINE_LOOP ? STEPS_LOOP : STEPS_THREADS);
     if (redis_pool_create(settings->redis.url, (int)settings->redis.pool_size, settings->redis.timeout_ms, &service->redis, err) != STATUS_OK ||
         http_targets_pool(settings, &service->http, err) != STATUS_OK)
         return STATUS_FAILED;

@@ -49,7 +49,7 @@ struct lane {
 };
 
 static struct {
-    int lanes, rings;
+    int with_bars, rings;
     enum steps_engine engine;
     int64_t began_us;
     struct lane *cells;
@@ -124,18 +124,20 @@ static struct place *fresh_places(size_t count)
 
 void steps_start(int lanes, enum steps_engine engine)
 {
-    uint64_t size = ring_size(lanes);
-    assert(atomic_load(&started) == 0 && lanes > 0 && lanes <= UINT16_MAX);
-    steps.lanes = lanes;
-    steps.rings = lanes + STEPS_RINGS_BESIDE;
+    int with_bars = lanes < STEPS_LANES_MAX ? lanes : STEPS_LANES_MAX;
+    uint64_t size = ring_size(with_bars);
+    assert(atomic_load(&started) == 0 && lanes > 0);
+    static_assert(STEPS_LANES_MAX <= UINT16_MAX, "a bar's lane is kept in 16 bits");
+    steps.with_bars = with_bars;
+    steps.rings = with_bars + STEPS_RINGS_BESIDE;
     steps.engine = engine;
     steps.began_us = clock_mono_us();
     steps.cells = xcalloc((size_t)lanes, sizeof *steps.cells);
     steps.all = xcalloc((size_t)steps.rings, sizeof *steps.all);
-    struct place *places = fresh_places((size_t)lanes * size);
-    for (int i = 0; i < lanes; i++)
+    struct place *places = fresh_places((size_t)with_bars * size);
+    for (int i = 0; i < with_bars; i++)
         steps.all[i] = (struct ring){.places = places + (size_t)i * size, .size = size};
-    for (int i = lanes; i < steps.rings; i++)
+    for (int i = with_bars; i < steps.rings; i++)
         steps.all[i] = (struct ring){.places = fresh_places(BARS_OF_COMPLETION), .size = BARS_OF_COMPLETION};
     atomic_store(&started, lanes);
 }
@@ -143,6 +145,11 @@ void steps_start(int lanes, enum steps_engine engine)
 static bool is_lane(int lane)
 {
     return lane >= 0 && lane < atomic_load_explicit(&started, memory_order_acquire);
+}
+
+static bool wants_bars_of(int lane)
+{
+    return steps_are_wanted() && is_lane(lane) && lane < steps.with_bars;
 }
 
 /* ---- writing ---- */
@@ -165,8 +172,8 @@ static void ring_put(struct ring *ring, const struct step_bar *bar)
 
 void steps_put(enum steps_ring ring, const struct step_bar *bar)
 {
-    if (steps_are_wanted() && is_lane(bar->lane) && bar->from_us > 0)
-        ring_put(&steps.all[steps.lanes + (int)ring], bar);
+    if (wants_bars_of(bar->lane) && bar->from_us > 0)
+        ring_put(&steps.all[steps.with_bars + (int)ring], bar);
 }
 
 /* The lane's own bar: its job is the cell's. */
@@ -229,7 +236,7 @@ void steps_enter(int lane, enum step step, const char *waits_for, int64_t now_us
     struct lane *cell = &steps.cells[lane];
     if (atomic_load_explicit(&cell->step, memory_order_relaxed) == step && atomic_load_explicit(&cell->waits_for, memory_order_relaxed) == waits_for)
         return;
-    if (steps_are_wanted())
+    if (wants_bars_of(lane))
         put_ended(lane, now_us);
     cell_open(cell);
     cell_put(cell, step, waits_for, now_us);
@@ -244,7 +251,7 @@ void steps_leave(int lane, int64_t now_us)
 void steps_before(int lane, enum step step, const char *waits_for, int64_t from_us, int64_t until_us)
 {
     struct step_bar bar = {.step = step, .waits_for = waits_for, .from_us = from_us, .until_us = until_us};
-    if (steps_are_wanted() && is_lane(lane) && from_us > 0 && from_us < until_us)
+    if (wants_bars_of(lane) && from_us > 0 && from_us < until_us)
         lane_put(lane, &bar);
 }
 
@@ -261,6 +268,11 @@ void steps_want(enum steps_reader reader, bool wants)
 int steps_lanes(void)
 {
     return atomic_load_explicit(&started, memory_order_acquire);
+}
+
+int steps_lanes_with_bars(void)
+{
+    return steps_lanes() > 0 ? steps.with_bars : 0;
 }
 
 enum steps_engine steps_engine(void)

@@ -1,7 +1,7 @@
 /* What each job does, step by step: for the page /lanes, the traces and /threads.
  *
  *   lane      a pool thread, or a job slot of an event loop: an index from 0, given by the engine. Its holder writes it, no other thread. (Not those of
- *             dispatch/lanes.h: they are sessions', in which jobs wait for each other)
+ *             dispatch/lanes.h: they are sessions', in which jobs wait for each other.) Of those from STEPS_LANES_MAX on only what they do now is kept
  *   step      what happens to a job now: it is queued, begun in Redis, its contexts are fetched, a model is asked, it is finished in Redis, published
  *   bar       a step that is over: whose, from when to when, and for whom it waited
  *   ring      bars in the order of their ends, a fixed number of them, the newest kept. One writer each: a lane's thread, or completion's (enum steps_ring)
@@ -64,7 +64,9 @@ enum steps_ring { STEPS_OF_COMPLETION, STEPS_OF_TRANSACTIONS, STEPS_RINGS_BESIDE
 
 /* ---- start ---- */
 
-/* Once in the process, before the lanes' threads; until then the hooks do nothing. 1 to 5,000 lanes. Never undone: the admin thread reads to the end. */
+#define STEPS_LANES_MAX 5000 /* that have a ring: what a page can show, and threads end there */
+
+/* Once in the process, before the lanes' threads; until then the hooks do nothing. Never undone: the admin thread reads to the end. */
 void steps_start(int lanes, enum steps_engine engine);
 
 /* ---- hooks ---- */
@@ -97,6 +99,7 @@ void steps_want(enum steps_reader reader, bool wants);
 /* ---- reading ---- */
 
 int steps_lanes(void); /* 0: not started */
+int steps_lanes_with_bars(void); /* STEPS_LANES_MAX at most: the first of them */
 enum steps_engine steps_engine(void);
 int64_t steps_began_us(void); /* when steps_start was called: with another process the numbers of bars begin anew */
 #define STEPS_NAME_BYTES 16
@@ -115,7 +118,7 @@ struct lane_now {
 /* False: it changed all the while; *ret is undefined. */
 bool steps_now(int lane, struct lane_now *ret);
 
-/* Rings are numbered: those of the lanes, then those of enum steps_ring. */
+/* Rings are numbered: those of the lanes with bars, then those of enum steps_ring. */
 int steps_rings(void);
 /* How many bars were ever put into it: the number of the next. */
 uint64_t steps_count(int ring);

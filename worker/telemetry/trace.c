@@ -108,7 +108,7 @@ static void write_rest(struct trace *t)
 {
     struct lane_now now;
     int64_t now_us = clock_mono_us();
-    for (int lane = 0; lane < steps_lanes(); lane++) {
+    for (int lane = 0; lane < steps_lanes_with_bars(); lane++) {
         if (!steps_now(lane, &now) || now.step == STEP_NONE || now.since_us >= now_us)
             continue;
         struct step_bar bar = {.step = now.step, .lane = lane, .of_lane = true, .waits_for = now.waits_for, .from_us = now.since_us, .until_us = now_us, .job = now.job};
@@ -159,7 +159,7 @@ enum status trace_start(FILE *out, enum steps_reader reader, uint64_t bytes_max,
     *t = (struct trace){.out = out, .reader = reader, .bytes_max = bytes_max};
     t->text = trace_text_new(steps_engine() == STEPS_THREADS, getpid(), xcalloc(1, BUFFER_BYTES));
     t->next = xcalloc((size_t)steps_rings(), sizeof *t->next);
-    t->named = xcalloc((size_t)steps_lanes(), sizeof *t->named);
+    t->named = xcalloc((size_t)steps_lanes_with_bars(), sizeof *t->named);
     mutex_init(&t->lock);
     cond_init(&t->wake);
     for (int ring = 0; ring < steps_rings(); ring++)
