@@ -550,7 +550,7 @@ def check_lives(evidence: Evidence, report: Report) -> None:
     or commit, under the membership it had before: that is its client's, and fatal. With exactly-once one that was stopped or
     cut off for longer than its transaction may last is fenced, and says that it is to be started again; so is one on a machine
     too slow for that, if the coordinator says that it rolled the transaction back; and one whose client waits for ever for a coordinator
-    that went. One that was stopped while it had to end is late, and says end_overdue. At least once, librdkafka's idempotent producer may
+    that went. One that was stopped while it had to end is late, and says end_overdue, or what it left. At least once, librdkafka's idempotent producer may
     lose count of its records while a broker goes and comes."""
     for life in evidence.lives:
         text = evidence.logs.get(life.name, "")
@@ -561,7 +561,7 @@ def check_lives(evidence: Evidence, report: Report) -> None:
         fenced = "event=intake_failed code=FENCED_INSTANCE_ID" in text and of_kafka
         timed_out = "event=transactions_failed" in text and (of_kafka or stopped or was_rolled_back(evidence, life, text))
         lost_count = "the Kafka producer has failed for good (OUT_OF_ORDER_SEQUENCE_NUMBER" in text and of_kafka
-        late = "event=end_overdue" in text and is_late_for_having_been_stopped(life)
+        late = any(event in text for event in ("event=end_overdue", "event=completion_left")) and is_late_for_having_been_stopped(life)
         cut_short = terms > 1 or timed_out or lost_count or late or is_left_waiting(evidence, life, text)
         allowed = {FENCED: fenced, -9: bool(life.sent("KILL")), 0: terms > 0, CUT_SHORT: cut_short, START_FAILED: "event=worker_started" not in text}
         if life.status is None:

@@ -379,6 +379,12 @@ def an_end_that_was_overdue_by_itself(run):
     run.logs["w0-1"] += "event=end_overdue\n"
 
 
+@case("worker_ended")
+def a_completion_that_was_left_though_nobody_stopped_the_worker(run):
+    run.lives[0].status = 75
+    run.logs["w0-1"] += line(START, "completion_left", level="warn")
+
+
 @case("worker_lives_on")
 def a_worker_that_doesn_t_end(run):
     run.lives[0].status = run.lives[0].ended_ms = None
@@ -499,12 +505,13 @@ def test_a_worker_whose_client_waits_for_a_coordinator_that_went_ends(run):
     assert kinds(run) == set()
 
 
-def test_whoever_was_stopped_while_it_had_to_end_is_late(run):
+@pytest.mark.parametrize(("event", "level"), [("end_overdue", "error"), ("completion_left", "warn")])
+def test_whoever_was_stopped_while_it_had_to_end_is_late(run, event, level):
     life = run.lives[0]
     term = next(at for at, name in life.signals if name == "TERM")
     life.status, life.ended_ms = 75, term + 9000
     life.signals = [[term, "TERM"], [term + 100, "STOP"], [term + 8900, "CONT"]]
-    run.logs["w0-1"] += line(START, "end_overdue", level="error")
+    run.logs["w0-1"] += line(START, event, level=level)
     assert "worker_ended" not in kinds(run) and "error_logged" not in kinds(run)
 
 
