@@ -53,7 +53,8 @@ static bool is_done(rd_kafka_error_t *error)
 
 /* ---- partitions begin ---- */
 
-/* An eager assignment replaces the whole: partitions that are read already are stopped, and started at their positions. */
+/* An eager assignment replaces the whole: partitions that are read already are stopped, and started at their positions (at the end anew where reading began
+ * there, and no record was taken yet). */
 static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_list_t *fresh)
 {
     if (r->cooperative)
@@ -66,8 +67,10 @@ static rd_kafka_error_t *assign(struct rebalance *r, rd_kafka_topic_partition_li
         add(restarted, r->assignments->partitions[i]);
     }
     rd_kafka_resp_err_t err = rd_kafka_assign(r->consumer, all);
-    if (restarted->cnt > 0)
+    if (restarted->cnt > 0) {
         prefetch_follow_again(r->prefetch, restarted);
+        prefetch_note_purged(r->prefetch);
+    }
     rd_kafka_topic_partition_list_destroy(restarted);
     rd_kafka_topic_partition_list_destroy(all);
     return err == RD_KAFKA_RESP_ERR_NO_ERROR ? NULL : rd_kafka_error_new(err, "assign: %s", rd_kafka_err2str(err));
@@ -310,6 +313,8 @@ bool rebalance_take_error(struct rebalance *r, const rd_kafka_message_t *message
         return false;
     struct partition *partition = assignments_find(r->assignments, rd_kafka_topic_name(message->rkt), message->partition);
     if (partition == NULL || !partition->begun || partition->leaving)
+        return true;
+    if (partition->next >= 0 && message->offset >= 0 && message->offset < partition->next) /* of an earlier start: librdkafka doesn't drop it with that */
         return true;
     if (partition->next < 0) /* reading began at the end, and no record came yet */
         partition->next = message->offset;
