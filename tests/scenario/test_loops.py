@@ -1,5 +1,6 @@
 """No call on an event loop waits. Whatever the machine's speed: tests/preload/loop_blocks.c ends a worker whose loop calls what could. Every scenario's worker with
-loops has it, but for those of sanitizers and those that a test breaks by a library of its own (tests/lib/engine.py); these two show that it sees the calls that there are, and one that blocks."""
+loops has it, but for those of sanitizers and those that a test breaks by a library of its own (tests/lib/engine.py); the first two show that it sees the calls that there are, and one that
+blocks. And what many jobs wait for is carried out in several turns."""
 import json
 import signal
 
@@ -8,9 +9,10 @@ from deltas import Reader
 from parts import BIN, SANITIZED, NameService, Topics, wait_until
 
 LOOP = {"worker.engine": "loop", "worker.in_flight": "16"}
-pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizer's library has to be the first one")
+of_the_guard = pytest.mark.skipif(SANITIZED, reason="the sanitizer's library has to be the first one")
 
 
+@of_the_guard
 def test_jobs_of_every_kind_go_their_way_without_a_wait(stage):
     redis, sim = stage.redis(), stage.simulator("--latency", "5")
     front = stage.tls_front(sim)
@@ -28,6 +30,7 @@ def test_jobs_of_every_kind_go_their_way_without_a_wait(stage):
     assert worker.process.poll() is None and not worker.events("loop_blocks")
 
 
+@of_the_guard
 def test_a_loop_that_waits_ends_its_worker(stage):
     env = {"LD_PRELOAD": f"{BIN}/test/loop_blocks.so:{BIN}/test/broken_client.so", "CHAT_TEST_BREAK": "turn"}
     worker = stage.worker(stage.redis(), stage.simulator(), env=env, **LOOP)
@@ -54,4 +57,3 @@ def test_jobs_that_wait_for_one_thing_go_on_by_and_by(stage):
     names.say(model_test="127.0.0.1")
     assert {reply["status"] for reply in topics.replies(jobs).values()} == {"ok"}
     assert worker.metric(r'loop_turn_seconds_count\{callback="walk"\}') >= jobs / GO_ON_PER_TURN - 1, "the first went on in the turn that was told"
-

@@ -15,6 +15,14 @@
 #define LOOPS 2
 #define CALLS_PER_SHARD 16
 
+/* libcurl 7.88 closes a socket that is still connecting before it tells its loop so: what want_socket takes out of the loop's epoll instance has a number that
+ * another thread's new socket may have by then, and the kernel says that it isn't in there. No other race of an epoll instance with a descriptor is seen here. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:epoll_ctl\n";
+}
+
 struct loop;
 
 /* A place for calls, one after the other. */
