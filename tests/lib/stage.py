@@ -61,6 +61,10 @@ class Stage:
         return self._add(parts.Model(self.folder, **options))
 
     def worker(self, redis, llm, **options):
+        """CHAT_TLS=1: the simulator that is its provider `main` is asked over https."""
+        if os.environ.get("CHAT_TLS") and isinstance(llm, parts.Simulator) and "provider.main.url" not in options:
+            llm = self.tls_front(llm, name=f"front-{len(self.started)}")
+            options.setdefault("provider.main.ca_file", str(llm.ca))
         return self._add(parts.Worker(self.folder, redis.url, llm, **options))
 
     def producer(self, worker, *arguments, stdin="", check=None):
