@@ -59,8 +59,6 @@ static struct provider_times *times;
 static int places_each = 64, calls_each = 100;
 static atomic_int loops_going = LOOPS;
 
-static void go_on(void *arg);
-
 static void tell(struct loop *loop)
 {
     uint64_t one = 1;
