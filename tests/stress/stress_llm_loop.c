@@ -17,11 +17,13 @@
 
 /* libcurl 7.88 closes a socket that is still connecting before it tells its loop so: what want_socket takes out of the loop's epoll instance has a number that
  * another thread's new socket may have by then, and the kernel says that it isn't in there. No other race of an epoll instance with a descriptor is seen here. */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): ThreadSanitizer's name for it */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
     return "race:epoll_ctl\n";
 }
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 struct loop;
 
