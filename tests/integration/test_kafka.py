@@ -197,7 +197,7 @@ def test_a_worker_that_takes_no_records_stays_in_its_group(stage, place, hold):
     try:
         neighbour.poll_until(lambda: len(neighbour.partitions()) == 2 and worker.metric("partitions_assigned") == 2, "half of the partitions each")
         worker.signal(hold)
-        wait_until(lambda: worker.metric("partitions_paused") == 2, "nothing is taken")
+        wait_until(lambda: worker.metric("partitions_paused") >= 2, "nothing is taken")
         wait_until(lambda: worker.metric("partitions_assigned") == 4, "what the neighbour had")
         (member,) = place.group().members
         assert len(member.assignment.topic_partitions) == 4

@@ -128,7 +128,7 @@ def test_one_that_waits_while_the_provider_is_away_ends_all_the_same(place, redi
     for n in range(8, 12):
         place.is_cancelled(f"j{n}", f"s{n}")
     at_rest(worker)
-    assert place.sim.get("/sim/messages")["hi"]["answered"] == place.sim.stats()["faults"]["503"], "nothing but refusals"
+    assert place.sim.get("/sim/messages")["hi"]["requests"] == place.sim.stats()["faults"]["503"], "nothing but refusals"
 
 
 def test_one_that_is_streamed_ends_without_a_last_delta(stage):

@@ -306,7 +306,7 @@ def test_a_required_one_that_is_away_is_waited_for(place, redis_io):
 
 def test_a_required_one_that_nobody_listens_for_is_waited_for_until_the_deadline(place):
     here = place({"profile": Answer()}, {"context.profile.required": "true", "retry.attempts_max": "1"}, urls={"profile": f"http://127.0.0.1:{free_port()}/"})
-    reply = here.ask(deadline_ms=3000)
+    reply = here.ask(deadline_ms=10000)
     assert (reply["status"], reply["attempts"], reply["error"]["code"], reply["error"]["type"]) == ("error", 0, "connection_failed", "unavailable")
 
 
@@ -350,7 +350,7 @@ def test_a_moderation_without_a_verdict_counts_as_failed(place, required):
 
 def test_a_job_has_no_more_time_for_its_context_than_for_itself(place):
     here = place({"profile": Answer(stall=True)}, {"context.profile.required": "true"})
-    reply = here.ask(deadline_ms=3000)
+    reply = here.ask(deadline_ms=10000)
     assert (reply["status"], reply["error"]["code"]) == ("error", "timeout") and here.sim.stats()["requests"] == 0
 
 

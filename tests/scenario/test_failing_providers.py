@@ -58,8 +58,8 @@ def test_a_passed_deadline_is_a_clear_end(stage):
     redis, sim = stage.redis(), stage.simulator("--faults", "hold")
     worker = stage.worker(redis, sim)
     topics = Topics(worker.bootstrap)
-    topics.send({"id": "j", "message": "slow", "deadline_ms": 4000}, key="s")
-    sim.wait_held()
+    topics.send({"id": "j", "message": "slow", "deadline_ms": 10000}, key="s")
+    wait_until(lambda: sim.stats()["requests"] == 1, "the call")
     reply = topics.replies(1)["j"]
     assert (reply["status"], reply["error"]["code"], reply["error"]["provider"]) == ("error", "timeout", "main")
     wait_until(lambda: sim.stats()["aborted_by_client"] == 1, "the call cut")

@@ -220,7 +220,7 @@ def test_a_few_answers_end_an_outage_however_many_threads(stage, redis_io, answe
     redis, sim = stage.redis(), stage.simulator("--faults", "503")
     worker = stage.worker(redis, sim, **{**SETTINGS, "worker.threads": "500", "worker.redis_io": redis_io})
     topics = Topics(worker.bootstrap)
-    send(topics, 6, deadline_ms=3000)
+    send(topics, 6, deadline_ms=10000)
     worker.wait_event("breaker_opened")
     assert {r["status"] for r in topics.replies(6).values()} == {"error"}, "none is left that waits for its end"
     sim.faults("")
@@ -249,7 +249,7 @@ def test_a_deadline_ends_a_job_in_the_middle_of_an_outage(stage, redis_io):
     worker = stage.worker(redis, sim, **SETTINGS, **{"worker.redis_io": redis_io})
     topics = Topics(worker.bootstrap)
     sim.faults("503")
-    send(topics, 12, deadline_ms=3000)
+    send(topics, 12, deadline_ms=10000)
     worker.wait_event("breaker_opened")
     assert {r["status"] for r in topics.replies(12).values()} == {"error"}
     assert worker.metric("breakers_open") == 1, "nobody waited for its end"

@@ -96,8 +96,12 @@ def test_when_all_fail_the_job_is_tried_again_and_then_dead(stage, main, spare, 
 
 
 def test_in_a_race_the_first_good_answer_wins_and_the_loser_is_cut_short(stage, redis_io):
-    two = Two(stage, ["--faults", "hold"], [], **{"llm.strategy": "race", "worker.redis_io": redis_io})
-    reply = two.ask()
+    two = Two(stage, ["--faults", "hold"], ["--faults", "hold"], **{"llm.strategy": "race", "worker.redis_io": redis_io})
+    two.topics.send({"id": "j", "message": "hi"}, key="s")
+    two.main.wait_held()  # else there may be nothing to cut: over TLS the other's answer can come first
+    two.spare.wait_held()
+    two.spare.release()
+    reply = two.topics.reply_of("j")
     assert (reply["status"], reply["provider"]) == ("ok", "spare")
     wait_until(lambda: two.main.stats()["aborted_by_client"] == 1, "the loser's connection closed")
     assert two.main.stats()["in_flight"] == 0
