@@ -687,9 +687,8 @@ Test(intake, what_is_read_ahead_is_bounded_by_the_buffer)
     }
 }
 
-static void assert_fetches(int partitions, const char *extra, const char *wait_ms, const char *bytes)
+static void assert_fetches(int partitions, const char *const overrides[], const char *wait_ms, const char *bytes)
 {
-    const char *const overrides[] = {extra, NULL};
     struct settings *settings = one_provider_settings(overrides);
     struct error err;
     rd_kafka_conf_t *conf;
@@ -700,24 +699,45 @@ static void assert_fetches(int partitions, const char *extra, const char *wait_m
         char value[32] = "";
         size_t size = sizeof value;
         cr_assert_eq(rd_kafka_conf_get(conf, expected[i][0], value, &size), RD_KAFKA_CONF_OK);
-        cr_expect_str_eq(value, expected[i][1], "%s is %s with %d partitions and %s", expected[i][0], value, partitions, extra ? extra : "no setting");
+        cr_expect_str_eq(value, expected[i][1], "%s is %s with %d partitions and %s, %s", expected[i][0], value, partitions, overrides[0] ? overrides[0] : "no setting",
+                         overrides[0] && overrides[1] ? overrides[1] : "no other");
     }
     rd_kafka_conf_destroy(conf);
     settings_destroy(settings);
 }
 
+#define WITH(...) ((const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
+
 Test(intake, many_partitions_are_fetched_in_rounds_unless_the_settings_say_how)
 {
-    assert_fetches(1, NULL, "100", "1");
-    assert_fetches(16, NULL, "100", "1");
-    assert_fetches(17, NULL, "5", "65536");
-    assert_fetches(239, NULL, "5", "65536");
-    assert_fetches(240, NULL, "6", "65536");
-    assert_fetches(1000, NULL, "25", "65536");
-    assert_fetches(10000, NULL, "50", "65536");
-    assert_fetches(1000, "kafka.fetch.wait.max.ms=250", "250", "1");
-    assert_fetches(1000, "kafka.fetch.min.bytes=7", "100", "7");
+    assert_fetches(1, WITH(), "100", "1");
+    assert_fetches(16, WITH(), "100", "1");
+    assert_fetches(17, WITH(), "5", "65536");
+    assert_fetches(239, WITH(), "5", "65536");
+    assert_fetches(240, WITH(), "6", "65536");
+    assert_fetches(1000, WITH(), "25", "65536");
+    assert_fetches(10000, WITH(), "50", "65536");
+    assert_fetches(1000, WITH("kafka.fetch.wait.max.ms=250"), "250", "1");
+    assert_fetches(1000, WITH("kafka.fetch.min.bytes=7"), "100", "7");
 }
+
+/* That of the two that asks for the longer rounds holds. */
+Test(intake, many_jobs_at_once_are_fetched_in_rounds_unless_nothing_is_to_gather)
+{
+    assert_fetches(1, WITH("worker.threads=64"), "100", "1");
+    assert_fetches(1, WITH("worker.threads=65"), "20", "65536");
+    assert_fetches(1, WITH("worker.in_flight=1000"), "100", "1"); /* the other engine's */
+    assert_fetches(1, WITH("worker.engine=loop", "worker.in_flight=65"), "20", "65536");
+    assert_fetches(1, WITH("worker.engine=loop", "worker.threads=1000"), "100", "1");
+    assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=7"), "7", "65536");
+    assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=0"), "100", "1");
+    assert_fetches(17, WITH("worker.threads=65", "worker.gather_ms=0"), "5", "65536");
+    assert_fetches(17, WITH("worker.threads=65"), "20", "65536");
+    assert_fetches(1000, WITH("worker.threads=65"), "25", "65536");
+    assert_fetches(1, WITH("worker.threads=65", "kafka.fetch.wait.max.ms=250"), "250", "1");
+}
+
+#undef WITH
 
 Test(intake, properties_of_the_settings_win)
 {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "kafka/fetch_bounds.h"
 #include "settings/settings_table.h"
+#include "task/crowd.h"
 #include "telemetry/metrics.h"
 
 struct pair {
@@ -172,15 +173,18 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
     return set_number(conf, "fetch.message.max.bytes", bounds.partition_bytes, err);
 }
 
-/* A Fetch lists each of a broker's partitions, in request and response, and librdkafka's thread visits each of them before
- * and after, and for each piece of the response that it receives apart: with 1,000 partitions a third of the worker's CPU, if records come one by one and are
- * answered at once. So the broker waits for more. A round's cost grows with the partitions, and so does the wait: rounds take the same share of a
- * processor, however many partitions there are. With few partitions no record waits, though a round would save some CPU there, too. */
+/* A round: a Fetch that the broker holds until ROUND_BYTES are there or its wait is over. librdkafka's thread sends the next Fetch as soon as one is answered,
+ * so without rounds each record is fetched by itself while they come one by one. Two things ask for rounds, and the longer wait holds:
+ * - Many jobs run at once, so that several come in a round: it spares a third of the CPU a job. A worker that runs few at once is asked few a second; its
+ *   rounds would bring one or none, and cost as much as they spare.
+ * - The partitions are many: a Fetch lists each of a broker's, in request and response, and librdkafka's thread visits each of them before and after, and for
+ *   each piece of the response that it receives apart. With 1,000, answered at once, that was a third of the worker's CPU. A round's cost grows with the
+ *   partitions, and so does the wait: rounds take the same share of a processor, however many partitions there are. */
 #define MANY_PARTITIONS 16 /* with more than these, rounds */
 #define MANY_WAIT_MS_MIN 5
 #define MANY_WAIT_MS_MAX 50
 #define MANY_A_MS 40 /* partitions for each millisecond of the wait */
-#define MANY_BYTES (64 * 1024) /* with so many bytes a Fetch doesn't wait */
+#define ROUND_BYTES (64 * 1024) /* with so many bytes a Fetch doesn't wait */
 
 static int many_wait_ms(int partitions)
 {
@@ -188,14 +192,22 @@ static int many_wait_ms(int partitions)
     return wait_ms < MANY_WAIT_MS_MIN ? MANY_WAIT_MS_MIN : wait_ms > MANY_WAIT_MS_MAX ? MANY_WAIT_MS_MAX : wait_ms;
 }
 
+static int round_wait_ms(const struct settings *settings, int partitions)
+{
+    int many_ms = partitions > MANY_PARTITIONS ? many_wait_ms(partitions) : 0;
+    int crowd_ms = settings_jobs_at_once(settings) > FEW_JOBS ? (int)settings->worker.gather_ms : 0;
+    return crowd_ms > many_ms ? crowd_ms : many_ms;
+}
+
 enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err)
 {
     static const char wait[] = "fetch.wait.max.ms", bytes[] = "fetch.min.bytes";
-    if (partitions <= MANY_PARTITIONS || settings_kafka_property(settings, wait) != NULL || settings_kafka_property(settings, bytes) != NULL)
+    int round_ms = round_wait_ms(settings, partitions);
+    if (round_ms == 0 || settings_kafka_property(settings, wait) != NULL || settings_kafka_property(settings, bytes) != NULL)
         return STATUS_OK;
-    if (set_number(conf, wait, many_wait_ms(partitions), err) != STATUS_OK)
+    if (set_number(conf, wait, round_ms, err) != STATUS_OK)
         return STATUS_FAILED;
-    return set_number(conf, bytes, MANY_BYTES, err);
+    return set_number(conf, bytes, ROUND_BYTES, err);
 }
 
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
