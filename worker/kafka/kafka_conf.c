@@ -175,7 +175,7 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
 
 /* A round: a Fetch that the broker holds until ROUND_BYTES are there or its wait is over. librdkafka's thread sends the next Fetch as soon as one is answered,
  * so without rounds each record is fetched by itself while they come one by one. Two things ask for rounds, and the longer wait holds:
- * - Many jobs run at once, so that several come in a round: it spares a third of the CPU a job. A worker that runs few at once is asked few a second; its
+ * - Many jobs run at once, so that several come in a round: it spares a quarter to a third of the CPU a job. A worker that runs few at once is asked few a second; its
  *   rounds would bring one or none, and cost as much as they spare.
  * - The partitions are many: a Fetch lists each of a broker's, in request and response, and librdkafka's thread visits each of them before and after, and for
  *   each piece of the response that it receives apart. With 1,000, answered at once, that was a third of the worker's CPU. A round's cost grows with the
