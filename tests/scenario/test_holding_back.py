@@ -229,6 +229,7 @@ def test_a_provider_that_comes_back_gets_two_calls_while_others_do_without_it(st
     it isn't met by all that there is: as long as questions had to do without it, it stays half open."""
     spare, pause_s = stage.simulator(), 3
     place = Place(stage, "--faults", "500", **{**SPARE, "provider.spare.url": spare.url, "retry.backoff_ms": str(1000 * pause_s), "worker.threads": "16",
+                                               "provider.main.attempt_timeout_ms": "300000", "llm.deadline_ms": "600000",
                                                "worker.redis_io": redis_io, "worker.drain_timeout_ms": "0"})
     for n in range(5):
         place.topics.send({"id": f"fails{n}", "message": "hi"}, key=f"fails{n}")

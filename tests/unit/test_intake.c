@@ -730,6 +730,8 @@ Test(intake, many_jobs_at_once_are_fetched_in_rounds_unless_nothing_is_to_gather
     assert_fetches(1, WITH("worker.engine=loop", "worker.in_flight=65"), "20", "65536");
     assert_fetches(1, WITH("worker.engine=loop", "worker.threads=1000"), "100", "1");
     assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=7"), "7", "65536");
+    assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=5"), "5", "65536");
+    assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=4"), "100", "1");
     assert_fetches(1, WITH("worker.threads=65", "worker.gather_ms=0"), "100", "1");
     assert_fetches(17, WITH("worker.threads=65", "worker.gather_ms=0"), "5", "65536");
     assert_fetches(17, WITH("worker.threads=65"), "20", "65536");

@@ -180,8 +180,8 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
  * - The partitions are many: a Fetch lists each of a broker's, in request and response, and librdkafka's thread visits each of them before and after, and for
  *   each piece of the response that it receives apart. With 1,000, answered at once, that was a third of the worker's CPU. A round's cost grows with the
  *   partitions, and so does the wait: rounds take the same share of a processor, however many partitions there are. */
+#define ROUND_MS_MIN 5 /* shorter ones bring one record, and cost an idle worker more than a hundred fetches a second */
 #define MANY_PARTITIONS 16 /* with more than these, rounds */
-#define MANY_WAIT_MS_MIN 5
 #define MANY_WAIT_MS_MAX 50
 #define MANY_A_MS 40 /* partitions for each millisecond of the wait */
 #define ROUND_BYTES (64 * 1024) /* with so many bytes a Fetch doesn't wait */
@@ -189,13 +189,13 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
 static int many_wait_ms(int partitions)
 {
     int wait_ms = partitions / MANY_A_MS;
-    return wait_ms < MANY_WAIT_MS_MIN ? MANY_WAIT_MS_MIN : wait_ms > MANY_WAIT_MS_MAX ? MANY_WAIT_MS_MAX : wait_ms;
+    return wait_ms < ROUND_MS_MIN ? ROUND_MS_MIN : wait_ms > MANY_WAIT_MS_MAX ? MANY_WAIT_MS_MAX : wait_ms;
 }
 
 static int round_wait_ms(const struct settings *settings, int partitions)
 {
     int many_ms = partitions > MANY_PARTITIONS ? many_wait_ms(partitions) : 0;
-    int crowd_ms = settings_jobs_at_once(settings) > FEW_JOBS ? (int)settings->worker.gather_ms : 0;
+    int crowd_ms = settings_jobs_at_once(settings) > FEW_JOBS && settings->worker.gather_ms >= ROUND_MS_MIN ? (int)settings->worker.gather_ms : 0;
     return crowd_ms > many_ms ? crowd_ms : many_ms;
 }
 
