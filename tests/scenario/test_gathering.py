@@ -2,7 +2,7 @@
 import pytest
 from parts import Topics, wait_until
 
-CROWD = 70  # more than task/crowd.h's FEW_JOBS
+CROWD = 70  # more than settings.h's FEW_JOBS
 
 
 @pytest.mark.parametrize("gather_ms, jobs, gathers", [("20", CROWD, True), ("0", CROWD, False), ("20", 5, False)])

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "kafka/fetch_bounds.h"
 #include "settings/settings_table.h"
-#include "task/crowd.h"
 #include "telemetry/metrics.h"
 
 struct pair {

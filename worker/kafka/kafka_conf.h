@@ -13,7 +13,7 @@
 enum status kafka_conf_make(const struct settings *settings, const char *bootstrap, rd_kafka_type_t type,
                             rd_kafka_conf_t **ret, struct error *err) MUST_CHECK;
 
-/* For the consumer of the jobs; partitions: of their topic. With many partitions, or where more than FEW_JOBS (task/crowd.h) may run at once, records are
+/* For the consumer of the jobs; partitions: of their topic. With many partitions, or where more than FEW_JOBS may run at once, records are
  * fetched in rounds (why: kafka_conf.c), unless the user has set fetch.min.bytes or fetch.wait.max.ms. */
 enum status kafka_conf_fetch_in_rounds(rd_kafka_conf_t *conf, const struct settings *settings, int partitions, struct error *err) MUST_CHECK;
 

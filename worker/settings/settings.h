@@ -187,6 +187,7 @@ void settings_print_man(FILE *out); /* chat-worker.ini(5), but for its first lin
 /* The value set for a librdkafka property that is passed on unchanged, or NULL. */
 const char *settings_kafka_property(const struct settings *settings, const char *name);
 
+#define FEW_JOBS 64 /* with no more alive, or at once, it gains nothing that one waits for others */
 
 /* How many jobs this worker runs at once: a thread each, or a slot of its event loops. */
 static inline int64_t settings_jobs_at_once(const struct settings *settings)

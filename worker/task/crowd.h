@@ -4,9 +4,8 @@
 
 #include <stdbool.h>
 
+#include "settings/settings.h"
 #include "telemetry/metrics.h"
-
-#define FEW_JOBS 64 /* with no more alive, batching gains nothing */
 
 static inline bool is_crowded(void)
 {
