@@ -23,3 +23,14 @@ def test_records_gather_where_there_are_many_jobs(stage, gather_ms, jobs, gather
     sim.faults("")
     sim.release()
     assert {reply["status"] for reply in topics.replies(jobs + 10).values()} == {"ok"}
+
+
+@pytest.mark.parametrize("threads, gathers", [("64", False), ("65", True)])
+def test_the_broker_gathers_records_where_many_jobs_may_run_at_once(stage, threads, gathers):
+    """By what Kafka's client says of its consumer's configuration."""
+    worker = stage.worker(stage.redis(), stage.simulator(), **{"worker.engine": "threads", "worker.threads": threads, "kafka.debug": "conf"})
+    topics = Topics(worker.bootstrap)
+    topics.send({"id": "j", "message": "hi"}, key="s")
+    assert topics.reply_of("j")["status"] == "ok"
+    assert "auto.offset.reset = " in worker.text(), "it says it"
+    assert ("fetch.min.bytes = 65536" in worker.text()) == gathers

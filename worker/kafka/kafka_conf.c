@@ -179,7 +179,7 @@ static enum status set_prefetch(rd_kafka_conf_t *conf, const struct settings *se
  * - The partitions are many: a Fetch lists each of a broker's, in request and response, and librdkafka's thread visits each of them before and after, and for
  *   each piece of the response that it receives apart. With 1,000, answered at once, that was a third of the worker's CPU. A round's cost grows with the
  *   partitions, and so does the wait: rounds take the same share of a processor, however many partitions there are. */
-#define ROUND_MS_MIN 5 /* shorter ones bring one record, and cost an idle worker more than a hundred fetches a second */
+#define ROUND_MS_MIN 5 /* shorter ones bring one record, and cost an idle worker more than 200 fetches a second */
 #define MANY_PARTITIONS 16 /* with more than these, rounds */
 #define MANY_WAIT_MS_MAX 50
 #define MANY_A_MS 40 /* partitions for each millisecond of the wait */
