@@ -32,5 +32,5 @@ def test_the_broker_gathers_records_where_many_jobs_may_run_at_once(stage, threa
     topics = Topics(worker.bootstrap)
     topics.send({"id": "j", "message": "hi"}, key="s")
     assert topics.reply_of("j")["status"] == "ok"
-    assert "auto.offset.reset = " in worker.text(), "it says it"
+    assert "fetch.wait.max.ms = " in worker.text(), "the client says it"
     assert ("fetch.min.bytes = 65536" in worker.text()) == gathers
